@@ -1,0 +1,81 @@
+// Requests to the server, with the access token where one is needed and errors as one type.
+
+const TOKEN_KEY = "presenter.token";
+
+/** A failed request: `code` from the server's `{"error": {"code", "message"}}`, or "network". */
+export class ApiError extends Error {
+  constructor(code, message, status = 0) {
+    super(message);
+    this.code = code;
+    this.status = status;
+  }
+}
+
+/** Move `?token=` from the address into this tab's storage, so that it is not copied along with the link. */
+export function adoptToken() {
+  const url = new URL(location.href);
+  const token = url.searchParams.get("token");
+  if (!token) return;
+  saveToken(token);
+  url.searchParams.delete("token");
+  history.replaceState(null, "", url);
+}
+
+export function saveToken(token) {
+  sessionStorage.setItem(TOKEN_KEY, token.trim());
+}
+
+async function request(path, options = {}) {
+  const headers = new Headers(options.headers);
+  const token = sessionStorage.getItem(TOKEN_KEY);
+  if (token) headers.set("Authorization", `Bearer ${token}`);
+  let response;
+  try {
+    response = await fetch(path, { ...options, headers });
+  } catch {
+    throw new ApiError("network", "The server cannot be reached. Check that it is still running.");
+  }
+  if (response.ok) return response;
+  const body = await response.json().catch(() => null);
+  const error = body?.error ?? { code: "http", message: `The server answered ${response.status}.` };
+  throw new ApiError(error.code, error.message, response.status);
+}
+
+function postJson(path, body) {
+  return request(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })
+    .then((response) => response.json());
+}
+
+/** `[{name, thumbnail}]`, in the server's order. */
+export async function listPresenters() {
+  return (await (await request("/api/presenters")).json()).presenters;
+}
+
+/** An object URL of a picture that may need the token, which an `<img src>` cannot send. */
+export async function pictureUrl(path) {
+  return URL.createObjectURL(await (await request(path)).blob());
+}
+
+export const createSession = (presenter) => postJson("/api/sessions", { presenter });
+export const sendOffer = (id, description) => postJson(`/api/sessions/${id}/offer`, { sdp: description.sdp, type: description.type });
+
+/** Free the session at once, also while the page is being closed. */
+export function deleteSession(id) {
+  return request(`/api/sessions/${id}`, { method: "DELETE", keepalive: true }).catch(() => {});
+}
+
+/** Upload a photo and follow the job to its end; `onProgress(fraction, message)`. */
+export async function enroll(file, name, onProgress) {
+  const form = new FormData();
+  form.append("name", name);
+  form.append("photo", file);
+  onProgress(0, "Uploading the photo…");
+  let job = await (await request("/api/presenters", { method: "POST", body: form })).json();
+  while (job.state === "queued" || job.state === "running") {
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    job = await (await request(`/api/jobs/${job.id}`)).json();
+    onProgress(job.progress, job.message);
+  }
+  if (job.state !== "done") throw new ApiError(job.error.code, job.error.message);
+  return job.presenter;
+}

@@ -1,0 +1,80 @@
+// The dialog that makes a presenter from a photo.
+
+import { enroll } from "./api.js";
+
+const $ = (id) => document.getElementById(id);
+const dialog = $("enroll");
+const NAME = /^[\p{L}\p{N}][\p{L}\p{N} _-]{0,39}$/u;
+
+let busy = false;
+
+function fail(message) {
+  $("enroll-error").textContent = message;
+  $("enroll-error").hidden = !message;
+}
+
+function showPhoto(file) {
+  const preview = $("preview");
+  URL.revokeObjectURL(preview.src);
+  preview.hidden = !file;
+  $("drop").classList.toggle("filled", Boolean(file));
+  if (file) preview.src = URL.createObjectURL(file);
+}
+
+function setBusy(value) {
+  busy = value;
+  $("progress").hidden = !value;
+  $("enroll-submit").disabled = value;
+  for (const id of ["photo", "name", "consent"]) $(id).disabled = value;
+}
+
+function showProgress(fraction, message) {
+  $("progress-bar").value = fraction;
+  $("progress-text").textContent = message;
+}
+
+function problem(file, name) {
+  if (!file) return "Choose a photo first.";
+  if (!NAME.test(name)) return "Give a name of letters, digits, spaces, “-” or “_”, at most 40 characters.";
+  if (!$("consent").checked) return "Confirm that the person in the photo has agreed.";
+  return "";
+}
+
+async function submit(onDone) {
+  const file = $("photo").files[0];
+  const name = $("name").value.trim();
+  const message = problem(file, name);
+  fail(message);
+  if (message || busy) return;
+  setBusy(true);
+  try {
+    const presenter = await enroll(file, name, showProgress);
+    dialog.close();
+    onDone(presenter);
+  } catch (error) {
+    fail(error.message);
+  } finally {
+    setBusy(false);
+  }
+}
+
+/** Wire the dialog; `onDone(name)` runs when a presenter is ready to be used. Returns a function that opens it. */
+export function prepareEnroll(onDone) {
+  $("enroll-close").addEventListener("click", () => dialog.close());
+  $("photo").addEventListener("change", () => showPhoto($("photo").files[0]));
+  $("enroll-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    submit(onDone);
+  });
+  dialog.addEventListener("cancel", (event) => busy && event.preventDefault());
+  for (const type of ["dragenter", "dragover"]) $("drop").addEventListener(type, () => $("drop").classList.add("over"));
+  for (const type of ["dragleave", "drop"]) $("drop").addEventListener(type, () => $("drop").classList.remove("over"));
+  return () => {
+    if (!busy) {
+      $("enroll-form").reset();
+      showPhoto(null);
+      fail("");
+    }
+    dialog.showModal();
+  };
+}

@@ -1,0 +1,100 @@
+// Live figures, read from getStats() and from the server's messages.
+
+const NTP_TO_UNIX_MS = 2208988800000;
+
+// Chromium counts estimatedPlayoutTimestamp from 1900, others may count from 1970.
+const toUnixMs = (ntp) => (ntp === undefined ? null : ntp > 3e12 ? ntp - NTP_TO_UNIX_MS : ntp);
+
+/** Reads one peer connection repeatedly; rates are over the time since the previous reading. */
+export class Figures {
+  #peer;
+  #clock;
+  #previous = null;
+  /** The server's latest "stats" message. */
+  server = null;
+
+  constructor(peer, clock) {
+    this.#peer = peer;
+    this.#clock = clock;
+  }
+
+  /**
+   * @returns {Promise<{latencyMs, skewMs, fps, roundTripMs, microphoneLevel, voiceLevel, framesDropped}>}
+   *   numbers, or null where the browser does not say. `skewMs` > 0: the sound is later than the picture.
+   */
+  async read() {
+    const nowMs = performance.now();
+    const parts = this.#sort(await this.#peer.getStats());
+    const audioMs = toUnixMs(parts.audio?.estimatedPlayoutTimestamp);
+    const videoMs = toUnixMs(parts.video?.estimatedPlayoutTimestamp);
+    const roundTripMs = parts.pair?.currentRoundTripTime !== undefined ? parts.pair.currentRoundTripTime * 1000 : this.#clock.roundTripMs;
+    const fps = this.#framesPerSecond(parts.video);
+    this.#previous = parts;
+    return {
+      latencyMs: this.#latency(audioMs ?? videoMs, nowMs) ?? this.#summedLatency(parts.audio, roundTripMs),
+      skewMs: audioMs !== null && videoMs !== null ? videoMs - audioMs : null,
+      fps,
+      roundTripMs,
+      microphoneLevel: parts.source?.audioLevel ?? null,
+      voiceLevel: parts.audio?.audioLevel ?? null,
+      framesDropped: parts.video?.framesDropped ?? null,
+    };
+  }
+
+  #sort(report) {
+    const parts = {};
+    for (const entry of report.values()) {
+      if (entry.type === "inbound-rtp") parts[entry.kind] = entry;
+      if (entry.type === "media-source" && entry.kind === "audio") parts.source = entry;
+      if (entry.type === "candidate-pair" && entry.nominated && entry.state === "succeeded") parts.pair = entry;
+    }
+    return parts;
+  }
+
+  #framesPerSecond(video) {
+    const before = this.#previous?.video;
+    if (!video || !before || video.timestamp <= before.timestamp) return null;
+    return ((video.framesDecoded - before.framesDecoded) * 1000) / (video.timestamp - before.timestamp);
+  }
+
+  // The sender stamps every sample of sound and picture with its place on the server's clock; `stamp_after_arrival_ms` says how
+  // much later than the arrival of the matching microphone sound that is. So what plays now names the moment it was heard.
+  #latency(playingMs, nowMs) {
+    const { offsetMs, roundTripMs } = this.#clock;
+    if (playingMs === null || offsetMs === null || this.server?.stamp_after_arrival_ms == null) return null;
+    const arrivedMs = playingMs - this.server.stamp_after_arrival_ms;
+    return nowMs + offsetMs - arrivedMs + roundTripMs / 2;
+  }
+
+  // Without playout stamps: the server's share, the network, and the browser's own buffer.
+  #summedLatency(audio, roundTripMs) {
+    const before = this.#previous?.audio;
+    const emitted = audio && before ? audio.jitterBufferEmittedCount - before.jitterBufferEmittedCount : 0;
+    if (!emitted || this.server?.latency_ms?.out == null || roundTripMs === null) return null;
+    const bufferMs = ((audio.jitterBufferDelay - before.jitterBufferDelay) / emitted) * 1000;
+    return this.server.latency_ms.out + roundTripMs + bufferMs;
+  }
+}
+
+/** A running median over the last `size` numbers, so that figures can be read by people. */
+export class Median {
+  #values = [];
+  #size;
+
+  constructor(size) {
+    this.#size = size;
+  }
+
+  push(value) {
+    if (value === null || !Number.isFinite(value)) return this.value;
+    this.#values.push(value);
+    if (this.#values.length > this.#size) this.#values.shift();
+    return this.value;
+  }
+
+  get value() {
+    if (!this.#values.length) return null;
+    const sorted = [...this.#values].sort((a, b) => a - b);
+    return sorted[sorted.length >> 1];
+  }
+}

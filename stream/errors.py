@@ -1,0 +1,20 @@
+"""Errors of the streaming layer.
+
+StreamError
+├── MediaFileError      a file can't be read or written as audio or video
+└── NegotiationError    an SDP offer can't be answered
+"""
+
+from __future__ import annotations
+
+
+class StreamError(Exception):
+    """Wrong input at the boundary of `stream`; the text says what was expected and what was got."""
+
+
+class MediaFileError(StreamError):
+    """A media file is missing, unreadable, or lacks the stream that was asked for."""
+
+
+class NegotiationError(StreamError):
+    """A WebRTC offer is malformed or shares no codec with this side."""

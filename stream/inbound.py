@@ -1,0 +1,136 @@
+"""The voice that comes in over WebRTC: packets of a remote track become chunks, with no wait.
+
+aiortc (1.16) holds four audio packets back (80 ms) to put them in order, and after one lost packet
+its buffer keeps 320 ms for the rest of the call, because it lets out one packet for each that
+comes in. A live presenter can't afford either: here every packet is decoded when it arrives, one
+that comes after its successor is dropped, and what is missing is replaced by silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import av
+from aiortc import RTCRtpReceiver
+from aiortc.jitterbuffer import JitterBuffer, JitterFrame
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc.rtp import RtpPacket
+from aiortc.utils import uint16_gt
+
+from stream.chunker import Chunker, silent_like
+from stream.clock import ms
+from stream.media import CHUNK_SAMPLES, AudioChunk
+
+LEAD_IN_MS = 2
+"""Silence in front of the stream that pays for the resampler's look-ahead (see `Chunker`)."""
+_MAX_FILL_S = 1  # a longer gap is a restart of the source, not loss
+
+
+class InOrder(JitterBuffer):
+    """A jitter buffer that holds nothing: in order or not at all."""
+
+    def __init__(self) -> None:
+        """Accept any first packet."""
+        super().__init__(capacity=1)
+        self._newest: int | None = None
+        self.late = 0
+        """Packets dropped because a later one had come before."""
+
+    def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
+        """Return the packet's content at once, or nothing if it is out of order."""
+        number = packet.sequence_number
+        if self._newest is not None and not uint16_gt(number, self._newest):
+            self.late += 1
+            return False, None
+        self._newest = number
+        # Set by the receiver when it has stripped the payload header; unknown to its types.
+        data: bytes = getattr(packet, "_data")  # noqa: B009
+        return False, JitterFrame(data=data, timestamp=packet.timestamp)
+
+
+@dataclass(frozen=True, slots=True)
+class InboundStats:
+    """Counters of the voice that came in."""
+
+    received_ms: float = 0.0
+    filled_ms: float = 0.0
+    """Silence put in place of lost packets."""
+    late_packets: int = 0
+    dropped_ms: float = 0.0
+    """Sound dropped because the reader was further behind than the bound."""
+
+
+class InboundVoice:
+    """Chunks of one remote audio track, read by one consumer."""
+
+    def __init__(self, *, backlog_ms: int) -> None:
+        """Keep at most `backlog_ms` for a slow reader; beyond that the oldest goes."""
+        self._chunker = Chunker(lead_in_ms=LEAD_IN_MS)
+        capacity = max(1, round(backlog_ms / ms(CHUNK_SAMPLES)))
+        self._chunks: deque[AudioChunk] = deque(maxlen=capacity)
+        self._changed = asyncio.Event()
+        self._ended = False
+        self._buffer: InOrder | None = None
+        self._received = self._filled = self._dropped = 0.0
+
+    def attach(self, receiver: RTCRtpReceiver) -> None:
+        """Replace the receiver's jitter buffer; call it before media flows."""
+        self._buffer = InOrder()
+        internals: Any = receiver
+        internals._RTCRtpReceiver__jitter_buffer = self._buffer
+
+    async def read(self, track: MediaStreamTrack) -> None:
+        """Read the track until it ends; run it as a task."""
+        expected: int | None = None
+        try:
+            while True:
+                frame = await track.recv()
+                assert isinstance(frame, av.AudioFrame)
+                expected = self._take(frame, expected)
+        except MediaStreamError:
+            pass
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """End the stream: `chunks` finishes after what is queued."""
+        self._ended = True
+        self._changed.set()
+
+    async def chunks(self) -> AsyncIterator[AudioChunk]:
+        """Yield chunks as they complete, until the track ends."""
+        while True:
+            while self._chunks:
+                yield self._chunks.popleft()
+            if self._ended:
+                return
+            self._changed.clear()
+            await self._changed.wait()
+
+    def stats(self) -> InboundStats:
+        """Return the counters."""
+        late = self._buffer.late if self._buffer else 0
+        return InboundStats(self._received, self._filled, late, self._dropped)
+
+    def _take(self, frame: av.AudioFrame, expected: int | None) -> int:
+        """Chunk one frame, after silence for what is missing; returns the pts that must follow."""
+        rate, count = frame.sample_rate, frame.samples
+        pts = expected if frame.pts is None else frame.pts
+        missing = 0 if expected is None or pts is None else pts - expected
+        if 0 < missing <= _MAX_FILL_S * rate:
+            self._filled += missing * 1000 / rate
+            self._queue(self._chunker.push_frame(silent_like(frame, missing)))
+        self._received += count * 1000 / rate
+        self._queue(self._chunker.push_frame(frame))
+        return (pts or 0) + count
+
+    def _queue(self, chunks: list[AudioChunk]) -> None:
+        for chunk in chunks:
+            if len(self._chunks) == self._chunks.maxlen:
+                self._dropped += ms(CHUNK_SAMPLES)
+            self._chunks.append(chunk)
+        self._changed.set()

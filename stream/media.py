@@ -1,0 +1,97 @@
+"""What flows between the rooms: audio chunks, video frames, and the end of an utterance.
+
+Time is an integer number of samples at the model's rate (16 kHz), everywhere. One video frame
+lasts exactly one chunk, so a frame and the sound that belongs to it carry the same `pts`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stream.errors import StreamError
+
+SAMPLE_RATE = 16_000
+"""Rate of the session's clock and of what the model hears, in Hz."""
+FPS = 25
+"""Video frames per second."""
+CHUNK_SAMPLES = SAMPLE_RATE // FPS
+"""Length of one chunk and of one video frame: 640 samples = 40 ms."""
+VOICE_RATE = 48_000
+"""Rate of what is played, in Hz: the rate Opus works at."""
+VOICE_SAMPLES = VOICE_RATE // FPS
+"""Played samples in one chunk: 1920."""
+VOICE_RATIO = VOICE_RATE // SAMPLE_RATE
+"""Played samples per sample of the session's clock: 3."""
+
+FloatArray = npt.NDArray[np.float32]
+Int16Array = npt.NDArray[np.int16]
+ByteArray = npt.NDArray[np.uint8]
+
+
+def _check(name: str, array: npt.NDArray[np.generic], dtype: type, shape: tuple[int, ...]) -> None:
+    if array.dtype != dtype or array.shape != shape:
+        raise StreamError(
+            f"{name}: expected {np.dtype(dtype).name} {list(shape)}, "
+            f"got {array.dtype.name} {list(array.shape)}"
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AudioChunk:
+    """40 ms of one voice, twice: as the model hears it and as the listener hears it.
+
+    Both arrays cover the same instants, aligned to within one sample at 16 kHz.
+
+    Raises:
+        StreamError: if an array has another type or shape.
+    """
+
+    pcm: FloatArray
+    """What the model hears: float32 `[640]`, 16 kHz, -1..1."""
+    voice: Int16Array
+    """What is played: int16 `[1920]`, 48 kHz mono."""
+    pts: int
+    """First sample of the chunk on the source's timeline, in samples at 16 kHz."""
+
+    def __post_init__(self) -> None:
+        """Check types and shapes once, at the boundary."""
+        _check("AudioChunk.pcm", self.pcm, np.float32, (CHUNK_SAMPLES,))
+        _check("AudioChunk.voice", self.voice, np.int16, (VOICE_SAMPLES,))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoFrame:
+    """One picture, owner of its memory: nobody writes to `rgb` after construction.
+
+    Raises:
+        StreamError: if `rgb` is not contiguous uint8 `[H, W, 3]`.
+    """
+
+    rgb: ByteArray
+    """uint8 `[H, W, 3]`, C-contiguous."""
+    pts: int
+    """Equal to the `pts` of the chunk it belongs to."""
+
+    def __post_init__(self) -> None:
+        """Check type, shape and layout once, at the boundary."""
+        shape = self.rgb.shape
+        _check("VideoFrame.rgb", self.rgb, np.uint8, (*shape[:2], 3))
+        if not self.rgb.flags["C_CONTIGUOUS"]:
+            raise StreamError("VideoFrame.rgb: expected a C-contiguous array, got a strided view")
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnd:
+    """In-band end of an utterance: what came before may be flushed, nothing after it is late."""
+
+    pts: int
+    """First sample after the utterance, in samples at 16 kHz."""
+
+
+def silence(pts: int) -> AudioChunk:
+    """Return one chunk of digital silence at `pts` (samples at 16 kHz)."""
+    pcm = np.zeros(CHUNK_SAMPLES, np.float32)
+    return AudioChunk(pcm, np.zeros(VOICE_SAMPLES, np.int16), pts)

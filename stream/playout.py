@@ -1,0 +1,270 @@
+"""The only queue between compute and network: bounded in ms, audio master, sans-I/O.
+
+Rules, in order:
+
+1. Audio that was accepted is played, in order, without gaps. It is never dropped for being late.
+2. A frame leaves at the instant at which its audio starts. A frame that comes later but while
+   its audio still plays leaves at once, dated back to that start; later than that it is dropped.
+3. When there is nothing to play, silence is played and the last frame stays; play resumes with
+   a matched pair once `target_ms` are held again. So audio never leads the picture of its own
+   chunk by a frame or more.
+4. `put` refuses what would exceed `max_ms`: the caller waits. A live source can't wait, so a
+   standing backlog is removed where nobody hears it: quiet chunks are skipped, with their frames.
+
+Time is an argument, in samples at 16 kHz of the session's clock. Not thread-safe: it belongs to
+the event loop.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from stream.clock import ms, samples
+from stream.errors import StreamError
+from stream.media import CHUNK_SAMPLES, VOICE_RATIO, AudioChunk, Int16Array, VideoFrame
+
+TICK_SAMPLES = CHUNK_SAMPLES // 2
+"""One pull: 20 ms, the packet time of Opus; 320 samples at 16 kHz."""
+TICK_VOICE_SAMPLES = TICK_SAMPLES * VOICE_RATIO
+"""Played samples per pull: 960 at 48 kHz."""
+_HOLD_SAMPLES = samples(200)  # the last frame is repeated this often while nothing new comes
+_FADE_SAMPLES = 240  # 5 ms at 48 kHz: an interrupt must not click
+_SLACK_WINDOW_TICKS = 50  # 1 s
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlayoutConfig:
+    """Sizes of the queue.
+
+    Raises:
+        StreamError: if the sizes contradict each other.
+    """
+
+    target_ms: int = 80
+    """Audio held before play starts or resumes: the cushion against uneven rendering."""
+    max_ms: int = 1000
+    """Bound of the queue; what does not fit is refused, not dropped."""
+    live: bool = True
+    """The source runs in real time, so a standing backlog is delay and is trimmed in silence."""
+    quiet_dbfs: float = -48.0
+    """A chunk below this level may be trimmed."""
+
+    def __post_init__(self) -> None:
+        """Check the order of the sizes."""
+        if not 0 <= self.target_ms < self.max_ms:
+            raise StreamError(
+                f"target_ms: expected 0..{self.max_ms} (max_ms), got {self.target_ms}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What leaves in one step of 20 ms. `time` is the output timeline, which never stops."""
+
+    time: int
+    """Instant of release = timestamp of the audio, in samples at 16 kHz."""
+    voice: Int16Array
+    """int16 `[960]`, 48 kHz mono; zeros when there is nothing to say."""
+    source_pts: int | None
+    """Position of `voice` on the source's timeline, or None for silence that was inserted."""
+    frame: VideoFrame | None = None
+    """The frame that leaves now, if one does."""
+    frame_time: int = 0
+    """Timestamp of `frame` on the output timeline: the instant at which its audio started."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutStats:
+    """Counters since construction, and the level now."""
+
+    queued_ms: float = 0.0
+    played_ms: float = 0.0
+    silence_ms: float = 0.0
+    trimmed_ms: float = 0.0
+    cleared_ms: float = 0.0
+    underruns: int = 0
+    refused: int = 0
+    shown: int = 0
+    held: int = 0
+    late_dropped: int = 0
+
+
+class Playout:
+    """Queue of matched sound and pictures, pulled every 20 ms by `stream.tracks.Playback`."""
+
+    def __init__(self, config: PlayoutConfig | None = None) -> None:
+        """Start empty and silent."""
+        self._config = config or PlayoutConfig()
+        self._chunks: deque[AudioChunk] = deque()
+        self._arrivals: deque[int] = deque()
+        self._frames: dict[int, VideoFrame] = {}
+        self._current: AudioChunk | None = None
+        self._current_start = 0
+        self._current_left = 0
+        self._fading: Int16Array | None = None
+        self._last_frame: VideoFrame | None = None
+        self._last_frame_time = -_HOLD_SAMPLES
+        self._low_water_ms = 0.0
+        self._window_low_ms = float("inf")
+        self._window_ticks = 0
+        self._stats = PlayoutStats()
+
+    @property
+    def queued_ms(self) -> float:
+        """Sound that was accepted and has not left yet, in ms."""
+        return ms(len(self._chunks) * CHUNK_SAMPLES + self._current_left)
+
+    @property
+    def last_frame(self) -> VideoFrame | None:
+        """The frame on the screen now: what a viewer who joins late gets first."""
+        return self._last_frame
+
+    def has_room(self) -> bool:
+        """Whether one more chunk fits under `max_ms`."""
+        return self.queued_ms + ms(CHUNK_SAMPLES) <= self._config.max_ms
+
+    def put(self, chunk: AudioChunk, frame: VideoFrame | None, now: int) -> bool:
+        """Accept a chunk and the frame that belongs to it.
+
+        Args:
+            chunk: 40 ms of sound; contiguous with the chunk before or not.
+            frame: its picture, same pts; None if it was not rendered (it may follow by
+                `put_frame`).
+            now: the session's clock, samples at 16 kHz.
+
+        Returns:
+            False, and nothing is kept, when the queue is full: wait, then put it again.
+
+        Raises:
+            StreamError: if the two have different pts.
+        """
+        if frame is not None and frame.pts != chunk.pts:
+            raise StreamError(f"frame.pts: expected {chunk.pts} (chunk.pts), got {frame.pts}")
+        if not self.has_room():
+            self._count(refused=1)
+            return False
+        self._chunks.append(chunk)
+        self._arrivals.append(now)
+        if frame is not None:
+            self._frames[frame.pts] = frame
+        return True
+
+    def put_frame(self, frame: VideoFrame) -> bool:
+        """Accept a frame that was rendered after its chunk was put; False if it is too late."""
+        playing = self._current is not None and self._current.pts == frame.pts
+        if playing or any(chunk.pts == frame.pts for chunk in self._chunks):
+            self._frames[frame.pts] = frame
+            return True
+        self._count(late_dropped=1)
+        return False
+
+    def clear(self) -> None:
+        """Forget everything that has not left: the next tick fades what was playing, in 5 ms."""
+        self._count(cleared_ms=self.queued_ms)
+        if self._current is not None and self._current_left:
+            self._fading = self._rest_of_current()[:_FADE_SAMPLES]
+        self._chunks.clear()
+        self._arrivals.clear()
+        self._frames.clear()
+        self._current, self._current_left = None, 0
+
+    def pull(self, time: int) -> Tick:
+        """Release what is due at `time`; call it every 20 ms with growing times."""
+        self._watch_level()
+        if not self._current_left:
+            self._advance(time)
+        if self._current is None or not self._current_left:
+            return self._show(time, self._silence(), None)
+        voice = self._rest_of_current()[:TICK_VOICE_SAMPLES]
+        source_pts = self._current.pts + CHUNK_SAMPLES - self._current_left
+        self._current_left -= TICK_SAMPLES
+        self._count(played_ms=ms(TICK_SAMPLES))
+        return self._show(time, voice, source_pts)
+
+    def stats(self) -> PlayoutStats:
+        """Return the counters and the present level."""
+        return replace(self._stats, queued_ms=self.queued_ms)
+
+    def _rest_of_current(self) -> Int16Array:
+        assert self._current is not None
+        return self._current.voice[len(self._current.voice) - self._current_left * VOICE_RATIO :]
+
+    def _advance(self, time: int) -> None:
+        """Start the next chunk, or note that there is none."""
+        if self._current is not None:
+            # Its slot is over: a frame that is still here was never shown.
+            self._count(late_dropped=int(self._frames.pop(self._current.pts, None) is not None))
+            if not self._chunks:
+                self._count(underruns=1)
+                self._current = None
+        if self._current is None and not self._cushion_is_full(time):
+            return
+        self._trim()
+        self._current = self._chunks.popleft()
+        self._arrivals.popleft()
+        self._current_start, self._current_left = time, CHUNK_SAMPLES
+
+    def _cushion_is_full(self, time: int) -> bool:
+        """Whether `target_ms` are held, or were waited for (the end of a short utterance)."""
+        if not self._chunks:
+            return False
+        waited_ms = ms(time - self._arrivals[0])
+        return max(self.queued_ms, waited_ms) >= self._config.target_ms
+
+    def _watch_level(self) -> None:
+        """Track the least level of each second: what is above it was never needed."""
+        self._window_low_ms = min(self._window_low_ms, self.queued_ms)
+        self._window_ticks += 1
+        if self._window_ticks == _SLACK_WINDOW_TICKS:
+            self._low_water_ms = self._window_low_ms
+            self._window_low_ms, self._window_ticks = float("inf"), 0
+
+    def _trim(self) -> None:
+        """Skip quiet chunks at the head while a live backlog stands above the target."""
+        chunk_ms = ms(CHUNK_SAMPLES)
+        while (
+            self._config.live
+            and len(self._chunks) > 1
+            and self._low_water_ms >= max(self._config.target_ms, chunk_ms)
+            and self._is_quiet(self._chunks[0])
+        ):
+            skipped = self._chunks.popleft()
+            self._arrivals.popleft()
+            self._frames.pop(skipped.pts, None)
+            self._low_water_ms -= chunk_ms
+            self._count(trimmed_ms=chunk_ms)
+
+    def _is_quiet(self, chunk: AudioChunk) -> bool:
+        power = float(np.mean(np.square(chunk.pcm, dtype=np.float64)))
+        return bool(power < 10.0 ** (self._config.quiet_dbfs / 10.0))
+
+    def _silence(self) -> Int16Array:
+        voice = np.zeros(TICK_VOICE_SAMPLES, np.int16)
+        if self._fading is not None:
+            ramp = np.linspace(1.0, 0.0, len(self._fading))
+            voice[: len(self._fading)] = (self._fading * ramp).astype(np.int16)
+            self._fading = None
+        self._count(silence_ms=ms(TICK_SAMPLES))
+        return voice
+
+    def _show(self, time: int, voice: Int16Array, source_pts: int | None) -> Tick:
+        """Add the picture that leaves with this sound."""
+        frame = self._frames.pop(self._current.pts, None) if self._current else None
+        if frame is not None and self._current_start > self._last_frame_time:
+            self._last_frame, self._last_frame_time = frame, self._current_start
+            self._count(shown=1)
+            return Tick(time, voice, source_pts, frame, self._current_start)
+        if frame is not None:
+            self._count(late_dropped=1)
+        if self._last_frame is not None and time - self._last_frame_time >= _HOLD_SAMPLES:
+            self._last_frame_time = time
+            self._count(held=1)
+            return Tick(time, voice, source_pts, self._last_frame, time)
+        return Tick(time, voice, source_pts)
+
+    def _count(self, **deltas: float) -> None:
+        changed = {name: getattr(self._stats, name) + delta for name, delta in deltas.items()}
+        self._stats = replace(self._stats, **changed)

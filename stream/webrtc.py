@@ -1,0 +1,257 @@
+"""One WebRTC peer: an offer in, an answer out; microphone up, voice and face down.
+
+Transport only. What to do with the microphone and where the face comes from is the caller's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiortc import (
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCSessionDescription,
+)
+from aiortc.codecs import h264, vpx
+from aiortc.exceptions import InternalError, InvalidStateError, OperationError
+from aiortc.mediastreams import MediaStreamTrack
+from aiortc.sdp import SessionDescription
+
+from stream.errors import NegotiationError, StreamError
+from stream.inbound import InboundStats, InboundVoice
+from stream.media import AudioChunk
+from stream.reports import SenderReports
+from stream.tracks import Playback
+
+logger = logging.getLogger(__name__)
+
+_CODECS = {"vp8": "video/VP8", "h264": "video/H264"}
+_MAX_MESSAGE_BYTES = 16_384
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeerConfig:
+    """How peers connect and what they may spend.
+
+    Raises:
+        StreamError: if a value can't be used.
+    """
+
+    video_codec: str = "vp8"
+    """Preferred codec, "vp8" or "h264"; the other is the fallback."""
+    start_bitrate: int = 1_500_000
+    """Video bits per second before the receiver has reported what it can take."""
+    min_bitrate: int = 300_000
+    max_bitrate: int = 2_500_000
+    """aiortc's own caps (1.5 Mbit/s VP8) leave a face at 512x512 visibly soft."""
+    ice_servers: tuple[str, ...] = ()
+    """STUN or TURN URLs; none by default: on a LAN they only delay the answer."""
+    ice_username: str | None = None
+    ice_credential: str | None = None
+    microphone_backlog_ms: int = 2000
+    """Bound on microphone sound waiting for a slow reader."""
+
+    def __post_init__(self) -> None:
+        """Check codec and bitrates."""
+        if self.video_codec not in _CODECS:
+            raise StreamError(
+                f"video_codec: expected one of {list(_CODECS)}, got {self.video_codec}"
+            )
+        if not 0 < self.min_bitrate <= self.start_bitrate <= self.max_bitrate:
+            raise StreamError(
+                "bitrates: expected 0 < min <= start <= max, got "
+                f"{self.min_bitrate}, {self.start_bitrate}, {self.max_bitrate}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStats:
+    """What one peer lost, and where."""
+
+    state: str
+    microphone: InboundStats
+    voice_ticks_dropped: int
+    frames_dropped: int
+
+
+def apply_bitrates(config: PeerConfig) -> None:
+    """Set aiortc's bitrate limits, which are constants of its codec modules: process-wide."""
+    for module in (vpx, h264):
+        limits = vars(module)
+        limits["MIN_BITRATE"] = config.min_bitrate
+        limits["DEFAULT_BITRATE"] = config.start_bitrate
+        limits["MAX_BITRATE"] = config.max_bitrate
+
+
+class Peer:
+    """One remote end. `answer` once, then use `microphone`, `send`; `close` at any time."""
+
+    def __init__(
+        self,
+        playback: Playback,
+        config: PeerConfig | None = None,
+        on_message: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        """Prepare a peer that shows `playback`.
+
+        Args:
+            playback: source of voice and face, and of the clock the reports follow.
+            config: codec, bitrates, ICE.
+            on_message: called on the event loop with each JSON object that arrives on the data
+                channel (at most 16 KiB each; others are ignored).
+        """
+        self._playback = playback
+        self._config = config or PeerConfig()
+        self._on_message = on_message
+        self._voice, self._face = playback.tracks()
+        self._inbound = InboundVoice(backlog_ms=self._config.microphone_backlog_ms)
+        self._reader: asyncio.Task[None] | None = None
+        self._channel: RTCDataChannel | None = None
+        self._pc: RTCPeerConnection | None = None
+        self._closing = False
+        self.connected = asyncio.Event()
+        """Set when media can flow."""
+        self.closed = asyncio.Event()
+        """Set when the connection has ended, by either side or by failure."""
+
+    @property
+    def state(self) -> str:
+        """W3C connection state: new, connecting, connected, failed or closed."""
+        return str(self._pc.connectionState) if self._pc else "closed" if self._closing else "new"
+
+    async def answer(self, offer_sdp: str) -> str:
+        """Accept an offer and return the answer, with all ICE candidates in it.
+
+        Raises:
+            NegotiationError: if the offer can't be parsed or answered; the peer is closed then.
+            StreamError: if the peer was used or closed before.
+        """
+        if self._pc is not None or self._closing:
+            raise StreamError("Peer.answer: expected a new peer, got one that was used before")
+        apply_bitrates(self._config)
+        kinds = _media_kinds(offer_sdp)
+        self._pc = pc = RTCPeerConnection(self._rtc_configuration())
+        pc.on("track", self._on_track)
+        pc.on("datachannel", self._on_datachannel)
+        pc.on("connectionstatechange", self._on_state)
+        try:
+            self._add_tracks(pc, kinds)
+            await pc.setRemoteDescription(RTCSessionDescription(sdp=offer_sdp, type="offer"))
+            self._attach_microphone(pc)
+            await pc.setLocalDescription(await pc.createAnswer())
+        except (OperationError, InternalError, InvalidStateError, ValueError, KeyError) as error:
+            await self.close()
+            raise NegotiationError(f"offer can't be answered: {error}") from error
+        return str(pc.localDescription.sdp)
+
+    def microphone(self) -> AsyncIterator[AudioChunk]:
+        """Return the remote microphone, chunk by chunk; ends with the connection."""
+        return self._inbound.chunks()
+
+    def send(self, message: Mapping[str, Any]) -> bool:
+        """Send a JSON object on the data channel; False if there is none open."""
+        if self._channel is None or self._channel.readyState != "open":
+            return False
+        self._channel.send(json.dumps(message))
+        return True
+
+    def stats(self) -> PeerStats:
+        """Return the state and the loss counters."""
+        return PeerStats(self.state, self._inbound.stats(), self._voice.dropped, self._face.dropped)
+
+    async def close(self) -> None:
+        """End the connection; works before `answer`, and any number of times."""
+        if self._closing:
+            await self.closed.wait()
+            return
+        self._closing = True
+        self._voice.stop()
+        self._face.stop()
+        if self._pc is not None:
+            await self._pc.close()
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+        self._inbound.end()
+        self.closed.set()
+
+    def _rtc_configuration(self) -> RTCConfiguration:
+        config = self._config
+        servers = [
+            RTCIceServer(url, config.ice_username, config.ice_credential)
+            for url in config.ice_servers
+        ]
+        # An empty list, not None: None means a public STUN server.
+        return RTCConfiguration(iceServers=servers)
+
+    def _add_tracks(self, pc: RTCPeerConnection, kinds: set[str]) -> None:
+        """Add what the offer has room for; a track without a counterpart would never connect."""
+        for track in (self._voice, self._face):
+            if track.kind in kinds:
+                transceiver = pc.addTransceiver(track)
+                SenderReports(transceiver.sender, track, self._playback.clock)
+                if track.kind == "video":
+                    capabilities = RTCRtpSender.getCapabilities("video").codecs
+                    wanted = _CODECS[self._config.video_codec]
+                    # Stable sort: the preferred codec first, the rest in their order.
+                    transceiver.setCodecPreferences(
+                        sorted(capabilities, key=lambda codec: codec.mimeType != wanted)
+                    )
+
+    def _attach_microphone(self, pc: RTCPeerConnection) -> None:
+        for transceiver in pc.getTransceivers():
+            track = transceiver.receiver.track
+            if self._reader is not None and track is self._microphone_track:
+                self._inbound.attach(transceiver.receiver)
+
+    def _on_track(self, track: MediaStreamTrack) -> None:
+        if track.kind == "audio" and self._reader is None:
+            self._microphone_track = track
+            self._reader = asyncio.create_task(self._inbound.read(track))
+
+    def _on_datachannel(self, channel: RTCDataChannel) -> None:
+        self._channel = channel
+        channel.on("message", self._receive)
+
+    def _receive(self, data: str | bytes) -> None:
+        if self._on_message is None or len(data) > _MAX_MESSAGE_BYTES:
+            return
+        try:
+            message = json.loads(data)
+        except ValueError:
+            message = None
+        if isinstance(message, dict):
+            self._on_message(message)
+        else:
+            logger.info("data channel: expected a JSON object, got %.40r", data)
+
+    async def _on_state(self) -> None:
+        state = self.state
+        logger.info("peer connection: %s", state)
+        if state == "connected":
+            self.connected.set()
+        elif state in ("failed", "closed"):
+            await self.close()
+
+
+def _media_kinds(offer_sdp: str) -> set[str]:
+    """Return the kinds of media in an offer ("audio", "video", "application").
+
+    Raises:
+        NegotiationError: if it is not an SDP with media.
+    """
+    try:
+        kinds = {media.kind for media in SessionDescription.parse(offer_sdp).media}
+    except (ValueError, IndexError, AssertionError, AttributeError, KeyError) as error:
+        raise NegotiationError(f"offer: expected an SDP, got {offer_sdp[:60]!r}") from error
+    if not kinds & {"audio", "video"}:
+        raise NegotiationError(f"offer: expected audio or video, got {sorted(kinds)}")
+    return kinds

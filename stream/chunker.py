@@ -129,9 +129,7 @@ class Chunker:
             raise StreamError(f"audio packet: expected int16 or float32, got {pcm.dtype.name}")
         table = pcm[:, None] if pcm.ndim == 1 else pcm
         if table.ndim != 2 or table.shape[1] not in _LAYOUTS:
-            raise StreamError(
-                f"audio packet: expected [N], [N, 1] or [N, 2], got {list(pcm.shape)}"
-            )
+            raise StreamError(f"audio packet: expected [N], [N, 1] or [N, 2], got {list(pcm.shape)}")
         if not len(table):
             return []
         frame = av.AudioFrame.from_ndarray(
@@ -169,9 +167,7 @@ class Chunker:
 
     def _start(self, frame: av.AudioFrame) -> None:
         if not MIN_RATE <= frame.sample_rate <= MAX_RATE:
-            raise StreamError(
-                f"audio rate: expected {MIN_RATE}..{MAX_RATE} Hz, got {frame.sample_rate} Hz"
-            )
+            raise StreamError(f"audio rate: expected {MIN_RATE}..{MAX_RATE} Hz, got {frame.sample_rate} Hz")
         self._rate, self._layout = frame.sample_rate, frame.layout.name
         lead_in = self._rate * self._lead_in_ms // 1000
         if lead_in:

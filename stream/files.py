@@ -119,9 +119,7 @@ def _decode_audio(container: av.container.InputContainer) -> tuple[list[FloatArr
     return [piece for piece in pieces if piece.size], rate
 
 
-def _resample_frames(
-    frames: Iterator[av.VideoFrame], fps: int, average_rate: Fraction | None
-) -> Iterator[ByteArray]:
+def _resample_frames(frames: Iterator[av.VideoFrame], fps: int, average_rate: Fraction | None) -> Iterator[ByteArray]:
     """Hold each picture until the next one is due, at exact rational times."""
     start: Fraction | None = None
     shown = 0

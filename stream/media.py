@@ -34,8 +34,7 @@ ByteArray = npt.NDArray[np.uint8]
 def _check(name: str, array: npt.NDArray[np.generic], dtype: type, shape: tuple[int, ...]) -> None:
     if array.dtype != dtype or array.shape != shape:
         raise StreamError(
-            f"{name}: expected {np.dtype(dtype).name} {list(shape)}, "
-            f"got {array.dtype.name} {list(array.shape)}"
+            f"{name}: expected {np.dtype(dtype).name} {list(shape)}, got {array.dtype.name} {list(array.shape)}"
         )
 
 

@@ -80,8 +80,7 @@ class Mp4Writer:
         """
         if rgb.shape != (*self._size, 3) or rgb.dtype != np.uint8:
             raise MediaFileError(
-                f"{self._path}: expected frames uint8 {[*self._size, 3]}, "
-                f"got {rgb.dtype} {list(rgb.shape)}"
+                f"{self._path}: expected frames uint8 {[*self._size, 3]}, got {rgb.dtype} {list(rgb.shape)}"
             )
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
         picture = picture.reformat(

@@ -32,7 +32,7 @@ TICK_VOICE_SAMPLES = TICK_SAMPLES * VOICE_RATIO
 """Played samples per pull: 960 at 48 kHz."""
 _HOLD_SAMPLES = samples(200)  # the last frame is repeated this often while nothing new comes
 _FADE_SAMPLES = 240  # 5 ms at 48 kHz: an interrupt must not click
-_SLACK_WINDOW_TICKS = 50  # 1 s
+_SLACK_WINDOW_TICKS = 100  # 2 s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +55,7 @@ class PlayoutConfig:
     def __post_init__(self) -> None:
         """Check the order of the sizes."""
         if not 0 <= self.target_ms < self.max_ms:
-            raise StreamError(
-                f"target_ms: expected 0..{self.max_ms} (max_ms), got {self.target_ms}"
-            )
+            raise StreamError(f"target_ms: expected 0..{self.max_ms} (max_ms), got {self.target_ms}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +213,7 @@ class Playout:
         return max(self.queued_ms, waited_ms) >= self._config.target_ms
 
     def _watch_level(self) -> None:
-        """Track the least level of each second: what is above it was never needed."""
+        """Track the least level of each 2 s: what it leaves was never needed."""
         self._window_low_ms = min(self._window_low_ms, self.queued_ms)
         self._window_ticks += 1
         if self._window_ticks == _SLACK_WINDOW_TICKS:
@@ -228,7 +226,7 @@ class Playout:
         while (
             self._config.live
             and len(self._chunks) > 1
-            and self._low_water_ms >= max(self._config.target_ms, chunk_ms)
+            and self._low_water_ms >= self._config.target_ms + chunk_ms
             and self._is_quiet(self._chunks[0])
         ):
             skipped = self._chunks.popleft()

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-import webrtcvad  # type: ignore[import-untyped]
+import webrtcvad
 
 from stream.errors import StreamError
 from stream.media import CHUNK_SAMPLES, SAMPLE_RATE, AudioChunk

@@ -62,9 +62,7 @@ class PeerConfig:
     def __post_init__(self) -> None:
         """Check codec and bitrates."""
         if self.video_codec not in _CODECS:
-            raise StreamError(
-                f"video_codec: expected one of {list(_CODECS)}, got {self.video_codec}"
-            )
+            raise StreamError(f"video_codec: expected one of {list(_CODECS)}, got {self.video_codec}")
         if not 0 < self.min_bitrate <= self.start_bitrate <= self.max_bitrate:
             raise StreamError(
                 "bitrates: expected 0 < min <= start <= max, got "
@@ -185,10 +183,7 @@ class Peer:
 
     def _rtc_configuration(self) -> RTCConfiguration:
         config = self._config
-        servers = [
-            RTCIceServer(url, config.ice_username, config.ice_credential)
-            for url in config.ice_servers
-        ]
+        servers = [RTCIceServer(url, config.ice_username, config.ice_credential) for url in config.ice_servers]
         # An empty list, not None: None means a public STUN server.
         return RTCConfiguration(iceServers=servers)
 
@@ -202,9 +197,7 @@ class Peer:
                     capabilities = RTCRtpSender.getCapabilities("video").codecs
                     wanted = _CODECS[self._config.video_codec]
                     # Stable sort: the preferred codec first, the rest in their order.
-                    transceiver.setCodecPreferences(
-                        sorted(capabilities, key=lambda codec: codec.mimeType != wanted)
-                    )
+                    transceiver.setCodecPreferences(sorted(capabilities, key=lambda codec: codec.mimeType != wanted))
 
     def _attach_microphone(self, pc: RTCPeerConnection) -> None:
         for transceiver in pc.getTransceivers():

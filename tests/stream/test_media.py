@@ -1,0 +1,57 @@
+"""Boundary checks of the types that flow between the rooms."""
+
+import numpy as np
+import pytest
+
+from stream.errors import StreamError
+from stream.media import (
+    CHUNK_SAMPLES,
+    SAMPLE_RATE,
+    VOICE_RATE,
+    VOICE_RATIO,
+    VOICE_SAMPLES,
+    AudioChunk,
+    VideoFrame,
+    silence,
+)
+
+
+def test_both_branches_of_a_chunk_last_exactly_one_frame() -> None:
+    assert CHUNK_SAMPLES * 25 == SAMPLE_RATE
+    assert VOICE_SAMPLES * 25 == VOICE_RATE
+    assert VOICE_SAMPLES == CHUNK_SAMPLES * VOICE_RATIO
+
+
+@pytest.mark.parametrize(
+    ("pcm", "voice", "text"),
+    [
+        (np.zeros(639, np.float32), np.zeros(1920, np.int16), r"pcm: expected float32 \[640\]"),
+        (np.zeros(640, np.float64), np.zeros(1920, np.int16), "got float64"),
+        (np.zeros(640, np.float32), np.zeros(1920, np.float32), "voice: expected int16"),
+        (np.zeros(640, np.float32), np.zeros((1920, 1), np.int16), r"got int16 \[1920, 1\]"),
+    ],
+)
+def test_a_chunk_of_another_shape_or_type_is_refused(pcm: np.ndarray, voice: np.ndarray, text: str) -> None:
+    with pytest.raises(StreamError, match=text):
+        AudioChunk(pcm, voice, 0)
+
+
+@pytest.mark.parametrize(
+    "rgb",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((4, 8, 3), np.uint8)[:, ::2],
+    ],
+)
+def test_a_frame_that_is_not_contiguous_rgb_is_refused(rgb: np.ndarray) -> None:
+    with pytest.raises(StreamError, match=r"VideoFrame\.rgb: expected"):
+        VideoFrame(rgb, 0)
+
+
+def test_silence_is_silent_in_both_branches() -> None:
+    chunk = silence(1280)
+    assert chunk.pts == 1280
+    assert not chunk.pcm.any()
+    assert not chunk.voice.any()

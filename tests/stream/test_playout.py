@@ -1,0 +1,298 @@
+"""The rules of the queue, by a fake clock: nothing here waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from stream.clock import samples
+from stream.errors import StreamError
+from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame
+from stream.playout import TICK_SAMPLES, TICK_VOICE_SAMPLES, Playout, PlayoutConfig, Tick
+
+LOUD = 0.1
+
+
+def chunk(k: int, level: float = LOUD) -> AudioChunk:
+    """Chunk number k; its voice counts up so that every played sample tells where it is from."""
+    pcm = np.full(CHUNK_SAMPLES, level, np.float32)
+    first = k * VOICE_SAMPLES
+    voice = (np.arange(first, first + VOICE_SAMPLES) % 30_000 + 1).astype(np.int16)
+    return AudioChunk(pcm, voice, k * CHUNK_SAMPLES)
+
+
+def frame(k: int) -> VideoFrame:
+    return VideoFrame(np.full((2, 2, 3), k % 256, np.uint8), k * CHUNK_SAMPLES)
+
+
+@dataclass
+class Bench:
+    """A playout, its time, and everything it released."""
+
+    playout: Playout
+    time: int = 0
+    ticks: list[Tick] = field(default_factory=list)
+
+    def put(self, k: int, *, picture: bool = True, level: float = LOUD) -> bool:
+        return self.playout.put(chunk(k, level), frame(k) if picture else None, self.time)
+
+    def run(self, count: int) -> list[Tick]:
+        new = []
+        for _ in range(count):
+            new.append(self.playout.pull(self.time))
+            self.time += TICK_SAMPLES
+        self.ticks += new
+        return new
+
+    def voice(self) -> np.ndarray:
+        played = [tick.voice for tick in self.ticks if tick.source_pts is not None]
+        return np.concatenate(played) if played else np.zeros(0, np.int16)
+
+    def shown(self) -> list[tuple[int, int]]:
+        """(frame pts, its time) of each release, holds included."""
+        return [(t.frame.pts, t.frame_time) for t in self.ticks if t.frame is not None]
+
+
+def bench(**config: float | bool) -> Bench:
+    return Bench(Playout(PlayoutConfig(**config)))  # type: ignore[arg-type]
+
+
+def expected_voice(first: int, count: int) -> np.ndarray:
+    return np.concatenate([chunk(k).voice for k in range(first, first + count)])
+
+
+def check_invariants(b: Bench) -> None:
+    """What must hold whatever happens."""
+    times = [tick.time for tick in b.ticks]
+    assert all(later - earlier == TICK_SAMPLES for earlier, later in zip(times, times[1:], strict=False))
+    assert all(tick.voice.shape == (TICK_VOICE_SAMPLES,) for tick in b.ticks)
+    frame_times = [time for _, time in b.shown()]
+    assert frame_times == sorted(set(frame_times)), "timestamps of video must grow"
+    starts = {t.source_pts: t.time for t in b.ticks if t.source_pts is not None}
+    for tick in b.ticks:
+        fresh = tick.frame is not None and tick.frame.pts in starts
+        if fresh and tick.frame_time == starts[tick.frame.pts]:  # type: ignore[union-attr]
+            # Audio leads the picture of its own chunk by less than a frame.
+            assert 0 <= tick.time - tick.frame_time < CHUNK_SAMPLES
+
+
+def test_it_plays_silence_before_anything_comes() -> None:
+    b = bench()
+    ticks = b.run(3)
+    assert all(tick.source_pts is None and not tick.voice.any() for tick in ticks)
+    assert b.shown() == []
+    assert b.playout.stats().underruns == 0
+
+
+def test_play_starts_when_the_cushion_is_full() -> None:
+    b = bench(target_ms=80)
+    b.put(0)
+    b.run(2)
+    assert b.voice().size == 0
+    b.put(1)
+    b.run(4)
+    np.testing.assert_array_equal(b.voice(), expected_voice(0, 2))
+
+
+def test_play_starts_after_the_target_even_if_no_more_comes() -> None:
+    b = bench(target_ms=80)
+    b.put(0)
+    b.run(6)
+    starts = [tick.time for tick in b.ticks if tick.source_pts is not None]
+    assert starts[0] == samples(80)
+    np.testing.assert_array_equal(b.voice(), expected_voice(0, 1))
+
+
+def test_a_frame_leaves_in_the_tick_in_which_its_audio_starts() -> None:
+    b = bench(target_ms=80)
+    for k in range(5):
+        b.put(k)
+    b.run(10)
+    for tick in b.ticks:
+        if tick.frame is not None:
+            assert tick.frame.pts == tick.source_pts
+            assert tick.frame_time == tick.time
+    assert [pts for pts, _ in b.shown()] == [640 * k for k in range(5)]
+    assert b.playout.stats().shown == 5
+
+
+def test_two_ticks_of_a_chunk_are_its_two_halves() -> None:
+    b = bench(target_ms=40)
+    b.put(3)
+    first, second = b.run(2)
+    np.testing.assert_array_equal(np.concatenate([first.voice, second.voice]), chunk(3).voice)
+    assert (first.source_pts, second.source_pts) == (1920, 2240)
+
+
+def test_a_frame_that_comes_while_its_audio_plays_leaves_at_once_dated_back() -> None:
+    b = bench(target_ms=40)
+    b.put(0, picture=False)
+    (first,) = b.run(1)
+    assert first.frame is None
+    assert b.playout.put_frame(frame(0))
+    (second,) = b.run(1)
+    assert second.frame is not None
+    assert second.frame_time == first.time
+
+
+def test_a_frame_that_comes_after_its_audio_is_dropped_and_audio_does_not_wait() -> None:
+    b = bench(target_ms=80)
+    for k in range(4):
+        b.put(k, picture=False)
+    b.run(4)
+    assert not b.playout.put_frame(frame(0))
+    assert b.playout.put_frame(frame(3))
+    b.run(4)
+    np.testing.assert_array_equal(b.voice(), expected_voice(0, 4))
+    assert [pts for pts, _ in b.shown()] == [3 * 640]
+    assert b.playout.stats().late_dropped == 1
+
+
+def test_an_underrun_plays_silence_holds_the_frame_and_resumes_with_a_matched_pair() -> None:
+    b = bench(target_ms=80)
+    b.put(0)
+    b.put(1)
+    b.run(4 + 20)  # 400 ms of nothing
+    stats = b.playout.stats()
+    assert stats.underruns == 1
+    assert not any(tick.voice.any() for tick in b.ticks[4:])
+    held = [pts for pts, time in b.shown() if time > b.ticks[3].time]
+    assert held == [640, 640], "the last frame is repeated every 200 ms"
+    b.put(2)
+    b.put(3)
+    resumed = b.run(4)
+    start = next(tick for tick in resumed if tick.source_pts is not None)
+    assert start.source_pts == 2 * 640
+    assert start.frame is not None
+    assert start.frame.pts == 2 * 640
+    assert start.frame_time == start.time, "time goes on: the pair is dated anew"
+    np.testing.assert_array_equal(b.voice(), expected_voice(0, 4))
+    check_invariants(b)
+
+
+def test_a_jump_of_the_source_does_not_interrupt_play() -> None:
+    b = bench(target_ms=80)
+    for k in (0, 1, 50, 51):
+        b.put(k)
+    b.run(8)
+    expected = np.concatenate([expected_voice(0, 2), expected_voice(50, 2)])
+    np.testing.assert_array_equal(b.voice(), expected)
+    check_invariants(b)
+
+
+def test_the_queue_is_bounded_and_refuses_instead_of_dropping() -> None:
+    b = bench(target_ms=80, max_ms=200)
+    assert [b.put(k) for k in range(7)] == [True] * 5 + [False] * 2
+    assert b.playout.queued_ms == 200
+    assert not b.playout.has_room()
+    b.run(2)
+    assert b.playout.has_room()
+    assert b.put(5)
+    b.run(20)
+    np.testing.assert_array_equal(b.voice(), expected_voice(0, 6))
+    assert b.playout.stats().refused == 2
+
+
+def test_clear_silences_the_next_tick_with_a_short_fade() -> None:
+    b = bench(target_ms=80)
+    for k in range(10):
+        b.put(k)
+    b.run(3)
+    before = b.ticks[-1].voice[-1]
+    b.playout.clear()
+    (fading,) = b.run(1)
+    assert fading.source_pts is None
+    assert abs(int(fading.voice[0]) - int(before)) < 50, "no click"
+    assert not fading.voice[240:].any(), "5 ms, then nothing"
+    assert np.all(np.diff(fading.voice[:240].astype(int)) <= 0)
+    (silent,) = b.run(1)
+    assert not silent.voice.any()
+    assert b.playout.queued_ms == 0
+    assert b.playout.stats().cleared_ms == 340
+    assert not b.playout.put_frame(frame(5)), "a frame of the past is late"
+
+
+def test_clear_when_empty_is_nothing() -> None:
+    b = bench()
+    b.playout.clear()
+    b.run(1)
+    assert b.playout.stats().cleared_ms == 0
+
+
+def test_after_clear_the_next_utterance_starts_with_its_frame() -> None:
+    b = bench(target_ms=80)
+    for k in range(4):
+        b.put(k)
+    b.run(3)
+    b.playout.clear()
+    b.run(5)
+    for k in range(100, 103):
+        b.put(k)
+    b.run(6)
+    assert [pts for pts, _ in b.shown()][-3:] == [64_000, 64_640, 65_280]
+    check_invariants(b)
+
+
+def test_a_standing_backlog_is_trimmed_in_silence_only() -> None:
+    b = bench(target_ms=80, max_ms=2000)
+    for k in range(15):
+        b.put(k)
+    level = []
+    for k in range(15, 400):
+        b.put(k, level=0.0 if 200 <= k < 240 else LOUD)
+        b.run(2)
+        level.append(b.playout.queued_ms)
+    speech = [t.source_pts // 640 for t in b.ticks if t.source_pts is not None]
+    assert min(level[:180]) >= 500, "speech is never cut"
+    assert max(level[-100:]) <= 160, "the pause brought the delay back"
+    skipped = set(range(speech[-1])) - set(speech)
+    assert skipped <= set(range(200, 240))
+    assert b.playout.stats().trimmed_ms == 40 * len(skipped) > 0
+    check_invariants(b)
+
+
+def test_a_buffered_source_keeps_its_pauses() -> None:
+    b = bench(target_ms=80, max_ms=2000, live=False)
+    for k in range(15):
+        b.put(k, level=0.0)
+    for k in range(15, 200):
+        b.put(k, level=0.0)
+        b.run(2)
+    assert b.playout.stats().trimmed_ms == 0
+    assert b.playout.stats().played_ms == 185 * 40
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_the_jitter_audio_is_complete_and_never_leads(seed: int) -> None:
+    """Bursts, stalls, missing and late frames: the voice comes out whole and in order."""
+    draw = np.random.default_rng(seed)
+    b = bench(target_ms=60, max_ms=600, live=False)
+    put, late = 0, []
+    for _ in range(600):
+        for _ in range(int(draw.choice([0, 0, 1, 1, 2, 5]))):
+            if b.put(put, picture=bool(draw.random() < 0.8)):
+                late.append(put)
+                put += 1
+        while late and draw.random() < 0.3:
+            b.playout.put_frame(frame(late.pop(0)))
+        b.run(1)
+        assert b.playout.queued_ms <= 600
+    b.run(60)
+    np.testing.assert_array_equal(b.voice(), expected_voice(0, put))
+    check_invariants(b)
+    stats = b.playout.stats()
+    assert stats.played_ms == put * 40
+    assert stats.queued_ms == 0
+
+
+def test_a_pair_with_two_different_pts_is_refused() -> None:
+    with pytest.raises(StreamError, match=r"frame\.pts: expected 0 \(chunk\.pts\), got 640"):
+        Playout().put(chunk(0), frame(1), 0)
+
+
+@pytest.mark.parametrize("target_ms", [-1, 1000, 2000])
+def test_a_target_outside_the_bound_is_refused(target_ms: int) -> None:
+    with pytest.raises(StreamError, match="target_ms: expected"):
+        PlayoutConfig(target_ms=target_ms)

@@ -1,0 +1,1 @@
+"""Tensors in, tensors out: audio to motion, motion to mesh, mesh to picture."""

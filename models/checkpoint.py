@@ -1,0 +1,50 @@
+"""Checkpoints: safetensors files whose metadata holds the configuration that rebuilds the model."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+_CONFIG_KEY = "config"
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> None:
+    """Write tensors and their configuration; the file appears whole or not at all.
+
+    Args:
+        path: Where to write, usually `*.safetensors`.
+        tensors: Named tensors of any dtype.
+        config: JSON-serialisable settings, stored as metadata.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(contiguous, partial, metadata={_CONFIG_KEY: json.dumps(config)})
+    os.replace(partial, path)
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read what `save_checkpoint` wrote.
+
+    Returns:
+        The tensors as stored and the configuration.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no checkpoint of this project.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        if _CONFIG_KEY not in metadata:
+            raise ValueError(f"{path}: expected a checkpoint with a configuration, found none")
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return tensors, json.loads(metadata[_CONFIG_KEY])

@@ -1,0 +1,71 @@
+"""The face crop: the square around the lower face that the generator paints."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.mesh import Floats, Pose
+from models.raster import MeshRasteriser
+
+CROP_SIZE = 256
+CROP_SIDE = 2.3  # inter-ocular distances: from just under the eyes to below an open jaw
+CROP_CENTRE = np.array([0.0, 1.3, -0.1], np.float32)
+# The masked part, as shares of the side: from the base of the nose to below the chin.
+_MASK_CENTRE = (0.5, 0.61)
+_MASK_RADII = (0.43, 0.365)
+_FEATHER = 0.05
+
+
+def crop_transform(pose: Pose) -> Floats:
+    """The affine map `[2, 3]` from frame pixels to crop pixels, upright and to scale."""
+    centre = pose.project(CROP_CENTRE)[:2]
+    across = pose.rotation[:2, 0]
+    roll = np.arctan2(across[1], across[0])
+    scale = CROP_SIZE / (CROP_SIDE * pose.scale)
+    cos, sin = scale * np.cos(roll), scale * np.sin(roll)
+    linear = np.array([[cos, sin], [-sin, cos]])
+    offset = CROP_SIZE / 2 - linear @ centre
+    return np.concatenate([linear, offset[:, None]], 1).astype(np.float32)
+
+
+def to_crop(points: Floats, transform: Floats) -> Floats:
+    """Map points `[..., 3]` in frame pixels to crop pixels; depth is scaled alike."""
+    scale = float(np.hypot(transform[0, 0], transform[0, 1]))
+    flat = points[..., :2] @ transform[:, :2].T + transform[:, 2]
+    return np.concatenate([flat, points[..., 2:] * scale], -1).astype(np.float32)
+
+
+def cut_crop(rgb: NDArray[np.uint8], transform: Floats) -> NDArray[np.uint8]:
+    """Resample the crop `[256, 256, 3]` out of a frame."""
+    return cv2.warpAffine(
+        rgb, transform, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+@cache
+def crop_mask() -> Floats:
+    """Where the generator paints `[256, 256]`: 1 inside, feathered to 0; a superellipse."""
+    grid = (np.arange(CROP_SIZE, dtype=np.float32) + 0.5) / CROP_SIZE
+    x = np.abs(grid[None, :] - _MASK_CENTRE[0]) / _MASK_RADII[0]
+    y = np.abs(grid[:, None] - _MASK_CENTRE[1]) / _MASK_RADII[1]
+    inside = (x**3 + y**3 <= 1).astype(np.float32)
+    soft = cv2.GaussianBlur(inside, (0, 0), _FEATHER * CROP_SIZE / 2)
+    # Start the fade at the border and end it inside, so that nothing outside is ever touched.
+    mask = np.clip((soft - 0.5) * 2.0, 0.0, 1.0) * inside
+    return mask.astype(np.float32)
+
+
+@cache
+def mask_region() -> tuple[int, int, int, int]:
+    """The mask's bounding box `(top, bottom, left, right)`."""
+    rows, columns = np.nonzero(crop_mask() > 0)
+    return int(rows.min()), int(rows.max()) + 1, int(columns.min()), int(columns.max()) + 1
+
+
+def crop_rasteriser() -> MeshRasteriser:
+    """A rasteriser for the masked part of the crop."""
+    return MeshRasteriser(CROP_SIZE, mask_region())

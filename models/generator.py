@@ -1,0 +1,255 @@
+"""The rewired style-based generator.
+
+Motion enters through the spatial ("noise") inputs, as encoder features that are concatenated before
+every modulated convolution: the white mesh render, the masked target and the reference warped through
+the mesh. Identity enters through the style space alone, so for one identity the style code is
+constant and `Generator.fold` turns the whole network into plain convolutions.
+
+Source: ReSyncer (ECCV 2024), abstract and figure 2, with the noise insertion by concatenation of
+StyleSync (CVPR 2023). The warped reference and the residual output are ours, see docs/adr/0004.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.checkpoint import load_checkpoint, save_checkpoint
+from models.modulated import ModulatedConv2d
+
+_PATCH = 4  # pictures are handled as 4x4 patches: 256² x 3 becomes 64² x 48
+LIVE_CHANNELS = 6  # warped reference (3), shade, interior, interior seen in the reference
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig:
+    """Widths of the generator, from the finest level (1/4 of the crop) to the coarsest (1/32)."""
+
+    channels: tuple[int, ...] = (48, 96, 128, 160)
+    style_dim: int = 128
+    mapping_layers: int = 3
+
+
+@dataclass(frozen=True, eq=False)
+class LiveInputs:
+    """What changes with every frame, each `[B, C, 256, 256]` in 0..1 and zero outside the mask.
+
+    Attributes:
+        warped: Reference warped onto the target mesh, 3 channels.
+        shade: White mesh render, 1 channel.
+        interior: Mouth opening, 1 channel.
+        seen: Mouth opening as far as the reference shows it, 1 channel.
+    """
+
+    warped: Tensor
+    shade: Tensor
+    interior: Tensor
+    seen: Tensor
+
+    def stacked(self) -> Tensor:
+        """All of it as one tensor `[B, 6, 256, 256]`."""
+        return torch.cat([self.warped, self.shade, self.interior, self.seen], 1)
+
+
+def _conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1)
+
+
+def _act(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.2)
+
+
+class Encoder(nn.Module):
+    """Spatial features of the inputs at every level.
+
+    The target's share of the first layer is separate, because a template frame never changes: it is
+    computed once and added to each live frame's share.
+    """
+
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.target_patches = nn.Conv2d(3 * _PATCH**2, channels[0], 1)
+        self.live_patches = nn.Conv2d(LIVE_CHANNELS * _PATCH**2, channels[0], 1)
+        self.first = _conv(channels[0], channels[0])
+        pairs = list(zip(channels[:-1], channels[1:], strict=True))
+        self.down = nn.ModuleList(_conv(a, b, stride=2) for a, b in pairs)
+        self.same = nn.ModuleList(_conv(b, b) for _, b in pairs)
+
+    def encode_target(self, masked_target: Tensor) -> Tensor:
+        """Features `[B, C, 64, 64]` of the masked target `[B, 3, 256, 256]`."""
+        features: Tensor = self.target_patches(F.pixel_unshuffle(masked_target, _PATCH))
+        return features
+
+    def forward(self, target: Tensor, live: Tensor) -> list[Tensor]:
+        """Feature maps from fine to coarse, for encoded `target` and stacked `live` inputs."""
+        x = _act(target + self.live_patches(F.pixel_unshuffle(live, _PATCH)))
+        maps = [_act(self.first(x))]
+        for down, same in zip(self.down, self.same, strict=True):
+            x = _act(down(maps[-1]))
+            maps.append(_act(same(x)))
+        return maps
+
+
+class IdentityEncoder(nn.Module):
+    """Appearance code of a reference crop."""
+
+    def __init__(self, style_dim: int) -> None:
+        super().__init__()
+        widths = (24, 48, 96, 128)
+        self.patches = nn.Conv2d(3 * _PATCH**2, widths[0], 1)
+        pairs = zip(widths[:-1], widths[1:], strict=True)
+        self.down = nn.ModuleList(_conv(a, b, stride=2) for a, b in pairs)
+        self.out = nn.Linear(widths[-1], style_dim)
+
+    def forward(self, reference: Tensor) -> Tensor:
+        """Codes `[B, style_dim]` of crops `[B, 3, 256, 256]`."""
+        x = _act(self.patches(F.pixel_unshuffle(reference, _PATCH)))
+        for down in self.down:
+            x = _act(down(x))
+        code: Tensor = self.out(x.mean((2, 3)))
+        return code
+
+
+class Synthesis(nn.Module):
+    """The decoder: from the coarsest features up, with spatial inputs at every level.
+
+    `convs[i]` is either modulated, called with a style, or plain after folding.
+    """
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        fine_to_coarse = config.channels
+        coarse_to_fine = tuple(reversed(fine_to_coarse))
+        style_dim = config.style_dim
+        convs = [ModulatedConv2d(coarse_to_fine[0], coarse_to_fine[0], 3, style_dim)]
+        for before, here in zip(coarse_to_fine[:-1], coarse_to_fine[1:], strict=True):
+            convs.append(ModulatedConv2d(before + here, here, 3, style_dim))
+        self.convs: nn.ModuleList = nn.ModuleList(convs)
+        # Colour residual and blend mask of every pixel in a patch.
+        out = ModulatedConv2d(fine_to_coarse[0], 4 * _PATCH**2, 3, style_dim, demodulate=False)
+        nn.init.zeros_(out.weight)
+        self.out: nn.Module = out
+
+    def forward(self, maps: list[Tensor], warped: Tensor, style: Tensor | None = None) -> Tensor:
+        """Paint the crop.
+
+        Args:
+            maps: Spatial inputs, fine to coarse.
+            warped: The warped reference `[B, 3, 256, 256]`.
+            style: Style codes `[B, style_dim]`; None once folded.
+
+        Returns:
+            Colour (0..1) and blend mask (0..1) `[B, 4, 256, 256]`.
+        """
+        x = _act(_apply(self.convs[0], maps[-1], style))
+        for conv, spatial in zip(self.convs[1:], reversed(maps[:-1]), strict=True):
+            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+            x = _act(_apply(conv, torch.cat([x, spatial], 1), style))
+        painted = F.pixel_shuffle(_apply(self.out, x, style), _PATCH).float()
+        rgb = (warped + painted[:, :3]).clamp(0.0, 1.0)
+        # Biased towards painting: +3 keeps the gradient alive where +1 of a product was not.
+        return torch.cat([rgb, torch.sigmoid(painted[:, 3:] + 3.0)], 1)
+
+
+def _apply(layer: nn.Module, x: Tensor, style: Tensor | None) -> Tensor:
+    y: Tensor = layer(x) if style is None else layer(x, style)
+    return y
+
+
+class Generator(nn.Module):
+    """Mapping, encoder and synthesis; see the module's text."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.identity = IdentityEncoder(config.style_dim)
+        layers: list[nn.Module] = []
+        for _ in range(config.mapping_layers):
+            layers += [nn.Linear(config.style_dim, config.style_dim), nn.LeakyReLU(0.2)]
+        self.mapping = nn.Sequential(*layers)
+        self.encoder = Encoder(config.channels)
+        self.synthesis = Synthesis(config)
+
+    def style_code(self, reference: Tensor) -> Tensor:
+        """W of an identity `[B, style_dim]` from its reference crops `[B, 3, 256, 256]`."""
+        code = self.identity(reference)
+        normed = code * torch.rsqrt(code.float().square().mean(1, keepdim=True) + 1e-8).to(code)
+        style: Tensor = self.mapping(normed)
+        return style
+
+    def forward(self, masked_target: Tensor, live: LiveInputs, style: Tensor) -> Tensor:
+        """Colour and blend mask `[B, 4, 256, 256]`; see `Synthesis.forward`."""
+        maps = self.encoder(self.encoder.encode_target(masked_target), live.stacked())
+        painted: Tensor = self.synthesis(maps, live.warped, style)
+        return painted
+
+    def fold(self, style: Tensor) -> FoldedGenerator:
+        """The same network for one constant style code `[style_dim]`, with plain convolutions."""
+        return FoldedGenerator(self, style)
+
+    def save(self, path: Path, extra: dict[str, Any] | None = None) -> None:
+        """Write weights and configuration."""
+        tensors = {name: value.half() for name, value in self.state_dict().items()}
+        save_checkpoint(path, tensors, {"generator": asdict(self.config), **(extra or {})})
+
+    @classmethod
+    def load(cls, path: Path) -> Generator:
+        """Read what `save` wrote."""
+        tensors, config = load_checkpoint(path)
+        settings = dict(config["generator"])
+        settings["channels"] = tuple(settings["channels"])
+        model = cls(GeneratorConfig(**settings))
+        model.load_state_dict({name: value.float() for name, value in tensors.items()})
+        return model.eval()
+
+
+class FoldedGenerator(nn.Module):
+    """A generator folded for one identity: no style, no modulation, target features from outside."""
+
+    def __init__(self, generator: Generator, style: Tensor) -> None:
+        super().__init__()
+        self.encoder = generator.encoder
+        self.synthesis = Synthesis(generator.config)
+        convs = [conv.fold(style) for conv in _modulated(generator.synthesis.convs)]
+        self.synthesis.convs = nn.ModuleList(convs)
+        self.synthesis.out = next(iter(_modulated([generator.synthesis.out]))).fold(style)
+        self.eval().requires_grad_(False)
+
+    def encode_target(self, masked_target: Tensor) -> Tensor:
+        """Features of a template frame, to be computed once; see `Encoder.encode_target`."""
+        return self.encoder.encode_target(masked_target)
+
+    def forward(self, target: Tensor, live: Tensor) -> Tensor:
+        """Colour and blend mask `[B, 4, 256, 256]`.
+
+        Args:
+            target: `encode_target`'s features `[B, C, 64, 64]`.
+            live: Stacked live inputs `[B, 6, 256, 256]`.
+        """
+        painted: Tensor = self.synthesis(self.encoder(target, live), live[:, :3])
+        return painted
+
+
+def _modulated(layers: Any) -> list[ModulatedConv2d]:
+    return [layer for layer in layers if isinstance(layer, ModulatedConv2d)]
+
+
+def composite(target: Tensor, painted: Tensor, mask: Tensor) -> Tensor:
+    """Blend what was painted into the target crop.
+
+    Args:
+        target: `[B, 3, S, S]`.
+        painted: Colour and blend mask `[B, 4, S, S]`.
+        mask: The crop mask `[S, S]`, feathered.
+    """
+    alpha = painted[:, 3:] * mask
+    return target + alpha * (painted[:, :3] - target)
+
+
+FoldedForward = Callable[[Tensor, Tensor], Tensor]

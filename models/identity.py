@@ -1,0 +1,58 @@
+"""An identity: everything that is constant while one presenter is live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NewType
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.crop import crop_transform, cut_crop
+from models.mesh import Floats, Pose
+from models.still import Blinks
+
+StyleCode = NewType("StyleCode", Tensor)  # W of the generator, [style_dim]
+SpeakingStyle = NewType("SpeakingStyle", Tensor)  # the code injected in the Transformer, [S]
+
+
+@dataclass(frozen=True, eq=False)
+class Identity:
+    """One presenter.
+
+    Attributes:
+        name: What users call it.
+        frame: The picture that lives `[H, W, 3]`, mouth closed; also the generator's reference.
+        mesh: The face in the frame, canonical `[478, 3]`.
+        neutral: The same with closed lips `[478, 3]`; displacements start here.
+        pose: From canonical space to the frame's pixels.
+        style_code: W, computed once at enrolment.
+        speaking_style: How this presenter moves; None for the neutral style.
+        blinks: Eyelid overlays.
+    """
+
+    name: str
+    frame: NDArray[np.uint8]
+    mesh: Floats
+    neutral: Floats
+    pose: Pose
+    style_code: StyleCode
+    speaking_style: SpeakingStyle | None
+    blinks: Blinks
+
+    @property
+    def transform(self) -> Floats:
+        """Affine map `[2, 3]` from frame to crop pixels."""
+        return crop_transform(self.pose)
+
+    @property
+    def reference(self) -> NDArray[np.uint8]:
+        """The face crop `[256, 256, 3]`."""
+        return cut_crop(self.frame, self.transform)
+
+
+def picture_tensor(rgb: NDArray[np.uint8]) -> Tensor:
+    """A picture `[H, W, 3]` as a tensor `[1, 3, H, W]` in 0..1."""
+    return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None].float() / 255

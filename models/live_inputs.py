@@ -1,0 +1,56 @@
+"""The generator's inputs that change with every frame."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.crop import crop_mask
+from models.mesh import INNER_LIP_PAIRS, Floats
+from models.raster import MeshRasteriser
+
+Picture = NDArray[np.uint8]
+
+
+def mouth_gap(points: Floats) -> float:
+    """Lip opening in crop pixels."""
+    upper, lower = np.array(INNER_LIP_PAIRS).T
+    return float(np.linalg.norm(points[lower, :2] - points[upper, :2], axis=1).mean())
+
+
+def seen_share(target: Floats, reference: Floats) -> float:
+    """How much of the target's mouth opening the reference shows, 0..1."""
+    return float(np.clip(mouth_gap(reference) / max(mouth_gap(target), 1.0), 0.0, 1.0))
+
+
+def match_colour(picture: Picture, wanted: Picture) -> Picture:
+    """Scale a crop's colours to those of another, by what both show outside the mask.
+
+    Args:
+        picture: The reference crop `[256, 256, 3]`.
+        wanted: The target crop, whose masked part is not looked at.
+    """
+    visible = crop_mask() == 0
+    mean = picture[visible].mean(0) + 1.0
+    gain = np.clip((wanted[visible].mean(0) + 1.0) / mean, 0.5, 2.0)
+    return np.clip(picture * gain, 0, 255).astype(np.uint8)
+
+
+def live_planes(rasteriser: MeshRasteriser, points: Floats, other: Picture, source: Floats) -> Picture:
+    """Rasterise a frame's mesh into the generator's live inputs; training and live use this one.
+
+    Args:
+        rasteriser: From `crop_rasteriser`.
+        points: The extended mesh in the target crop `[514, 3]`.
+        other: Reference crop `[256, 256, 3]`.
+        source: The extended mesh in the reference crop `[514, 3]`.
+
+    Returns:
+        `[256, 256, 6]` in 0..255, zero outside the mask: warped reference (3), shade, mouth interior,
+        and the interior as far as the reference shows it.
+    """
+    shade, interior, warped = rasteriser.draw(points, source, np.asarray(other))
+    seen = (interior * seen_share(points, source)).astype(np.uint8)
+    planes = np.concatenate([warped, np.stack([shade, interior, seen], -1)], -1)
+    planes[crop_mask() == 0] = 0
+    return planes

@@ -1,0 +1,86 @@
+"""From a mesh displacement to a finished frame: rasterise, generate, paste, blink, sway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.crop import crop_mask, crop_rasteriser, to_crop
+from models.identity import Identity, picture_tensor
+from models.live_inputs import live_planes
+from models.mesh import NUM_VERTICES, Floats, topology
+from models.raster import ring_points
+from models.still import HeadSway, Paster
+
+# (target features [1, C, 64, 64], live inputs [1, 6, 256, 256]) -> colour and blend mask [1, 4, 256, 256]
+Paint = Callable[[Tensor, Tensor], Tensor]
+
+
+class Painter:
+    """Paints the frames of one identity.
+
+    What depends only on the identity is computed here once; a frame costs one rasterisation and one
+    pass of the folded generator.
+
+    Args:
+        identity: Whom to paint.
+        encode_target: The folded generator's target branch.
+        paint: The folded generator, on any backend.
+    """
+
+    def __init__(self, identity: Identity, encode_target: Callable[[Tensor], Tensor], paint: Paint) -> None:
+        self._identity = identity
+        self._paint = paint
+        transform = identity.transform
+        self._reference = identity.reference
+        masked = picture_tensor(self._reference) * (1 - torch.from_numpy(crop_mask()))
+        with torch.inference_mode():
+            self._target = encode_target(masked)
+        whole = np.concatenate([identity.mesh, ring_points(identity.neutral)])
+        self._source = to_crop(identity.pose.project(whole), transform)
+        self._opening = identity.neutral - identity.mesh
+        self._weights = topology().lower_face[:, None]
+        self._rotation = identity.pose.rotation * float(
+            identity.pose.scale * np.hypot(transform[0, 0], transform[0, 1])
+        )
+        self._roll = (transform[:, :2] / np.hypot(transform[0, 0], transform[0, 1])).astype(np.float32)
+        self._rasteriser = crop_rasteriser()
+        landmarks = identity.pose.project(identity.mesh)
+        self._paster = Paster(identity.frame.shape[:2], transform)
+        self._sway = HeadSway(identity.frame.shape[:2], landmarks, identity.pose.scale)
+
+    def points(self, displacement: Floats) -> Floats:
+        """The extended mesh in the crop `[514, 3]` for a displacement `[478, 3]` from neutral."""
+        moved = (self._opening + displacement) * self._weights @ self._rotation.T
+        moved[:, :2] = moved[:, :2] @ self._roll.T
+        points = self._source.copy()
+        points[:NUM_VERTICES] += moved
+        return points
+
+    def crop(self, displacement: Floats) -> Floats:
+        """Colour and blend mask of the face crop `[256, 256, 4]`, 0..1."""
+        planes = live_planes(self._rasteriser, self.points(displacement), self._reference, self._source)
+        live = torch.from_numpy(np.ascontiguousarray(planes.transpose(2, 0, 1)))[None].float() / 255
+        with torch.inference_mode():
+            painted = self._paint(self._target, live)
+        return painted[0].permute(1, 2, 0).cpu().numpy()
+
+    def frame(self, displacement: Floats, number: int, eyelids: int = 0) -> NDArray[np.uint8]:
+        """A finished frame `[H, W, 3]`.
+
+        Args:
+            displacement: Of the mesh from its neutral `[478, 3]`, inter-ocular distances.
+            number: Frame number, for the sway.
+            eyelids: Which blink overlay to show, 0 for open eyes.
+        """
+        frame = self._identity.frame.copy()
+        self._paster.paste(frame, self.crop(displacement))
+        if eyelids:
+            top, left = self._identity.blinks.box
+            overlay = self._identity.blinks.overlays[eyelids - 1]
+            frame[top : top + overlay.shape[0], left : left + overlay.shape[1]] = overlay
+        return self._sway.apply(frame, number)

@@ -1,0 +1,202 @@
+"""Rasterising the mesh: white shaded render, mouth-interior mask and the reference warped through it.
+
+Inside one triangle everything that is interpolated is affine in the pixel position, so a picture of
+triangle numbers is all that has to be drawn; shade and source position follow from it per pixel.
+`MeshRasteriser` draws that picture with OpenCV for live CPU frames; `rasterise_torch` computes it with
+a z-buffer in tensor operations of fixed shape, for a GPU, where a CUDA graph can hold it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.mesh import FACE_OVAL, INNER_LIP_RING, NUM_VERTICES, Floats, Ints, topology
+
+RING_SCALE = 1.5  # how far outside the face oval the warp has faded to nothing
+_RING_CENTRE = np.array([0.0, 0.7, 0.2], np.float32)
+_LIGHT = np.array([-0.25, -0.35, -0.9], np.float32) / np.linalg.norm([-0.25, -0.35, -0.9])
+_SUBPIXEL_BITS = 4
+# Outside the ring the reference is not moved: source x = x, source y = y, shade = 0.
+_UNMOVED = np.array([[[1, 0, 0], [0, 1, 0], [0, 0, 0]]], np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class WarpMesh:
+    """The face mesh, closed over the mouth and continued to a ring of fixed points around the face.
+
+    The ring lets skin below the chin stretch instead of tearing where the face mesh ends.
+
+    Attributes:
+        triangles: Vertex indices `[N, 3]` into 478 face vertices followed by the ring.
+            The face comes first, then the mouth opening, then the ring.
+        num_face: How many triangles are the face.
+        num_mouth: How many close the mouth opening.
+    """
+
+    triangles: Ints
+    num_face: int
+    num_mouth: int
+
+
+def warp_mesh() -> WarpMesh:
+    """Build the triangles of the extended mesh."""
+    ring = list(INNER_LIP_RING)
+    upper, lower = ring[:11], [ring[0], *ring[:10:-1], ring[10]]
+    mouth = []
+    for i in range(10):
+        mouth += [(upper[i], upper[i + 1], lower[i]), (upper[i + 1], lower[i + 1], lower[i])]
+    mouth = [t for t in mouth if len(set(t)) == 3]
+    count = len(FACE_OVAL)
+    outside = []
+    for i in range(count):
+        j = (i + 1) % count
+        a, b, c, d = FACE_OVAL[i], FACE_OVAL[j], NUM_VERTICES + i, NUM_VERTICES + j
+        outside += [(a, b, c), (b, d, c)]
+    face = topology().triangles
+    triangles = np.concatenate([face, np.array(mouth), np.array(outside)])
+    return WarpMesh(triangles, len(face), len(mouth))
+
+
+def ring_points(neutral: Floats) -> Floats:
+    """The fixed points around the face `[36, 3]`, from a neutral canonical mesh `[478, 3]`."""
+    oval = neutral[FACE_OVAL]
+    return (_RING_CENTRE + RING_SCALE * (oval - _RING_CENTRE)).astype(np.float32)
+
+
+def vertex_shade(vertices: Floats, triangles: Ints) -> Floats:
+    """Lambert shade of each vertex `[V]`, 0..1, for `vertices [V, 3]` in pixels."""
+    corners = vertices[triangles]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    summed = np.stack(
+        [np.bincount(triangles.ravel(), np.repeat(normals[:, k], 3), len(vertices)) for k in range(3)],
+        -1,
+    )
+    length = np.linalg.norm(summed, axis=-1, keepdims=True) + 1e-6
+    return np.clip(summed / length @ _LIGHT, 0.0, 1.0).astype(np.float32)
+
+
+class MeshRasteriser:
+    """Draws the extended mesh into a square picture on the CPU.
+
+    Args:
+        size: Side of the picture in pixels.
+        region: `(top, bottom, left, right)`, the only part that is drawn; the rest stays zero.
+    """
+
+    def __init__(self, size: int, region: tuple[int, int, int, int]) -> None:
+        self.size = size
+        self.region = region
+        mesh = warp_mesh()
+        self._triangles = mesh.triangles
+        self._num_face, self._num_inner = mesh.num_face, mesh.num_face + mesh.num_mouth
+        top, bottom, left, right = region
+        self._ids = np.zeros((bottom - top, right - left), np.int32)
+        self._x, self._y = np.meshgrid(
+            np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32)
+        )
+
+    def draw(
+        self, vertices: Floats, source: Floats, reference: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+        """Render the mesh and warp the reference through it.
+
+        Args:
+            vertices: Where the extended mesh goes `[478 + 36, 3]`, pixels of this picture.
+            source: Where the same vertices lie in the reference `[478 + 36, 3]`.
+            reference: The picture to warp `[S, S, 3]`.
+
+        Returns:
+            Shade `[S, S]`, mouth interior `[S, S]` (255 inside) and warped reference `[S, S, 3]`.
+        """
+        top, bottom, left, right = self.region
+        ids = self._draw_ids(vertices)
+        shade = vertex_shade(vertices, self._triangles[: self._num_face])
+        values = np.concatenate([source[:, :2], shade[:, None]], 1)[self._triangles]
+        planes = np.concatenate([self._planes(vertices, values), _UNMOVED])[ids]
+        sampled = planes[..., 0, :] * self._x[..., None] + planes[..., 1, :] * self._y[..., None]
+        sampled += planes[..., 2, :]
+        shaded = np.zeros((self.size, self.size), np.uint8)
+        inside = np.zeros_like(shaded)
+        warped = np.zeros((self.size, self.size, 3), np.uint8)
+        region = np.s_[top:bottom, left:right]
+        shaded[region] = np.clip(sampled[..., 2], 0, 1) * 255 * (ids < self._num_face)
+        inside[region] = ((ids >= self._num_face) & (ids < self._num_inner)) * np.uint8(255)
+        warped[region] = cv2.remap(
+            reference,
+            np.ascontiguousarray(sampled[..., :2]),
+            None,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        return shaded, inside, warped
+
+    def _draw_ids(self, vertices: Floats) -> NDArray[np.int32]:
+        """Paint triangle numbers far to near; `N` marks pixels outside the ring."""
+        top, bottom, left, right = self.region
+        corners = vertices[self._triangles]
+        low, high = corners[..., :2].min(1), corners[..., :2].max(1)
+        visible = (high[:, 1] >= top) & (low[:, 1] < bottom) & (high[:, 0] >= left)
+        visible &= low[:, 0] < right
+        order = np.argsort(np.where(visible, -corners[..., 2].mean(1), np.inf))
+        order = order[: int(visible.sum())]
+        shifted = (corners[..., :2] - [left, top]) * (1 << _SUBPIXEL_BITS)
+        points = np.rint(shifted).astype(np.int32)
+        self._ids.fill(len(corners))
+        for number in order:
+            cv2.fillConvexPoly(self._ids, points[number], int(number), 8, _SUBPIXEL_BITS)
+        return self._ids
+
+    def _planes(self, vertices: Floats, values: Floats) -> Floats:
+        """Per triangle, `value = a x + b y + c`: coefficients `[N, 3, K]` for `values [N, 3, K]`."""
+        corners = vertices[self._triangles][..., :2]
+        a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+        ab, ac = b - a, c - a
+        area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
+        safe = np.where(np.abs(area) < 1e-3, 1e-3, area)[:, None]
+        db, dc = values[:, 1] - values[:, 0], values[:, 2] - values[:, 0]
+        slope_x = (db * ac[:, 1:2] - dc * ab[:, 1:2]) / safe
+        slope_y = (dc * ab[:, 0:1] - db * ac[:, 0:1]) / safe
+        offset = values[:, 0] - slope_x * a[:, 0:1] - slope_y * a[:, 1:2]
+        return np.stack([slope_x, slope_y, offset], 1).astype(np.float32)
+
+
+def rasterise_torch(
+    vertices: torch.Tensor, attributes: torch.Tensor, triangles: torch.Tensor, size: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Interpolate vertex attributes with a z-buffer, without data-dependent shapes.
+
+    Args:
+        vertices: `[V, 3]` pixels; smaller z is nearer.
+        attributes: `[V, K]`.
+        triangles: `[N, 3]`.
+        size: Side of the picture.
+
+    Returns:
+        Interpolated attributes `[size, size, K]` (0 where nothing is hit) and the triangle number
+        `[size, size]` (-1 where nothing is hit).
+    """
+    grid = torch.arange(size, dtype=vertices.dtype, device=vertices.device)
+    a, b, c = (vertices[triangles[:, k]] for k in range(3))
+    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    area = torch.where(area.abs() < 1e-6, torch.full_like(area, 1e-6), area)
+    x, y = grid.view(1, 1, -1), grid.view(1, -1, 1)
+
+    def edge(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+        px, py, qx, qy = (v.view(-1, 1, 1) for v in (p[:, 0], p[:, 1], q[:, 0], q[:, 1]))
+        return ((qx - px) * (y - py) - (qy - py) * (x - px)) / area.view(-1, 1, 1)
+
+    weights = torch.stack([edge(b, c), edge(c, a), edge(a, b)])  # [3, N, S, S]
+    inside = (weights >= 0).all(0)
+    depth = (weights * torch.stack([a[:, 2], b[:, 2], c[:, 2]])[..., None, None]).sum(0)
+    depth = torch.where(inside, depth, torch.full_like(depth, torch.inf))
+    nearest = depth.argmin(0)
+    hit = inside.any(0)
+    chosen = weights.gather(1, nearest.expand(3, 1, -1, -1)).squeeze(1)  # [3, S, S]
+    corners = attributes[triangles[nearest]]  # [S, S, 3, K]
+    values = (corners * chosen.permute(1, 2, 0)[..., None]).sum(2)
+    return values * hit[..., None], torch.where(hit, nearest, torch.full_like(nearest, -1))

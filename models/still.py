@@ -1,0 +1,166 @@
+"""A still picture that lives: blinks, small head movements, and a painted crop pasted into it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.crop import crop_mask, mask_region
+from models.mesh import FACE_OVAL, Floats
+
+Picture = NDArray[np.uint8]
+
+FPS = 25
+BLINK_CURVE = (1, 2, 4, 4, 3, 2, 1)  # eyelid overlays of one blink, frame by frame; 0 is open
+_MEAN_BLINK_S = 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class Blinks:
+    """Eyes at growing closure, cut from the frame.
+
+    Attributes:
+        box: `(top, left)` of the overlays in the frame.
+        overlays: `[N, h, w, 3]`, the last one closed.
+    """
+
+    box: tuple[int, int]
+    overlays: Picture
+
+
+def blink_schedule(frame: int) -> int:
+    """Which eyelid overlay frame number `frame` shows (0 = open); irregular, yet reproducible.
+
+    Time is cut into spans of the mean blink interval, and each span holds one blink at a place that
+    a hash of its number decides, so that any frame can be asked for on its own.
+    """
+    span = int(_MEAN_BLINK_S * FPS)
+    number, position = divmod(frame, span)
+    start = (number * 2654435761 >> 7) % (span - 2 * len(BLINK_CURVE)) + len(BLINK_CURVE) // 2
+    step = position - start
+    return BLINK_CURVE[step] if 0 <= step < len(BLINK_CURVE) else 0
+
+
+def sway(frame: int) -> tuple[float, float, float]:
+    """Head position at a frame: shift right and down in inter-ocular distances, roll in radians.
+
+    Sums of slow sines with incommensurate periods: smooth, small and without a visible loop.
+    """
+    t = frame / FPS
+    right = 0.014 * np.sin(2 * np.pi * t / 7.3) + 0.008 * np.sin(2 * np.pi * t / 3.1 + 1.0)
+    down = 0.008 * np.sin(2 * np.pi * t / 5.2 + 0.5) + 0.005 * np.sin(2 * np.pi * t / 2.3)
+    roll = 0.008 * np.sin(2 * np.pi * t / 8.9 + 2.0) + 0.004 * np.sin(2 * np.pi * t / 3.7)
+    return float(right), float(down), float(roll)
+
+
+class HeadSway:
+    """Moves the head in a picture and leaves shoulders and background where they are.
+
+    Args:
+        size: `(height, width)` of the frame.
+        landmarks: The face in the frame `[478, 3]`, pixels.
+        unit: Pixels per inter-ocular distance.
+    """
+
+    def __init__(self, size: tuple[int, int], landmarks: Floats, unit: float) -> None:
+        height, width = size
+        oval = landmarks[FACE_OVAL, :2]
+        centre = oval.mean(0) - [0, 0.35 * unit]  # hair belongs to the head
+        self._pivot = (oval.mean(0) + [0, 2.2 * unit]).astype(np.float32)  # the neck
+        self._unit = unit
+        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        distance = np.hypot((x - centre[0]) / (1.55 * unit), (y - centre[1]) / (2.1 * unit))
+        fade = np.clip((2.0 - distance) / 0.9, 0.0, 1.0)
+        weight = fade * fade * (3 - 2 * fade)
+        self._grid = np.stack([x, y], -1)
+        self._shift = weight[..., None].astype(np.float32)
+        from_pivot = self._grid - self._pivot
+        turned = np.stack([-from_pivot[..., 1], from_pivot[..., 0]], -1)
+        self._turn = (weight[..., None] * turned).astype(np.float32)
+
+    def apply(self, rgb: Picture, frame: int) -> Picture:
+        """The picture `[H, W, 3]` at a frame number."""
+        right, down, roll = sway(frame)
+        offset = np.array([right, down], np.float32) * self._unit
+        positions = self._grid - self._shift * offset - self._turn * np.float32(roll)
+        return cv2.remap(rgb, positions, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+class Paster:
+    """Blends painted crops into a frame.
+
+    Args:
+        size: `(height, width)` of the frame.
+        transform: Affine map `[2, 3]` from frame to crop pixels.
+    """
+
+    def __init__(self, size: tuple[int, int], transform: Floats) -> None:
+        height, width = size
+        inverse = cv2.invertAffineTransform(transform.astype(np.float64))
+        top, bottom, left, right = mask_region()
+        corners = np.array([[left, top], [right, top], [left, bottom], [right, bottom]], np.float64)
+        placed = corners @ inverse[:, :2].T + inverse[:, 2]
+        x0, y0 = np.maximum(np.floor(placed.min(0)), 0).astype(int)
+        x1, y1 = np.minimum(np.ceil(placed.max(0)), [width, height]).astype(int)
+        self._region = (slice(int(y0), int(y1)), slice(int(x0), int(x1)))
+        self._size = (int(x1 - x0), int(y1 - y0))
+        inverse[:, 2] -= [x0, y0]
+        self._inverse = inverse
+        self._mask = crop_mask()
+
+    def paste(self, frame: Picture, painted: Floats) -> None:
+        """Blend colour and mask `[256, 256, 4]` (0..1) into `frame [H, W, 3]`, in place."""
+        layer = np.ascontiguousarray(painted)
+        layer[..., 3] *= self._mask
+        moved = cv2.warpAffine(layer, self._inverse, self._size, flags=cv2.INTER_LINEAR)
+        region = frame[self._region]
+        alpha = moved[..., 3:]
+        blended = region + alpha * (moved[..., :3] * 255.0 - region)
+        frame[self._region] = np.clip(blended + 0.5, 0, 255).astype(np.uint8)
+
+
+def draw_blinks(rgb: Picture, landmarks: Floats, levels: int = 4) -> Blinks:
+    """Make eyelid overlays from a picture with open eyes, by pulling the upper lids down.
+
+    Args:
+        rgb: The frame `[H, W, 3]`.
+        landmarks: The face in it `[478, 3]`, pixels.
+        levels: How many closures.
+    """
+    eyes = [_LEFT_EYE, _RIGHT_EYE]
+    points = np.concatenate([landmarks[upper + lower, :2] for upper, lower in eyes])
+    margin = 0.35 * np.ptp(landmarks[_LEFT_EYE[0], 0])
+    x0, y0 = np.maximum(np.floor(points.min(0) - [margin, 2 * margin]), 0).astype(int)
+    x1, y1 = np.ceil(points.max(0) + margin).astype(int)
+    x1, y1 = min(x1, rgb.shape[1]), min(y1, rgb.shape[0])
+    overlays = []
+    for level in range(1, levels + 1):
+        closed = rgb.copy()
+        for upper, lower in eyes:
+            closed = _close_eye(closed, landmarks[upper, :2], landmarks[lower, :2], level / levels)
+        overlays.append(closed[y0:y1, x0:x1])
+    return Blinks((int(y0), int(x0)), np.stack(overlays))
+
+
+# Upper and lower lid margins from the outer to the inner corner (and back for the other eye).
+_LEFT_EYE = ([33, 246, 161, 160, 159, 158, 157, 173, 133], [33, 7, 163, 144, 145, 153, 154, 155, 133])
+_RIGHT_EYE = ([362, 398, 384, 385, 386, 387, 388, 466, 263], [362, 382, 381, 380, 374, 373, 390, 249, 263])
+
+
+def _close_eye(rgb: Picture, upper: Floats, lower: Floats, closure: float) -> Picture:
+    """Stretch the skin above an upper lid down towards the lower lid, column by column."""
+    left, right = int(np.ceil(upper[:, 0].min())), int(np.floor(upper[:, 0].max()))
+    columns = np.arange(left, right + 1, dtype=np.float32)
+    lid = np.interp(columns, upper[:, 0], upper[:, 1])
+    bottom = np.interp(columns, lower[:, 0], lower[:, 1])
+    crease = lid - 0.28 * (right - left)
+    moved = lid + closure * np.maximum(bottom + 0.04 * (right - left) - lid, 0)
+    x, y = np.meshgrid(np.arange(rgb.shape[1], dtype=np.float32), np.arange(rgb.shape[0], dtype=np.float32))
+    inside = (y[:, left : right + 1] > crease) & (y[:, left : right + 1] < moved)
+    share = (lid - crease) / np.maximum(moved - crease, 1e-3)
+    pulled = crease + (y[:, left : right + 1] - crease) * share
+    y[:, left : right + 1] = np.where(inside, pulled, y[:, left : right + 1])
+    return cv2.remap(rgb, x, y, cv2.INTER_LINEAR)

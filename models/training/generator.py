@@ -1,0 +1,214 @@
+"""Training of the generator: the base network on all identities, and personalisation to one.
+
+Run by `presenter train generator`; continues from its own checkpoint when started again.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from models.crop import crop_mask
+from models.generator import Generator, GeneratorConfig, LiveInputs, composite
+from models.training.crop_dataset import CropPairs, Crops, Sample
+from models.training.losses import MouthDiscriminator, PerceptualLoss, gradient_loss, mouth_box
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorTraining:
+    """Settings of one training.
+
+    Attributes:
+        crops: Folder of prepared crops.
+        out: Checkpoint to write; `out.with_suffix(".resume.pt")` holds the optimiser.
+        init: Generator to start from; None starts from scratch.
+        corpora: Only these corpora; empty means all.
+        steps: Optimiser steps.
+        adversarial_from: Step from which the adversary takes part.
+    """
+
+    crops: Path
+    out: Path
+    init: Path | None = None
+    corpora: tuple[str, ...] = ()
+    steps: int = 8000
+    adversarial_from: int = 5000
+    batch_size: int = 8
+    learning_rate: float = 4e-4
+    perceptual_weight: float = 0.03
+    adversarial_weight: float = 0.01
+    matching_weight: float = 0.05
+    save_every: int = 250
+    threads: int = 1
+    workers: int = 1
+    seed: int = 0
+
+
+def to_inputs(batch: Sample) -> tuple[Tensor, Tensor, Tensor, LiveInputs, Tensor]:
+    """Turn a uint8 batch into target, masked target, reference, live inputs and mouth, 0..1."""
+    target, reference, live, mouth = (part.float() / 255 for part in batch)
+    mask = torch.from_numpy(crop_mask())
+    masked = target * (1 - mask)
+    inputs = LiveInputs(live[:, :3], live[:, 3:4], live[:, 4:5], live[:, 5:])
+    return target, masked, reference, inputs, mouth
+
+
+class GeneratorTrainer:
+    """The state of a training: networks, averaged weights, optimisers, step count."""
+
+    def __init__(self, config: GeneratorTraining) -> None:
+        torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        self.config = config
+        start = Generator.load(config.init) if config.init else Generator(GeneratorConfig())
+        self.generator = start.train().to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self.adversary = MouthDiscriminator()
+        self.perceptual = PerceptualLoss()
+        betas = (0.5, 0.99)
+        rate = config.learning_rate
+        self.optimiser = torch.optim.Adam(self.generator.parameters(), rate, betas=betas)
+        self.adversary_optimiser = torch.optim.Adam(self.adversary.parameters(), rate, betas=betas)
+        self.mask = torch.from_numpy(crop_mask())
+        self.step = 0
+        self._resume_path = config.out.with_suffix(".resume.pt")
+        if self._resume_path.exists():
+            self._restore()
+
+    def _parts(self) -> dict[str, torch.nn.Module | torch.optim.Optimizer]:
+        return {
+            "generator": self.generator,
+            "average": self.average,
+            "adversary": self.adversary,
+            "optimiser": self.optimiser,
+            "adversary_optimiser": self.adversary_optimiser,
+        }
+
+    def _restore(self) -> None:
+        saved = torch.load(self._resume_path, weights_only=True)
+        for name, part in self._parts().items():
+            part.load_state_dict(saved[name])
+        self.step = int(saved["step"])
+
+    def save(self) -> None:
+        """Write the averaged generator and everything needed to continue."""
+        self.average.save(self.config.out, {"step": self.step})
+        saved = {name: part.state_dict() for name, part in self._parts().items()}
+        partial = self._resume_path.with_suffix(".partial")
+        torch.save({**saved, "step": self.step}, partial)
+        partial.replace(self._resume_path)
+
+    def train_step(self, batch: Sample) -> dict[str, float]:
+        """One update of the generator and, late in training, of the adversary."""
+        target, masked, reference, live, mouth = to_inputs(batch)
+        self._set_rate()
+        with torch.autocast("cpu", torch.bfloat16):
+            style = self.generator.style_code(reference)
+            painted = self.generator(masked, live, style)
+        # Live, the pixels under the mask show another mouth: blend over the reference, never over
+        # the answer, or the blend mask learns to let the answer through.
+        behind = target + self.mask * (reference - target)
+        fake = composite(behind, painted, self.mask)
+        weight = self.mask * (1 + 4 * mouth) + 2 * live.interior
+        losses = {
+            "l1": ((fake - target).abs() * weight).mean(),
+            "gradient": gradient_loss(fake, target, weight),
+            # Colour must be right also where the blend mask hides it.
+            "paint": ((painted[:, :3] - target).abs() * weight).mean() * 0.5,
+        }
+        small, wanted = mouth_box(fake), mouth_box(target)
+        half = len(small) // 2 or 1
+        with torch.autocast("cpu", torch.bfloat16):
+            distance = self.perceptual(small[:half], wanted[:half])
+        losses["perceptual"] = distance.float() * self.config.perceptual_weight
+        adversarial = self.step >= self.config.adversarial_from
+        condition = mouth_box(torch.cat([live.shade, live.interior], 1))
+        if adversarial:
+            losses |= self._adversarial_losses(small, wanted, condition)
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.stack(list(losses.values())).sum().backward()
+        torch.nn.utils.clip_grad_norm_(self.generator.parameters(), 1.0)
+        self.optimiser.step()
+        if adversarial:
+            losses["adversary"] = self._train_adversary(small.detach(), wanted, condition)
+        self._update_average()
+        self.step += 1
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    def _adversarial_losses(self, fake: Tensor, real: Tensor, condition: Tensor) -> dict[str, Tensor]:
+        self.adversary.requires_grad_(False)
+        with torch.autocast("cpu", torch.bfloat16):
+            score, maps = self.adversary(torch.cat([fake, condition], 1))
+            with torch.no_grad():
+                _, wanted = self.adversary(torch.cat([real, condition], 1))
+        matching = [(a - b).abs().mean().float() for a, b in zip(maps, wanted, strict=True)]
+        return {
+            "adversarial": -score.float().mean() * self.config.adversarial_weight,
+            "matching": torch.stack(matching).mean() * self.config.matching_weight,
+        }
+
+    def _train_adversary(self, fake: Tensor, real: Tensor, condition: Tensor) -> Tensor:
+        self.adversary.requires_grad_(True)
+        both = torch.cat([torch.cat([fake, condition], 1), torch.cat([real, condition], 1)])
+        with torch.autocast("cpu", torch.bfloat16):
+            score, _ = self.adversary(both)
+        on_fake, on_real = score.float().chunk(2)
+        loss = F.relu(1 + on_fake).mean() + F.relu(1 - on_real).mean()
+        self.adversary_optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.adversary_optimiser.step()
+        return loss
+
+    def _set_rate(self) -> None:
+        """Warm up for 100 steps, then fall linearly to a tenth."""
+        share = min(self.step / self.config.steps, 1.0)
+        factor = min(self.step / 100, 1.0) * (1 - 0.9 * share)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.learning_rate * max(factor, 1e-3)
+
+    def _update_average(self) -> None:
+        keep = min(0.998, self.step / (self.step + 50))
+        with torch.no_grad():
+            pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
+            for slow, fast in pairs:
+                slow.lerp_(fast, 1 - keep)
+
+
+def train_generator(config: GeneratorTraining) -> Generator:
+    """Train until `config.steps`, saving as it goes; returns the averaged generator."""
+    crops = Crops.load(config.crops)
+    wanted = [
+        i
+        for i, about in enumerate(crops.about)
+        if not about["held_out"] and (not config.corpora or about["corpus"] in config.corpora)
+    ]
+    if not wanted:
+        raise ValueError(f"{config.crops}: expected crops of {config.corpora}, found none")
+    trainer = GeneratorTrainer(config)
+    first = trainer.step
+    length = max(config.steps - first, 0) * config.batch_size
+    pairs = CropPairs(crops, wanted, length, augment=True, seed=config.seed + first)
+    loader = DataLoader(pairs, config.batch_size, num_workers=config.workers)
+    log = config.out.with_suffix(".log.jsonl").open("a")
+    started = time.monotonic()
+    for batch in loader:
+        losses = trainer.train_step(Sample(*batch))
+        if trainer.step % 50 == 0:
+            seconds = (time.monotonic() - started) / (trainer.step - first)
+            facts = {"step": trainer.step, "s_per_step": round(seconds, 3)}
+            rounded = {name: round(value, 5) for name, value in losses.items()}
+            log.write(json.dumps(facts | rounded) + "\n")
+            log.flush()
+        if trainer.step % config.save_every == 0:
+            trainer.save()
+    log.close()
+    trainer.save()
+    return trainer.average

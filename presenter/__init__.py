@@ -1,0 +1,1 @@
+"""Turns live speech into a live, lip-synced face."""

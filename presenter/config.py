@@ -1,0 +1,161 @@
+"""Configuration: YAML files read into frozen, typed objects.
+
+An unknown key or a value of the wrong type is an error that names the key, so that a typing mistake
+never silently runs with a default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from presenter.errors import ConfigError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerConfig:
+    """The HTTP side.
+
+    Attributes:
+        host: Address to bind; anything but loopback requires `token`.
+        port: TCP port.
+        token: Bearer token that every request must carry; empty for none.
+        max_sessions: Live streams at a time.
+        max_upload_mb: Largest photo or video that can be uploaded.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    token: str = ""
+    max_sessions: int = 2
+    max_upload_mb: int = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """The networks.
+
+    Attributes:
+        device: `cpu` or `cuda`.
+        threads: Threads per operation on a CPU.
+        backend: What runs the folded generator: `torch` or `onnxruntime`.
+        syncformer: Checkpoint of the audio-to-motion model; empty means the one that ships.
+        generator: Checkpoint of the base generator; empty means the one that ships.
+    """
+
+    device: str = "cpu"
+    threads: int = 1
+    backend: str = "torch"
+    syncformer: str = ""
+    generator: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppConfig:
+    """Everything that a preset file can set.
+
+    Attributes:
+        server: The HTTP side.
+        engine: The networks.
+        presenters: Folder for presenters that users enrol; `~` is the home folder.
+    """
+
+    server: ServerConfig = field(default_factory=ServerConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    presenters: str = "~/.local/share/presenter"
+
+    @property
+    def presenters_dir(self) -> Path:
+        """`presenters` as a path."""
+        return Path(self.presenters).expanduser()
+
+
+def presets() -> list[str]:
+    """Names of the configurations that ship."""
+    return sorted(p.name.removesuffix(".yaml") for p in files("configs").iterdir() if p.name.endswith(".yaml"))
+
+
+def load_config(source: str = "cpu") -> AppConfig:
+    """Read a preset by name or a YAML file by path.
+
+    Raises:
+        ConfigError: If there is no such preset or file, or a key or value is wrong.
+    """
+    if source in presets():
+        text = files("configs").joinpath(f"{source}.yaml").read_text()
+    elif Path(source).is_file():
+        text = Path(source).read_text()
+    else:
+        raise ConfigError(f"expected a preset ({', '.join(presets())}) or a YAML file, found no {source!r}")
+    try:
+        data = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source}: not valid YAML: {error}") from error
+    config = from_dict(AppConfig, data, source)
+    check_config(config)
+    return config
+
+
+def check_config(config: AppConfig) -> None:
+    """Check what types can't say.
+
+    Raises:
+        ConfigError: Naming the key and what it may be.
+    """
+    choices = {
+        "engine.device": (config.engine.device, ("cpu", "cuda")),
+        "engine.backend": (config.engine.backend, ("torch", "onnxruntime")),
+    }
+    for key, (value, allowed) in choices.items():
+        if value not in allowed:
+            raise ConfigError(f"{key}: expected one of {', '.join(allowed)}, got {value!r}")
+    if not 0 <= config.server.port <= 65535:
+        raise ConfigError(f"server.port: expected 0..65535, got {config.server.port}")
+    for key, number in (("server.max_sessions", config.server.max_sessions), ("engine.threads", config.engine.threads)):
+        if number < 1:
+            raise ConfigError(f"{key}: expected at least 1, got {number}")
+
+
+def from_dict(kind: type[T], data: Any, where: str) -> T:
+    """Build a dataclass from plain data, strictly.
+
+    Args:
+        kind: A dataclass of strings, numbers, booleans, tuples and further dataclasses.
+        data: What YAML gave.
+        where: Names the place in errors.
+
+    Raises:
+        ConfigError: For an unknown key or a value of another type.
+    """
+    if not isinstance(data, dict):
+        raise ConfigError(f"{where}: expected a mapping, got {type(data).__name__}")
+    hints = typing.get_type_hints(kind)
+    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for key in data:
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key {key!r}; expected one of {', '.join(sorted(known))}")
+    values = {key: _convert(hints[key], value, f"{where}: {key}") for key, value in data.items()}
+    return kind(**values)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return from_dict(hint, value, where)
+    if isinstance(hint, types.GenericAlias):
+        if not isinstance(value, list):
+            raise ConfigError(f"{where}: expected a list, got {value!r}")
+        return tuple(_convert(hint.__args__[0], item, where) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise ConfigError(f"{where}: expected {hint.__name__}, got {value!r}")
+    return value

@@ -1,0 +1,105 @@
+"""The renderer: audio chunks in, matching frames out, for one identity and one stream."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from models.identity import Identity
+from models.painter import Painter
+from models.still import blink_schedule
+from models.syncformer import StyleSyncFormer
+from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame
+
+
+class Renderer:
+    """Turns 40 ms of sound into a frame, `latency_samples` later.
+
+    Synchronous: call it from one thread. Two renderers share weights and nothing else.
+
+    Args:
+        syncformer: Audio to motion.
+        painter: Motion to frames.
+        identity: Whom to show.
+        device: Where the syncformer's weights are.
+        release: Called once when the renderer is closed.
+    """
+
+    def __init__(
+        self,
+        syncformer: StyleSyncFormer,
+        painter: Painter,
+        identity: Identity,
+        device: torch.device,
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._syncformer = syncformer
+        self._painter = painter
+        self._identity = identity
+        self._device = device
+        self._release = release
+        self._closed = False
+        style = identity.speaking_style
+        self._style = (syncformer.null_style if style is None else style.to(device)).reshape(1, -1)
+        self._state = syncformer.init_state(1)
+        self._waiting: deque[AudioChunk] = deque()
+        self._frame = 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """`(height, width)` of the frames."""
+        height, width = self._identity.frame.shape[:2]
+        return height, width
+
+    @property
+    def latency_samples(self) -> int:
+        """How much sound after a frame's own chunk the model must hear, in samples at 16 kHz."""
+        return self._syncformer.latency_samples
+
+    def push(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame]]:
+        """Hear a chunk.
+
+        Returns:
+            The chunk heard `latency_samples` ago with its frame, or nothing while the look-ahead fills.
+        """
+        displacement = self._hear(chunk.pcm)
+        self._waiting.append(chunk)
+        if len(self._waiting) * CHUNK_SAMPLES <= self.latency_samples:
+            return []
+        matching = self._waiting.popleft()
+        rgb = self._painter.frame(displacement, self._frame, blink_schedule(self._frame))
+        self._frame += 1
+        return [(matching, VideoFrame(rgb, matching.pts))]
+
+    def flush(self) -> list[tuple[AudioChunk, VideoFrame]]:
+        """Give what the look-ahead still holds, as if silence followed; then `reset`."""
+        pairs: list[tuple[AudioChunk, VideoFrame]] = []
+        silence = np.zeros(CHUNK_SAMPLES, np.float32)
+        voice = np.zeros(VOICE_SAMPLES, np.int16)
+        heard = len(self._waiting)
+        while len(pairs) < heard:
+            pts = self._waiting[-1].pts + CHUNK_SAMPLES
+            pairs += self.push(AudioChunk(silence, voice, pts))
+        self.reset()
+        return pairs
+
+    def reset(self) -> None:
+        """Forget what was heard; the head goes on moving where it is."""
+        self._waiting.clear()
+        self._state = self._syncformer.init_state(1)
+
+    def close(self) -> None:
+        """Give the slot back; safe to call twice."""
+        if not self._closed:
+            self._closed = True
+            self._release()
+
+    def _hear(self, pcm: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            heard = torch.from_numpy(pcm).to(self._device)[None]
+            coefficients = self._syncformer.step(heard, self._style, self._state)
+            displacement = self._syncformer.displacement(coefficients)[0, -1]
+        return displacement.cpu().numpy()

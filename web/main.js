@@ -159,7 +159,7 @@ function listen(current) {
 
 // Reads and shows the figures until the call ends; warns once when the microphone stays silent.
 function follow(current) {
-  const medians = { latencyMs: new Median(9), skewMs: new Median(9), fps: new Median(9), roundTripMs: new Median(5) };
+  const medians = { latencyMs: new Median(9), skewMs: new Median(9), fps: new Median(3), roundTripMs: new Median(5) };
   let heardMs = performance.now();
   const tick = async () => {
     if (call !== current) return;

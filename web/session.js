@@ -4,6 +4,7 @@ import { createSession, deleteSession, sendOffer } from "./api.js";
 
 const GATHER_TIMEOUT_MS = 2000;
 const CONNECT_TIMEOUT_MS = 15000;
+const BUFFER_MS = { audio: 40, video: 50 };
 const LOST_AFTER_MS = 6000;
 const PING_INTERVAL_MS = 1000;
 
@@ -65,7 +66,7 @@ export class Session extends EventTarget {
     const answer = await sendOffer(this.#id, this.#peer.localDescription);
     if (this.#closed) return undefined;
     await this.#peer.setRemoteDescription(answer);
-    this.#preferLowDelay();
+    this.#preferDelays();
     await this.#connected();
     this.#peer.onconnectionstatechange = () => this.#watch();
     return undefined;
@@ -96,11 +97,13 @@ export class Session extends EventTarget {
     });
   }
 
-  // Both tracks get the same target: a difference would be skew.
-  #preferLowDelay() {
+  // Browsers hold sound longer than pictures and need ten seconds to find that out from the sender reports. Asking for the
+  // difference at once puts the two in step from the first second.
+  #preferDelays() {
     for (const receiver of this.#peer.getReceivers()) {
-      if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
-      else if ("playoutDelayHint" in receiver) receiver.playoutDelayHint = 0;
+      const targetMs = BUFFER_MS[receiver.track.kind];
+      if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = targetMs;
+      else if ("playoutDelayHint" in receiver) receiver.playoutDelayHint = targetMs / 1000;
     }
   }
 

@@ -1,5 +1,6 @@
 // Live figures, read from getStats() and from the server's messages.
 
+const FPS_READINGS = 9; // about two seconds: single readings see 5, 6 or 7 frames
 const NTP_TO_UNIX_MS = 2208988800000;
 
 // Chromium counts estimatedPlayoutTimestamp from 1900, others may count from 1970.
@@ -9,7 +10,8 @@ const toUnixMs = (ntp) => (ntp === undefined ? null : ntp > 3e12 ? ntp - NTP_TO_
 export class Figures {
   #peer;
   #clock;
-  #previous = null;
+  #previousAudio = null;
+  #videos = [];
   /** The server's latest "stats" message. */
   server = null;
 
@@ -29,9 +31,9 @@ export class Figures {
     const videoMs = toUnixMs(parts.video?.estimatedPlayoutTimestamp);
     const roundTripMs = parts.pair?.currentRoundTripTime !== undefined ? parts.pair.currentRoundTripTime * 1000 : this.#clock.roundTripMs;
     const fps = this.#framesPerSecond(parts.video);
-    this.#previous = parts;
+    const summedMs = this.#summedLatency(parts.audio, roundTripMs);
     return {
-      latencyMs: this.#latency(audioMs ?? videoMs, nowMs) ?? this.#summedLatency(parts.audio, roundTripMs),
+      latencyMs: this.#latency(audioMs ?? videoMs, nowMs) ?? summedMs,
       skewMs: audioMs !== null && videoMs !== null ? videoMs - audioMs : null,
       fps,
       roundTripMs,
@@ -52,23 +54,27 @@ export class Figures {
   }
 
   #framesPerSecond(video) {
-    const before = this.#previous?.video;
-    if (!video || !before || video.timestamp <= before.timestamp) return null;
+    if (!video) return null;
+    this.#videos.push(video);
+    if (this.#videos.length > FPS_READINGS) this.#videos.shift();
+    const before = this.#videos[0];
+    if (video.timestamp - before.timestamp < 900) return null;
     return ((video.framesDecoded - before.framesDecoded) * 1000) / (video.timestamp - before.timestamp);
   }
 
-  // The sender stamps every sample of sound and picture with its place on the server's clock; `stamp_after_arrival_ms` says how
+  // The sender stamps every sample of sound and picture with its place on the server's clock; `latency_ms.out` says how
   // much later than the arrival of the matching microphone sound that is. So what plays now names the moment it was heard.
   #latency(playingMs, nowMs) {
     const { offsetMs, roundTripMs } = this.#clock;
-    if (playingMs === null || offsetMs === null || this.server?.stamp_after_arrival_ms == null) return null;
-    const arrivedMs = playingMs - this.server.stamp_after_arrival_ms;
+    if (playingMs === null || offsetMs === null || this.server?.latency_ms?.out == null) return null;
+    const arrivedMs = playingMs - this.server.latency_ms.out;
     return nowMs + offsetMs - arrivedMs + roundTripMs / 2;
   }
 
   // Without playout stamps: the server's share, the network, and the browser's own buffer.
   #summedLatency(audio, roundTripMs) {
-    const before = this.#previous?.audio;
+    const before = this.#previousAudio;
+    this.#previousAudio = audio;
     const emitted = audio && before ? audio.jitterBufferEmittedCount - before.jitterBufferEmittedCount : 0;
     if (!emitted || this.server?.latency_ms?.out == null || roundTripMs === null) return null;
     const bufferMs = ((audio.jitterBufferDelay - before.jitterBufferDelay) / emitted) * 1000;

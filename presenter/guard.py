@@ -1,0 +1,128 @@
+"""Who may talk to the server, and how it says no: JSON errors, origin and host checks, the bearer token."""
+
+import hmac
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs, web
+
+from presenter.errors import CapacityError, EnrollError, IdentityNotFoundError, MediaError, PresenterError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Middleware = Callable[[web.Request, Handler], Coroutine[Any, Any, web.StreamResponse]]
+
+RETRY_AFTER_S = 10
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+# The page loads nothing from elsewhere and runs no inline script, so the browser may as well forbid it.
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob: mediastream:; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "Permissions-Policy": "microphone=(self), camera=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+_STATUS_OF_ERROR: dict[type[PresenterError], tuple[int, str]] = {
+    IdentityNotFoundError: (404, "presenter_not_found"),
+    EnrollError: (422, "enroll_failed"),
+    CapacityError: (503, "capacity"),
+    MediaError: (400, "media_error"),
+}
+_CODE_OF_STATUS = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+}
+
+_log = logging.getLogger(__name__)
+
+
+class ApiError(Exception):
+    """A refusal with an HTTP status, a stable code for programs and a sentence for people."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        """Keep the three parts; `status` is the HTTP status."""
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+def error_response(status: int, code: str, message: str) -> web.Response:
+    """Build `{"error": {"code", "message"}}`; a 503 also says when to try again."""
+    headers = {hdrs.RETRY_AFTER: str(RETRY_AFTER_S)} if status == 503 else {}
+    if status == 401:
+        headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+    return web.json_response({"error": {"code": code, "message": message}}, status=status, headers=headers)
+
+
+@web.middleware
+async def json_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every failure into a JSON error; only bugs become a 500, and they are logged with their traceback."""
+    try:
+        return await handler(request)
+    except ApiError as error:
+        return error_response(error.status, error.code, str(error))
+    except PresenterError as error:
+        status, code = _STATUS_OF_ERROR.get(type(error), (400, "bad_request"))
+        return error_response(status, code, str(error))
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return error_response(error.status, _CODE_OF_STATUS.get(error.status, "http_error"), error.reason)
+    except Exception:
+        _log.exception("%s %s failed", request.method, request.path)
+        return error_response(500, "internal", "The server failed on this request; its log says why.")
+
+
+async def add_security_headers(_: web.Request, response: web.StreamResponse) -> None:
+    """`on_response_prepare` signal: put the security headers on every answer."""
+    response.headers.update(SECURITY_HEADERS)
+
+
+@web.middleware
+async def check_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse requests that another site's page makes through the visitor's browser."""
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+        raise ApiError(403, "forbidden_origin", f"Requests from {origin} are not accepted here.")
+    return await handler(request)
+
+
+def check_host(bound_host: str) -> Middleware:
+    """Answer only to loopback names, so that a foreign name made to resolve here (DNS rebinding) gets nothing."""
+    allowed = LOOPBACK_NAMES | {bound_host}
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        name = urlsplit(f"//{request.host}").hostname
+        if name not in allowed:
+            raise ApiError(
+                403,
+                "forbidden_host",
+                f"This server answers to localhost, not to {name}; start it with a token to use other names.",
+            )
+        return await handler(request)
+
+    return middleware
+
+
+def check_token(token: str) -> Middleware:
+    """Ask for `Authorization: Bearer TOKEN` under /api and on /metrics; the page itself holds no secret."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith("/api/") or request.path == "/metrics":
+            scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+            if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+                raise ApiError(
+                    401, "unauthorized", "This server asks for its access token, which it printed when it was started."
+                )
+        return await handler(request)
+
+    return middleware

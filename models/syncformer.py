@@ -1,0 +1,164 @@
+"""Style-SyncFormer: live speech to mesh displacement, strictly causal, with all look-ahead in one place.
+
+PCM -> causal log-mel -> causal convolution stem (stride 4) -> audio Transformer -> style-injected Transformer
+-> coefficients of a displacement basis. Every layer is causal; the head for delay L is trained to emit frame
+`t - L` after chunk t was heard, so that the latency is exactly L chunks.
+
+Source: ReSyncer (ECCV 2024, arXiv 2408.03284), reconstructed from its abstract and reviews; differs in being
+causal, in hearing log-mel instead of wav2vec2 features, and in an encoder-only Transformer without feedback.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.checkpoint import load_checkpoint, save_checkpoint
+from models.mel import HOP, LogMel, MelState
+from models.mesh import NUM_VERTICES
+from models.streaming import State
+from models.style import StyleEncoder
+from models.transformer import CausalTransformer, TransformerState
+
+CHUNK_SAMPLES = 640  # one video frame at 25 fps and 16 kHz
+_MEL_PER_CHUNK = CHUNK_SAMPLES // HOP
+_STEM_KERNEL = 6
+_STEM_STRIDE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncFormerConfig:
+    """Sizes of a `StyleSyncFormer`."""
+
+    mel_bands: int = 80
+    dim: int = 192
+    heads: int = 6
+    audio_layers: int = 4
+    style_layers: int = 2
+    context: int = 64  # frames each layer sees, the current one included: 2.56 s
+    style_dim: int = 32
+    coefficients: int = 32  # of the displacement basis
+    delays: int = 6  # heads for 0..delays-1 frames of look-ahead
+    delay: int = 2  # the head that runs: 80 ms
+
+
+@dataclass(slots=True)
+class SyncFormerState(State):
+    """Everything one batch of streams remembers."""
+
+    mel: MelState
+    stem: list[Tensor]  # inputs each stem convolution still needs, [B, C, kernel - stride]
+    audio: TransformerState
+    motion: TransformerState
+
+
+class StyleSyncFormer(nn.Module):
+    """Speech and a speaking style to motion coefficients; see the module docstring."""
+
+    basis: Tensor
+    null_style: Tensor
+
+    def __init__(self, config: SyncFormerConfig) -> None:
+        """Create a network with random weights and an empty basis."""
+        super().__init__()
+        if not 0 <= config.delay < config.delays:
+            raise ValueError(f"delay {config.delay} must be one of the {config.delays} heads")
+        self.config = config
+        self.mel = LogMel(config.mel_bands)
+        self.stem = nn.ModuleList(
+            nn.Conv1d(width, config.dim, _STEM_KERNEL, _STEM_STRIDE) for width in (config.mel_bands, config.dim)
+        )
+        self.audio = CausalTransformer(config.dim, config.heads, config.audio_layers, config.context)
+        self.motion = CausalTransformer(config.dim, config.heads, config.style_layers, config.context, config.style_dim)
+        self.outputs = nn.ModuleList(nn.Linear(config.dim, config.coefficients) for _ in range(config.delays))
+        self.style = StyleEncoder(config.coefficients, config.style_dim)
+        self.register_buffer("basis", torch.zeros(config.coefficients, NUM_VERTICES * 3))
+        self.register_buffer("null_style", torch.zeros(1, config.style_dim), persistent=False)
+
+    @property
+    def latency_samples(self) -> int:
+        """Look-ahead in samples: motion that comes out of a step belongs to audio this much earlier."""
+        return self.config.delay * CHUNK_SAMPLES
+
+    def init_state(self, batch_size: int = 1, max_chunk: int = 4) -> SyncFormerState:
+        """Return fresh state for `batch_size` streams and steps of up to `max_chunk` frames."""
+        overlap = _STEM_KERNEL - _STEM_STRIDE
+        weight = self.null_style
+        with torch.no_grad():
+            return SyncFormerState(
+                mel=self.mel.init_state(batch_size),
+                stem=[weight.new_zeros(batch_size, conv.weight.shape[1], overlap) for conv in self.stem],
+                audio=self.audio.init_state(batch_size, max_chunk),
+                motion=self.motion.init_state(batch_size, max_chunk),
+            )
+
+    def hear(self, mel: Tensor, state: SyncFormerState) -> Tensor:
+        """Encode log-mel `[B, 4 n, bands]` to audio features `[B, n, C]`, updating `state` in place."""
+        x = ((mel + 8.0) / 4.0).transpose(1, 2)  # about zero mean and unit variance in speech
+        for conv, tail in zip(self.stem, state.stem, strict=True):
+            joined = torch.cat([tail, x], -1)
+            tail.copy_(joined[..., -tail.shape[-1] :].detach())
+            x = F.gelu(conv(joined), approximate="tanh")
+        return self.audio.step(x.transpose(1, 2), None, state.audio)
+
+    def move(self, audio: Tensor, style: Tensor, state: SyncFormerState) -> Tensor:
+        """Turn audio features `[B, n, C]` into motion features `[B, n, C]` under style `[B, S]`."""
+        return self.motion.step(audio, style, state.motion)
+
+    def step(self, pcm: Tensor, style: Tensor, state: SyncFormerState) -> Tensor:
+        """Hear the next chunks and move, updating `state` in place.
+
+        Args:
+            pcm: samples `[B, 640 n]`, float32 in -1..1 at 16 kHz.
+            style: speaking style `[B, S]`; `null_style` for none.
+            state: from `init_state`.
+
+        Returns:
+            Coefficients `[B, n, K]`; step t belongs to frame `t - delay`.
+
+        Raises:
+            ValueError: if the samples are not whole chunks, or more than the state allows.
+        """
+        if pcm.shape[1] % CHUNK_SAMPLES:
+            raise ValueError(f"expected a multiple of {CHUNK_SAMPLES} samples, got {pcm.shape[1]}")
+        audio = self.hear(self.mel.step(pcm, state.mel), state)
+        hidden = self.move(audio, style.expand(pcm.shape[0], -1), state)
+        coefficients: Tensor = self.outputs[self.config.delay](hidden)
+        return coefficients
+
+    def forward(self, pcm: Tensor, style: Tensor) -> Tensor:
+        """Return the coefficients of whole clips `[B, 640 n]`: `step` over a fresh state."""
+        return self.step(pcm, style, self.init_state(pcm.shape[0], max(pcm.shape[1] // CHUNK_SAMPLES, 1)))
+
+    def displacement(self, coefficients: Tensor) -> Tensor:
+        """Coefficients `[B, T, K]` to mesh displacement `[B, T, 478, 3]`, in inter-ocular distances."""
+        return (coefficients @ self.basis).unflatten(-1, (NUM_VERTICES, 3))
+
+    def encode_style(self, coefficients: Tensor) -> Tensor:
+        """Pool the motion of a clip `[B, T, K]` to a speaking style `[B, S]`."""
+        style: Tensor = self.style(coefficients)
+        return style
+
+    def save(self, path: Path, dtype: torch.dtype = torch.float16) -> None:
+        """Write weights and configuration; half precision halves the file and costs nothing audible."""
+        tensors = {name: tensor.to(dtype) for name, tensor in self.state_dict().items()}
+        save_checkpoint(path, tensors, {"syncformer": asdict(self.config)})
+
+    @classmethod
+    def load(cls, path: Path) -> StyleSyncFormer:
+        """Rebuild a network from a checkpoint alone, in evaluation mode, float32.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if the file is not a SyncFormer checkpoint.
+        """
+        tensors, config = load_checkpoint(path)
+        if "syncformer" not in config:
+            raise ValueError(f"{path}: expected a SyncFormer checkpoint, got keys {sorted(config)}")
+        model = cls(SyncFormerConfig(**config["syncformer"]))
+        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        return model.eval()

@@ -1,0 +1,289 @@
+"""Train the causal network from sound: teacher features, phones and motion at once.
+
+One loop serves pretraining (`distill`), the fine-tune on measured motion (`motion`) and the comparison run that
+hears log-mel and learns from films alone; they differ in configuration only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from models.mesh import LIPS, NUM_VERTICES
+from models.syncformer import StyleSyncFormer, SyncFormerConfig
+from models.training.audio_corpus import AudioClip, load_corpus
+from models.training.audio_corpus_features import whitening
+from models.training.audio_corpus_phones import PHONES, UNKNOWN
+from models.training.distill_augment import disturb_mel
+from models.training.distill_batches import Batch, Example, MixConfig, Sampler
+from models.training.motion_data import MotionClip, held_out_kind, load_motion, mouth_rows, read_sync, to_coefficients
+from models.training.motion_eval import evaluate, student_predictor
+from models.training.motion_teacher import motion_loss
+
+FEATURE_DELAYS = (2, 4)  # frames of look-ahead at which teacher features are asked for
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run."""
+
+    steps: int = 6000
+    learning_rate: float = 1.2e-3
+    warmup: int = 200
+    feature_weight: float = 1.5
+    phone_weight: float = 0.25
+    motion_weight: float = 1.0
+    ema: float = 0.998
+    evaluate_every: int = 500
+    save_every: int = 250
+    seed: int = 0
+    mix: MixConfig = field(default_factory=MixConfig)
+    model: SyncFormerConfig = field(default_factory=SyncFormerConfig)
+
+
+class SpeechHeads(nn.Module):
+    """Training-time readers of the audio features: teacher features per delay, and phones."""
+
+    def __init__(self, dim: int, features: int) -> None:
+        """Create linear readers from width `dim`."""
+        super().__init__()
+        self.features = nn.ModuleList(nn.Linear(dim, features) for _ in FEATURE_DELAYS)
+        self.phones = nn.Linear(dim, len(PHONES))
+
+
+def speech_loss(heads: SpeechHeads, audio: Tensor, batch: Batch, config: TrainConfig) -> tuple[Tensor, Tensor]:
+    """Distillation and phone loss on audio features `[B, T, C]`.
+
+    Returns:
+        The weighted loss, and the share of the teacher features' variance explained at the first delay.
+    """
+    loss = torch.zeros(())
+    explained = torch.zeros(())
+    for number, (delay, head) in enumerate(zip(FEATURE_DELAYS, heads.features, strict=True)):
+        frames = audio.shape[1] - delay
+        target, known = batch.features[:, :frames], batch.has_features[:, :frames, None]
+        squared = ((head(audio[:, delay:]).float() - target).square() * known).sum()
+        variance = (target.square() * known).sum().clamp(min=1.0)
+        loss = loss + config.feature_weight * squared / variance / len(FEATURE_DELAYS)
+        explained = 1 - squared.detach() / variance if number == 0 else explained
+    delay = FEATURE_DELAYS[0]
+    logits = heads.phones(audio[:, delay:]).float().transpose(1, 2)
+    labels = batch.phones[:, : audio.shape[1] - delay]
+    if bool((labels != UNKNOWN).any()):
+        loss = loss + config.phone_weight * F.cross_entropy(logits, labels, ignore_index=UNKNOWN)
+    return loss, explained
+
+
+class Run:
+    """A training run that can stop and go on: network, optimiser, averaged weights, step."""
+
+    def __init__(self, config: TrainConfig, model: StyleSyncFormer, folder: Path) -> None:
+        """Prepare a run in `folder`; continues from its checkpoint if there is one."""
+        self.config, self.model, self.folder = config, model, folder
+        self.heads = SpeechHeads(config.model.dim, config.mix.features)
+        self.average = StyleSyncFormer(config.model)
+        self.average.load_state_dict(model.state_dict())
+        self.rows = torch.from_numpy(mouth_rows(model.basis.numpy()))
+        self.lips = model.basis.view(-1, NUM_VERTICES, 3)[:, LIPS].flatten(1)
+        parameters = [*model.parameters(), *self.heads.parameters()]
+        self.optimiser = torch.optim.AdamW(parameters, config.learning_rate, betas=(0.9, 0.98), weight_decay=0.02)
+        self.step = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / "run.pt").exists():
+            self._load(torch.load(folder / "run.pt", weights_only=True))
+
+    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+        return {"model": self.model, "heads": self.heads, "average": self.average, "optimiser": self.optimiser}
+
+    def _load(self, saved: dict[str, dict[str, Tensor] | int]) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(saved[name])  # type: ignore[arg-type]
+        self.step = int(saved["step"])  # type: ignore[arg-type]
+
+    def save(self) -> None:
+        """Write everything needed to continue, and the averaged network as a checkpoint."""
+        saved = {name: part.state_dict() for name, part in self._parts().items()}
+        torch.save({**saved, "step": self.step}, self.folder / "run.partial")
+        (self.folder / "run.partial").rename(self.folder / "run.pt")
+        self.average.save(self.folder / "syncformer.safetensors")
+
+    def learning_rate(self) -> float:
+        """Linear warm-up, then a cosine to a fiftieth."""
+        config = self.config
+        if self.step < config.warmup:
+            return config.learning_rate * (self.step + 1) / config.warmup
+        done = (self.step - config.warmup) / max(config.steps - config.warmup, 1)
+        return config.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
+
+    def losses(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of one batch and figures for the progress bar."""
+        model, config = self.model, self.config
+        with torch.no_grad():
+            mel = disturb_mel(model.mel(batch.pcm), generator)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            state = model.init_state(len(mel), config.mix.frames)
+            audio = model.hear(mel, state)
+            style = model.encode_style(batch.style_motion) * batch.has_style[:, None]
+            hidden = model.move(audio, style, state)
+            outputs = [head(hidden) for head in model.outputs]
+            speech, explained = speech_loss(self.heads, audio, batch, config)
+        motion = torch.zeros(())
+        for delay, output in enumerate(outputs):
+            frames = config.mix.frames - delay
+            importance = 1.0 if delay == config.model.delay else 0.25
+            weight = batch.weight[:, :frames]
+            motion = motion + importance * motion_loss(
+                output[:, delay:].float(), batch.motion[:, :frames], weight, self.rows, self.lips
+            )
+        total = speech + config.motion_weight * motion
+        return total, {
+            "features_r2": float(explained),
+            "speech": float(speech.detach()),
+            "motion": float(motion.detach()),
+        }
+
+    def train(self, sampler: Sampler, report: dict[str, object]) -> None:
+        """Run the remaining steps; `report` gathers figures and is written beside the checkpoint."""
+        config = self.config
+        generator = torch.Generator().manual_seed(config.seed + self.step)
+        smooth: dict[str, float] = {}
+        progress = tqdm(range(self.step, config.steps), initial=self.step, total=config.steps, mininterval=10)
+        for _ in progress:
+            for group in self.optimiser.param_groups:
+                group["lr"] = self.learning_rate()
+            loss, figures = self.losses(sampler.batch(), generator)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_([*self.model.parameters(), *self.heads.parameters()], 1.0)
+            self.optimiser.step()
+            self._average()
+            self.step += 1
+            smooth = {k: 0.98 * smooth.get(k, v) + 0.02 * v for k, v in figures.items()}
+            progress.set_postfix({k: f"{v:.3f}" for k, v in smooth.items()}, refresh=False)
+            if self.step % config.save_every == 0 or self.step == config.steps:
+                self.save()
+                report["training"] = smooth
+                (self.folder / "report.json").write_text(json.dumps(report, indent=1, default=str))
+
+    def _average(self) -> None:
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            mine, own = ([p.data for p in m.parameters()] for m in (self.average, self.model))
+            torch._foreach_lerp_(mine, own, 1 - decay)
+
+
+def build_examples(
+    corpus: dict[str, AudioClip], motion: dict[str, MotionClip], basis: NDArray[np.float32], white: NDArray[np.float32],
+    labelled: dict[str, NDArray[np.float32]], dropped: set[str],
+) -> list[Example]:  # fmt: skip
+    """Join audio, measured motion and teacher labels; held-out and dropped clips are left out."""
+    examples = []
+    for name, clip in corpus.items():
+        if held_out_kind(name) or len(clip.phones) < 20:
+            continue
+        filmed = name in motion and name not in dropped
+        target = to_coefficients(motion[name].displacement, basis) if filmed else labelled.get(name)
+        frames = len(clip.phones)
+        if target is not None:
+            frames = min(frames, len(target))
+        if clip.features is not None:
+            frames = min(frames, len(clip.features))
+        examples.append(
+            Example(
+                name=name,
+                group=motion[name].speaker if filmed else name.split("/")[0],
+                filmed=filmed,
+                pcm=clip.pcm[: frames * 640],
+                phones=clip.phones[:frames],
+                features=None if clip.features is None else clip.features[:frames] * white,
+                motion=None if target is None else target[:frames].astype(np.float32),
+            )
+        )
+    return examples
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folders:
+    """Where prepared data lies."""
+
+    tracks: Path = Path("cache/tracks")
+    audio: Path = Path("cache/audio")
+    motion: Path = Path("cache/motion")  # sync.json, basis.npy, labels.npz
+
+
+def load_examples(
+    folders: Folders,
+) -> tuple[list[Example], dict[str, AudioClip], dict[str, MotionClip], NDArray[np.float32]]:
+    """Load training examples, and all audio and motion clips and the basis for evaluation."""
+    shifts, dropped = read_sync(folders.motion / "sync.json")
+    corpus, motion = load_corpus(folders.audio), load_motion(folders.tracks, shifts)
+    basis = np.load(folders.motion / "basis.npy")
+    labels = {name: array for name, array in np.load(folders.motion / "labels.npz").items()}
+    examples = build_examples(corpus, motion, basis, whitening(folders.audio), labels, dropped)
+    return examples, corpus, motion, basis
+
+
+def run_training(config: TrainConfig, folders: Folders, out: Path, start: Path | None = None) -> dict[str, object]:
+    """Train one network, resumable, and judge it on the held-out clips.
+
+    Args:
+        config: the run.
+        folders: prepared data.
+        out: folder of this run's checkpoints and `report.json`.
+        start: checkpoint to begin from; random weights when None.
+
+    Returns:
+        The report that was written.
+    """
+    torch.set_num_threads(1)
+    torch.manual_seed(config.seed)
+    examples, corpus, motion, basis = load_examples(folders)
+    model = StyleSyncFormer.load(start) if start else StyleSyncFormer(config.model)
+    model.basis.copy_(torch.from_numpy(basis))
+    run = Run(config, model.train(), out)
+    report: dict[str, object] = {"config": asdict(config), "examples": len(examples)}
+    began = time.monotonic()
+    run.train(Sampler(examples, config.mix, config.seed + run.step), report)
+    report["minutes"] = (time.monotonic() - began) / 60
+    judged = run.average.eval()
+    report["held_out"] = {
+        str(delay): evaluate(student_predictor(judged, delay), corpus, motion, basis)
+        for delay in range(config.model.delays)
+    }
+    (out / "report.json").write_text(json.dumps(report, indent=1, default=str))
+    return report
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Pretrain the causal network; `--plain` is the comparison without a teacher and without other voices."""
+    parser = argparse.ArgumentParser(description="Pretrain the causal audio-to-motion network.")
+    parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder of tracks, audio and motion")
+    parser.add_argument("--out", type=Path, default=Path("cache/distill"))
+    parser.add_argument("--steps", type=int, default=TrainConfig().steps)
+    parser.add_argument("--start", type=Path)
+    parser.add_argument("--plain", action="store_true")
+    options = parser.parse_args(argv)
+    cache = options.cache
+    config = TrainConfig(steps=options.steps)
+    if options.plain:
+        config = TrainConfig(
+            steps=options.steps, feature_weight=0.0, phone_weight=0.0, mix=MixConfig(filmed=0.92, teacher_weight=0.0)
+        )
+    folders = Folders(tracks=cache / "tracks", audio=cache / "audio", motion=cache / "motion")
+    print(json.dumps(run_training(config, folders, options.out, options.start)["held_out"], indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

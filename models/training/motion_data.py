@@ -1,0 +1,125 @@
+"""Audio-visual clips as targets: hold-outs, sync shifts and the displacement basis."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.mesh import INNER_LIP_PAIRS, LEFT_CORNER, LIPS, NUM_VERTICES, RIGHT_CORNER, topology
+from models.training.splits import is_held_out
+
+UNSEEN_PREFIXES = ("vidtimit_fadg0/", "styletalk/feifeili", "styletalk/reagan")
+LIP_WEIGHT = 3.0  # importance of a lip vertex against another one of the lower face
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MotionClip:
+    """The picture side of one clip.
+
+    Attributes:
+        name: `corpus/clip`.
+        speaker: who speaks.
+        displacement: `[T, 478, 3]` from the neutral mesh, lower face only, inter-ocular distances.
+        neutral: `[478, 3]` closed-mouth rest mesh.
+    """
+
+    name: str
+    speaker: str
+    displacement: Array
+    neutral: Array
+
+
+def held_out_kind(name: str) -> str | None:
+    """Say which evaluation set a clip `corpus/clip` belongs to: `"seen"`, `"unseen"`, or None for training.
+
+    `seen` are clips of speakers who are trained on in other clips, `unseen` all clips of the others.
+    """
+    if name.startswith(UNSEEN_PREFIXES):
+        return "unseen"
+    corpus, _, clip = name.partition("/")
+    return "seen" if is_held_out(corpus, clip, "") else None
+
+
+def load_motion(tracks: Path, shifts: dict[str, int] | None = None) -> dict[str, MotionClip]:
+    """Load tracked clips that have sound.
+
+    Args:
+        tracks: folder of `corpus/clip.npz` files.
+        shifts: frames by which a clip's picture leads its sound; the picture is delayed by as many.
+
+    Returns:
+        Clips by name.
+    """
+    weights = topology().lower_face[:, None]
+    clips: dict[str, MotionClip] = {}
+    for path in sorted(tracks.glob("*/*.npz")):
+        name = f"{path.parent.name}/{path.stem}"
+        with np.load(path) as track:
+            if not track["audio"].size:
+                continue
+            mesh, neutral = track["mesh"], track["neutral"]
+            speaker = str(track["speaker"])
+        index = np.clip(np.arange(len(mesh)) - (shifts or {}).get(name, 0), 0, len(mesh) - 1)
+        clips[name] = MotionClip(name, speaker, ((mesh - neutral) * weights)[index].astype(np.float32), neutral)
+    return clips
+
+
+def fit_basis(clips: dict[str, MotionClip], coefficients: int, frames_per_speaker: int = 3000) -> Array:
+    """Fit a displacement basis by lip-weighted principal components without a mean.
+
+    Without a mean, zero coefficients are the closed, quiet mouth.
+
+    Args:
+        clips: training clips.
+        coefficients: number of components.
+        frames_per_speaker: so that the largest corpus does not decide alone.
+
+    Returns:
+        Basis `[K, 478 * 3]`; coefficients of the training data have unit mean square.
+    """
+    importance = _importance()
+    rng = np.random.default_rng(0)
+    rows = []
+    for speaker in sorted({clip.speaker for clip in clips.values()}):
+        frames = np.concatenate([c.displacement for c in clips.values() if c.speaker == speaker])
+        rows.append(rng.permutation(frames)[:frames_per_speaker].reshape(-1, NUM_VERTICES * 3))
+    data = np.concatenate(rows) * importance
+    values, vectors = np.linalg.eigh((data.T @ data / len(data)).astype(np.float64))
+    scale = np.sqrt(values[::-1][:coefficients])
+    components = vectors[:, ::-1][:, :coefficients].T
+    return (scale[:, None] * components / importance).astype(np.float32)
+
+
+def to_coefficients(displacement: Array, basis: Array) -> Array:
+    """Project displacement `[T, 478, 3]` on the basis: lip-weighted least squares, `[T, K]`."""
+    importance = _importance()
+    weighted = basis * importance
+    scale = np.square(weighted).sum(1)
+    return ((displacement.reshape(len(displacement), -1) * importance) @ weighted.T / scale).astype(np.float32)
+
+
+def _importance() -> Array:
+    weights = np.ones((NUM_VERTICES, 3), np.float32)
+    weights[LIPS] = LIP_WEIGHT
+    return weights.reshape(-1)
+
+
+def mouth_rows(basis: Array) -> Array:
+    """Lip opening and mouth width as linear functions of coefficients: `[2, K]`.
+
+    Exact for a mouth whose lips face each other vertically; used in losses, not in reports.
+    """
+    vertices = basis.reshape(len(basis), NUM_VERTICES, 3)
+    upper, lower = np.array(INNER_LIP_PAIRS).T
+    opening = (vertices[:, lower, 1] - vertices[:, upper, 1]).mean(1)
+    width = vertices[:, RIGHT_CORNER, 0] - vertices[:, LEFT_CORNER, 0]
+    return np.stack([opening, width]).astype(np.float32)
+
+
+def read_sync(path: Path) -> tuple[dict[str, int], set[str]]:
+    """Read the verdict of the sync check: shifts by clip, and the clips to drop."""
+    verdict = json.loads(path.read_text())
+    return {name: int(shift) for name, shift in verdict["shifts"].items()}, set(verdict["dropped"])

@@ -1,0 +1,88 @@
+"""Evaluate a motion predictor on held-out clips, per delay, voice and speaker group."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.mesh import NUM_VERTICES, aperture
+from models.syncformer import CHUNK_SAMPLES, StyleSyncFormer
+from models.training.audio_corpus import AudioClip
+from models.training.audio_corpus_phones import BILABIALS
+from models.training.motion_data import MotionClip, held_out_kind
+from models.training.motion_metrics import clip_metrics, closure_counts, f1, mean_metrics
+
+Array = NDArray[np.float32]
+Predictor = Callable[[AudioClip], Array]  # to coefficients [T, K]
+
+
+@torch.inference_mode()
+def student_predictor(model: StyleSyncFormer, delay: int, style: torch.Tensor | None = None) -> Predictor:
+    """Return a function from a clip to the coefficients of head `delay`, shifted back to their frames."""
+
+    def run(clip: AudioClip) -> Array:
+        return all_delays(model, clip.pcm, style)[delay]
+
+    return run
+
+
+@torch.inference_mode()
+def all_delays(model: StyleSyncFormer, pcm: NDArray[np.int16], style: torch.Tensor | None = None) -> list[Array]:
+    """Coefficients `[T, K]` of every delay's head for one clip, each aligned with its frames."""
+    delays = model.config.delays
+    sound = np.concatenate([pcm.astype(np.float32) / 32768, np.zeros(delays * CHUNK_SAMPLES, np.float32)])
+    batch = torch.from_numpy(sound)[None]
+    frames = len(pcm) // CHUNK_SAMPLES
+    state = model.init_state(1, frames + delays)
+    hidden = model.hear(model.mel.step(batch, state.mel), state)
+    hidden = model.move(hidden, model.null_style if style is None else style, state)
+    return [np.asarray(head(hidden)[0, d : d + frames]) for d, head in enumerate(model.outputs)]
+
+
+def bilabial_spans(phones: NDArray[np.int8]) -> list[tuple[int, int]]:
+    """First and last + 1 frame of each run of b, m or p."""
+    inside = np.concatenate([[0], np.isin(phones, BILABIALS).astype(int), [0]])
+    edges = np.flatnonzero(np.diff(inside)).reshape(-1, 2)
+    return [(int(first), int(last)) for first, last in edges]
+
+
+def evaluate(
+    predict: Predictor, corpus: dict[str, AudioClip], motion: dict[str, MotionClip], basis: Array
+) -> dict[str, dict[str, float]]:
+    """Judge held-out clips, by group: `seen` and `unseen` speakers, and each unseen speaker.
+
+    Args:
+        predict: the network under test.
+        corpus: audio and phones of the clips.
+        motion: measured motion of the clips.
+        basis: `[K, 478 * 3]`.
+
+    Returns:
+        Figures of `motion_metrics` per group, closure F1 included where phones are known.
+    """
+    rows: dict[str, list[dict[str, float]]] = defaultdict(list)
+    closures: dict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros(3))
+    for name, clip in motion.items():
+        kind = held_out_kind(name)
+        if kind is None or name not in corpus:
+            continue
+        coefficients = predict(corpus[name])
+        frames = min(len(coefficients), len(clip.displacement))
+        mesh = clip.neutral + (coefficients[:frames] @ basis).reshape(frames, NUM_VERTICES, 3)
+        true = clip.neutral + clip.displacement[:frames]
+        figures = clip_metrics(mesh.astype(np.float32), true)
+        groups = [kind] if kind == "seen" else [kind, clip.speaker]
+        spans = bilabial_spans(corpus[name].phones[:frames])
+        for group in groups:
+            rows[group].append(figures)
+            closures[group] += closure_counts(aperture(mesh), aperture(true), spans)
+    report = {group: mean_metrics(figures) for group, figures in rows.items()}
+    for group, (hits, misses, false) in closures.items():
+        if hits + misses:
+            report[group]["closure_f1"] = f1(int(hits), int(misses), int(false))
+            report[group]["closure_recall"] = float(hits / (hits + misses))
+    return report

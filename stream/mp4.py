@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -9,8 +10,10 @@ from types import TracebackType
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
 from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace
+from av.video.stream import VideoStream
 
 from stream.errors import MediaFileError
 from stream.files import AudioFile
@@ -64,6 +67,7 @@ class Mp4Writer:
     def __enter__(self) -> Mp4Writer:
         """Open the file under its temporary name."""
         try:
+            self._temporary.touch()  # libav would notice a missing folder only at the first packet
             self._container = av.open(str(self._temporary), "w", options={"movflags": "+faststart"})
         except (FFmpegError, OSError) as error:
             raise MediaFileError(f"{self._path}: can't be written: {error}") from error
@@ -89,7 +93,7 @@ class Mp4Writer:
             dst_color_range=ColorRange.MPEG,
         )
         picture.pts, picture.time_base = self._frames, Fraction(1, self._fps)
-        self._container.mux(self._video.encode(picture))
+        self._mux(self._video, picture)
         self._frames += 1
         if self._audio is not None:
             self._write_audio(self._audio, self._frames * self._audio.rate // self._fps)
@@ -104,9 +108,11 @@ class Mp4Writer:
         try:
             if kind is None:
                 self._finish()
-            self._container.close()
-            if kind is None:
+                self._container.close()
                 os.replace(self._temporary, self._path)
+            else:
+                with contextlib.suppress(FFmpegError):  # what ended the block matters more
+                    self._container.close()
         except (FFmpegError, OSError) as failure:
             raise MediaFileError(f"{self._path}: can't be written: {failure}") from failure
         finally:
@@ -140,13 +146,20 @@ class Mp4Writer:
             frame.pts, frame.time_base = self._samples, Fraction(1, audio.rate)
             self._samples += piece.shape[1]
             for part in self._resampler.resample(frame):
-                self._container.mux(self._voice.encode(part))
+                self._mux(self._voice, part)
 
     def _finish(self) -> None:
         """Write what the encoders still hold, and the rest of the voice."""
-        self._container.mux(self._video.encode(None))
+        self._mux(self._video, None)
         if self._audio is not None:
             self._write_audio(self._audio, self._audio.samples.shape[1])
             for part in self._resampler.resample(None):
-                self._container.mux(self._voice.encode(part))
-            self._container.mux(self._voice.encode(None))
+                self._mux(self._voice, part)
+            self._mux(self._voice, None)
+
+    def _mux(self, stream: VideoStream | AudioStream, frame: av.VideoFrame | av.AudioFrame | None) -> None:
+        try:
+            # The union of streams encodes the union of frames; each call passes a matching pair.
+            self._container.mux(stream.encode(frame))  # type: ignore[arg-type]
+        except (FFmpegError, OSError) as error:
+            raise MediaFileError(f"{self._path}: can't be written: {error}") from error

@@ -1,0 +1,113 @@
+"""The microphone's way in: order, loss, bounds; packets by hand, no network."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc.rtp import RtpPacket
+
+from stream.inbound import LEAD_IN_MS, InboundVoice, InOrder
+
+
+def packet(number: int) -> RtpPacket:
+    made = RtpPacket(payload_type=96, sequence_number=number % 65536, timestamp=number * 960)
+    made._data = bytes([number % 256])  # type: ignore[attr-defined]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("numbers", "let_out", "late"),
+    [
+        ([1, 2, 3], [1, 2, 3], 0),
+        ([1, 3, 4], [1, 3, 4], 0),
+        ([1, 3, 2, 4], [1, 3, 4], 1),
+        ([1, 1, 2], [1, 2], 1),
+        ([65534, 65535, 65536, 65537], [65534, 65535, 65536, 65537], 0),
+    ],
+    ids=["in order", "loss", "swapped", "twice", "wrap"],
+)
+def test_a_packet_leaves_at_once_or_never(numbers: list[int], let_out: list[int], late: int) -> None:
+    buffer = InOrder()
+    frames = [buffer.add(packet(number)) for number in numbers]
+    assert [f.timestamp // 960 for _, f in frames if f is not None] == let_out
+    assert buffer.late == late
+
+
+class Scripted(MediaStreamTrack):
+    """A remote track that gives out the given pts (in packets of 20 ms) and then ends."""
+
+    kind = "audio"
+
+    def __init__(self, packets: list[int]) -> None:
+        super().__init__()
+        self._packets = packets
+
+    async def recv(self) -> av.AudioFrame:
+        if not self._packets:
+            raise MediaStreamError
+        await asyncio.sleep(0)
+        number = self._packets.pop(0)
+        samples = np.full((1, 1920), 1000, np.int16)
+        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="stereo")
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, number * 960, Fraction(1, 48_000)
+        return frame
+
+
+def voice_of(packets: list[int], backlog_ms: int = 4000) -> tuple[np.ndarray, InboundVoice]:
+    async def scenario() -> tuple[np.ndarray, InboundVoice]:
+        inbound = InboundVoice(backlog_ms=backlog_ms)
+        await inbound.read(Scripted(packets))
+        voice = [chunk.voice async for chunk in inbound.chunks()]
+        return np.concatenate(voice) if voice else np.zeros(0, np.int16), inbound
+
+    return asyncio.run(scenario())
+
+
+def test_chunks_come_without_waiting_for_a_third_packet() -> None:
+    voice, inbound = voice_of(list(range(10)))
+    assert len(voice) == 5 * 1920
+    assert not voice[: 48 * LEAD_IN_MS].any()
+    assert (voice[48 * LEAD_IN_MS :] == 1000).all()
+    assert inbound.stats().received_ms == 200
+
+
+def test_a_lost_packet_becomes_silence_of_its_length() -> None:
+    voice, inbound = voice_of([0, 1, 2, 5, 6, 7, 8, 9])
+    assert len(voice) == 5 * 1920
+    lead_in = 48 * LEAD_IN_MS
+    assert not voice[lead_in + 3 * 960 : lead_in + 5 * 960].any()
+    assert (voice[lead_in + 5 * 960 :] == 1000).all()
+    assert inbound.stats().filled_ms == 40
+
+
+def test_a_jump_of_the_source_is_not_filled() -> None:
+    voice, inbound = voice_of([0, 1, 1000, 1001])
+    assert len(voice) == 2 * 1920
+    assert inbound.stats().filled_ms == 0
+
+
+def test_a_slow_reader_loses_the_oldest_and_the_loss_is_counted() -> None:
+    voice, inbound = voice_of(list(range(100)), backlog_ms=400)
+    assert len(voice) == 10 * 1920
+    assert inbound.stats().dropped_ms == 2000 - 400
+
+
+def test_chunks_end_when_the_voice_ends(run: Callable) -> None:
+    async def scenario() -> int:
+        inbound = InboundVoice(backlog_ms=400)
+
+        async def count() -> int:
+            return len([chunk async for chunk in inbound.chunks()])
+
+        counting = asyncio.create_task(count())
+        await asyncio.sleep(0)
+        inbound.end()
+        return await counting
+
+    assert run(scenario()) == 0

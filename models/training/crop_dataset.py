@@ -93,14 +93,16 @@ class CropPairs(Dataset[Sample]):
         indices: Which crops belong to this split.
         length: Pairs per epoch.
         augment: Flip, recolour, jitter and hide what the reference shows of the mouth.
+        personal: One person's generator: only jitter, and the reference is always the most closed mouth.
         seed: Pairs are a function of this and the position in the epoch.
     """
 
-    def __init__(self, crops: Crops, indices: list[int], length: int, *, augment: bool, seed: int = 0) -> None:
+    def __init__(self, crops: Crops, indices: list[int], length: int, *, augment: bool, personal: bool = False, seed: int = 0) -> None:
         self._crops = crops
         self._indices = indices
         self._length = length
         self._augment = augment
+        self._personal = personal
         self._seed = seed
         self._rasteriser = crop_rasteriser()
         self._groups: dict[tuple[object, object], list[int]] = {}
@@ -129,6 +131,9 @@ class CropPairs(Dataset[Sample]):
         other = match_colour(other, image)
         if not self._augment:
             return make_sample(self._rasteriser, image, points, other, source)
+        points = points + rng.normal(0, 0.35, points.shape).astype(np.float32)
+        if self._personal:
+            return make_sample(self._rasteriser, image, points, other, source)
         if target == reference or rng.random() < 0.1:
             other, source = mirror(other, source)  # stills have no second picture
         if rng.random() < 0.5:
@@ -136,12 +141,13 @@ class CropPairs(Dataset[Sample]):
             other, source = mirror(other, source)
         gain, lift = rng.uniform(0.8, 1.2, 3), rng.uniform(-12, 12)
         image, other = (np.clip(x * gain + lift, 0, 255).astype(np.uint8) for x in (image, other))
-        points = points + rng.normal(0, 0.35, points.shape).astype(np.float32)
         hide = rng.random() < 0.3
         return make_sample(self._rasteriser, image, points, other, source, hide_interior=hide)
 
     def _draw_reference(self, target: int, rng: np.random.Generator) -> int:
         group = self._groups[self._group(target)]
+        if self._personal:
+            return min(group, key=lambda i: mouth_gap(self._crops.points[i]))
         picks = rng.choice(group, size=min(3, len(group)), replace=False)
         # Enrolled photos mostly show closed mouths: prefer the most closed of a few.
         if rng.random() < 0.6:

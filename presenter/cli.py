@@ -1,0 +1,86 @@
+"""The command line: `presenter serve | render | enroll | train | evaluate | bench | doctor`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from presenter import commands
+from presenter.config import AppConfig, check_config, load_config
+from presenter.errors import PresenterError
+from stream.errors import StreamError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        config = _override(load_config(arguments.config), arguments)
+        status: int = arguments.run(config, arguments)
+    except (PresenterError, StreamError) as error:
+        print(f"presenter: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _override(config: AppConfig, arguments: argparse.Namespace) -> AppConfig:
+    """Command-line options win over the file."""
+    names = ("host", "port", "token", "max_sessions")
+    given = {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
+    config = dataclasses.replace(config, server=dataclasses.replace(config.server, **given))
+    check_config(config)
+    return config
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="presenter", description="Turns live speech into a live, lip-synced face.")
+    parser.add_argument("--config", default="cpu", help="a preset (cpu, gpu, tiny) or a YAML file")
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = verbs.add_parser("serve", help="start the server; open the page and speak")
+    serve.add_argument("--host", help="address to bind; anything but loopback needs --token")
+    serve.add_argument("--port", type=int, help="TCP port (default 8080)")
+    serve.add_argument("--token", help="bearer token that clients must send")
+    serve.add_argument("--max-sessions", type=int, help="live streams at a time")
+    serve.set_defaults(run=commands.serve)
+
+    render = verbs.add_parser("render", help="render a recording to an MP4")
+    render.add_argument("--audio", type=Path, required=True, help="any file with sound")
+    render.add_argument("--presenter", default="default", help="a presenter's name, or a photo")
+    render.add_argument("--out", type=Path, required=True, help="the MP4 to write")
+    render.set_defaults(run=commands.render)
+
+    enroll = verbs.add_parser("enroll", help="make a presenter from a photo")
+    enroll.add_argument("photo", type=Path, help="one frontal face, well lit")
+    enroll.add_argument("--name", required=True, help="what to call the presenter")
+    enroll.set_defaults(run=commands.enroll)
+
+    train = verbs.add_parser("train", help="prepare data and train the networks (needs the extra [train])")
+    train.add_argument("step", choices=commands.TRAINING_STEPS, help="which step of the recipe, in this order")
+    train.add_argument("rest", nargs=argparse.REMAINDER, help="options of the step; STEP --help lists them")
+    train.set_defaults(run=commands.train)
+
+    evaluate = verbs.add_parser("evaluate", help="measure sync and picture on clips with sound")
+    evaluate.add_argument("--clips", type=Path, required=True, help="folder of video clips, searched recursively")
+    evaluate.add_argument("--unseen", nargs="*", default=[], help="sub-folders whose speakers were never trained on")
+    evaluate.add_argument("--limit", type=int, default=0, help="most clips to use, 0 for all")
+    evaluate.add_argument("--plot", type=Path, help="PNG to draw the apertures into")
+    evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    evaluate.set_defaults(run=commands.evaluate)
+
+    bench = verbs.add_parser("bench", help="time the live path on this machine")
+    bench.add_argument("--seconds", type=float, default=20.0, help="how much speech to push through")
+    bench.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    bench.set_defaults(run=commands.bench)
+
+    doctor = verbs.add_parser("doctor", help="check that everything needed is here")
+    doctor.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    doctor.set_defaults(run=commands.doctor)
+    return parser

@@ -1,0 +1,111 @@
+"""What each verb of the command line does; imports are local, so that `--help` is instant."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from presenter.config import AppConfig
+from presenter.errors import ConfigError
+
+TRAINING_STEPS = ("tracks", "crops", "audio-corpus", "labels", "sync", "distill", "generator", "default")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def serve(config: AppConfig, arguments: argparse.Namespace) -> int:
+    """Start the server and run until interrupted."""
+    from aiohttp import web
+
+    from presenter.app import create_app
+    from presenter.engine import Engine
+    from presenter.identities import IdentityStore
+
+    server = config.server
+    if server.host not in LOOPBACK and not server.token:
+        raise ConfigError(
+            f"binding {server.host} opens the server to the network: set --token (and see 'TLS' in the"
+            " README: browsers give a page its microphone only over https or on localhost)"
+        )
+    app = create_app(Engine.load(config), IdentityStore(config.presenters_dir), config)
+    host = "localhost" if server.host in LOOPBACK else server.host
+    print(f"Presenter is ready: open http://{host}:{server.port} and speak. Ctrl+C stops it.", flush=True)
+    web.run_app(app, host=server.host, port=server.port, print=lambda *_: None)
+    return 0
+
+
+def render(config: AppConfig, arguments: argparse.Namespace) -> int:
+    """Render a recording."""
+    from presenter.offline import render_file
+
+    count = render_file(config, arguments.audio, arguments.presenter, arguments.out)
+    print(f"{arguments.out}: {count} frames")
+    return 0
+
+
+def enroll(config: AppConfig, arguments: argparse.Namespace) -> int:
+    """Make a presenter from a photo."""
+    from presenter.enrolment import check_name
+    from presenter.identities import IdentityStore
+
+    store = IdentityStore(config.presenters_dir)
+    name = check_name(arguments.name, set(store.names()))
+    store.enroll(arguments.photo, name, lambda fraction, message: print(f"{fraction:4.0%} {message}"))
+    print(f"{name} is ready: presenter render --presenter {name!r} …, or choose it on the page")
+    return 0
+
+
+def train(config: AppConfig, arguments: argparse.Namespace) -> int:
+    """Run one step of the training recipe."""
+    from presenter.training import run_step
+
+    run_step(arguments.step, arguments.rest)
+    return 0
+
+
+def evaluate(config: AppConfig, arguments: argparse.Namespace) -> int:
+    """Measure sync and picture on clips."""
+    from presenter.evaluate import evaluate_clips
+
+    report = evaluate_clips(config, arguments.clips, tuple(arguments.unseen), arguments.limit, arguments.plot)
+    _print_report(report, arguments.json)
+    return 0
+
+
+def bench(config: AppConfig, arguments: argparse.Namespace) -> int:
+    """Time the live path."""
+    from presenter.bench import run_bench
+
+    _print_report(run_bench(config, arguments.seconds), arguments.json)
+    return 0
+
+
+def doctor(config: AppConfig, arguments: argparse.Namespace) -> int:
+    """Check the machine; the exit status is 1 when something is missing."""
+    from presenter.doctor import check_machine
+
+    checks = check_machine(config)
+    if arguments.json:
+        print(json.dumps([vars(check) for check in checks], indent=1))
+    else:
+        for check in checks:
+            print(f"{'ok  ' if check.ok else 'FAIL'} {check.name}: {check.message}")
+    return 0 if all(check.ok for check in checks) else 1
+
+
+def _print_report(report: dict[str, Any], as_json: bool) -> None:
+    """Print nested figures as JSON, or as an indented table."""
+    if as_json:
+        print(json.dumps(report, indent=1))
+        return
+    _print_rows(report, 0)
+
+
+def _print_rows(rows: dict[str, Any], depth: int) -> None:
+    for name, value in rows.items():
+        if isinstance(value, dict):
+            print(f"{'  ' * depth}{name}")
+            _print_rows(value, depth + 1)
+        else:
+            shown = f"{value:.4g}" if isinstance(value, float) else value
+            print(f"{'  ' * depth}{name:<{36 - 2 * depth}} {shown}")

@@ -1,0 +1,144 @@
+"""Building the default presenter from the pictures that `presenter.studio` renders.
+
+The head and the camera stand still in all of them, so that the rest pose's tracking holds for every
+picture; each lower-face render is laid over the rest frame before the tracker sees it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from models.crop import crop_transform, cut_crop, to_crop
+from models.generator import Generator
+from models.identity import Identity, StyleCode, picture_tensor
+from models.mesh import Floats, Pose, canonicalise, topology
+from models.raster import ring_points
+from models.still import Blinks
+from models.tracker import FaceTracker
+from models.training.generator import GeneratorTraining, train_generator
+from models.weights import generator_path
+from presenter.errors import MediaError
+from presenter.identities import DEFAULT, save_identity, shipped_dir
+
+Picture = NDArray[np.uint8]
+_HELD_OUT_EVERY = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefaultPresenter:
+    """Settings of the build.
+
+    Attributes:
+        renders: Folder that `presenter.studio.render` wrote.
+        work: Folder for crops and the training's checkpoints.
+        init: Base generator to personalise.
+        out: Folder of the presenter.
+        steps: Optimiser steps of the personalisation.
+    """
+
+    renders: Path
+    work: Path = Path("cache/default")
+    init: Path = generator_path()
+    out: Path = shipped_dir() / DEFAULT
+    steps: int = 1500
+
+
+def build_default(settings: DefaultPresenter) -> None:
+    """Track, personalise and write the presenter."""
+    rest = _read(settings.renders / "base_rest.png")
+    scene = json.loads((settings.renders / "scene.json").read_text())
+    landmarks = _track(rest)
+    mesh, pose = canonicalise(landmarks)
+    _write_crops(settings, scene, rest, mesh, pose)
+    training = GeneratorTraining(
+        crops=settings.work / "crops",
+        out=settings.work / "generator.safetensors",
+        init=settings.init,
+        personal=True,
+        steps=settings.steps,
+        sharpen_from=settings.steps // 4,
+        learning_rate=3e-4,
+    )
+    generator = train_generator(training)
+    with torch.inference_mode():
+        crop = picture_tensor(cut_crop(rest, crop_transform(pose)))
+        style = StyleCode(generator.style_code(crop)[0].clone())
+    blinks = _read_blinks(settings.renders, scene)
+    save_identity(settings.out, Identity(DEFAULT, rest, mesh, mesh.copy(), pose, style, None, blinks))
+    shutil.copy(training.out, settings.out / "generator.safetensors")
+    Generator.load(settings.out / "generator.safetensors")
+
+
+def _read(path: Path) -> Picture:
+    bgr = cv2.imread(str(path))
+    if bgr is None:
+        raise MediaError(f"expected a rendered picture at {path}, found none")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8)
+
+
+def _track(rgb: Picture) -> Floats:
+    with FaceTracker(video=False, max_faces=1) as tracker:
+        faces = tracker.track(rgb)
+    if not faces:
+        raise MediaError("expected a face in the rendered rest pose, found none")
+    return faces[0]
+
+
+def _read_blinks(renders: Path, scene: dict[str, dict[str, dict[str, int]]]) -> Blinks:
+    box = scene["boxes"]["eyes"]
+    overlays = [_read(path) for path in sorted((renders / "blink").glob("*.png"))]
+    return Blinks((box["top"], box["left"]), np.stack(overlays))
+
+
+def _write_crops(
+    settings: DefaultPresenter, scene: dict[str, dict[str, dict[str, int]]], rest: Picture, mesh: Floats, pose: Pose
+) -> None:
+    """Cut every lower-face render into the generator's crop, with its tracked mesh."""
+    transform = crop_transform(pose)
+    scale = float(scene["crop_scale"])  # type: ignore[arg-type]
+    enlarged = cv2.resize(rest, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    box = scene["boxes"]["lower_face"]
+    top, left = round(box["top"] * scale), round(box["left"] * scale)
+    # The enlarged frame's pixel centres: u = scale * (x + 0.5) - 0.5.
+    larger = transform.astype(np.float64).copy()
+    larger[:, :2] /= scale
+    larger[:, 2] += larger[:, :2] @ np.full(2, 0.5 - 0.5 * scale)
+    weights = topology().lower_face[:, None]
+    ring = ring_points(mesh)
+    images, points, about = [cut_crop(rest, transform)], [_crop_points(mesh, ring, pose, transform)], [_facts(0)]
+    with FaceTracker(video=False, max_faces=1) as tracker:
+        for number, path in enumerate(tqdm(sorted((settings.renders / "crops").glob("*.png")), desc="tracking"), 1):
+            picture = _read(path)
+            whole = enlarged.copy()
+            whole[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+            faces = tracker.track(whole)
+            if not faces:
+                continue
+            seen = (faces[0] + [0.5, 0.5, 0.0]) / scale - [0.5, 0.5, 0.0]
+            moved = mesh + (pose.unproject(seen.astype(np.float32)) - mesh) * weights
+            images.append(cut_crop(whole.astype(np.uint8), larger.astype(np.float32)))
+            points.append(_crop_points(moved, ring, pose, transform))
+            about.append(_facts(number))
+    folder = settings.work / "crops"
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "images.npy", np.stack(images))
+    np.save(folder / "points.npy", np.stack(points).astype(np.float32))
+    (folder / "about.json").write_text(json.dumps(about))
+
+
+def _crop_points(mesh: Floats, ring: Floats, pose: Pose, transform: Floats) -> Floats:
+    return to_crop(pose.project(np.concatenate([mesh, ring])), transform)
+
+
+def _facts(number: int) -> dict[str, object]:
+    held_out = number % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
+    return {"corpus": DEFAULT, "clip": DEFAULT, "speaker": DEFAULT, "held_out": held_out}

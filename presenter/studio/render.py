@@ -1,0 +1,166 @@
+"""Renders the default presenter's picture material; resumable, most important files first.
+
+    python -m presenter.studio.render --geometry ict_facekit.npz --out DIR
+
+Under ``DIR``:
+
+- ``base_rest.png``: the rest pose, the frame that everything is pasted onto.
+- ``scene.json``: canvas size, boxes, camera, and the weights of every picture.
+- ``geometry.npz``: rest vertices and faces of the face, landmark vertices, the camera as a matrix.
+- ``blink/NN.png``: the eyes' box with the lids closed by NN percent.
+- ``tracking/NAME.png``: full frames of key expressions.
+- ``crops/NNN.png``: the lower face's box at ``CROP_SCALE`` times the canvas in speech-like poses.
+- beside each of these pictures an ``.npz``: ``vertices [9409, 3]`` of the face in centimetres, ``projected [9409, 2]``
+  in canvas pixels (origin at the top left corner), ``names`` and ``values`` of its blendshape weights.
+
+The rendered surface is the Catmull-Clark limit of these vertices, some hundredths of a centimetre inside them.
+Needs ``bpy==4.2.0``, ``scipy`` and ``opencv-python-headless``; bpy is GPL and is not needed to run the presenter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from presenter.studio.geometry import CHIN, EYES, FACE, LANDMARKS, FloatArray
+from presenter.studio.scene import CANVAS, Box, Look, Studio
+from presenter.studio.shapes import MAX_JAW, REST, TRACKING, blink, speech_poses
+
+CROP_SCALE = 1.5
+BLINKS = (0.25, 0.5, 0.75, 1.0)
+MARGIN = 8  # canvas pixels around the moving region of a box
+LOWER_LIDS = (40, 41, 46, 47)  # of the 68 landmarks
+JAW_LINE = slice(0, 17)
+
+
+class Session:
+    """One run of the renderer over an output directory."""
+
+    def __init__(self, studio: Studio, out: Path) -> None:
+        self.studio, self.out = studio, out
+        self._started = time.monotonic()
+
+    def picture(
+        self, name: str, weights: Mapping[str, float], *, samples: int, resolution: int = CANVAS, box: Box | None = None
+    ) -> None:
+        """Render one picture with its geometry unless it is there already."""
+        path = self.out / f"{name}.png"
+        if path.exists():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        begin = time.monotonic()
+        vertices = self.studio.pose(weights)[slice(*FACE.vertices)]
+        np.savez_compressed(
+            path.with_suffix(".npz"),
+            vertices=vertices,
+            projected=self.studio.project(vertices),
+            names=np.array(list(weights)),
+            values=np.array(list(weights.values()), np.float32),
+        )
+        self.studio.render(path, samples=samples, resolution=resolution, box=box)
+        now = time.monotonic()
+        print(f"{now - self._started:7.0f} s  {name}  {now - begin:.1f} s", flush=True)
+
+
+def lower_face_box(studio: Studio) -> Box:
+    """From the lower eyelids to below the chin of a fully open jaw, as wide as the jaw line."""
+    rest = _landmarks(studio, REST)
+    chin = _landmarks(studio, {**REST, "jawOpen": MAX_JAW})[CHIN, 1]
+    sides = rest[JAW_LINE, 0]
+    return _outward(sides.min() - MARGIN, rest[LOWER_LIDS, 1].max() + 1, sides.max() + MARGIN, chin + 1.5 * MARGIN)
+
+
+def eyes_box(studio: Studio) -> Box:
+    """Both eyes with everything that a blink moves."""
+    open_eyes, closed = (studio.head.posed(blink(amount))[slice(*FACE.vertices)] for amount in (REST["eyeBlink"], 1.0))
+    moving = np.linalg.norm(closed - open_eyes, axis=1) > 0.02
+    points = np.concatenate(
+        [studio.project(open_eyes[moving]), studio.project(closed[moving]), _landmarks(studio, REST)[EYES[0]]]
+    )
+    low, high = points.min(0) - MARGIN / 2, points.max(0) + MARGIN / 2
+    return _outward(low[0], low[1], high[0], high[1])
+
+
+def describe(studio: Studio, look: Look, boxes: Mapping[str, Box], crops: list[dict[str, float]]) -> dict[str, object]:
+    """Everything a reader of the pictures needs to know, as JSON."""
+    camera = studio.scene.camera
+    return {
+        "canvas": CANVAS,
+        "crop_scale": CROP_SCALE,
+        "boxes": {name: asdict(box) for name, box in boxes.items()},
+        "look": asdict(look),
+        "camera": {
+            "world": [list(row) for row in camera.matrix_world],
+            "focal_mm": camera.data.lens,
+            "sensor_mm": camera.data.sensor_width,
+        },
+        "rest": REST,
+        "blink": {f"{round(100 * amount):03d}": blink(amount) for amount in BLINKS},
+        "tracking": TRACKING,
+        "crops": crops,
+    }
+
+
+def save_geometry(studio: Studio, path: Path) -> None:
+    """Write the face's rest mesh, so that landmarks can be computed without Blender."""
+    rest = studio.head.posed(REST)
+    face = slice(*FACE.vertices)
+    np.savez_compressed(
+        path,
+        rest=rest,
+        neutral=studio.head.base,
+        rest_projected=studio.project(rest[face]),
+        quads=studio.head.quads[slice(*FACE.faces)],
+        landmarks68=LANDMARKS,
+        camera_world=np.array(studio.scene.camera.matrix_world),
+    )
+
+
+def main() -> None:
+    """Command line entry."""
+    parser = argparse.ArgumentParser(description="Render the default presenter's picture material.")
+    parser.add_argument("--geometry", type=Path, required=True, help="ict_facekit.npz")
+    parser.add_argument("--out", type=Path, required=True, help="output directory; existing pictures are kept")
+    parser.add_argument("--crops", type=int, default=220, help="number of lower-face crops (default: %(default)s)")
+    parser.add_argument("--samples", type=int, default=8, help="samples per pixel of the crops (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="renderer threads (default: %(default)s)")
+    options = parser.parse_args()
+
+    look = Look()
+    studio = Studio(options.geometry, look, options.threads)
+    boxes = {"lower_face": lower_face_box(studio), "eyes": eyes_box(studio)}
+    crops = speech_poses(options.crops)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "scene.json").write_text(json.dumps(describe(studio, look, boxes, crops), indent=1))
+    save_geometry(studio, options.out / "geometry.npz")
+
+    session = Session(studio, options.out)
+    session.picture("base_rest", REST, samples=64)
+    for amount in BLINKS:
+        session.picture(f"blink/{round(100 * amount):03d}", blink(amount), samples=48, box=boxes["eyes"])
+    for name, weights in TRACKING.items():
+        session.picture(f"tracking/{name}", weights, samples=16)
+    resolution = round(CANVAS * CROP_SCALE)
+    for index, weights in enumerate(crops):
+        session.picture(
+            f"crops/{index:03d}", weights, samples=options.samples, resolution=resolution, box=boxes["lower_face"]
+        )
+
+
+def _landmarks(studio: Studio, weights: Mapping[str, float]) -> FloatArray:
+    return studio.project(studio.head.posed(weights)[LANDMARKS])
+
+
+def _outward(left: float, top: float, right: float, bottom: float) -> Box:
+    """Grow to multiples of four canvas pixels: whole pixels at ``CROP_SCALE`` too."""
+    return Box(int(left // 4 * 4), int(top // 4 * 4), int(-(-right // 4) * 4), int(-(-bottom // 4) * 4))
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import BodyPartReader, hdrs, web
+from aiohttp.typedefs import Middleware
 
 from presenter import guard
 from presenter.config import AppConfig
@@ -40,7 +41,7 @@ def create_app(engine: Engine, store: IdentityStore, config: AppConfig) -> web.A
         config: `config.server` says token, limits and the host the server is bound to.
     """
     server = config.server
-    middlewares: list[guard.Middleware] = [guard.json_errors, guard.check_origin]
+    middlewares: list[Middleware] = [guard.json_errors, guard.check_origin]
     middlewares.append(guard.check_token(server.token) if server.token else guard.check_host(server.host))
     app = web.Application(middlewares=middlewares, client_max_size=MAX_JSON_BYTES)
     metrics = Metrics()

@@ -2,16 +2,12 @@
 
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
 
 from presenter.errors import CapacityError, EnrollError, IdentityNotFoundError, MediaError, PresenterError
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Middleware = Callable[[web.Request, Handler], Coroutine[Any, Any, web.StreamResponse]]
 
 RETRY_AFTER_S = 10
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -70,8 +70,10 @@ function closeStream(stream) {
   for (const track of stream?.getTracks() ?? []) track.stop();
 }
 
+const microphoneMuted = () => mic.getAttribute("aria-pressed") === "true";
+
 function applyMicrophoneMute() {
-  const muted = mic.getAttribute("aria-pressed") === "true";
+  const muted = microphoneMuted();
   for (const track of call?.microphone?.getAudioTracks() ?? []) track.enabled = !muted;
 }
 
@@ -148,7 +150,9 @@ function listen(current) {
   session.addEventListener("stable", () => call === current && ui.setState("listening"));
   session.addEventListener("stats", ({ detail }) => {
     figures.server = detail;
-    if (call === current && video.videoWidth) ui.setState(detail.speaking ? "speaking" : "listening");
+    if (call !== current || !video.videoWidth) return;
+    ui.setState(detail.speaking ? "speaking" : "listening");
+    if (microphoneMuted()) ui.setStatusText("Microphone off");
   });
   session.addEventListener("lost", async ({ detail }) => {
     if (call !== current) return;
@@ -168,7 +172,7 @@ function follow(current) {
     const shown = Object.fromEntries(Object.entries(medians).map(([key, median]) => [key, median.push(now[key])]));
     ui.showFigures(shown);
     ui.setLevels(now.microphoneLevel ?? 0, now.voiceLevel ?? 0);
-    if (now.microphoneLevel !== 0 || mic.getAttribute("aria-pressed") === "true") heardMs = performance.now();
+    if (now.microphoneLevel !== 0 || microphoneMuted()) heardMs = performance.now();
     if (performance.now() - heardMs > SILENT_AFTER_MS) {
       heardMs = Infinity;
       ui.showNotice("Nothing to hear", "The microphone gives no sound. Is it switched off, or is another one chosen?", { soft: true });
@@ -196,7 +200,7 @@ function report(error, fatal = true) {
 // ---- wiring ----
 
 toggle.addEventListener("click", () => (call ? stop() : start()));
-mic.addEventListener("click", () => setMicrophoneMuted(mic.getAttribute("aria-pressed") !== "true"));
+mic.addEventListener("click", () => setMicrophoneMuted(!microphoneMuted()));
 hear.addEventListener("click", () => setVoiceMuted(!video.muted));
 unmute.addEventListener("click", () => setVoiceMuted(false));
 microphone.addEventListener("change", changeMicrophone);
@@ -210,7 +214,7 @@ tokenForm.addEventListener("submit", (event) => {
   loadPresenters();
 });
 document.addEventListener("keydown", (event) => {
-  if (event.target.closest("input, select, button, dialog") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input, select, dialog") || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "m" && !mic.disabled) mic.click();
   if (event.key === "h") hear.click();
 });

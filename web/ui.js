@@ -130,13 +130,25 @@ export function showPresenters(presenters, selected, onChoose) {
   };
 }
 
+// The picture's colours as a soft spot: drawn small, blurred, faded out towards the edges.
+function drawAmbient(image) {
+  const canvas = $("ambient");
+  const { width, height } = canvas;
+  const context = canvas.getContext("2d");
+  context.clearRect(0, 0, width, height);
+  context.filter = "blur(7px) saturate(1.4)";
+  context.drawImage(image, width * 0.22, height * 0.2, width * 0.56, height * 0.6);
+  context.filter = "none";
+  canvas.classList.add("ready");
+}
+
 /** Put a presenter's picture on the stage and its colours behind the page. */
 export async function showPoster(presenter) {
+  const poster = $("poster");
   const url = await picture(presenter);
-  for (const id of ["poster", "ambient"]) {
-    const image = $(id);
-    image.classList.toggle("ready", Boolean(url));
-    if (url) image.src = url;
-  }
-  $("poster").alt = `${presenter.name}, a synthetic presenter`;
+  poster.classList.toggle("ready", Boolean(url));
+  poster.alt = `${presenter.name}, a synthetic presenter`;
+  if (!url) return;
+  poster.src = url;
+  await poster.decode().then(() => drawAmbient(poster), () => {}); // another picture may have been chosen meanwhile
 }

@@ -69,8 +69,9 @@ class StyleSyncFormer(nn.Module):
             raise ValueError(f"delay {config.delay} must be one of the {config.delays} heads")
         self.config = config
         self.mel = LogMel(config.mel_bands)
+        self._stem_widths = (config.mel_bands, config.dim)
         self.stem = nn.ModuleList(
-            nn.Conv1d(width, config.dim, _STEM_KERNEL, _STEM_STRIDE) for width in (config.mel_bands, config.dim)
+            nn.Conv1d(width, config.dim, _STEM_KERNEL, _STEM_STRIDE) for width in self._stem_widths
         )
         self.audio = CausalTransformer(config.dim, config.heads, config.audio_layers, config.context)
         self.motion = CausalTransformer(config.dim, config.heads, config.style_layers, config.context, config.style_dim)
@@ -91,7 +92,7 @@ class StyleSyncFormer(nn.Module):
         with torch.no_grad():
             return SyncFormerState(
                 mel=self.mel.init_state(batch_size),
-                stem=[weight.new_zeros(batch_size, conv.weight.shape[1], overlap) for conv in self.stem],
+                stem=[weight.new_zeros(batch_size, width, overlap) for width in self._stem_widths],
                 audio=self.audio.init_state(batch_size, max_chunk),
                 motion=self.motion.init_state(batch_size, max_chunk),
             )
@@ -136,7 +137,8 @@ class StyleSyncFormer(nn.Module):
 
     def displacement(self, coefficients: Tensor) -> Tensor:
         """Coefficients `[B, T, K]` to mesh displacement `[B, T, 478, 3]`, in inter-ocular distances."""
-        return (coefficients @ self.basis).unflatten(-1, (NUM_VERTICES, 3))
+        flat = coefficients @ self.basis
+        return flat.view(*flat.shape[:-1], NUM_VERTICES, 3)
 
     def encode_style(self, coefficients: Tensor) -> Tensor:
         """Pool the motion of a clip `[B, T, K]` to a speaking style `[B, S]`."""

@@ -1,6 +1,7 @@
 """Causal Transformer blocks; the speaking style modulates their normalisation (AdaLN)."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -24,13 +25,16 @@ class Block(nn.Module):
     styled block equals a plain one. Source: AdaLN-zero (Peebles and Xie 2023), with the gate as `1 + g`.
     """
 
-    def __init__(self, dim: int, heads: int, context: int, style_dim: int = 0) -> None:
-        """Create a block of width `dim`; `context` counts the current step."""
+    def __init__(self, dim: int, heads: int, context: int, style_dim: int = 0, residual_std: float = 0.02) -> None:
+        """Create a block of width `dim`; its branches start with output weights of spread `residual_std`."""
         super().__init__()
         self.norm_attention = nn.LayerNorm(dim)
         self.attention = CausalAttention(dim, heads, context)
         self.norm_feed = nn.LayerNorm(dim)
-        self.feed = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(approximate="tanh"), nn.Linear(4 * dim, dim))
+        leave = nn.Linear(4 * dim, dim)
+        self.feed = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(approximate="tanh"), leave)
+        for linear in (self.attention.out, leave):
+            nn.init.normal_(linear.weight, std=residual_std)
         self.modulation = nn.Linear(style_dim, 6 * dim) if style_dim else None
         if self.modulation is not None:
             nn.init.zeros_(self.modulation.weight)
@@ -40,12 +44,14 @@ class Block(nn.Module):
         """Advance by `T` steps `[B, T, C]` under style `[B, S]`, updating `state` in place."""
         if self.modulation is None or style is None:
             x = x + self.attention.step(self.norm_attention(x), schedule, state)
-            return x + self.feed(self.norm_feed(x))
+            y: Tensor = x + self.feed(self.norm_feed(x))
+            return y
         codes = self.modulation(style)[:, None].chunk(6, -1)  # each [B, 1, C]
         hidden = self.norm_attention(x) * (1 + codes[0]) + codes[1]
         x = x + (1 + codes[2]) * self.attention.step(hidden, schedule, state)
         hidden = self.norm_feed(x) * (1 + codes[3]) + codes[4]
-        return x + (1 + codes[5]) * self.feed(hidden)
+        y = x + (1 + codes[5]) * self.feed(hidden)
+        return y
 
 
 class CausalTransformer(nn.Module):
@@ -56,16 +62,17 @@ class CausalTransformer(nn.Module):
         super().__init__()
         self.context = context
         self.head_dim = dim // heads
-        self.blocks = nn.ModuleList(Block(dim, heads, context, style_dim) for _ in range(layers))
+        residual_std = 0.02 / (2 * layers) ** 0.5
+        self.blocks = nn.ModuleList(Block(dim, heads, context, style_dim, residual_std) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
-        for block in self.blocks:
-            for layer in (block.attention.out, block.feed[2]):  # residual branches start small
-                nn.init.normal_(layer.weight, std=0.02 / (2 * layers) ** 0.5)
+
+    def _each(self) -> list[Block]:
+        return cast(list[Block], list(self.blocks))
 
     def init_state(self, batch_size: int, max_chunk: int) -> TransformerState:
         """Return empty rings for chunks of up to `max_chunk` steps."""
         return TransformerState(
-            blocks=[block.attention.init_state(batch_size, max_chunk) for block in self.blocks],
+            blocks=[block.attention.init_state(batch_size, max_chunk) for block in self._each()],
             steps=torch.zeros(batch_size, dtype=torch.int64, device=self.norm.weight.device),
         )
 
@@ -80,9 +87,10 @@ class CausalTransformer(nn.Module):
             raise ValueError(f"expected at most {capacity - self.context + 1} steps, got {x.shape[1]}")
         schedule = Schedule.of(state.steps, x.shape[1], capacity, self.context, self.head_dim)
         state.steps.add_(x.shape[1])
-        for block, block_state in zip(self.blocks, state.blocks, strict=True):
+        for block, block_state in zip(self._each(), state.blocks, strict=True):
             x = block.step(x, style, schedule, block_state)
-        return self.norm(x)
+        y: Tensor = self.norm(x)
+        return y
 
     def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
         """Run a whole sequence: `step` over a fresh state."""

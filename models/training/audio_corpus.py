@@ -8,7 +8,7 @@ import argparse
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +145,17 @@ def _indices(folder: Path) -> Iterator[features.Packed]:
             yield [(name, at, frames) for name, at, frames in json.loads(str(window["index"]))]
 
 
+def load_clips(cache: Path, names: list[str]) -> dict[str, AudioClip]:
+    """Load some prepared clips without teacher features; names that were not prepared are left out."""
+    clips: dict[str, AudioClip] = {}
+    for name in names:
+        path = cache / "audio" / f"{name}.npz"
+        if path.exists():
+            with np.load(path) as clip:
+                clips[name] = AudioClip(name, clip["pcm"], clip["phones"], None)
+    return clips
+
+
 def load_corpus(cache: Path) -> dict[str, AudioClip]:
     """Load every prepared clip with its projected teacher features.
 
@@ -161,12 +172,8 @@ def load_corpus(cache: Path) -> dict[str, AudioClip]:
             raw, index = window["raw"], json.loads(str(window["index"]))
         for name, at, frames in index:
             projected[name] = features.project(raw[at : at + frames], at, projection)
-    clips: dict[str, AudioClip] = {}
-    for path in sorted((cache / "audio").glob("*/*.npz")):
-        name = f"{path.parent.name}/{path.stem}"
-        with np.load(path) as clip:
-            clips[name] = AudioClip(name, clip["pcm"], clip["phones"], projected.get(name))
-    return clips
+    names = [f"{path.parent.name}/{path.stem}" for path in sorted((cache / "audio").glob("*/*.npz"))]
+    return {name: replace(clip, features=projected.get(name)) for name, clip in load_clips(cache, names).items()}
 
 
 def whitened(clip: AudioClip, white: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -75,7 +75,7 @@ def encode_window(encoder: Any, clips: dict[str, NDArray[np.int16]], window: Pac
         audio[at * FRAME_SAMPLES : at * FRAME_SAMPLES + len(pcm)] = pcm * min(0.06 / level, 20.0)
     mel = encoder.feature_extractor(audio, padding=0)[:, : WINDOW_FRAMES * FRAME_SAMPLES // 160]
     steps = np.array(encoder.encode(mel))[0]
-    return steps.reshape(WINDOW_FRAMES, RAW_DIM).astype(np.float16)
+    return np.asarray(steps.reshape(WINDOW_FRAMES, RAW_DIM), np.float16)
 
 
 def fit_projection(windows: list[NDArray[np.float16]], dims: int) -> dict[str, NDArray[np.float32]]:
@@ -116,7 +116,7 @@ def project(raw: NDArray[np.float16], at: int, projection: dict[str, NDArray[np.
     All components share one scale, the first one's, so that the large ones stay important.
     """
     centred = raw.astype(np.float32) - projection["position"][at : at + len(raw)]
-    return centred @ projection["components"] / projection["scale"][0]
+    return np.asarray(centred @ projection["components"] / projection["scale"][0], np.float32)
 
 
 def whitening(cache: Path) -> NDArray[np.float32]:

@@ -13,22 +13,19 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from models.mesh import LIPS, NUM_VERTICES
 from models.syncformer import StyleSyncFormer, SyncFormerConfig
-from models.training.audio_corpus import AudioClip, load_corpus
-from models.training.audio_corpus_features import whitening
 from models.training.audio_corpus_phones import PHONES, UNKNOWN
 from models.training.distill_augment import disturb_mel
-from models.training.distill_batches import Batch, Example, MixConfig, Sampler
-from models.training.motion_data import MotionClip, held_out_kind, load_motion, mouth_rows, read_sync, to_coefficients
-from models.training.motion_eval import evaluate, student_predictor
+from models.training.distill_batches import Batch, MixConfig, Sampler
+from models.training.distill_examples import Folders, load_examples
+from models.training.motion_data import mouth_rows
+from models.training.motion_eval import StudentPredictor, evaluate
 from models.training.motion_teacher import motion_loss
 
 FEATURE_DELAYS = (2, 4)  # frames of look-ahead at which teacher features are asked for
@@ -43,9 +40,8 @@ class TrainConfig:
     warmup: int = 200
     feature_weight: float = 1.5
     phone_weight: float = 0.25
-    motion_weight: float = 1.0
+    motion_weight: float = 0.7
     ema: float = 0.998
-    evaluate_every: int = 500
     save_every: int = 250
     seed: int = 0
     mix: MixConfig = field(default_factory=MixConfig)
@@ -138,20 +134,22 @@ class Run:
             hidden = model.move(audio, style, state)
             outputs = [head(hidden) for head in model.outputs]
             speech, explained = speech_loss(self.heads, audio, batch, config)
-        motion = torch.zeros(())
-        for delay, output in enumerate(outputs):
-            frames = config.mix.frames - delay
-            importance = 1.0 if delay == config.model.delay else 0.25
-            weight = batch.weight[:, :frames]
-            motion = motion + importance * motion_loss(
-                output[:, delay:].float(), batch.motion[:, :frames], weight, self.rows, self.lips
-            )
+        # The head that runs learns at every step, the others in turn: their losses cost more than their weights.
+        others = [d for d in range(len(outputs)) if d != config.model.delay]
+        motion = self._motion_loss(outputs, config.model.delay, batch)
+        if others:
+            motion = motion + self._motion_loss(outputs, others[self.step % len(others)], batch)
         total = speech + config.motion_weight * motion
         return total, {
             "features_r2": float(explained),
             "speech": float(speech.detach()),
             "motion": float(motion.detach()),
         }
+
+    def _motion_loss(self, outputs: list[Tensor], delay: int, batch: Batch) -> Tensor:
+        frames = self.config.mix.frames - delay
+        predicted, true = outputs[delay][:, delay:].float(), batch.motion[:, :frames]
+        return motion_loss(predicted, true, batch.weight[:, :frames], self.rows, self.lips)
 
     def train(self, sampler: Sampler, report: dict[str, object]) -> None:
         """Run the remaining steps; `report` gathers figures and is written beside the checkpoint."""
@@ -183,57 +181,6 @@ class Run:
             torch._foreach_lerp_(mine, own, 1 - decay)
 
 
-def build_examples(
-    corpus: dict[str, AudioClip], motion: dict[str, MotionClip], basis: NDArray[np.float32], white: NDArray[np.float32],
-    labelled: dict[str, NDArray[np.float32]], dropped: set[str],
-) -> list[Example]:  # fmt: skip
-    """Join audio, measured motion and teacher labels; held-out and dropped clips are left out."""
-    examples = []
-    for name, clip in corpus.items():
-        if held_out_kind(name) or len(clip.phones) < 20:
-            continue
-        filmed = name in motion and name not in dropped
-        target = to_coefficients(motion[name].displacement, basis) if filmed else labelled.get(name)
-        frames = len(clip.phones)
-        if target is not None:
-            frames = min(frames, len(target))
-        if clip.features is not None:
-            frames = min(frames, len(clip.features))
-        examples.append(
-            Example(
-                name=name,
-                group=motion[name].speaker if filmed else name.split("/")[0],
-                filmed=filmed,
-                pcm=clip.pcm[: frames * 640],
-                phones=clip.phones[:frames],
-                features=None if clip.features is None else clip.features[:frames] * white,
-                motion=None if target is None else target[:frames].astype(np.float32),
-            )
-        )
-    return examples
-
-
-@dataclass(frozen=True, kw_only=True)
-class Folders:
-    """Where prepared data lies."""
-
-    tracks: Path = Path("cache/tracks")
-    audio: Path = Path("cache/audio")
-    motion: Path = Path("cache/motion")  # sync.json, basis.npy, labels.npz
-
-
-def load_examples(
-    folders: Folders,
-) -> tuple[list[Example], dict[str, AudioClip], dict[str, MotionClip], NDArray[np.float32]]:
-    """Load training examples, and all audio and motion clips and the basis for evaluation."""
-    shifts, dropped = read_sync(folders.motion / "sync.json")
-    corpus, motion = load_corpus(folders.audio), load_motion(folders.tracks, shifts)
-    basis = np.load(folders.motion / "basis.npy")
-    labels = {name: array for name, array in np.load(folders.motion / "labels.npz").items()}
-    examples = build_examples(corpus, motion, basis, whitening(folders.audio), labels, dropped)
-    return examples, corpus, motion, basis
-
-
 def run_training(config: TrainConfig, folders: Folders, out: Path, start: Path | None = None) -> dict[str, object]:
     """Train one network, resumable, and judge it on the held-out clips.
 
@@ -256,10 +203,9 @@ def run_training(config: TrainConfig, folders: Folders, out: Path, start: Path |
     began = time.monotonic()
     run.train(Sampler(examples, config.mix, config.seed + run.step), report)
     report["minutes"] = (time.monotonic() - began) / 60
-    judged = run.average.eval()
+    student = StudentPredictor(run.average.eval())
     report["held_out"] = {
-        str(delay): evaluate(student_predictor(judged, delay), corpus, motion, basis)
-        for delay in range(config.model.delays)
+        str(delay): evaluate(student.at(delay), corpus, motion, basis) for delay in range(config.model.delays)
     }
     (out / "report.json").write_text(json.dumps(report, indent=1, default=str))
     return report

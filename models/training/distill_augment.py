@@ -27,10 +27,10 @@ def resample(values: Array, factor: float, start: float, frames: int) -> Array:
     at = np.clip(start + factor * np.arange(frames), 0, len(values) - 1)
     low = at.astype(np.int64)
     high = np.minimum(low + 1, len(values) - 1)
-    mix = (at - low).astype(np.float32)
+    mix = np.asarray(at - low, np.float32)
     if values.ndim > 1:
         mix = mix[:, None]
-    return values[low] * (1 - mix) + values[high] * mix
+    return np.asarray(values[low] * (1 - mix) + values[high] * mix, np.float32)
 
 
 def noise(samples: int, rng: np.random.Generator) -> Array:
@@ -55,6 +55,20 @@ def noise(samples: int, rng: np.random.Generator) -> Array:
     return np.asarray(wave / (np.sqrt(np.mean(np.square(wave))) + 1e-9), np.float32)
 
 
+class NoiseBank:
+    """Ready-made noise of many kinds, from which rows take random pieces; making it anew costs more than a step."""
+
+    def __init__(self, pieces: int, samples: int, rng: np.random.Generator) -> None:
+        """Make `pieces` noises of `samples` each."""
+        self._pieces = [noise(samples, rng) for _ in range(pieces)]
+
+    def draw(self, samples: int, rng: np.random.Generator) -> Array:
+        """Return a random stretch `[samples]` of unit level on average."""
+        piece = self._pieces[rng.integers(len(self._pieces))]
+        start = rng.integers(0, len(piece) - samples + 1)
+        return piece[start : start + samples]
+
+
 def reverberate(wave: Array, rng: np.random.Generator) -> Array:
     """Convolve with a short synthetic room whose direct sound comes first."""
     length = int(SAMPLE_RATE * rng.uniform(0.05, 0.35))
@@ -64,7 +78,7 @@ def reverberate(wave: Array, rng: np.random.Generator) -> Array:
     return np.asarray(fftconvolve(wave, room)[: len(wave)], np.float32)
 
 
-def disturb(wave: Array, rng: np.random.Generator) -> Array:
+def disturb(wave: Array, bank: NoiseBank, rng: np.random.Generator) -> Array:
     """Apply level, room and noise to one row of speech `[N]` in -1..1."""
     level = float(np.sqrt(np.mean(np.square(wave)))) + 1e-5
     wave = wave * (10 ** (rng.uniform(-40, -16) / 20) / max(level, 1e-3))
@@ -72,7 +86,7 @@ def disturb(wave: Array, rng: np.random.Generator) -> Array:
         wave = reverberate(wave, rng)
     ratio = rng.uniform(5, 35) if rng.random() < 0.5 else rng.uniform(35, 60)  # signal to noise, dB
     loud = float(np.sqrt(np.mean(np.square(wave))))
-    wave = wave + noise(len(wave), rng) * loud * 10 ** (-ratio / 20)
+    wave = wave + bank.draw(len(wave), rng) * loud * 10 ** (-ratio / 20)
     return np.asarray(np.clip(wave, -1, 1), np.float32)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.training.audio_corpus_phones import FRAME_SAMPLES, UNKNOWN
-from models.training.distill_augment import disturb, noise, resample
+from models.training.distill_augment import NoiseBank, disturb, resample
 
 Array = NDArray[np.float32]
 STYLE_FRAMES = 100
@@ -65,6 +66,8 @@ class Sampler:
         """Group examples by speaker or corpus."""
         self.config = config
         self.rng = np.random.default_rng(seed)
+        samples = config.frames * FRAME_SAMPLES
+        self.noise = NoiseBank(60, 2 * samples, self.rng)
         self.filmed = _groups([e for e in examples if e.filmed and e.motion is not None])
         self.heard = _groups([e for e in examples if not e.filmed])
 
@@ -73,7 +76,7 @@ class Sampler:
         rows = [self._row() for _ in range(self.config.batch)]
         return Batch(*(torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)))
 
-    def _row(self) -> tuple[NDArray[np.generic], ...]:
+    def _row(self) -> tuple[NDArray[Any] | np.bool_, ...]:
         config, rng = self.config, self.rng
         kind = rng.random()
         T, K = config.frames, config.coefficients
@@ -84,7 +87,7 @@ class Sampler:
         style, has_style = np.zeros((STYLE_FRAMES, K), np.float32), np.bool_(False)
         if kind < config.silent:
             phones[:], weight[2:] = 0, 1.0
-            pcm = noise(len(pcm), rng) * np.float32(10 ** (rng.uniform(-90, -25) / 20))
+            pcm = self.noise.draw(len(pcm), rng) * np.float32(10 ** (rng.uniform(-90, -25) / 20))
             return pcm, features, known, phones, motion, weight, style, has_style
         pool = self.filmed if kind < config.silent + config.filmed or not self.heard else self.heard
         names, shares = pool[1], pool[2]
@@ -96,7 +99,7 @@ class Sampler:
         if group[0].filmed and rng.random() < config.style:
             style, has_style = self._style(group), np.bool_(True)
         if rng.random() < config.augment:
-            pcm = disturb(pcm, rng)
+            pcm = disturb(pcm, self.noise, rng)
         return pcm, features, known, phones, motion, weight, style, has_style
 
     def _fill(self, at: int, group: list[Example], factor: float, pcm: Array, features: Array, known: Array,

@@ -90,7 +90,7 @@ def fit_basis(clips: dict[str, MotionClip], coefficients: int, frames_per_speake
     values, vectors = np.linalg.eigh((data.T @ data / len(data)).astype(np.float64))
     scale = np.sqrt(values[::-1][:coefficients])
     components = vectors[:, ::-1][:, :coefficients].T
-    return (scale[:, None] * components / importance).astype(np.float32)
+    return np.asarray(scale[:, None] * components / importance, np.float32)
 
 
 def to_coefficients(displacement: Array, basis: Array) -> Array:
@@ -98,7 +98,7 @@ def to_coefficients(displacement: Array, basis: Array) -> Array:
     importance = _importance()
     weighted = basis * importance
     scale = np.square(weighted).sum(1)
-    return ((displacement.reshape(len(displacement), -1) * importance) @ weighted.T / scale).astype(np.float32)
+    return np.asarray((displacement.reshape(len(displacement), -1) * importance) @ weighted.T / scale, np.float32)
 
 
 def _importance() -> Array:
@@ -116,7 +116,7 @@ def mouth_rows(basis: Array) -> Array:
     upper, lower = np.array(INNER_LIP_PAIRS).T
     opening = (vertices[:, lower, 1] - vertices[:, upper, 1]).mean(1)
     width = vertices[:, RIGHT_CORNER, 0] - vertices[:, LEFT_CORNER, 0]
-    return np.stack([opening, width]).astype(np.float32)
+    return np.asarray(np.stack([opening, width]), np.float32)
 
 
 def read_sync(path: Path) -> tuple[dict[str, int], set[str]]:

@@ -20,14 +20,23 @@ Array = NDArray[np.float32]
 Predictor = Callable[[AudioClip], Array]  # to coefficients [T, K]
 
 
-@torch.inference_mode()
-def student_predictor(model: StyleSyncFormer, delay: int, style: torch.Tensor | None = None) -> Predictor:
-    """Return a function from a clip to the coefficients of head `delay`, shifted back to their frames."""
+class StudentPredictor:
+    """The causal network on whole clips; hears each clip once for all delays."""
 
-    def run(clip: AudioClip) -> Array:
-        return all_delays(model, clip.pcm, style)[delay]
+    def __init__(self, model: StyleSyncFormer, style: torch.Tensor | None = None) -> None:
+        """Judge `model` under one speaking style, none by default."""
+        self._model, self._style = model, style
+        self._heard: dict[str, list[Array]] = {}
 
-    return run
+    def at(self, delay: int) -> Predictor:
+        """Return a function from a clip to the coefficients of head `delay`, shifted back to their frames."""
+
+        def run(clip: AudioClip) -> Array:
+            if clip.name not in self._heard:
+                self._heard[clip.name] = all_delays(self._model, clip.pcm, self._style)
+            return self._heard[clip.name][delay]
+
+        return run
 
 
 @torch.inference_mode()

@@ -1,0 +1,47 @@
+"""Fine-tune the causal network on measured motion, mixed with the rest so that other voices are kept."""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+from models.training.distill import TrainConfig, run_training
+from models.training.distill_batches import MixConfig
+from models.training.distill_examples import Folders
+
+
+def fine_tune_config(steps: int) -> TrainConfig:
+    """Return the configuration of the last stage: more film, a lower rate, motion before features."""
+    return TrainConfig(
+        steps=steps,
+        learning_rate=3e-4,
+        warmup=50,
+        feature_weight=0.5,
+        phone_weight=0.1,
+        motion_weight=1.0,
+        ema=0.995,
+        seed=1,
+        mix=MixConfig(filmed=0.55, silent=0.1),
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Fine-tune from the pretrained checkpoint; with `--ship` copy the result there."""
+    parser = argparse.ArgumentParser(description="Fine-tune the causal network on measured motion.")
+    parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder of tracks, audio and motion")
+    parser.add_argument("--start", type=Path, default=Path("cache/distill/syncformer.safetensors"))
+    parser.add_argument("--out", type=Path, default=Path("cache/finetune"))
+    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--ship", type=Path, help="where the finished checkpoint goes, such as models/weights/…")
+    options = parser.parse_args(argv)
+    cache = options.cache
+    folders = Folders(tracks=cache / "tracks", audio=cache / "audio", motion=cache / "motion")
+    report = run_training(fine_tune_config(options.steps), folders, options.out, options.start)
+    print(json.dumps(report["held_out"], indent=1))
+    if options.ship:
+        shutil.copyfile(options.out / "syncformer.safetensors", options.ship)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,122 @@
+"""Report of the audio-to-motion half: delay sweep, other voices, silence, comparison runs, cost."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.mesh import NUM_VERTICES, aperture
+from models.syncformer import CHUNK_SAMPLES, StyleSyncFormer
+from models.training.audio_corpus import AudioClip, load_clips
+from models.training.distill_augment import noise
+from models.training.motion_data import MotionClip, held_out_kind, load_motion
+from models.training.motion_eval import StudentPredictor, all_delays, evaluate
+from models.training.motion_metrics import CLOSED
+from models.training.motion_voices import shift_voice
+
+VOICE_SHIFTS = (0.8, 1.25, 1.5)  # pitch and formants together; 1.25 is about a woman's voice, 1.5 a child's
+NOISE_LEVELS_DB = (-90.0, -60.0, -45.0, -35.0)
+SILENCE_SECONDS = 8
+
+
+def shifted_voices(
+    model: StyleSyncFormer, corpus: dict[str, AudioClip], motion: dict[str, MotionClip]
+) -> dict[str, dict[str, float]]:
+    """Judge held-out clips of the seen speaker in other voices: a proxy of unseen speakers of that corpus."""
+    seen = {name: clip for name, clip in motion.items() if held_out_kind(name) == "seen" and name in corpus}
+    report = {}
+    for factor in VOICE_SHIFTS:
+        voices = {name: replace(corpus[name], pcm=shift_voice(corpus[name].pcm, factor)) for name in seen}
+        predictor = StudentPredictor(model).at(model.config.delay)
+        report[str(factor)] = evaluate(predictor, voices, seen, model.basis.numpy())["seen"]
+    return report
+
+
+def silence(model: StyleSyncFormer, neutral: NDArray[np.float32]) -> dict[str, float]:
+    """Share of frames with closed lips in digital silence and in noise of several kinds and levels."""
+    rng = np.random.default_rng(7)
+    samples = SILENCE_SECONDS * 25 * CHUNK_SAMPLES
+    shares = {"digital": _closed_share(model, np.zeros(samples, np.float32), neutral)}
+    for level in NOISE_LEVELS_DB:
+        waves = [noise(samples, rng) * np.float32(10 ** (level / 20)) for _ in range(6)]
+        shares[f"noise {level:.0f} dBFS"] = float(np.mean([_closed_share(model, w, neutral) for w in waves]))
+    return shares
+
+
+def _closed_share(model: StyleSyncFormer, wave: NDArray[np.float32], neutral: NDArray[np.float32]) -> float:
+    pcm = np.asarray(np.clip(wave, -1, 1) * 32767, np.int16)
+    coefficients = all_delays(model, pcm)[model.config.delay]
+    mesh = neutral + (coefficients @ model.basis.numpy()).reshape(-1, NUM_VERTICES, 3)
+    return float((aperture(mesh) < CLOSED).mean())
+
+
+@torch.inference_mode()
+def step_milliseconds(model: StyleSyncFormer, steps: int = 200) -> dict[str, float]:
+    """Time of one live step of one 40 ms chunk on one thread, eager."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    state = model.init_state(1, 1)
+    chunk = 0.1 * torch.randn(1, CHUNK_SAMPLES)
+    times = []
+    for _ in range(steps):
+        began = time.perf_counter()
+        model.displacement(model.step(chunk, model.null_style, state))
+        times.append(1000 * (time.perf_counter() - began))
+    torch.set_num_threads(threads)
+    return {"median": float(np.median(times)), "p99": float(np.quantile(times, 0.99))}
+
+
+def make_report(cache: Path, weights: Path) -> dict[str, object]:
+    """Judge a checkpoint.
+
+    Args:
+        cache: folder of tracks, audio and motion; reports of other runs are taken from it if they exist.
+        weights: the checkpoint.
+
+    Returns:
+        Figures by section.
+    """
+    model = StyleSyncFormer.load(weights)
+    motion = {n: m for n, m in load_motion(cache / "tracks").items() if held_out_kind(n)}
+    corpus = load_clips(cache / "audio", list(motion))
+    student, basis = StudentPredictor(model), model.basis.numpy()
+    seen = next(clip for name, clip in motion.items() if held_out_kind(name) == "seen")
+    sweep = {str(d): evaluate(student.at(d), corpus, motion, basis) for d in range(model.config.delays)}
+    sync = json.loads((cache / "motion" / "sync.json").read_text())
+    report: dict[str, object] = {
+        "delay": model.config.delay,
+        "held_out_clips": {kind: sum(held_out_kind(n) == kind for n in motion) for kind in ("seen", "unseen")},
+        "held_out": sweep[str(model.config.delay)],
+        "delay_sweep": sweep,
+        "shifted_voices": shifted_voices(model, corpus, motion),
+        "silence_closed": silence(model, seen.neutral),
+        "step_ms": step_milliseconds(model),
+        "shifts": sync["shifts"],
+        "dropped": sync["dropped"],
+    }
+    for name, path in (("log_mel_only", "plain/report.json"), ("teacher", "motion/teacher.json")):
+        if (cache / path).exists():
+            report[name] = json.loads((cache / path).read_text())["held_out"]
+    return report
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Judge a checkpoint on the held-out clips and write the figures as JSON."""
+    parser = argparse.ArgumentParser(description="Report the figures of the audio-to-motion network.")
+    parser.add_argument("--cache", type=Path, default=Path("cache"))
+    parser.add_argument("--weights", type=Path, default=Path("models/weights/syncformer.safetensors"))
+    parser.add_argument("--out", type=Path, default=Path("cache/motion_report.json"))
+    options = parser.parse_args(argv)
+    options.out.write_text(json.dumps(make_report(options.cache, options.weights), indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,77 @@
+"""Figures of merit on motion whose answer is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from models.mesh import LIPS, topology
+from models.training.motion_metrics import (
+    clip_metrics,
+    closure_counts,
+    f1,
+    jitter,
+    offset_frames,
+    pearson,
+    silence_closure,
+)
+
+
+@pytest.fixture
+def opening() -> np.ndarray:
+    """A smooth random lip opening of 120 frames, never negative."""
+    noise = np.random.default_rng(0).normal(size=130)
+    smooth = np.convolve(noise, np.ones(5) / 5, "valid")[:120]
+    return (0.1 * (smooth - smooth.min())).astype(np.float32)
+
+
+def talking(opening: np.ndarray) -> np.ndarray:
+    """Meshes `[T, 478, 3]` whose lower lip drops by `opening`."""
+    mesh = np.repeat(topology().reference[None], len(opening), 0).copy()
+    lower = [14, 87, 178, 317, 402]
+    mesh[:, lower, 1] += opening[:, None]
+    return mesh
+
+
+def test_perfect_prediction(opening: np.ndarray) -> None:
+    figures = clip_metrics(talking(opening), talking(opening))
+    assert figures["aperture_r"] == pytest.approx(1, abs=1e-4)
+    assert figures["aperture_amplitude"] == pytest.approx(1, abs=1e-4)
+    assert figures["lve"] == 0
+    assert figures["lmd"] == 0
+    assert figures["offset_frames"] == 0
+
+
+@pytest.mark.parametrize("late", [-4, -1, 0, 2, 7])
+def test_offset_is_positive_when_late(opening: np.ndarray, late: int) -> None:
+    assert offset_frames(np.roll(opening, late), opening) == late
+
+
+def test_correlation_of_a_constant_is_undefined() -> None:
+    assert math.isnan(pearson(np.zeros(5, np.float32), np.arange(5, dtype=np.float32)))
+
+
+def test_closures_are_counted() -> None:
+    true = np.full(40, 0.1, np.float32)
+    true[[10, 11, 25, 26]] = 0.0
+    predicted = true.copy()
+    predicted[25:27] = 0.1  # misses the second closure
+    predicted[33] = 0.0  # closes where the mouth is open
+    assert closure_counts(predicted, true, [(10, 12), (25, 27)]) == (1, 1, 1)
+    assert f1(1, 1, 1) == 0.5
+    assert closure_counts(true, true, [(10, 12), (25, 27)]) == (2, 0, 0)
+
+
+def test_jitter_of_steady_motion_is_zero(opening: np.ndarray) -> None:
+    drift = topology().reference + np.arange(10, dtype=np.float32)[:, None, None] * 0.01
+    assert jitter(drift) < 1e-6
+    shaken = drift.copy()
+    shaken[::2, LIPS] += 0.01
+    assert jitter(shaken) > 0.01
+
+
+def test_silence_closure_is_a_share() -> None:
+    opening = np.array([0.0, 0.0, 0.2, 0.2], np.float32)
+    assert silence_closure(opening, np.array([True, True, True, False])) == pytest.approx(2 / 3)

@@ -220,8 +220,8 @@ class FaceTrack(MediaStreamTrack):
             self._joined = True
             self._playback.join(self)
         picture, time = await self._mailbox.get()
-        # rgb24: the encoder's own thread converts it, not the event loop.
-        frame = av.VideoFrame.from_ndarray(picture.rgb, format="rgb24")
+        # No copy, and rgb24: the encoder's own thread converts it, not the event loop.
+        frame = av.VideoFrame.from_numpy_buffer(picture.rgb, format="rgb24")
         frame.pts = time * _VIDEO_CLOCK_RATE // SAMPLE_RATE
         frame.time_base = Fraction(1, _VIDEO_CLOCK_RATE)
         self.sent_time = time

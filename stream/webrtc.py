@@ -18,13 +18,14 @@ from aiortc import (
     RTCIceServer,
     RTCPeerConnection,
     RTCRtpSender,
+    RTCRtpTransceiver,
     RTCSessionDescription,
 )
-from aiortc.codecs import h264, vpx
 from aiortc.exceptions import InternalError, InvalidStateError, OperationError
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.sdp import SessionDescription
 
+from stream.bitrate import BitrateGovernor, ViewerBitrate, set_encoder_limits
 from stream.errors import NegotiationError, StreamError
 from stream.inbound import InboundStats, InboundVoice
 from stream.media import AudioChunk
@@ -80,15 +81,6 @@ class PeerStats:
     frames_dropped: int
 
 
-def apply_bitrates(config: PeerConfig) -> None:
-    """Set aiortc's bitrate limits, which are constants of its codec modules: process-wide."""
-    for module in (vpx, h264):
-        limits = vars(module)
-        limits["MIN_BITRATE"] = config.min_bitrate
-        limits["DEFAULT_BITRATE"] = config.start_bitrate
-        limits["MAX_BITRATE"] = config.max_bitrate
-
-
 class Peer:
     """One remote end. `answer` once, then use `microphone`, `send`; `close` at any time."""
 
@@ -134,7 +126,9 @@ class Peer:
         """
         if self._pc is not None or self._closing:
             raise StreamError("Peer.answer: expected a new peer, got one that was used before")
-        apply_bitrates(self._config)
+        set_encoder_limits(
+            start=self._config.start_bitrate, low=self._config.min_bitrate, high=self._config.max_bitrate
+        )
         kinds = _media_kinds(offer_sdp)
         self._pc = pc = RTCPeerConnection(self._rtc_configuration())
         pc.on("track", self._on_track)
@@ -194,10 +188,16 @@ class Peer:
                 transceiver = pc.addTransceiver(track)
                 SenderReports(transceiver.sender, track, self._playback.clock)
                 if track.kind == "video":
-                    capabilities = RTCRtpSender.getCapabilities("video").codecs
-                    wanted = _CODECS[self._config.video_codec]
-                    # Stable sort: the preferred codec first, the rest in their order.
-                    transceiver.setCodecPreferences(sorted(capabilities, key=lambda codec: codec.mimeType != wanted))
+                    self._configure_video(transceiver)
+
+    def _configure_video(self, transceiver: RTCRtpTransceiver) -> None:
+        config = self._config
+        capabilities = RTCRtpSender.getCapabilities("video").codecs
+        wanted = _CODECS[config.video_codec]
+        # Stable sort: the preferred codec first, the rest in their order.
+        transceiver.setCodecPreferences(sorted(capabilities, key=lambda codec: codec.mimeType != wanted))
+        governor = BitrateGovernor(start=config.start_bitrate, low=config.min_bitrate, high=config.max_bitrate)
+        ViewerBitrate(transceiver.sender, governor, self._playback.clock)
 
     def _attach_microphone(self, pc: RTCPeerConnection) -> None:
         for transceiver in pc.getTransceivers():

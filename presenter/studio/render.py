@@ -7,7 +7,7 @@ Under ``DIR``:
 - ``base_rest.png``: the rest pose, the frame that everything is pasted onto.
 - ``scene.json``: canvas size, boxes, camera, and the weights of every picture.
 - ``geometry.npz``: rest vertices and faces of the face, landmark vertices, the camera as a matrix.
-- ``blink/NN.png``: the eyes' box with the lids closed by NN percent.
+- ``blink/NNN.png``: the eyes' box with the lids closed by NNN percent.
 - ``tracking/NAME.png``: full frames of key expressions.
 - ``crops/NNN.png``: the lower face's box at ``CROP_SCALE`` times the canvas in speech-like poses.
 - beside each of these pictures an ``.npz``: ``vertices [9409, 3]`` of the face in centimetres, ``projected [9409, 2]``
@@ -33,7 +33,7 @@ from presenter.studio.scene import CANVAS, Box, Look, Studio
 from presenter.studio.shapes import MAX_JAW, REST, TRACKING, blink, speech_poses
 
 CROP_SCALE = 1.5
-BLINKS = (0.25, 0.5, 0.75, 1.0)
+BLINKS = (REST["eyeBlink"], 0.25, 0.5, 0.75, 1.0)  # the first is the rest pose, with this box's own noise
 MARGIN = 8  # canvas pixels around the moving region of a box
 LOWER_LIDS = (40, 41, 46, 47)  # of the 68 landmarks
 JAW_LINE = slice(0, 17)

@@ -87,8 +87,8 @@ class Run:
     def __init__(self, config: TrainConfig, model: StyleSyncFormer, folder: Path) -> None:
         """Prepare a run in `folder`; continues from its checkpoint if there is one."""
         self.config, self.model, self.folder = config, model, folder
-        self.heads = SpeechHeads(config.model.dim, config.mix.features)
-        self.average = StyleSyncFormer(config.model)
+        self.heads = SpeechHeads(model.config.dim, config.mix.features)
+        self.average = StyleSyncFormer(model.config)
         self.average.load_state_dict(model.state_dict())
         self.rows = torch.from_numpy(mouth_rows(model.basis.numpy()))
         self.lips = model.basis.view(-1, NUM_VERTICES, 3)[:, LIPS].flatten(1)
@@ -106,6 +106,14 @@ class Run:
         for name, part in self._parts().items():
             part.load_state_dict(saved[name])  # type: ignore[arg-type]
         self.step = int(saved["step"])  # type: ignore[arg-type]
+
+    def begin_from(self, folder: Path) -> None:
+        """Take the averaged network and the readers of a finished run, unless this one has begun already."""
+        if self.step == 0:
+            saved = torch.load(folder / "run.pt", weights_only=True)
+            self.model.load_state_dict(saved["average"])
+            self.average.load_state_dict(saved["average"])
+            self.heads.load_state_dict(saved["heads"])
 
     def save(self) -> None:
         """Write everything needed to continue, and the averaged network as a checkpoint."""
@@ -188,7 +196,7 @@ def run_training(config: TrainConfig, folders: Folders, out: Path, start: Path |
         config: the run.
         folders: prepared data.
         out: folder of this run's checkpoints and `report.json`.
-        start: checkpoint to begin from; random weights when None.
+        start: folder of the run to begin from; random weights when None.
 
     Returns:
         The report that was written.
@@ -196,9 +204,11 @@ def run_training(config: TrainConfig, folders: Folders, out: Path, start: Path |
     torch.set_num_threads(1)
     torch.manual_seed(config.seed)
     examples, corpus, motion, basis = load_examples(folders)
-    model = StyleSyncFormer.load(start) if start else StyleSyncFormer(config.model)
+    model = StyleSyncFormer(config.model)
     model.basis.copy_(torch.from_numpy(basis))
     run = Run(config, model.train(), out)
+    if start:
+        run.begin_from(start)
     report: dict[str, object] = {"config": asdict(config), "examples": len(examples)}
     began = time.monotonic()
     run.train(Sampler(examples, config.mix, config.seed + run.step), report)

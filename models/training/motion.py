@@ -26,10 +26,10 @@ def fine_tune_config(steps: int) -> TrainConfig:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Fine-tune from the pretrained checkpoint; with `--ship` copy the result there."""
+    """Fine-tune from the pretrained network; with `--ship` copy the result there."""
     parser = argparse.ArgumentParser(description="Fine-tune the causal network on measured motion.")
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder of tracks, audio and motion")
-    parser.add_argument("--start", type=Path, default=Path("cache/distill/syncformer.safetensors"))
+    parser.add_argument("--start", type=Path, default=Path("cache/distill"), help="folder of the pretraining")
     parser.add_argument("--out", type=Path, default=Path("cache/finetune"))
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--ship", type=Path, help="where the finished checkpoint goes, such as models/weights/…")

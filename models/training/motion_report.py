@@ -16,7 +16,7 @@ from models.mesh import NUM_VERTICES, aperture
 from models.syncformer import CHUNK_SAMPLES, StyleSyncFormer
 from models.training.audio_corpus import AudioClip, load_clips
 from models.training.distill_augment import noise
-from models.training.motion_data import MotionClip, held_out_kind, load_motion
+from models.training.motion_data import MotionClip, held_out_kind, load_motion, to_coefficients
 from models.training.motion_eval import StudentPredictor, all_delays, evaluate
 from models.training.motion_metrics import CLOSED
 from models.training.motion_voices import shift_voice
@@ -37,6 +37,25 @@ def shifted_voices(
         predictor = StudentPredictor(model).at(model.config.delay)
         report[str(factor)] = evaluate(predictor, voices, seen, model.basis.numpy())["seen"]
     return report
+
+
+def styled(
+    model: StyleSyncFormer, corpus: dict[str, AudioClip], motion: dict[str, MotionClip]
+) -> dict[str, dict[str, float]]:
+    """Judge held-out clips with the speaking style of the next clip of the same speaker, where there is one."""
+    basis = model.basis.numpy()
+    following: dict[str, str] = {}
+    for speaker in {clip.speaker for clip in motion.values()}:
+        names = sorted(name for name, clip in motion.items() if clip.speaker == speaker and name in corpus)
+        following |= dict(zip(names, names[1:] + names[:1], strict=True)) if len(names) > 1 else {}
+
+    @torch.inference_mode()
+    def run(clip: AudioClip) -> NDArray[np.float32]:
+        example = to_coefficients(motion[following[clip.name]].displacement, basis)
+        style = model.encode_style(torch.from_numpy(example)[None])
+        return all_delays(model, clip.pcm, style)[model.config.delay]
+
+    return evaluate(run, corpus, {name: motion[name] for name in following}, basis)
 
 
 def silence(model: StyleSyncFormer, neutral: NDArray[np.float32]) -> dict[str, float]:
@@ -96,6 +115,7 @@ def make_report(cache: Path, weights: Path) -> dict[str, object]:
         "held_out": sweep[str(model.config.delay)],
         "delay_sweep": sweep,
         "shifted_voices": shifted_voices(model, corpus, motion),
+        "with_style_of_another_clip": styled(model, corpus, motion),
         "silence_closed": silence(model, seen.neutral),
         "step_ms": step_milliseconds(model),
         "shifts": sync["shifts"],

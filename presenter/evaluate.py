@@ -1,0 +1,246 @@
+"""Evaluation on clips with sound: does the mouth do what the speaker's did, and does it look right?
+
+Every clip is tracked; the model hears its sound and never its picture. Motion figures compare predicted
+with tracked meshes. Picture figures paint tracked motion from one reference frame (the most closed mouth
+of the clip) and compare with the clip, beside the bare mesh-warped reference as a baseline.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from models.crop import crop_mask, crop_rasteriser, crop_transform, cut_crop
+from models.generator import Generator
+from models.identity import picture_tensor
+from models.live_inputs import live_planes, match_colour
+from models.mesh import Floats, Pose, aperture, canonicalise, closed_mouth_neutral, topology
+from models.metrics import mouth_box, psnr, sharpness, ssim
+from models.syncformer import StyleSyncFormer
+from models.tracker import FaceTracker
+from models.training.motion_metrics import clip_metrics
+from models.weights import generator_path, syncformer_path
+from presenter.config import AppConfig
+from presenter.errors import MediaError
+from presenter.prepare_crops import crop_points
+from stream.errors import StreamError
+from stream.files import iter_video, read_audio
+from stream.media import CHUNK_SAMPLES, FPS
+
+Picture = NDArray[np.uint8]
+_SUFFIXES = {".mp4", ".mpg", ".mpeg", ".mov", ".mkv", ".avi", ".webm"}
+_PICTURE_STEP = 5  # every fifth frame is painted
+_CLOSED = 0.03  # inter-ocular distances
+_PIXELS_PER_UNIT = 100  # a 512² portrait shows about this many pixels between the eyes
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedClip:
+    """A clip ready to compare with.
+
+    Attributes:
+        frames: `[T]` pictures `[H, W, 3]`.
+        meshes: Canonical `[T, 478, 3]`.
+        poses: `[T]`.
+        neutral: The clip's closed-mouth mesh.
+        pcm: `[T * 640]` at 16 kHz.
+    """
+
+    frames: list[Picture]
+    meshes: Floats
+    poses: list[Pose]
+    neutral: Floats
+    pcm: Floats
+
+
+def evaluate_clips(
+    config: AppConfig, folder: Path, unseen: tuple[str, ...], limit: int, plot: Path | None
+) -> dict[str, Any]:
+    """Evaluate the configured networks.
+
+    Args:
+        config: Names the checkpoints.
+        folder: Searched for clips, recursively.
+        unseen: Sub-folders whose speakers were never trained on; reported apart.
+        limit: Most clips; 0 for all.
+        plot: Where to draw apertures, or None.
+
+    Returns:
+        Figures per group, clips that were left out and why.
+
+    Raises:
+        MediaError: If no clip can be used.
+    """
+    clips = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    clips = clips[:: max(1, len(clips) // limit)][:limit] if limit else clips
+    evaluator = Evaluator(config)
+    groups: dict[str, list[dict[str, float]]] = defaultdict(list)
+    curves: dict[str, tuple[Floats, Floats]] = {}
+    dropped: dict[str, str] = {}
+    for path in tqdm(clips, desc="evaluating", unit="clip"):
+        try:
+            clip = track(path)
+        except (MediaError, StreamError) as error:
+            dropped[str(path.relative_to(folder))] = str(error)
+            continue
+        is_unseen = any(part in unseen for part in path.relative_to(folder).parts)
+        figures, curve = evaluator.judge(clip)
+        groups["unseen speakers" if is_unseen else "speakers"].append(figures)
+        curves[path.stem] = curve
+    if not groups:
+        raise MediaError(f"{folder}: expected video clips with one face and sound, could use none: {dropped}")
+    if plot is not None:
+        draw_plot(curves, plot)
+    report: dict[str, Any] = {group: summarise(rows) for group, rows in groups.items()}
+    report["silence"] = evaluator.silence()
+    report["left out"] = dropped
+    return report
+
+
+def summarise(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Mean of each figure over the clips that have it, and how many clips there were."""
+    names = sorted({name for row in rows for name in row})
+    means = {name: float(np.nanmean([row[name] for row in rows if name in row])) for name in names}
+    return {"clips": len(rows), **means}
+
+
+def track(path: Path) -> TrackedClip:
+    """Track a clip at 25 fps.
+
+    Raises:
+        MediaError: If a frame shows no face.
+        StreamError: If the file can't be read or is silent.
+    """
+    pcm = np.concatenate([chunk.pcm for chunk in read_audio(path).chunks()])
+    frames, landmarks = [], []
+    with FaceTracker(video=True, max_faces=1) as tracker:
+        for rgb in iter_video(path, fps=FPS):
+            faces = tracker.track(rgb)
+            if not faces:
+                break  # clips may end in black frames
+            frames.append(rgb)
+            landmarks.append(faces[0])
+    count = min(len(frames), len(pcm) // CHUNK_SAMPLES)
+    if count < FPS:
+        raise MediaError(f"expected at least a second with a face, found {count} frames")
+    meshes, poses = zip(*(canonicalise(points) for points in landmarks[:count]), strict=True)
+    stacked = np.stack(meshes)
+    return TrackedClip(
+        frames[:count], stacked, list(poses), closed_mouth_neutral(stacked), pcm[: count * CHUNK_SAMPLES]
+    )
+
+
+class Evaluator:
+    """The networks under test."""
+
+    def __init__(self, config: AppConfig) -> None:
+        settings = config.engine
+        torch.set_num_threads(settings.threads)
+        self._syncformer = StyleSyncFormer.load(Path(settings.syncformer) if settings.syncformer else syncformer_path())
+        self._generator = Generator.load(Path(settings.generator) if settings.generator else generator_path())
+        self._rasteriser = crop_rasteriser()
+
+    def predict(self, pcm: Floats) -> Floats:
+        """Displacement `[T, 478, 3]` for sound `[T * 640]`, aligned with its frames."""
+        delay = self._syncformer.latency_samples // CHUNK_SAMPLES
+        padded = np.concatenate([pcm, np.zeros(delay * CHUNK_SAMPLES, np.float32)])
+        with torch.inference_mode():
+            coefficients = self._syncformer(torch.from_numpy(padded)[None], self._syncformer.null_style)
+            displacement = self._syncformer.displacement(coefficients)[0, delay:]
+        return displacement.numpy()
+
+    def judge(self, clip: TrackedClip) -> tuple[dict[str, float], tuple[Floats, Floats]]:
+        """All figures of one clip, and the predicted and tracked apertures."""
+        weights = topology().lower_face[:, None]
+        predicted = clip.neutral + self.predict(clip.pcm) * weights
+        tracked = clip.neutral + (clip.meshes - clip.neutral) * weights
+        figures = clip_metrics(predicted, tracked)
+        figures["lmd_px_at_512"] = figures["lmd"] * _PIXELS_PER_UNIT
+        figures["tracker_noise"] = tracker_noise(clip)
+        return figures | self._judge_pictures(clip), (aperture(predicted), aperture(tracked))
+
+    def _judge_pictures(self, clip: TrackedClip) -> dict[str, float]:
+        best = int(aperture(clip.meshes).argmin())
+        reference, source = self._crop(clip, best)
+        with torch.inference_mode():
+            style = self._generator.style_code(picture_tensor(reference))
+            folded = self._generator.fold(style[0])
+        mask = crop_mask()[..., None]
+        rows = []
+        for i in range(0, len(clip.frames), _PICTURE_STEP):
+            target, points = self._crop(clip, i)
+            matched = match_colour(reference, target)
+            planes = live_planes(self._rasteriser, points, matched, source)
+            live = torch.from_numpy(np.ascontiguousarray(planes.transpose(2, 0, 1)))[None].float() / 255
+            with torch.inference_mode():
+                encoded = folded.encode_target(picture_tensor(target) * (1 - torch.from_numpy(crop_mask())))
+                painted = folded(encoded, live)[0].permute(1, 2, 0).numpy()
+            # Behind the blend lies the reference, as live: the answer must not shine through.
+            behind = target * (1 - mask) + matched * mask
+            made = behind + painted[..., 3:] * mask * (painted[..., :3] * 255 - behind)
+            warped = target * (1 - mask) + planes[..., :3] * mask
+            box = mouth_box(points, len(target))
+            truth = target[box]
+            ours, bare = (np.clip(x + 0.5, 0, 255).astype(np.uint8)[box] for x in (made, warped))
+            rows.append(
+                {
+                    "mouth_psnr_db": psnr(ours, truth),
+                    "mouth_psnr_db_warp_only": psnr(bare, truth),
+                    "mouth_ssim": ssim(ours, truth),
+                    "mouth_ssim_warp_only": ssim(bare, truth),
+                    "sharpness_ratio": sharpness(ours) / max(sharpness(truth), 1e-3),
+                }
+            )
+        return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+    def _crop(self, clip: TrackedClip, i: int) -> tuple[Picture, Floats]:
+        transform = crop_transform(clip.poses[i])
+        points = crop_points(clip.meshes[i], clip.neutral, clip.poses[i], transform)
+        return cut_crop(clip.frames[i], transform), points
+
+    def silence(self) -> dict[str, float]:
+        """Share of frames with a closed mouth in ten seconds each of silence, noise and hum."""
+        rng = np.random.default_rng(0)
+        t = np.arange(10 * FPS * CHUNK_SAMPLES) / (FPS * CHUNK_SAMPLES)
+        sounds = {
+            "digital silence": np.zeros(len(t)),
+            "white noise -50 dBFS": 10 ** (-50 / 20) * rng.standard_normal(len(t)),
+            "white noise -35 dBFS": 10 ** (-35 / 20) * rng.standard_normal(len(t)),
+            "hum 50 Hz -40 dBFS": 10 ** (-40 / 20) * np.sin(2 * np.pi * 50 * t),
+        }
+        neutral = topology().reference.copy()
+        closed = {}
+        for name, sound in sounds.items():
+            gaps = self.predict(sound.astype(np.float32))
+            closed[name] = float((aperture(neutral + gaps) - aperture(neutral) < _CLOSED).mean())
+        return closed
+
+
+def tracker_noise(clip: TrackedClip) -> float:
+    """The tracker's own jitter of the lip opening (std between neighbouring frames at rest)."""
+    opening = aperture(clip.meshes)
+    resting = opening[1:][opening[1:] < np.quantile(opening, 0.2)] if len(opening) > 10 else opening
+    return float(np.std(np.diff(resting)) / np.sqrt(2)) if len(resting) > 2 else float("nan")
+
+
+def draw_plot(curves: dict[str, tuple[Floats, Floats]], path: Path) -> None:
+    """Draw predicted (orange) and tracked (blue) lip openings of up to eight clips."""
+    shown = list(curves.items())[:8]
+    height, width = 140, 1200
+    sheet = np.full((height * len(shown), width, 3), 255, np.uint8)
+    for row, (name, (predicted, tracked)) in enumerate(shown):
+        base = (row + 1) * height - 14
+        cv2.putText(sheet, name, (8, row * height + 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (90, 90, 90), 1, cv2.LINE_AA)
+        for curve, colour in ((tracked, (200, 120, 40)), (predicted, (30, 120, 240))):
+            x = np.linspace(0, width - 1, len(curve))
+            points = np.stack([x, base - curve * 250], 1).astype(np.int32)
+            cv2.polylines(sheet, [points], False, colour, 2, cv2.LINE_AA)
+    cv2.imwrite(str(path), sheet)

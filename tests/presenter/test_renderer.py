@@ -1,0 +1,136 @@
+"""The live path from sound to frames, on the shipped networks and presenter."""
+
+import numpy as np
+import pytest
+
+from models.mesh import aperture
+from presenter.config import load_config
+from presenter.engine import Engine
+from presenter.errors import CapacityError
+from presenter.identities import IdentityStore
+from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk
+
+
+def chunks(count: int, seed: int, level: float = 0.1) -> list[AudioChunk]:
+    rng = np.random.default_rng(seed)
+    t = np.arange(count * CHUNK_SAMPLES) / 16000
+    buzz = np.sign(np.sin(2 * np.pi * 120 * t)) * np.clip(np.sin(2 * np.pi * 3 * t), 0, 1)
+    pcm = (level * (buzz + 0.3 * rng.standard_normal(len(t)))).astype(np.float32)
+    voice = np.zeros(VOICE_SAMPLES, np.int16)
+    return [
+        AudioChunk(pcm[k * CHUNK_SAMPLES : (k + 1) * CHUNK_SAMPLES], voice, k * CHUNK_SAMPLES) for k in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    return IdentityStore(tmp_path_factory.mktemp("own")).load("default")
+
+
+@pytest.fixture
+def engine():
+    from dataclasses import replace
+
+    config = load_config("tiny")
+    return Engine.load(replace(config, server=replace(config.server, max_sessions=3)))
+
+
+def render(renderer, sound):
+    pairs = [pair for chunk in sound for pair in renderer.push(chunk)]
+    return pairs + renderer.flush()
+
+
+def test_every_chunk_gets_its_frame(engine, stored):
+    renderer = engine.renderer(stored)
+    sound = chunks(12, 0)
+    pairs = render(renderer, sound)
+    assert [chunk.pts for chunk, _ in pairs] == [chunk.pts for chunk in sound]
+    assert all(chunk.pts == frame.pts for chunk, frame in pairs)
+    assert all(frame.rgb.shape == (*renderer.size, 3) for _, frame in pairs)
+
+
+def test_look_ahead_is_80_ms(engine, stored):
+    renderer = engine.renderer(stored)
+    assert renderer.latency_samples == 1280
+    lengths = [len(renderer.push(chunk)) for chunk in chunks(5, 0)]
+    assert lengths == [0, 0, 1, 1, 1]
+
+
+def test_flush_of_a_single_chunk(engine, stored):
+    renderer = engine.renderer(stored)
+    assert len(render(renderer, chunks(1, 0))) == 1
+
+
+def test_the_future_never_changes_the_past(engine, stored):
+    first, second = engine.renderer(stored), engine.renderer(stored)
+    sound, other = chunks(20, 0), chunks(20, 1)
+    a = [p for chunk in sound[:14] for p in first.push(chunk)]
+    b = [p for chunk in [*sound[:10], *other[10:14]] for p in second.push(chunk)]
+    for (_, x), (_, y) in zip(a[:8], b[:8], strict=True):
+        assert np.array_equal(x.rgb, y.rgb)
+    assert not np.array_equal(a[11][1].rgb, b[11][1].rgb)
+
+
+def test_two_interleaved_sessions_equal_two_separate_ones(engine, stored):
+    sounds = [chunks(10, 0), chunks(10, 1)]
+    separate = []
+    for sound in sounds:
+        renderer = engine.renderer(stored)
+        separate.append([f.rgb for chunk in sound for _, f in renderer.push(chunk)])
+        renderer.close()
+    renderers = [engine.renderer(stored) for _ in sounds]
+    together: list[list[np.ndarray]] = [[], []]
+    for pair in zip(*sounds, strict=True):
+        for k in (0, 1):
+            together[k] += [f.rgb for _, f in renderers[k].push(pair[k])]
+    for k in (0, 1):
+        assert all(np.array_equal(x, y) for x, y in zip(separate[k], together[k], strict=True))
+
+
+def test_reset_forgets_what_was_heard(engine, stored):
+    used, fresh = engine.renderer(stored), engine.renderer(stored)
+    for chunk in chunks(10, 1):
+        used.push(chunk)
+    used.reset()
+    for chunk in chunks(6, 0):
+        a, b = used._hear(chunk.pcm), fresh._hear(chunk.pcm)
+        np.testing.assert_array_equal(a, b)
+
+
+def test_silence_closes_the_mouth_and_sound_opens_it(engine, stored):
+    renderer = engine.renderer(stored)
+    neutral = stored.identity.neutral
+    silence = [aperture(neutral + renderer._hear(np.zeros(CHUNK_SAMPLES, np.float32))) for _ in range(40)]
+    assert np.mean(np.array(silence[5:]) - aperture(neutral) < 0.03) >= 0.95
+    speech = [aperture(neutral + renderer._hear(chunk.pcm)) for chunk in chunks(50, 0)]
+    assert max(speech) > 0.05
+
+
+def test_capacity_is_counted_and_given_back(engine, stored):
+    renderers = [engine.renderer(stored) for _ in range(3)]
+    with pytest.raises(CapacityError, match="3 slots"):
+        engine.renderer(stored)
+    renderers[0].close()
+    renderers[0].close()
+    engine.renderer(stored).close()
+    with_one_free = engine.renderer(stored)
+    with pytest.raises(CapacityError):
+        engine.renderer(stored)
+    with_one_free.close()
+
+
+def test_painting_touches_only_the_face(engine, stored):
+    """At frame 0's sway, everything outside the painted crop equals the swayed template."""
+    renderer = engine.renderer(stored)
+    displacement = np.zeros_like(stored.identity.neutral)
+    painter = renderer._painter
+    pasted = stored.identity.frame.copy()
+    painter._paster.paste(pasted, painter.crop(displacement))
+    changed = np.abs(pasted.astype(int) - stored.identity.frame).max(-1) > 0
+    rows, columns = np.nonzero(changed)
+    landmarks = stored.identity.pose.project(stored.identity.mesh)
+    assert rows.min() > landmarks[168, 1]  # below the nose bridge
+    assert landmarks[234, 0] - 40 < columns.min()
+    assert columns.max() < landmarks[454, 0] + 40
+    # With the mouth as in the template, painting it again changes little.
+    assert np.abs(pasted.astype(int) - stored.identity.frame).mean() < 2.0

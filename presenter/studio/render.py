@@ -23,14 +23,14 @@ import argparse
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
-from presenter.studio.geometry import CHIN, EYES, FACE, LANDMARKS, FloatArray
+from presenter.studio.geometry import EYES, FACE, LANDMARKS, FloatArray
 from presenter.studio.scene import CANVAS, Box, Look, Studio
-from presenter.studio.shapes import MAX_JAW, REST, TRACKING, blink, speech_poses
+from presenter.studio.shapes import REST, TRACKING, blink, speech_poses
 
 CROP_SCALE = 1.5
 BLINKS = (REST["eyeBlink"], 0.25, 0.5, 0.75, 1.0)  # the first is the rest pose, with this box's own noise
@@ -69,11 +69,11 @@ class Session:
 
 
 def lower_face_box(studio: Studio) -> Box:
-    """From the lower eyelids to below the chin of a fully open jaw, as wide as the jaw line."""
-    rest = _landmarks(studio, REST)
-    chin = _landmarks(studio, {**REST, "jawOpen": MAX_JAW})[CHIN, 1]
-    sides = rest[JAW_LINE, 0]
-    return _outward(sides.min() - MARGIN, rest[LOWER_LIDS, 1].max() + 1, sides.max() + MARGIN, chin + 1.5 * MARGIN)
+    """A square from the lower eyelids down to the collar, as wide as the jaw line: the neck moves with the jaw."""
+    marks = _landmarks(studio, REST)
+    sides, top = marks[JAW_LINE, 0], marks[LOWER_LIDS, 1].max() + 1
+    box = _outward(sides.min() - MARGIN, top, sides.max() + MARGIN, top)
+    return replace(box, bottom=box.top + box.right - box.left)
 
 
 def eyes_box(studio: Studio) -> Box:

@@ -32,7 +32,7 @@ from presenter.studio.geometry import EYES, FACE, LANDMARKS, FloatArray
 from presenter.studio.scene import CANVAS, Box, Look, Studio
 from presenter.studio.shapes import REST, TRACKING, blink, speech_poses
 
-CROP_SCALE = 1.5
+CROP_SCALE = 1.25  # with boxes in multiples of four, every box edge falls on a whole pixel
 BLINKS = (REST["eyeBlink"], 0.25, 0.5, 0.75, 1.0)  # the first is the rest pose, with this box's own noise
 MARGIN = 8  # canvas pixels around the moving region of a box
 LOWER_LIDS = (40, 41, 46, 47)  # of the 68 landmarks

@@ -47,12 +47,15 @@ class AudioFile:
         yield from chunker.flush()
 
 
-def read_audio(path: str | Path) -> AudioFile:
+def read_audio(path: str | Path, *, from_first_frame: bool = False) -> AudioFile:
     """Decode the first audio stream of any container.
 
     Args:
         path: an audio file, or a video with sound. More than two channels are mixed to stereo;
             a rate the pipeline can't use (below 8 kHz) is raised to 48 kHz.
+        from_first_frame: begin with the first picture of a video instead of the first sample, so
+            that sample 0 belongs to the first frame of `iter_video`: what is missing is silent,
+            what came before is cut.
 
     Raises:
         MediaFileError: if there is no such file, no audio in it, or it can't be decoded.
@@ -64,9 +67,12 @@ def read_audio(path: str | Path) -> AudioFile:
             pieces, rate = _decode_audio(container)
         except FFmpegError as error:
             raise MediaFileError(f"{path}: audio can't be decoded: {error}") from error
+        late_s = _sound_after_picture_s(container) if from_first_frame else Fraction(0)
     if not pieces:
         raise MediaFileError(f"{path}: expected sound, got an audio stream without samples")
-    return AudioFile(np.concatenate(pieces, axis=1), rate)
+    samples = np.concatenate(pieces, axis=1)
+    late = round(late_s * rate)
+    return AudioFile(np.pad(samples, ((0, 0), (max(0, late), 0)))[:, max(0, -late) :], rate)
 
 
 def iter_video(path: str | Path, fps: int = FPS) -> Iterator[ByteArray]:
@@ -117,6 +123,16 @@ def _decode_audio(container: av.container.InputContainer) -> tuple[list[FloatArr
     converted += [tail for tail in resampler.resample(None) if tail is not None]
     pieces = [part.to_ndarray().astype(np.float32, copy=False) for part in converted]
     return [piece for piece in pieces if piece.size], rate
+
+
+def _sound_after_picture_s(container: av.container.InputContainer) -> Fraction:
+    """Return by how much the first sample is later than the first frame; 0 if a time is unknown."""
+    starts = [
+        stream.start_time * Fraction(stream.time_base)
+        for stream in (*container.streams.audio[:1], *container.streams.video[:1])
+        if stream.start_time is not None and stream.time_base is not None
+    ]
+    return starts[0] - starts[1] if len(starts) == 2 else Fraction(0)
 
 
 def _resample_frames(frames: Iterator[av.VideoFrame], fps: int, average_rate: Fraction | None) -> Iterator[ByteArray]:

@@ -43,12 +43,14 @@ class InOrder(JitterBuffer):
     def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
         """Return the packet's content at once, or nothing if it is out of order."""
         number = packet.sequence_number
+        # Set by the receiver when it has stripped the payload header; unknown to its types.
+        data: bytes = getattr(packet, "_data")  # noqa: B009
         if self._newest is not None and not uint16_gt(number, self._newest):
             self.late += 1
             return False, None
         self._newest = number
-        # Set by the receiver when it has stripped the payload header; unknown to its types.
-        data: bytes = getattr(packet, "_data")  # noqa: B009
+        if not data:
+            return False, None  # padding: a decoder would take it for the end of the stream
         return False, JitterFrame(data=data, timestamp=packet.timestamp)
 
 
@@ -74,6 +76,7 @@ class InboundVoice:
         self._chunks: deque[AudioChunk] = deque(maxlen=capacity)
         self._changed = asyncio.Event()
         self._ended = False
+        self._rate: int | None = None
         self._buffer: InOrder | None = None
         self._received = self._filled = self._dropped = 0.0
 
@@ -119,6 +122,10 @@ class InboundVoice:
     def _take(self, frame: av.AudioFrame, expected: int | None) -> int:
         """Chunk one frame, after silence for what is missing; returns the pts that must follow."""
         rate, count = frame.sample_rate, frame.samples
+        if self._rate not in (None, rate):  # the remote end changed its codec
+            self._queue(self._chunker.flush())
+            expected = None
+        self._rate = rate
         pts = expected if frame.pts is None else frame.pts
         missing = 0 if expected is None or pts is None else pts - expected
         if 0 < missing <= _MAX_FILL_S * rate:

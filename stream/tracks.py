@@ -21,7 +21,7 @@ from stream.media import SAMPLE_RATE, VOICE_RATE, VOICE_RATIO, AudioChunk, Video
 from stream.playout import TICK_SAMPLES, Playout, PlayoutStats, Tick
 
 _VIDEO_CLOCK_RATE = 90_000
-_AUDIO_BACKLOG_TICKS = 10  # 200 ms of sound a viewer may lag behind before the oldest goes
+_AUDIO_BACKLOG_TICKS = 30  # 600 ms: more than a catch-up after a stall hands out at once
 _VIDEO_BACKLOG_FRAMES = 2
 _MAX_CATCH_UP = samples(500)  # after a longer stall (a suspended machine) the past is skipped
 

@@ -12,63 +12,24 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiortc import (
-    RTCConfiguration,
-    RTCDataChannel,
-    RTCIceServer,
-    RTCPeerConnection,
-    RTCRtpSender,
-    RTCRtpTransceiver,
-    RTCSessionDescription,
-)
+from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from aiortc.exceptions import InternalError, InvalidStateError, OperationError
-from aiortc.mediastreams import MediaStreamTrack
 from aiortc.sdp import SessionDescription
 
-from stream.bitrate import BitrateGovernor, ViewerBitrate, set_encoder_limits
+from stream.bitrate import ViewerBitrate
 from stream.errors import NegotiationError, StreamError
 from stream.inbound import InboundStats, InboundVoice
+from stream.loopback import allow_loopback
 from stream.media import AudioChunk
+from stream.peer_config import PeerConfig
 from stream.reports import SenderReports
 from stream.tracks import Playback
 
+__all__ = ["Peer", "PeerConfig", "PeerStats"]
+
 logger = logging.getLogger(__name__)
 
-_CODECS = {"vp8": "video/VP8", "h264": "video/H264"}
 _MAX_MESSAGE_BYTES = 16_384
-
-
-@dataclass(frozen=True, kw_only=True)
-class PeerConfig:
-    """How peers connect and what they may spend.
-
-    Raises:
-        StreamError: if a value can't be used.
-    """
-
-    video_codec: str = "vp8"
-    """Preferred codec, "vp8" or "h264"; the other is the fallback."""
-    start_bitrate: int = 1_500_000
-    """Video bits per second before the receiver has reported what it can take."""
-    min_bitrate: int = 300_000
-    max_bitrate: int = 2_500_000
-    """aiortc's own caps (1.5 Mbit/s VP8) leave a face at 512x512 visibly soft."""
-    ice_servers: tuple[str, ...] = ()
-    """STUN or TURN URLs; none by default: on a LAN they only delay the answer."""
-    ice_username: str | None = None
-    ice_credential: str | None = None
-    microphone_backlog_ms: int = 2000
-    """Bound on microphone sound waiting for a slow reader."""
-
-    def __post_init__(self) -> None:
-        """Check codec and bitrates."""
-        if self.video_codec not in _CODECS:
-            raise StreamError(f"video_codec: expected one of {list(_CODECS)}, got {self.video_codec}")
-        if not 0 < self.min_bitrate <= self.start_bitrate <= self.max_bitrate:
-            raise StreamError(
-                "bitrates: expected 0 < min <= start <= max, got "
-                f"{self.min_bitrate}, {self.start_bitrate}, {self.max_bitrate}"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,23 +87,14 @@ class Peer:
         """
         if self._pc is not None or self._closing:
             raise StreamError("Peer.answer: expected a new peer, got one that was used before")
-        set_encoder_limits(
-            start=self._config.start_bitrate, low=self._config.min_bitrate, high=self._config.max_bitrate
-        )
-        kinds = _media_kinds(offer_sdp)
-        self._pc = pc = RTCPeerConnection(self._rtc_configuration())
-        pc.on("track", self._on_track)
-        pc.on("datachannel", self._on_datachannel)
-        pc.on("connectionstatechange", self._on_state)
         try:
-            self._add_tracks(pc, kinds)
-            await pc.setRemoteDescription(RTCSessionDescription(sdp=offer_sdp, type="offer"))
-            self._attach_microphone(pc)
-            await pc.setLocalDescription(await pc.createAnswer())
+            return await self._negotiate(offer_sdp)
+        except NegotiationError:
+            await self.close()
+            raise
         except (OperationError, InternalError, InvalidStateError, ValueError, KeyError) as error:
             await self.close()
             raise NegotiationError(f"offer can't be answered: {error}") from error
-        return str(pc.localDescription.sdp)
 
     def microphone(self) -> AsyncIterator[AudioChunk]:
         """Return the remote microphone, chunk by chunk; ends with the connection."""
@@ -167,19 +119,28 @@ class Peer:
         self._closing = True
         self._voice.stop()
         self._face.stop()
-        if self._pc is not None:
-            await self._pc.close()
-        if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
-        self._inbound.end()
-        self.closed.set()
+        try:
+            if self._pc is not None:
+                await self._pc.close()
+            if self._reader is not None:
+                self._reader.cancel()
+                await asyncio.gather(self._reader, return_exceptions=True)
+        finally:
+            self._inbound.end()
+            self.closed.set()
 
-    def _rtc_configuration(self) -> RTCConfiguration:
-        config = self._config
-        servers = [RTCIceServer(url, config.ice_username, config.ice_credential) for url in config.ice_servers]
-        # An empty list, not None: None means a public STUN server.
-        return RTCConfiguration(iceServers=servers)
+    async def _negotiate(self, offer_sdp: str) -> str:
+        allow_loopback()
+        self._config.apply_to_encoders()
+        kinds = _media_kinds(offer_sdp)
+        self._pc = pc = RTCPeerConnection(self._config.rtc_configuration())
+        pc.on("datachannel", self._on_datachannel)
+        pc.on("connectionstatechange", self._on_state)
+        self._add_tracks(pc, kinds)
+        await pc.setRemoteDescription(RTCSessionDescription(sdp=offer_sdp, type="offer"))
+        self._attach_microphone(pc)
+        await pc.setLocalDescription(await pc.createAnswer())
+        return str(pc.localDescription.sdp)
 
     def _add_tracks(self, pc: RTCPeerConnection, kinds: set[str]) -> None:
         """Add what the offer has room for; a track without a counterpart would never connect."""
@@ -188,27 +149,18 @@ class Peer:
                 transceiver = pc.addTransceiver(track)
                 SenderReports(transceiver.sender, track, self._playback.clock)
                 if track.kind == "video":
-                    self._configure_video(transceiver)
-
-    def _configure_video(self, transceiver: RTCRtpTransceiver) -> None:
-        config = self._config
-        capabilities = RTCRtpSender.getCapabilities("video").codecs
-        wanted = _CODECS[config.video_codec]
-        # Stable sort: the preferred codec first, the rest in their order.
-        transceiver.setCodecPreferences(sorted(capabilities, key=lambda codec: codec.mimeType != wanted))
-        governor = BitrateGovernor(start=config.start_bitrate, low=config.min_bitrate, high=config.max_bitrate)
-        ViewerBitrate(transceiver.sender, governor, self._playback.clock)
+                    transceiver.setCodecPreferences(self._config.video_codecs())
+                    ViewerBitrate(transceiver.sender, self._config.governor(), self._playback.clock)
 
     def _attach_microphone(self, pc: RTCPeerConnection) -> None:
+        """Read the first audio track that the remote end sends, if it sends one."""
         for transceiver in pc.getTransceivers():
             track = transceiver.receiver.track
-            if self._reader is not None and track is self._microphone_track:
+            if transceiver.kind == "audio" and track is not None:
                 self._inbound.attach(transceiver.receiver)
-
-    def _on_track(self, track: MediaStreamTrack) -> None:
-        if track.kind == "audio" and self._reader is None:
-            self._microphone_track = track
-            self._reader = asyncio.create_task(self._inbound.read(track))
+                self._reader = asyncio.create_task(self._inbound.read(track))
+                self._reader.add_done_callback(_log_failure)
+                return
 
     def _on_datachannel(self, channel: RTCDataChannel) -> None:
         self._channel = channel
@@ -219,7 +171,7 @@ class Peer:
             return
         try:
             message = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             message = None
         if isinstance(message, dict):
             self._on_message(message)
@@ -233,6 +185,11 @@ class Peer:
             self.connected.set()
         elif state in ("failed", "closed"):
             await self.close()
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("the microphone can't be read any more", exc_info=error)
 
 
 def _media_kinds(offer_sdp: str) -> set[str]:

@@ -14,6 +14,8 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtp import RtcpSrPacket
 
+from stream.loopback import allow_loopback
+
 T = TypeVar("T")
 RATES = {"audio": 48_000, "video": 90_000}
 
@@ -46,6 +48,7 @@ class Remote:
     """An aiortc client that keeps decoded media, RTP timestamps and sender reports."""
 
     def __init__(self, microphone: Microphone | None = None) -> None:
+        allow_loopback()
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.frames: dict[str, list[Any]] = {"audio": [], "video": []}
         self.first_rtp: dict[str, int] = {}

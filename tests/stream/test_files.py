@@ -106,6 +106,28 @@ def test_sound_is_read_out_of_a_video(tmp_path: Path) -> None:
     assert read_audio(path).samples.shape == (1, 1600)
 
 
+@pytest.mark.parametrize("late_ms", [-80, 0, 120])
+def test_sound_can_be_read_from_the_first_picture_on(tmp_path: Path, late_ms: int) -> None:
+    path = tmp_path / "x.mkv"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"bf": "0"})
+        video.width = video.height = 64
+        video.pix_fmt = "yuv420p"
+        voice = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        sound = av.AudioFrame.from_ndarray(np.full((1, 8000), 1000, np.int16), format="s16", layout="mono")
+        sound.sample_rate, sound.time_base, sound.pts = 16_000, Fraction(1, 16_000), 16_000 + late_ms * 16
+        container.mux(voice.encode(sound))
+        for k in range(10):
+            picture = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+            picture.pts, picture.time_base = 25 + k, Fraction(1, 25)
+            container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+    as_it_is, in_step = read_audio(path), read_audio(path, from_first_frame=True)
+    assert as_it_is.samples.shape == (1, 8000)
+    assert in_step.samples.shape == (1, 8000 + late_ms * 16)
+    assert int((in_step.samples[0] > 0).argmax()) == max(0, late_ms) * 16
+
+
 @pytest.mark.parametrize(
     ("fps", "count", "expected"),
     [

@@ -15,9 +15,9 @@ from aiortc.rtp import RtpPacket
 from stream.inbound import LEAD_IN_MS, InboundVoice, InOrder
 
 
-def packet(number: int) -> RtpPacket:
+def packet(number: int, data: bytes = b"opus") -> RtpPacket:
     made = RtpPacket(payload_type=96, sequence_number=number % 65536, timestamp=number * 960)
-    made._data = bytes([number % 256])  # type: ignore[attr-defined]
+    made._data = data  # type: ignore[attr-defined]
     return made
 
 
@@ -39,30 +39,41 @@ def test_a_packet_leaves_at_once_or_never(numbers: list[int], let_out: list[int]
     assert buffer.late == late
 
 
+def test_padding_is_not_handed_to_the_decoder() -> None:
+    buffer = InOrder()
+    assert buffer.add(packet(1, b"")) == (False, None)
+    _, frame = buffer.add(packet(2))
+    assert frame is not None
+
+
 class Scripted(MediaStreamTrack):
     """A remote track that gives out the given pts (in packets of 20 ms) and then ends."""
 
     kind = "audio"
 
-    def __init__(self, packets: list[int]) -> None:
+    def __init__(self, packets: list[int], rates: dict[int, int] | None = None) -> None:
         super().__init__()
         self._packets = packets
+        self._rates = rates or {}
 
     async def recv(self) -> av.AudioFrame:
         if not self._packets:
             raise MediaStreamError
         await asyncio.sleep(0)
         number = self._packets.pop(0)
-        samples = np.full((1, 1920), 1000, np.int16)
+        rate = self._rates.get(number, 48_000)
+        samples = np.full((1, rate // 25), 1000, np.int16)
         frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="stereo")
-        frame.sample_rate, frame.pts, frame.time_base = 48_000, number * 960, Fraction(1, 48_000)
+        frame.sample_rate, frame.pts, frame.time_base = rate, number * rate // 50, Fraction(1, rate)
         return frame
 
 
-def voice_of(packets: list[int], backlog_ms: int = 4000) -> tuple[np.ndarray, InboundVoice]:
+def voice_of(
+    packets: list[int], backlog_ms: int = 4000, rates: dict[int, int] | None = None
+) -> tuple[np.ndarray, InboundVoice]:
     async def scenario() -> tuple[np.ndarray, InboundVoice]:
         inbound = InboundVoice(backlog_ms=backlog_ms)
-        await inbound.read(Scripted(packets))
+        await inbound.read(Scripted(packets, rates))
         voice = [chunk.voice async for chunk in inbound.chunks()]
         return np.concatenate(voice) if voice else np.zeros(0, np.int16), inbound
 
@@ -90,6 +101,14 @@ def test_a_jump_of_the_source_is_not_filled() -> None:
     voice, inbound = voice_of([0, 1, 1000, 1001])
     assert len(voice) == 2 * 1920
     assert inbound.stats().filled_ms == 0
+
+
+def test_a_change_of_codec_goes_on_with_the_new_rate() -> None:
+    voice, inbound = voice_of(list(range(8)), rates=dict.fromkeys(range(4, 8), 8_000))
+    assert inbound.stats().received_ms == 160
+    assert inbound.stats().filled_ms == 0
+    # Two chunks, the 2 ms that the lead-in had pushed out in a third, two of the new rate.
+    assert len(voice) == 5 * 1920
 
 
 def test_a_slow_reader_loses_the_oldest_and_the_loss_is_counted() -> None:

@@ -287,6 +287,28 @@ def test_whatever_the_jitter_audio_is_complete_and_never_leads(seed: int) -> Non
     assert stats.queued_ms == 0
 
 
+@pytest.mark.parametrize("drift_ppm", [-2000, 2000])
+def test_two_minutes_of_a_drifting_microphone_stay_bounded(drift_ppm: int) -> None:
+    """A microphone's clock differs from the server's: pauses take up the difference."""
+    draw = np.random.default_rng(drift_ppm % 1000)
+    b = bench(target_ms=80)
+    period = CHUNK_SAMPLES * (1 + drift_ppm / 1e6)
+    put, highest = 0, 0.0
+    for tick in range(2 * 60 * 50):
+        while put * period + draw.uniform(0, 200) < tick * TICK_SAMPLES:
+            assert b.put(put, level=0.0 if put % 75 < 10 else LOUD)  # a pause of 400 ms every 3 s
+            put += 1
+        b.run(1)
+        highest = max(highest, b.playout.queued_ms)
+    stats = b.playout.stats()
+    assert highest <= 240
+    assert stats.underruns <= 10
+    assert stats.played_ms + stats.trimmed_ms + stats.queued_ms == put * 40
+    speech = {k * 640 for k in range(put - 10) if k % 75 >= 10}
+    assert speech <= {tick.source_pts for tick in b.ticks}, "no chunk of speech is lost"
+    check_invariants(b)
+
+
 def test_a_pair_with_two_different_pts_is_refused() -> None:
     with pytest.raises(StreamError, match=r"frame\.pts: expected 0 \(chunk\.pts\), got 640"):
         Playout().put(chunk(0), frame(1), 0)

@@ -14,21 +14,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from models.mesh import LIPS, NUM_VERTICES
 from models.syncformer import StyleSyncFormer, SyncFormerConfig
-from models.training.audio_corpus_phones import PHONES, UNKNOWN
 from models.training.distill_augment import disturb_mel
 from models.training.distill_batches import Batch, MixConfig, Sampler
 from models.training.distill_examples import Folders, load_examples
+from models.training.distill_losses import SpeechHeads, speech_loss
 from models.training.motion_data import mouth_rows
 from models.training.motion_eval import StudentPredictor, evaluate
 from models.training.motion_teacher import motion_loss
-
-FEATURE_DELAYS = (2, 4)  # frames of look-ahead at which teacher features are asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,37 +45,19 @@ class TrainConfig:
     model: SyncFormerConfig = field(default_factory=SyncFormerConfig)
 
 
-class SpeechHeads(nn.Module):
-    """Training-time readers of the audio features: teacher features per delay, and phones."""
+def _optimisers(
+    model: StyleSyncFormer, heads: SpeechHeads, learning_rate: float
+) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+    """Muon for the matrices of the Transformer blocks, AdamW for everything else, at one learning rate.
 
-    def __init__(self, dim: int, features: int) -> None:
-        """Create linear readers from width `dim`."""
-        super().__init__()
-        self.features = nn.ModuleList(nn.Linear(dim, features) for _ in FEATURE_DELAYS)
-        self.phones = nn.Linear(dim, len(PHONES))
-
-
-def speech_loss(heads: SpeechHeads, audio: Tensor, batch: Batch, config: TrainConfig) -> tuple[Tensor, Tensor]:
-    """Distillation and phone loss on audio features `[B, T, C]`.
-
-    Returns:
-        The weighted loss, and the share of the teacher features' variance explained at the first delay.
+    Source: Jordan et al. 2024 (Muon); Liu et al. 2025 (the scaling that lets it share AdamW's rate).
     """
-    loss = torch.zeros(())
-    explained = torch.zeros(())
-    for number, (delay, head) in enumerate(zip(FEATURE_DELAYS, heads.features, strict=True)):
-        frames = audio.shape[1] - delay
-        target, known = batch.features[:, :frames], batch.has_features[:, :frames, None]
-        squared = ((head(audio[:, delay:]).float() - target).square() * known).sum()
-        variance = (target.square() * known).sum().clamp(min=1.0)
-        loss = loss + config.feature_weight * squared / variance / len(FEATURE_DELAYS)
-        explained = 1 - squared.detach() / variance if number == 0 else explained
-    delay = FEATURE_DELAYS[0]
-    logits = heads.phones(audio[:, delay:]).float().transpose(1, 2)
-    labels = batch.phones[:, : audio.shape[1] - delay]
-    if bool((labels != UNKNOWN).any()):
-        loss = loss + config.phone_weight * F.cross_entropy(logits, labels, ignore_index=UNKNOWN)
-    return loss, explained
+    blocks = [*model.audio.blocks.parameters(), *model.motion.blocks.parameters()]
+    matrices = [weight for weight in blocks if weight.dim() == 2]
+    taken = {id(weight) for weight in matrices}
+    others = [weight for weight in (*model.parameters(), *heads.parameters()) if id(weight) not in taken]
+    muon = torch.optim.Muon(matrices, learning_rate, weight_decay=0.05, adjust_lr_fn="match_rms_adamw")
+    return muon, torch.optim.AdamW(others, learning_rate, betas=(0.9, 0.98), weight_decay=0.02)
 
 
 class Run:
@@ -92,15 +71,15 @@ class Run:
         self.average.load_state_dict(model.state_dict())
         self.rows = torch.from_numpy(mouth_rows(model.basis.numpy()))
         self.lips = model.basis.view(-1, NUM_VERTICES, 3)[:, LIPS].flatten(1)
-        parameters = [*model.parameters(), *self.heads.parameters()]
-        self.optimiser = torch.optim.AdamW(parameters, config.learning_rate, betas=(0.9, 0.98), weight_decay=0.02)
+        self.matrices, self.others = _optimisers(model, self.heads, config.learning_rate)
         self.step = 0
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "run.pt").exists():
             self._load(torch.load(folder / "run.pt", weights_only=True))
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
-        return {"model": self.model, "heads": self.heads, "average": self.average, "optimiser": self.optimiser}
+        networks = {"model": self.model, "heads": self.heads, "average": self.average}
+        return {**networks, "matrices": self.matrices, "others": self.others}
 
     def _load(self, saved: dict[str, dict[str, Tensor] | int]) -> None:
         for name, part in self._parts().items():
@@ -141,7 +120,7 @@ class Run:
             style = model.encode_style(batch.style_motion) * batch.has_style[:, None]
             hidden = model.move(audio, style, state)
             outputs = [head(hidden) for head in model.outputs]
-            speech, explained = speech_loss(self.heads, audio, batch, config)
+            speech, explained = speech_loss(self.heads, audio, batch, config.feature_weight, config.phone_weight)
         # The head that runs learns at every step, the others in turn: their losses cost more than their weights.
         others = [d for d in range(len(outputs)) if d != config.model.delay]
         motion = self._motion_loss(outputs, config.model.delay, batch)
@@ -166,13 +145,15 @@ class Run:
         smooth: dict[str, float] = {}
         progress = tqdm(range(self.step, config.steps), initial=self.step, total=config.steps, mininterval=10)
         for _ in progress:
-            for group in self.optimiser.param_groups:
+            for group in (*self.matrices.param_groups, *self.others.param_groups):
                 group["lr"] = self.learning_rate()
             loss, figures = self.losses(sampler.batch(), generator)
-            self.optimiser.zero_grad(set_to_none=True)
+            self.model.zero_grad(set_to_none=True)
+            self.heads.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_([*self.model.parameters(), *self.heads.parameters()], 1.0)
-            self.optimiser.step()
+            self.matrices.step()
+            self.others.step()
             self._average()
             self.step += 1
             smooth = {k: 0.98 * smooth.get(k, v) + 0.02 * v for k, v in figures.items()}

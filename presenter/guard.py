@@ -70,7 +70,11 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return error_response(error.status, _CODE_OF_STATUS.get(error.status, "http_error"), error.reason)
+        return error_response(
+            error.status,
+            _CODE_OF_STATUS.get(error.status, "http_error"),
+            f"{request.method} {request.path}: {error.reason}.",
+        )
     except Exception:
         _log.exception("%s %s failed", request.method, request.path)
         return error_response(500, "internal", "The server failed on this request; its log says why.")

@@ -2,7 +2,7 @@
 
 import { adoptToken, listPresenters, saveToken } from "./api.js";
 import { prepareEnroll } from "./enroll.js";
-import { openMicrophone, Session } from "./session.js";
+import { insecure, openMicrophone, Session } from "./session.js";
 import { Figures, Median } from "./stats.js";
 import * as ui from "./ui.js";
 
@@ -223,8 +223,6 @@ window.addEventListener("pagehide", () => call && stop());
 
 adoptToken();
 setVoiceMuted(remembered.get("voice") === "off");
-if (!window.isSecureContext) {
-  ui.showNotice("This page is not secure", "Browsers give the microphone only to https:// pages and to http://localhost. Open the page that way.");
-}
+if (insecure()) report(insecure());
 listMicrophones();
 loadPresenters();

@@ -23,11 +23,16 @@ const MICROPHONE_ERRORS = {
   OverconstrainedError: ["Microphone not available", "The chosen microphone is gone. Choose another one, then press start again."],
 };
 
+/** Why this page can't have a microphone at all, or null. */
+export function insecure() {
+  if (window.isSecureContext && navigator.mediaDevices?.getUserMedia) return null;
+  return new SessionError("This page is not secure", "Browsers give the microphone only to https:// pages and to http://localhost. Open the page that way.");
+}
+
 /** Ask for the microphone, with the browser's echo cancellation on. */
 export async function openMicrophone(deviceId) {
-  if (!window.isSecureContext || !navigator.mediaDevices?.getUserMedia) {
-    throw new SessionError("This page is not secure", "Browsers give the microphone only to https:// pages and to http://localhost. Open the page that way.");
-  }
+  const reason = insecure();
+  if (reason) throw reason;
   const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
   if (deviceId) audio.deviceId = { exact: deviceId };
   try {

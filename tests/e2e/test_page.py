@@ -1,0 +1,151 @@
+"""What the page says and does, state by state, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+OpenPage = Callable[..., Any]
+
+
+def wait_for_state(page: Any, *states: str, timeout: int = 20_000) -> None:
+    page.wait_for_function("states => states.includes(document.body.dataset.state)", arg=list(states), timeout=timeout)
+
+
+def notice(page: Any) -> str:
+    page.wait_for_selector("#notice:not([hidden])", timeout=10_000)
+    return str(page.text_content("#notice-title") + ": " + page.text_content("#notice-text"))
+
+
+def wait_for_faces(page: Any) -> None:
+    page.wait_for_selector("#presenters .face img", timeout=10_000)
+
+
+def test_microphone_refused(launch: Callable[..., Any], open_page: OpenPage) -> None:
+    page = open_page(launch("--use-fake-device-for-media-stream", "--deny-permission-prompts"))
+    wait_for_faces(page)
+    page.click("#toggle")
+    assert "Microphone blocked" in notice(page)
+    assert page.get_attribute("body", "data-state") == "error"
+    assert page.text_content("#toggle-text") == "Start talking"
+
+
+def test_no_microphone(launch: Callable[..., Any], open_page: OpenPage) -> None:
+    page = open_page(launch("--use-fake-ui-for-media-stream"))
+    wait_for_faces(page)
+    page.click("#toggle")
+    assert "No microphone found" in notice(page)
+
+
+def test_server_full_then_free(browser: Any, open_page: OpenPage) -> None:
+    first, second = open_page(browser), open_page(browser)
+    for page in (first, second):
+        wait_for_faces(page)
+    first.click("#toggle")
+    wait_for_state(first, "listening", "speaking")
+    second.click("#toggle")
+    assert "All seats are taken" in notice(second)
+    first.click("#toggle")
+    wait_for_state(first, "idle")
+    second.click("#toggle")
+    wait_for_state(second, "listening", "speaking")
+
+
+def test_closed_tab_frees_its_seat(browser: Any, open_page: OpenPage, server: Any) -> None:
+    page = open_page(browser)
+    wait_for_faces(page)
+    page.click("#toggle")
+    wait_for_state(page, "listening", "speaking")
+    page.close(run_before_unload=False)
+    other = open_page(browser)
+    free = f"() => fetch('{server.url}/readyz').then(r => r.json()).then(r => r.sessions.active === 0)"
+    other.wait_for_function(free, timeout=10_000)
+
+
+def test_mute_buttons_and_keys(browser: Any, open_page: OpenPage) -> None:
+    page = open_page(browser)
+    wait_for_faces(page)
+    assert page.is_disabled("#mic")
+    page.click("#toggle")
+    wait_for_state(page, "listening", "speaking")
+    page.click("#hear")
+    assert page.evaluate("document.getElementById('video').muted")
+    page.keyboard.press("h")
+    assert not page.evaluate("document.getElementById('video').muted")
+    page.click("#mic")
+    page.wait_for_function("() => document.getElementById('status-text').textContent === 'Microphone off'")
+    page.wait_for_timeout(1500)
+    before = page.evaluate("document.getElementById('video').getVideoPlaybackQuality().totalVideoFrames")
+    page.wait_for_timeout(1000)
+    after = page.evaluate("document.getElementById('video').getVideoPlaybackQuality().totalVideoFrames")
+    assert after > before + 10, "the presenter lives on while the microphone is off"
+    assert page.evaluate("spy.stats.at(-1).speaking") is False
+
+
+def test_connection_lost(browser: Any, open_page: OpenPage, serve: Callable[..., Any]) -> None:
+    with serve() as own:
+        page = open_page(browser, own.url)
+        wait_for_faces(page)
+        page.click("#toggle")
+        wait_for_state(page, "listening", "speaking")
+        own.process.terminate()
+        assert "shutting down" in notice(page)
+        page.click("#toggle")
+        page.wait_for_function("() => document.getElementById('notice-title').textContent === 'Server not reachable'")
+
+
+def test_token(browser: Any, open_page: OpenPage, serve: Callable[..., Any]) -> None:
+    with serve("--token", "secret") as own:
+        page = open_page(browser, f"{own.url}/?token=wrong")
+        assert "Access token needed" in notice(page)
+        assert "token" not in page.url
+        page.fill("#token-input", "secret")
+        page.keyboard.press("Enter")
+        wait_for_faces(page)
+        page.click("#toggle")
+        wait_for_state(page, "listening", "speaking")
+
+
+def test_insecure_page_says_so(launch: Callable[..., Any], open_page: OpenPage, serve: Callable[..., Any]) -> None:
+    browser = launch("--host-resolver-rules=MAP presenter.test 127.0.0.1")
+    with serve("--token", "secret") as own:
+        page = open_page(browser, own.url.replace("localhost", "presenter.test") + "/?token=secret")
+        assert "not secure" in notice(page)
+
+
+def test_photo_becomes_presenter(browser: Any, open_page: OpenPage, server: Any, tmp_path: Path) -> None:
+    page = open_page(browser)
+    wait_for_faces(page)
+    photo, text = tmp_path / "photo.png", tmp_path / "text.png"
+    photo.write_bytes(page.request.get(f"{server.url}/api/presenters/default/thumbnail").body())
+    text.write_text("no picture")
+    page.click("#add")
+    page.set_input_files("#photo", text)
+    page.fill("#name", "Twin")
+    page.click("#enroll-submit")
+    assert "agreed" in page.text_content("#enroll-error")
+    page.check("#consent")
+    page.click("#enroll-submit")
+    page.wait_for_selector("#enroll-error:not([hidden])", timeout=20_000)
+    page.wait_for_selector("#enroll-submit:not([disabled])")
+    page.set_input_files("#photo", photo)
+    page.click("#enroll-submit")
+    page.wait_for_selector('.face[aria-checked="true"][aria-label="Twin"]', timeout=60_000)
+    page.click("#toggle")
+    wait_for_state(page, "listening", "speaking")
+    page.wait_for_selector("#stage.playing")
+    page.click('.face[aria-label="default"]')  # another face: a new session, by itself
+    page.wait_for_selector('.face[aria-checked="true"][aria-label="default"]')
+    wait_for_state(page, "listening", "speaking")
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844), (360, 640)])
+def test_fits_the_window(browser: Any, open_page: OpenPage, size: tuple[int, int]) -> None:
+    page = open_page(browser, viewport={"width": size[0], "height": size[1]})
+    wait_for_faces(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    box = page.locator("#toggle").bounding_box()
+    assert box["y"] + box["height"] <= size[1], "the start button is in view"

@@ -1,0 +1,199 @@
+"""One live session with the real renderer: always on, in step, cleanly ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from presenter.config import load_config
+from presenter.engine import Engine
+from presenter.identities import DEFAULT, IdentityStore
+from presenter.metrics import Histogram, Metrics
+from presenter.session import Session
+from stream.clock import SessionClock
+from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk
+from stream.playout import TICK_SAMPLES, Playout, Tick
+from stream.tracks import Playback
+
+CHUNK_S = 0.04
+Scenario = Callable[[Session, "Viewer"], Awaitable[None]]
+
+
+class Viewer(Playback):
+    """A playback that keeps what it released."""
+
+    def __init__(self) -> None:
+        self.ticks: list[Tick] = []
+        self.speaks = asyncio.Event()
+        viewer = self
+
+        class Recorded(Playout):
+            def pull(self, time: int) -> Tick:
+                viewer.ticks.append(super().pull(time))
+                if viewer.ticks[-1].voice.any():
+                    viewer.speaks.set()
+                return viewer.ticks[-1]
+
+        super().__init__(Recorded(), SessionClock())
+
+    def frames(self) -> list[Tick]:
+        return [tick for tick in self.ticks if tick.frame is not None]
+
+    def voice(self) -> np.ndarray:
+        return np.concatenate([tick.voice for tick in self.ticks])
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine.load(load_config("tiny"))
+
+
+@pytest.fixture
+def play(engine: Engine, tmp_path: Path) -> Callable[[Scenario], Metrics]:
+    def run(scenario: Scenario) -> Metrics:
+        metrics = Metrics()
+
+        async def inner() -> None:
+            viewer = Viewer()
+            renderer = engine.renderer(IdentityStore(tmp_path).load(DEFAULT))
+            session = Session(renderer, viewer, ThreadPoolExecutor(1), metrics)
+            try:
+                await scenario(session, viewer)
+            finally:
+                await session.close()
+
+        asyncio.run(asyncio.wait_for(inner(), 60))
+        return metrics
+
+    return run
+
+
+def tone(k: int, level: float = 0.2) -> AudioChunk:
+    """Chunk `k` of a 220 Hz tone; its voice says which chunk it is."""
+    at = np.arange(k * CHUNK_SAMPLES, (k + 1) * CHUNK_SAMPLES) / 16_000
+    pcm = (level * np.sin(2 * np.pi * 220 * at)).astype(np.float32)
+    return AudioChunk(pcm, np.full(VOICE_SAMPLES, k + 1, np.int16), k * CHUNK_SAMPLES)
+
+
+async def spoken(count: int) -> AsyncIterator[AudioChunk]:
+    """`count` chunks in real time."""
+    start = asyncio.get_running_loop().time()
+    for k in range(count):
+        await asyncio.sleep(max(0.0, start + (k + 1) * CHUNK_S - asyncio.get_running_loop().time()))
+        yield tone(k)
+
+
+async def never() -> AsyncIterator[AudioChunk]:
+    await asyncio.Event().wait()
+    yield tone(0)
+
+
+async def burst(count: int) -> AsyncIterator[AudioChunk]:
+    for k in range(count):
+        yield tone(k)
+
+
+def test_lives_before_anything_is_heard(play: Callable[[Scenario], Metrics]) -> None:
+    async def scenario(session: Session, viewer: Viewer) -> None:
+        session.start(never())
+        await asyncio.sleep(2.0)
+        frames = viewer.frames()
+        assert len(frames) > 20
+        first, last = frames[0].frame, frames[-1].frame
+        assert first is not None
+        assert last is not None
+        assert np.any(first.rgb != last.rgb), "the head should sway"
+        assert not viewer.voice().any()
+        assert not session.failed
+
+    play(scenario)
+
+
+def test_voice_comes_out_unchanged_in_order_with_its_frames(play: Callable[[Scenario], Metrics]) -> None:
+    async def scenario(session: Session, viewer: Viewer) -> None:
+        session.start(spoken(40))
+        await asyncio.sleep(2.8)
+        voice = viewer.voice()
+        heard = voice[voice > 0]
+        chunks = heard[:: VOICE_SAMPLES // 2]
+        assert np.array_equal(np.unique(heard), np.arange(1, 41)), "no chunk is lost"
+        assert np.all(np.diff(chunks) >= 0), "no chunk is out of order"
+        assert len(heard) == 40 * VOICE_SAMPLES, "no chunk is stretched or cut"
+        for tick in viewer.frames():
+            if tick.source_pts is not None and tick.frame_time == tick.time:
+                assert tick.frame is not None
+                assert tick.frame.pts == tick.source_pts
+        assert session.stats()["latency_ms"]["ready"] >= 80
+
+    metrics = play(scenario)
+    assert metrics.frames_total > 40
+    assert "presenter_ready_ms_count" in metrics.exposition()
+
+
+def test_output_never_stops_when_the_source_ends(play: Callable[[Scenario], Metrics]) -> None:
+    async def scenario(session: Session, viewer: Viewer) -> None:
+        session.start(spoken(5))
+        await asyncio.sleep(2.0)
+        assert np.all(np.diff([tick.time for tick in viewer.ticks]) == TICK_SAMPLES)
+        before = len(viewer.frames())
+        await asyncio.sleep(1.0)
+        assert len(viewer.frames()) > before + 10
+        assert not session.failed
+
+    play(scenario)
+
+
+def test_interrupt_silences_within_300_ms(play: Callable[[Scenario], Metrics]) -> None:
+    async def scenario(session: Session, viewer: Viewer) -> None:
+        session.start(burst(20))
+        await viewer.speaks.wait()
+        began = viewer.clock.now()
+        await session.interrupt()
+        await asyncio.sleep(1.0)
+        late = [tick for tick in viewer.ticks if tick.voice.any() and tick.time > began + 4800]
+        assert not late
+        assert len(viewer.frames()) > 15, "the presenter lives on"
+        assert not session.failed
+
+    play(scenario)
+
+
+def test_close_before_start_and_twice(play: Callable[[Scenario], Metrics], engine: Engine) -> None:
+    async def scenario(session: Session, _: Viewer) -> None:
+        await session.close()
+        await session.close()
+        session.start(never())
+        assert not session.failed
+
+    play(scenario)
+    play(scenario)  # the only slot is free again
+
+
+def test_failure_is_seen(play: Callable[[Scenario], Metrics], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(session: Session, _: Viewer) -> None:
+        def break_down(*_: Any) -> None:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr("presenter.renderer.Renderer.push", break_down)
+        session.start(never())
+        await asyncio.sleep(0.3)
+        assert session.failed
+
+    play(scenario)
+
+
+def test_histogram_counts_bounds_as_inside() -> None:
+    histogram = Histogram()
+    for value in (10, 10.1, 5000):
+        histogram.add(value)
+    lines = histogram.lines("x")
+    assert lines[0] == 'x_bucket{le="10"} 1'
+    assert lines[1] == 'x_bucket{le="20"} 2'
+    assert 'x_bucket{le="+Inf"} 3' in lines
+    assert lines[-1] == "x_count 3"

@@ -220,6 +220,8 @@ class FoldedGenerator(nn.Module):
         self.synthesis.convs = nn.ModuleList(convs)
         self.synthesis.out = next(iter(_modulated([generator.synthesis.out]))).fold(style)
         self.eval().requires_grad_(False)
+        # Channels-last is what CPU and GPU convolutions run fastest on.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def encode_target(self, masked_target: Tensor) -> Tensor:
         """Features of a template frame, to be computed once; see `Encoder.encode_target`."""

@@ -49,9 +49,10 @@ class Painter:
         )
         self._roll = (transform[:, :2] / np.hypot(transform[0, 0], transform[0, 1])).astype(np.float32)
         self._rasteriser = crop_rasteriser()
+        size = (identity.frame.shape[0], identity.frame.shape[1])
         landmarks = identity.pose.project(identity.mesh)
-        self._paster = Paster(identity.frame.shape[:2], transform)
-        self._sway = HeadSway(identity.frame.shape[:2], landmarks, identity.pose.scale)
+        self._paster = Paster(size, transform)
+        self._sway = HeadSway(size, landmarks, identity.pose.scale)
 
     def points(self, displacement: Floats) -> Floats:
         """The extended mesh in the crop `[514, 3]` for a displacement `[478, 3]` from neutral."""

@@ -69,24 +69,35 @@ class HeadSway:
         height, width = size
         oval = landmarks[FACE_OVAL, :2]
         centre = oval.mean(0) - [0, 0.35 * unit]  # hair belongs to the head
-        self._pivot = (oval.mean(0) + [0, 2.2 * unit]).astype(np.float32)  # the neck
+        pivot = oval.mean(0) + [0, 2.2 * unit]  # the neck
         self._unit = unit
-        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-        distance = np.hypot((x - centre[0]) / (1.55 * unit), (y - centre[1]) / (2.1 * unit))
-        fade = np.clip((2.0 - distance) / 0.9, 0.0, 1.0)
-        weight = fade * fade * (3 - 2 * fade)
-        self._grid = np.stack([x, y], -1)
-        self._shift = weight[..., None].astype(np.float32)
-        from_pivot = self._grid - self._pivot
+        self._size = (width, height)
+        self._grid = _grid(width, height, 1)
+        # The field is smooth: a sixteenth of its values say it all, and cost a sixteenth.
+        coarse = _grid(width // _COARSE, height // _COARSE, _COARSE)
+        distance = np.hypot(*np.moveaxis((coarse - centre) / [1.3 * unit, 1.9 * unit], -1, 0))
+        fade = np.clip((1.75 - distance) / 0.65, 0.0, 1.0)[..., None]
+        self._weight = (fade * fade * (3 - 2 * fade)).astype(np.float32)
+        from_pivot = coarse - pivot
         turned = np.stack([-from_pivot[..., 1], from_pivot[..., 0]], -1)
-        self._turn = (weight[..., None] * turned).astype(np.float32)
+        self._turn = (self._weight * turned).astype(np.float32)
 
     def apply(self, rgb: Picture, frame: int) -> Picture:
         """The picture `[H, W, 3]` at a frame number."""
         right, down, roll = sway(frame)
         offset = np.array([right, down], np.float32) * self._unit
-        positions = self._grid - self._shift * offset - self._turn * np.float32(roll)
+        moved = self._weight * offset + self._turn * np.float32(roll)
+        positions = cv2.subtract(self._grid, cv2.resize(moved, self._size, interpolation=cv2.INTER_LINEAR))
         return cv2.remap(rgb, positions, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+_COARSE = 4
+
+
+def _grid(width: int, height: int, step: int) -> Floats:
+    """Pixel centres `[H, W, 2]` of a picture shrunk by `step`, in the picture's own coordinates."""
+    x, y = (np.arange(n, dtype=np.float32) * step + (step - 1) / 2 for n in (width, height))
+    return np.stack(np.meshgrid(x, y), -1)
 
 
 class Paster:

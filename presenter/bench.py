@@ -109,7 +109,7 @@ def _time_stages(config: AppConfig) -> dict[str, Any]:
     stored = IdentityStore(config.presenters_dir).load("default")
     syncformer = StyleSyncFormer.load(syncformer_path())
     generator = Generator.load(stored.generator or generator_path())
-    folded = generator.fold(stored.identity.style_code).to(memory_format=torch.channels_last)
+    folded = generator.fold(stored.identity.style_code)
     painter = Painter(stored.identity, folded.encode_target, folded)
     state = syncformer.init_state(1)
     pcm, style = torch.zeros(1, CHUNK_SAMPLES), syncformer.null_style
@@ -127,13 +127,13 @@ def _time_stages(config: AppConfig) -> dict[str, Any]:
 
 def _ratios() -> dict[str, float]:
     """The folded generator with a cached target against the modulated one that computes everything."""
-    generator = Generator.load(generator_path()).to(memory_format=torch.channels_last)
+    generator = Generator.load(generator_path())
     picture = torch.rand(1, 3, 256, 256)
     plane = torch.rand(1, 1, 256, 256)
     inputs = LiveInputs(picture, plane, plane, plane)
     with torch.inference_mode():
         style = generator.style_code(picture)
-        folded = generator.fold(style[0]).to(memory_format=torch.channels_last)
+        folded = generator.fold(style[0])
         target, live = folded.encode_target(picture), inputs.stacked()
         modulated = _clock(lambda: generator(picture, inputs, generator.style_code(picture)), 30)
         plain = _clock(lambda: folded(target, live), 30)

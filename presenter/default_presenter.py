@@ -31,6 +31,7 @@ from presenter.identities import DEFAULT, save_identity, shipped_dir
 
 Picture = NDArray[np.uint8]
 _HELD_OUT_EVERY = 10
+_FADE = 8  # pixels over which a patch's border fades out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ def build_default(settings: DefaultPresenter) -> None:
     with torch.inference_mode():
         crop = picture_tensor(cut_crop(rest, crop_transform(pose)))
         style = StyleCode(generator.style_code(crop)[0].clone())
-    blinks = _read_blinks(settings.renders, scene)
+    blinks = _read_blinks(settings.renders, rest, scene)
     save_identity(settings.out, Identity(DEFAULT, rest, mesh, mesh.copy(), pose, style, None, blinks))
     shutil.copy(training.out, settings.out / "generator.safetensors")
     Generator.load(settings.out / "generator.safetensors")
@@ -93,10 +94,25 @@ def _track(rgb: Picture) -> Floats:
     return faces[0]
 
 
-def _read_blinks(renders: Path, scene: dict[str, dict[str, dict[str, int]]]) -> Blinks:
+def _read_blinks(renders: Path, frame: Picture, scene: dict[str, dict[str, dict[str, int]]]) -> Blinks:
+    """Eyelid overlays; the first picture of the set shows the eyes at rest."""
     box = scene["boxes"]["eyes"]
-    overlays = [_read(path) for path in sorted((renders / "blink").glob("*.png"))]
+    rest, *closing = sorted((renders / "blink").glob("*.png"))
+    patch = frame[box["top"] : box["bottom"], box["left"] : box["right"]]
+    overlays = [_onto(patch, _read(path), _read(rest)) for path in closing]
     return Blinks((box["top"], box["left"]), np.stack(overlays))
+
+
+def _onto(patch: Picture, picture: Picture, rest: Picture) -> Picture:
+    """Lay what a picture changes from the rest pose over a patch, faded towards the patch's border.
+
+    Pictures of one set share their noise and their denoiser's habits; only differences carry over.
+    """
+    height, width = patch.shape[:2]
+    y, x = np.minimum(np.arange(height), np.arange(height)[::-1]), np.minimum(np.arange(width), np.arange(width)[::-1])
+    fade = np.clip(np.minimum(y[:, None], x[None, :]) / _FADE, 0, 1)[..., None]
+    changed = patch + fade * (picture.astype(np.float32) - rest)
+    return np.clip(changed + 0.5, 0, 255).astype(np.uint8)
 
 
 def _write_crops(
@@ -116,10 +132,12 @@ def _write_crops(
     ring = ring_points(mesh)
     images, points, about = [cut_crop(rest, transform)], [_crop_points(mesh, ring, pose, transform)], [_facts(0)]
     with FaceTracker(video=False, max_faces=1) as tracker:
-        for number, path in enumerate(tqdm(sorted((settings.renders / "crops").glob("*.png")), desc="tracking"), 1):
-            picture = _read(path)
+        paths = sorted((settings.renders / "crops").glob("*.png"))
+        at_rest = _read(paths[0])
+        region = np.s_[top : top + at_rest.shape[0], left : left + at_rest.shape[1]]
+        for number, path in enumerate(tqdm(paths[1:], desc="tracking"), 1):
             whole = enlarged.copy()
-            whole[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+            whole[region] = _onto(enlarged[region], _read(path), at_rest)
             faces = tracker.track(whole)
             if not faces:
                 continue

@@ -84,7 +84,7 @@ class Engine:
 
     def _painter(self, stored: StoredIdentity) -> Painter:
         generator = Generator.load(stored.generator) if stored.generator else self._generator
-        folded = generator.fold(stored.identity.style_code).to(self._device, memory_format=torch.channels_last)
+        folded = generator.fold(stored.identity.style_code).to(self._device)
         return Painter(stored.identity, self._on_device(folded.encode_target), self._paint(folded))
 
     def _on_device(self, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

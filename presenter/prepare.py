@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.mesh import Floats, Pose, aperture, canonicalise, closed_mouth_neutral
@@ -128,7 +130,7 @@ def _track_video(path: Path) -> Floats:
     return known[nearest]
 
 
-def _clip_audio(clip: Clip, num_frames: int) -> np.ndarray:
+def _clip_audio(clip: Clip, num_frames: int) -> NDArray[np.int16]:
     """The clip's sound as int16 at 16 kHz, exactly 640 samples per frame."""
     if not clip.has_audio:
         return np.zeros(0, np.int16)
@@ -186,13 +188,13 @@ def prepare_tracks(data: Path, out: Path, workers: int = 2) -> dict[str, str]:
     return dropped
 
 
-def iter_shards(tracks: Path) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+def iter_shards(tracks: Path) -> Iterator[tuple[str, dict[str, NDArray[Any]]]]:
     """Yield `(corpus/clip, fields)` of every shard, see `TRACK_FIELDS`."""
     for shard in sorted(tracks.glob("*/*.npz")):
         yield f"{shard.parent.name}/{shard.stem}", dict(np.load(shard))
 
 
-def poses_of(fields: dict[str, np.ndarray]) -> list[Pose]:
+def poses_of(fields: dict[str, NDArray[Any]]) -> list[Pose]:
     """The poses of a shard, one per frame."""
     parts = zip(fields["scale"], fields["rotation"], fields["translation"], strict=True)
     return [Pose(float(scale), rotation, translation) for scale, rotation, translation in parts]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.crop import CROP_SIZE, crop_transform, cut_crop, to_crop
@@ -27,6 +28,7 @@ _FRAMES_PER_CLIP = {
     "style_clips": 30,
     "lipreading_silent": 10,
 }
+Picture = NDArray[np.uint8]
 _POINTS = NUM_VERTICES + 36
 _MAX_YAW = 35.0
 
@@ -44,7 +46,7 @@ def _spread(opening: Floats, count: int) -> list[int]:
     return sorted({int(i) for i in picks})
 
 
-def _clip_crops(tracks: Path) -> Iterator[tuple[np.ndarray, Floats, dict[str, object]]]:
+def _clip_crops(tracks: Path) -> Iterator[tuple[Picture, Floats, dict[str, object]]]:
     for name, fields in iter_shards(tracks):
         corpus, clip = name.split("/")
         picks = set(_spread(aperture(fields["mesh"]), _FRAMES_PER_CLIP[corpus]))
@@ -60,7 +62,7 @@ def _clip_crops(tracks: Path) -> Iterator[tuple[np.ndarray, Floats, dict[str, ob
             yield cut_crop(rgb, transform), points, about
 
 
-def _still_crops(data: Path) -> Iterator[tuple[np.ndarray, Floats, dict[str, object]]]:
+def _still_crops(data: Path) -> Iterator[tuple[Picture, Floats, dict[str, object]]]:
     with FaceTracker(video=False) as tracker:
         for path in sorted((data / "faces").glob("*.jpg")):
             rgb = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)

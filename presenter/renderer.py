@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from models.identity import Identity
+from models.mesh import Floats
 from models.painter import Painter
 from models.still import blink_schedule
 from models.syncformer import StyleSyncFormer
@@ -97,7 +98,7 @@ class Renderer:
             self._closed = True
             self._release()
 
-    def _hear(self, pcm: np.ndarray) -> np.ndarray:
+    def _hear(self, pcm: Floats) -> Floats:
         with torch.inference_mode():
             heard = torch.from_numpy(pcm).to(self._device)[None]
             coefficients = self._syncformer.step(heard, self._style, self._state)

@@ -97,7 +97,9 @@ class CropPairs(Dataset[Sample]):
         seed: Pairs are a function of this and the position in the epoch.
     """
 
-    def __init__(self, crops: Crops, indices: list[int], length: int, *, augment: bool, personal: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self, crops: Crops, indices: list[int], length: int, *, augment: bool, personal: bool = False, seed: int = 0
+    ) -> None:
         self._crops = crops
         self._indices = indices
         self._length = length

@@ -72,7 +72,8 @@ class GeneratorTrainer:
         torch.manual_seed(config.seed)
         self.config = config
         start = Generator.load(config.init) if config.init else Generator(GeneratorConfig())
-        self.generator = start.train().to(memory_format=torch.channels_last)
+        self.generator = start.train()
+        self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.adversary = MouthDiscriminator()
         self.perceptual = PerceptualLoss()

@@ -69,7 +69,7 @@ async def _shut_down(app: web.Application) -> None:
 
 @routes.get("/")
 async def _page(_: web.Request) -> web.StreamResponse:
-    return web.FileResponse(web_folder() / "index.html", headers={hdrs.CACHE_CONTROL: "no-cache"})
+    return web.FileResponse(web_folder() / "index.html")
 
 
 @routes.get("/favicon.ico")

@@ -81,8 +81,12 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
 
 
 async def add_security_headers(_: web.Request, response: web.StreamResponse) -> None:
-    """`on_response_prepare` signal: put the security headers on every answer."""
+    """`on_response_prepare` signal: put the security headers on every answer, and have kept copies checked for age.
+
+    Without that a browser guesses, and after an update runs modules of two versions together.
+    """
     response.headers.update(SECURITY_HEADERS)
+    response.headers.setdefault(hdrs.CACHE_CONTROL, "no-cache")
 
 
 @web.middleware

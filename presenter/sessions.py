@@ -24,6 +24,7 @@ SILENT_TIMEOUT_S = 20.0
 """A page that pinged before and then stopped for this long is gone (a crashed tab closes nothing)."""
 STATS_INTERVAL_S = 0.25
 
+_FAREWELL_S = 0.1  # for the data channel to send; closing drops what it still holds
 _NTP_UNIX_OFFSET_MS = 2_208_988_800_000
 _log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class _Seat:
         self.session = session
         self.peer = Peer(session.playback, peer_config, on_message=self._receive)
         self.leaving = asyncio.Event()
+        self.farewell = ""  # what the page is told when the server ends the session
         self._opened_at = asyncio.get_running_loop().time()
         self._pinged_at: float | None = None
         self._interrupts: set[asyncio.Task[None]] = set()
@@ -72,7 +74,7 @@ class _Seat:
         if self._pinged_at is not None and now - self._pinged_at > SILENT_TIMEOUT_S:
             return "its page fell silent"
         if self.session.failed:
-            self.peer.send({"type": "end", "message": "The presenter stopped because of a fault in the server."})
+            self.farewell = "The presenter stopped because of a fault in the server."
             return "rendering failed"
         return None
 
@@ -80,7 +82,7 @@ class _Seat:
         if message.get("type") == "ping":
             self._pinged_at = asyncio.get_running_loop().time()
             self.peer.send({"type": "pong", "sent_ms": message.get("sent_ms"), "server_ms": self._unix_ms()})
-        elif message.get("type") == "interrupt":
+        elif message.get("type") == "interrupt" and not self._interrupts:
             task = asyncio.create_task(self.session.interrupt())
             self._interrupts.add(task)
             task.add_done_callback(self._interrupts.discard)
@@ -91,6 +93,8 @@ class _Seat:
         return clock.ntp(clock.elapsed_ns()) / 2**32 * 1000 - _NTP_UNIX_OFFSET_MS
 
     async def close(self) -> None:
+        if self.farewell and self.peer.send({"type": "end", "message": self.farewell}):
+            await asyncio.sleep(_FAREWELL_S)
         await asyncio.gather(*self._interrupts, return_exceptions=True)
         await self.peer.close()
         await self.session.close()
@@ -199,7 +203,7 @@ class Sessions:
         """Refuse new sessions and end all; viewers are told. Safe twice."""
         self.closed = True
         for seat in self._seats.values():
-            seat.peer.send({"type": "end", "message": "The server is shutting down."})
+            seat.farewell = "The server is shutting down."
             seat.leaving.set()
         if self._keepers:
             await asyncio.wait(set(self._keepers.values()))

@@ -91,6 +91,7 @@ export class Session extends EventTarget {
       this.#ping();
       this.#timers.push(setInterval(() => this.#ping(), PING_INTERVAL_MS));
     };
+    this.#channel.onclose = () => this.#lose(); // known at once, where the connection itself takes seconds to notice
     this.#channel.onmessage = ({ data }) => this.#receive(JSON.parse(data));
   }
 
@@ -167,11 +168,6 @@ export class Session extends EventTarget {
   async replaceMicrophone(microphone) {
     const sender = this.#peer.getSenders().find(({ track }) => track?.kind === "audio");
     await sender?.replaceTrack(microphone.getAudioTracks()[0]);
-  }
-
-  /** Ask the presenter to drop what it has not said yet. */
-  interrupt() {
-    if (this.#channel?.readyState === "open") this.#channel.send(JSON.stringify({ type: "interrupt" }));
   }
 
   async #release() {

@@ -37,7 +37,7 @@ window.spy = {stats: []};
 window.RTCPeerConnection = class extends RTCPeerConnection {
   constructor(...args) { super(...args); spy.peer = this; }
   createDataChannel(...args) {
-    const channel = super.createDataChannel(...args);
+    const channel = spy.channel = super.createDataChannel(...args);
     channel.addEventListener("message", ({data}) => {
       const message = JSON.parse(data);
       if (message.type === "stats") spy.stats.push(message);
@@ -146,9 +146,12 @@ def babble(seconds: float = 6.0) -> np.ndarray:
     return 0.5 * whole / np.abs(whole).max()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def launch() -> Iterator[Callable[..., Any]]:
-    """Start a headless Chromium with extra flags; it ends with the session."""
+    """Start a headless Chromium with extra flags; it ends with the module.
+
+    Not with the session: while Playwright runs, its event loop counts as running, and later tests start their own.
+    """
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM)), None)
     if path is None:
         pytest.skip("no Chromium found (apt-get install chromium)")
@@ -164,7 +167,7 @@ def launch() -> Iterator[Callable[..., Any]]:
             browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(launch: Callable[..., Any], speech: Path) -> Any:
     """A browser whose microphone is allowed and plays `speech`."""
     return launch(FAKE_DEVICE, ALLOW, f"--use-file-for-fake-audio-capture={speech}")

@@ -85,6 +85,23 @@ def test_mute_buttons_and_keys(browser: Any, open_page: OpenPage) -> None:
     assert page.evaluate("spy.stats.at(-1).speaking") is False
 
 
+def test_interrupts_and_nonsense_leave_the_presenter_alive(browser: Any, open_page: OpenPage) -> None:
+    page = open_page(browser)
+    wait_for_faces(page)
+    page.click("#toggle")
+    wait_for_state(page, "speaking")
+    page.evaluate("""() => {
+      const nonsense = ["nonsense", "[1]", "{}", '{"type": 7}', '{"type": "ping"}', "x".repeat(40000)];
+      for (const text of nonsense) spy.channel.send(text);
+      spy.channel.send(new Uint8Array(1000));
+      for (let k = 0; k < 20; k += 1) spy.channel.send('{"type": "interrupt"}');
+    }""")
+    before = page.evaluate("spy.stats.at(-1).frames")
+    page.wait_for_timeout(1500)
+    assert page.evaluate("spy.stats.at(-1).frames") > before + 10
+    assert page.get_attribute("body", "data-state") in ("listening", "speaking")
+
+
 def test_connection_lost(browser: Any, open_page: OpenPage, serve: Callable[..., Any]) -> None:
     with serve() as own:
         page = open_page(browser, own.url)
@@ -95,6 +112,17 @@ def test_connection_lost(browser: Any, open_page: OpenPage, serve: Callable[...,
         assert "shutting down" in notice(page)
         page.click("#toggle")
         page.wait_for_function("() => document.getElementById('notice-title').textContent === 'Server not reachable'")
+
+
+def test_server_dies(browser: Any, open_page: OpenPage, serve: Callable[..., Any]) -> None:
+    with serve() as own:
+        page = open_page(browser, own.url)
+        wait_for_faces(page)
+        page.click("#toggle")
+        wait_for_state(page, "listening", "speaking")
+        own.process.kill()
+        page.wait_for_function("() => document.body.dataset.state === 'error'", timeout=60_000)
+        assert "Connection lost" in notice(page)
 
 
 def test_token(browser: Any, open_page: OpenPage, serve: Callable[..., Any]) -> None:

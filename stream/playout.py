@@ -6,10 +6,11 @@ Rules, in order:
 2. A frame leaves at the instant at which its audio starts. A frame that comes later but while
    its audio still plays leaves at once, dated back to that start; later than that it is dropped.
 3. When there is nothing to play, silence is played and the last frame stays; play resumes with
-   a matched pair once `target_ms` are held again. So audio never leads the picture of its own
+   a matched pair once the cushion is full again. So audio never leads the picture of its own
    chunk by a frame or more.
-4. `put` refuses what would exceed `max_ms`: the caller waits. A live source can't wait, so a
-   standing backlog is removed where nobody hears it: quiet chunks are skipped, with their frames.
+4. `put` refuses what would exceed `max_ms`: the caller waits. A live source can't wait, so its
+   delay is corrected where nobody hears it: in a pause, quiet chunks are skipped with their frames
+   when more is held than jitter needs, and the pause is stretched when less is.
 
 Time is an argument, in samples at 16 kHz of the session's clock. Not thread-safe: it belongs to
 the event loop.
@@ -25,6 +26,9 @@ import numpy as np
 from stream.clock import ms, samples
 from stream.errors import StreamError
 from stream.media import CHUNK_SAMPLES, VOICE_RATIO, AudioChunk, Int16Array, VideoFrame
+from stream.playout_config import PlayoutConfig
+
+__all__ = ["TICK_SAMPLES", "TICK_VOICE_SAMPLES", "Playout", "PlayoutConfig", "PlayoutStats", "Tick"]
 
 TICK_SAMPLES = CHUNK_SAMPLES // 2
 """One pull: 20 ms, the packet time of Opus; 320 samples at 16 kHz."""
@@ -32,30 +36,6 @@ TICK_VOICE_SAMPLES = TICK_SAMPLES * VOICE_RATIO
 """Played samples per pull: 960 at 48 kHz."""
 _HOLD_SAMPLES = samples(200)  # the last frame is repeated this often while nothing new comes
 _FADE_SAMPLES = 240  # 5 ms at 48 kHz: an interrupt must not click
-_SLACK_WINDOW_TICKS = 100  # 2 s
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlayoutConfig:
-    """Sizes of the queue.
-
-    Raises:
-        StreamError: if the sizes contradict each other.
-    """
-
-    target_ms: int = 80
-    """Audio held before play starts or resumes: the cushion against uneven rendering."""
-    max_ms: int = 1000
-    """Bound of the queue; what does not fit is refused, not dropped."""
-    live: bool = True
-    """The source runs in real time, so a standing backlog is delay and is trimmed in silence."""
-    quiet_dbfs: float = -48.0
-    """A chunk below this level may be trimmed."""
-
-    def __post_init__(self) -> None:
-        """Check the order of the sizes."""
-        if not 0 <= self.target_ms < self.max_ms:
-            raise StreamError(f"target_ms: expected 0..{self.max_ms} (max_ms), got {self.target_ms}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +59,7 @@ class PlayoutStats:
     """Counters since construction, and the level now."""
 
     queued_ms: float = 0.0
+    target_ms: float = 0.0
     played_ms: float = 0.0
     silence_ms: float = 0.0
     trimmed_ms: float = 0.0
@@ -105,9 +86,7 @@ class Playout:
         self._fading: Int16Array | None = None
         self._last_frame: VideoFrame | None = None
         self._last_frame_time = -_HOLD_SAMPLES
-        self._low_water_ms = 0.0
-        self._window_low_ms = float("inf")
-        self._window_ticks = 0
+        self._cushion = self._config.cushion()
         self._stats = PlayoutStats()
 
     @property
@@ -171,7 +150,6 @@ class Playout:
 
     def pull(self, time: int) -> Tick:
         """Release what is due at `time`; call it every 20 ms with growing times."""
-        self._watch_level()
         if not self._current_left:
             self._advance(time)
         if self._current is None or not self._current_left:
@@ -179,12 +157,13 @@ class Playout:
         voice = self._rest_of_current()[:TICK_VOICE_SAMPLES]
         source_pts = self._current.pts + CHUNK_SAMPLES - self._current_left
         self._current_left -= TICK_SAMPLES
+        self._cushion.observe(self.queued_ms)
         self._count(played_ms=ms(TICK_SAMPLES))
         return self._show(time, voice, source_pts)
 
     def stats(self) -> PlayoutStats:
         """Return the counters and the present level."""
-        return replace(self._stats, queued_ms=self.queued_ms)
+        return replace(self._stats, queued_ms=self.queued_ms, target_ms=self._cushion.target_ms)
 
     def _rest_of_current(self) -> Int16Array:
         assert self._current is not None
@@ -193,46 +172,44 @@ class Playout:
     def _advance(self, time: int) -> None:
         """Start the next chunk, or note that there is none."""
         if self._current is not None:
-            # Its slot is over: a frame that is still here was never shown.
-            self._count(late_dropped=int(self._frames.pop(self._current.pts, None) is not None))
-            if not self._chunks:
-                self._count(underruns=1)
-                self._current = None
-        if self._current is None and not self._cushion_is_full(time):
+            self._leave(self._current, time)
+        if self._current is None and not self._may_start(time):
             return
         self._trim()
         self._current = self._chunks.popleft()
         self._arrivals.popleft()
         self._current_start, self._current_left = time, CHUNK_SAMPLES
 
-    def _cushion_is_full(self, time: int) -> bool:
-        """Whether `target_ms` are held, or were waited for (the end of a short utterance)."""
+    def _leave(self, played: AudioChunk, time: int) -> None:
+        """Give up a chunk that was played; play stops if nothing follows, or a pause can be stretched."""
+        # A frame that is still here was never shown.
+        self._count(late_dropped=int(self._frames.pop(played.pts, None) is not None))
         if not self._chunks:
-            return False
-        waited_ms = ms(time - self._arrivals[0])
-        return max(self.queued_ms, waited_ms) >= self._config.target_ms
+            self._count(underruns=1)
+            self._cushion.starve(time)
+            self._current = None
+        elif self._config.live and self._cushion.is_thin and self._is_quiet(self._chunks[0]):
+            self._current = None
 
-    def _watch_level(self) -> None:
-        """Track the least level of each 2 s: what it leaves was never needed."""
-        self._window_low_ms = min(self._window_low_ms, self.queued_ms)
-        self._window_ticks += 1
-        if self._window_ticks == _SLACK_WINDOW_TICKS:
-            self._low_water_ms = self._window_low_ms
-            self._window_low_ms, self._window_ticks = float("inf"), 0
+    def _may_start(self, time: int) -> bool:
+        if not self._chunks or not self._cushion.is_full(self.queued_ms, ms(time - self._arrivals[0]), time):
+            return False
+        self._cushion.start()
+        return True
 
     def _trim(self) -> None:
-        """Skip quiet chunks at the head while a live backlog stands above the target."""
+        """Skip quiet chunks at the head while more is held than the cushion needs."""
         chunk_ms = ms(CHUNK_SAMPLES)
         while (
             self._config.live
             and len(self._chunks) > 1
-            and self._low_water_ms >= self._config.target_ms + chunk_ms
+            and self._cushion.slack_ms >= chunk_ms
             and self._is_quiet(self._chunks[0])
         ):
             skipped = self._chunks.popleft()
             self._arrivals.popleft()
             self._frames.pop(skipped.pts, None)
-            self._low_water_ms -= chunk_ms
+            self._cushion.take(chunk_ms)
             self._count(trimmed_ms=chunk_ms)
 
     def _is_quiet(self, chunk: AudioChunk) -> bool:

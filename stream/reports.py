@@ -61,6 +61,7 @@ class SenderReports:
         self._encoded: int | None = None  # codec timestamp of the frame before this one
         self._origin: int | None = None  # RTP timestamp of codec timestamp 0, random per sender
         self._offset = 0  # codec timestamp minus session time, in units of the codec's clock
+        self._last_offset = 0
         self._rate = 0
         self._early_sent = 0
         self._early_due_ns = 0
@@ -79,9 +80,18 @@ class SenderReports:
         frame = await self._encode_next(codec)
         if frame is not None and self._track.sent_time is not None:
             self._rate = codec.clockRate
+            self._note_offset(frame.timestamp - self._track.sent_time * self._rate // SAMPLE_RATE)
             self._encoded = frame.timestamp
-            self._offset = frame.timestamp - self._track.sent_time * self._rate // SAMPLE_RATE
         return frame
+
+    def _note_offset(self, offset: int) -> None:
+        """Believe the first frame, and afterwards what two frames in a row agree on.
+
+        Where the track's time jumps, Opus's encoder stamps one packet as if it had not.
+        """
+        if self._encoded is None or offset == self._last_offset:
+            self._offset = offset
+        self._last_offset = offset
 
     async def _report_early(self) -> None:
         now_ns = self._clock.elapsed_ns()

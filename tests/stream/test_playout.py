@@ -162,13 +162,16 @@ def test_an_underrun_plays_silence_holds_the_frame_and_resumes_with_a_matched_pa
     assert held == [640, 640], "the last frame is repeated every 200 ms"
     b.put(2)
     b.put(3)
-    resumed = b.run(4)
+    assert b.run(1)[0].source_pts is None, "after a hole the cushion is a chunk larger"
+    b.put(4)
+    resumed = b.run(6)
     start = next(tick for tick in resumed if tick.source_pts is not None)
     assert start.source_pts == 2 * 640
     assert start.frame is not None
     assert start.frame.pts == 2 * 640
     assert start.frame_time == start.time, "time goes on: the pair is dated anew"
-    np.testing.assert_array_equal(b.voice(), expected_voice(0, 4))
+    np.testing.assert_array_equal(b.voice(), expected_voice(0, 5))
+    assert stats.target_ms == 120
     check_invariants(b)
 
 
@@ -253,6 +256,26 @@ def test_a_standing_backlog_is_trimmed_in_silence_only() -> None:
     check_invariants(b)
 
 
+def test_after_holes_a_pause_is_stretched_to_refill_the_cushion() -> None:
+    """Rendering that stumbles makes holes once; the next pause takes in the delay it needs."""
+    b = bench(target_ms=80)
+    put, ready = 0, 0.0
+    holes = []
+    for tick in range(60 * 50):
+        while ready <= tick * TICK_SAMPLES:
+            b.put(put, level=0.0 if put % 75 < 15 else LOUD)
+            put += 1
+            ready = put * CHUNK_SAMPLES + samples(130 if put % 40 == 0 else 0)
+        b.run(1)
+        if tick % 500 == 499:
+            holes.append(b.playout.stats().underruns)
+    print("holes by each 10 s:", holes)
+    assert holes[0] >= 1
+    assert holes[-1] - holes[2] <= 1, f"holes by 10 s: {holes}"
+    assert b.playout.stats().target_ms <= 200
+    check_invariants(b)
+
+
 def test_a_buffered_source_keeps_its_pauses() -> None:
     b = bench(target_ms=80, max_ms=2000, live=False)
     for k in range(15):
@@ -302,7 +325,7 @@ def test_two_minutes_of_a_drifting_microphone_stay_bounded(drift_ppm: int) -> No
         highest = max(highest, b.playout.queued_ms)
     stats = b.playout.stats()
     assert highest <= 240
-    assert stats.underruns <= 10
+    assert stats.underruns == 0, "a pause is stretched before the cushion is gone"
     assert stats.played_ms + stats.trimmed_ms + stats.queued_ms == put * 40
     speech = {k * 640 for k in range(put - 10) if k % 75 >= 10}
     assert speech <= {tick.source_pts for tick in b.ticks}, "no chunk of speech is lost"

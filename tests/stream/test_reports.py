@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtcrtpsender import RTCEncodedFrame
 from aiortc.rtp import RtcpByePacket, RtcpSenderInfo, RtcpSrPacket
 
 from stream.clock import SessionClock, samples
@@ -186,6 +188,53 @@ def test_the_round_trip_estimate_survives_the_correction(remote: type, run: Call
 
     rtt = run(scenario())
     assert rtt == pytest.approx(0.0, abs=0.1)
+
+
+def test_a_jump_of_the_track_does_not_bend_the_line(run: Callable) -> None:
+    """Opus's encoder stamps the first packet after a jump as if there had been none."""
+
+    class FakeSender:
+        """What `SenderReports` touches of an `RTCRtpSender`."""
+
+        _ssrc = 1
+        _RTCRtpSender__packet_count = _RTCRtpSender__octet_count = _RTCRtpSender__lsr = 0
+        _RTCRtpSender__lsr_time = 0.0
+        _RTCRtpSender__cname = None
+        _RTCRtpSender__rtp_timestamp = 0
+
+        def __init__(self) -> None:
+            self.reports: list[tuple[int, int]] = []
+            self.stamp = 0
+
+        async def _next_encoded_frame(self, codec: Any) -> RTCEncodedFrame:
+            return RTCEncodedFrame([b"x"], self.stamp, 0)
+
+        async def _send_rtcp(self, packets: list[Any]) -> None:
+            info = packets[0].sender_info
+            self.reports.append((info.ntp_timestamp, info.rtp_timestamp))
+
+    class Track:
+        sent_time: int | None = None
+
+    async def scenario() -> list[tuple[int, int]]:
+        now = [0]
+        clock = SessionClock(lambda: now[0], lambda: 0)
+        sender, track = FakeSender(), Track()
+        internals: Any = sender
+        SenderReports(internals, track, clock)
+        codec = RTCRtpCodecParameters(mimeType="audio/opus", clockRate=48_000, channels=2, payloadType=96)
+        for k, stamp in [(0, 0), (1, 960), (2, 1920), (10, 2880), (11, 10_560), (12, 11_520), (13, 12_480)]:
+            track.sent_time, sender.stamp = k * 320, stamp
+            now[0] = k * 20_000_000
+            await internals._next_encoded_frame(codec)
+            sender._RTCRtpSender__rtp_timestamp = (stamp + 777) & 0xFFFFFFFF
+            await internals._send_rtcp([RtcpSrPacket(ssrc=1, sender_info=RtcpSenderInfo(0, 0, 0, 0))])
+        return sender.reports
+
+    reports = run(scenario())
+    assert len(reports) >= 6
+    lines = {rtp - ntp * 48_000 // (1 << 32) for ntp, rtp in reports}
+    assert max(lines) - min(lines) <= 1, lines
 
 
 def test_no_report_is_sent_before_the_first_packet(run: Callable) -> None:

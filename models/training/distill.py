@@ -150,7 +150,7 @@ class Run:
             loss, figures = self.losses(sampler.batch(), generator)
             self.model.zero_grad(set_to_none=True)
             self.heads.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_([*self.model.parameters(), *self.heads.parameters()], 1.0)
             self.matrices.step()
             self.others.step()

@@ -14,7 +14,7 @@ from models.syncformer import CHUNK_SAMPLES, StyleSyncFormer
 from models.training.audio_corpus import AudioClip
 from models.training.audio_corpus_phones import BILABIALS
 from models.training.motion_data import MotionClip, held_out_kind
-from models.training.motion_metrics import clip_metrics, closure_counts, f1, mean_metrics
+from models.training.motion_metrics import Closures, clip_metrics, closures, mean_metrics, stretches
 
 Array = NDArray[np.float32]
 Predictor = Callable[[AudioClip], Array]  # to coefficients [T, K]
@@ -52,11 +52,19 @@ def all_delays(model: StyleSyncFormer, pcm: NDArray[np.int16], style: torch.Tens
     return [np.asarray(head(hidden)[0, d : d + frames]) for d, head in enumerate(model.outputs)]
 
 
-def bilabial_spans(phones: NDArray[np.int8]) -> list[tuple[int, int]]:
-    """First and last + 1 frame of each run of b, m or p."""
-    inside = np.concatenate([[0], np.isin(phones, BILABIALS).astype(int), [0]])
-    edges = np.flatnonzero(np.diff(inside)).reshape(-1, 2)
-    return [(int(first), int(last)) for first, last in edges]
+def speech_closures(predicted: Array, true: Array, phones: NDArray[np.int8]) -> Closures:
+    """Compare closures between the first and the last phone that is not silence; none where phones are unknown.
+
+    Args:
+        predicted: lip opening `[T]`.
+        true: lip opening `[T]`.
+        phones: phone per frame `[T]`, 0 silence, -1 unknown.
+    """
+    spoken = np.flatnonzero(phones > 0)
+    if not len(spoken):
+        return Closures()
+    speech = slice(spoken[0], spoken[-1] + 1)
+    return closures(predicted[speech], true[speech], stretches(np.isin(phones[speech], BILABIALS)))
 
 
 def evaluate(
@@ -74,7 +82,7 @@ def evaluate(
         Figures of `motion_metrics` per group, closure F1 included where phones are known.
     """
     rows: dict[str, list[dict[str, float]]] = defaultdict(list)
-    closures: dict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros(3))
+    closed: dict[str, Closures] = defaultdict(Closures)
     for name, clip in motion.items():
         kind = held_out_kind(name)
         if kind is None or name not in corpus:
@@ -85,13 +93,16 @@ def evaluate(
         true = clip.neutral + clip.displacement[:frames]
         figures = clip_metrics(mesh.astype(np.float32), true)
         groups = [kind] if kind == "seen" else [kind, clip.speaker]
-        spans = bilabial_spans(corpus[name].phones[:frames])
+        counts = speech_closures(aperture(mesh), aperture(true), corpus[name].phones[:frames])
         for group in groups:
             rows[group].append(figures)
-            closures[group] += closure_counts(aperture(mesh), aperture(true), spans)
+            closed[group] += counts
     report = {group: mean_metrics(figures) for group, figures in rows.items()}
-    for group, (hits, misses, false) in closures.items():
-        if hits + misses:
-            report[group]["closure_f1"] = f1(int(hits), int(misses), int(false))
-            report[group]["closure_recall"] = float(hits / (hits + misses))
+    for group, total in closed.items():
+        if total.due:
+            report[group] |= {
+                "closure_f1": total.f1,
+                "closure_recall": total.recall,
+                "closure_precision": total.precision,
+            }
     return report

@@ -4,6 +4,8 @@ Lengths are in inter-ocular distances, times in frames of 40 ms. The truth is tr
 figures with the tracker's own noise floor.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,43 +48,69 @@ def landmark_distance(predicted: Array, true: Array) -> float:
     return float(np.linalg.norm(a - b, axis=-1).mean())
 
 
-def closure_counts(
-    predicted: Array, true: Array, bilabials: list[tuple[int, int]], slack: int = 1, closed: float = CLOSED
-) -> tuple[int, int, int]:
-    """Count closures of bilabials (b, m, p) and of everything else between them.
+@dataclass(frozen=True)
+class Closures:
+    """Counts of lip closures in speech, additive over clips.
 
-    A closure is a frame with a lip opening under `closed` within `slack` frames of the phone. Open stretches
-    of the truth at least three frames long are what must not be closed.
+    Attributes:
+        due: bilabials (b, m, p) that the truth closes on.
+        hit: those of them that the prediction closes on too.
+        made: closures of the prediction within speech, on whatever sound.
+        right: those of them that the truth has too.
+    """
+
+    due: int = 0
+    hit: int = 0
+    made: int = 0
+    right: int = 0
+
+    def __add__(self, other: "Closures") -> "Closures":
+        return Closures(self.due + other.due, self.hit + other.hit, self.made + other.made, self.right + other.right)
+
+    @property
+    def recall(self) -> float:
+        """Share of due bilabial closures that are made; NaN without any."""
+        return self.hit / self.due if self.due else float("nan")
+
+    @property
+    def precision(self) -> float:
+        """Share of closures made that are right; NaN without any."""
+        return self.right / self.made if self.made else float("nan")
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall; NaN when either is undefined."""
+        total = self.precision + self.recall
+        return 2 * self.precision * self.recall / total if total else 0.0
+
+
+def closures(
+    predicted: Array, true: Array, bilabials: list[tuple[int, int]], slack: int = 1, closed: float = CLOSED
+) -> Closures:
+    """Compare the lip closures of two openings.
+
+    A closure is a stretch of frames with an opening under `closed`; two closures match when they come within
+    `slack` frames of each other.
 
     Args:
-        predicted: lip opening `[T]`.
-        true: lip opening `[T]`.
-        bilabials: first and last + 1 frame of each bilabial.
+        predicted: lip opening `[T]` within speech.
+        true: lip opening `[T]` within speech.
+        bilabials: first and last + 1 frame of each b, m or p.
         slack: frames of tolerance on either side.
         closed: lip opening that counts as closed.
-
-    Returns:
-        Hits, misses, false closures.
     """
-    hits = misses = 0
-    for first, last in bilabials:
-        near = slice(max(first - slack, 0), last + slack)
-        if true[near].min() < closed:
-            hit = bool(predicted[near].min() < closed)
-            hits, misses = hits + hit, misses + (not hit)
-    false = 0
-    is_open = np.concatenate([[0], (true > closed).astype(int), [0]])
-    edges = np.flatnonzero(np.diff(is_open))
-    for first, last in edges.reshape(-1, 2):
-        inside = predicted[first + slack : last - slack]
-        false += bool(len(inside) and inside.min() < closed)
-    return hits, misses, false
+    near = [slice(max(first - slack, 0), last + slack) for first, last in bilabials]
+    due = [span for span in near if true[span].min() < closed]
+    hit = sum(bool(predicted[span].min() < closed) for span in due)
+    made = stretches(predicted < closed)
+    right = sum(bool(true[max(first - slack, 0) : last + slack].min() < closed) for first, last in made)
+    return Closures(len(due), hit, len(made), right)
 
 
-def f1(hits: int, misses: int, false: int) -> float:
-    """F1 of counts; NaN when there is nothing to find."""
-    total = 2 * hits + misses + false
-    return 2 * hits / total if total else float("nan")
+def stretches(inside: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and last + 1 index of each run of True in `[T]`."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], inside.astype(np.int8), [0]])))
+    return [(int(first), int(last)) for first, last in edges.reshape(-1, 2)]
 
 
 def jitter(mesh: Array) -> float:
@@ -104,13 +132,15 @@ def clip_metrics(predicted: Array, true: Array) -> dict[str, float]:
     """
     opening, true_opening = aperture(predicted), aperture(true)
     spread = float(true_opening.std())
+    offset = offset_frames(opening, true_opening)
     return {
         "aperture_r": pearson(opening, true_opening),
         "width_r": pearson(width(predicted), width(true)),
         "aperture_amplitude": float(opening.std()) / spread if spread > 1e-6 else float("nan"),
         "lve": lip_vertex_error(predicted, true),
         "lmd": landmark_distance(predicted, true),
-        "offset_frames": float(offset_frames(opening, true_opening)),
+        "offset_frames": float(offset),
+        "in_sync": float(abs(offset) <= 1),
         "jitter": jitter(predicted),
         "jitter_true": jitter(true),
     }

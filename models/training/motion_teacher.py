@@ -165,7 +165,7 @@ def train_teacher(
                 predicted = network(features, speaker)
             loss = motion_loss(predicted.float(), target, weight, torch.from_numpy(rows), torch.from_numpy(lips))
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
             schedule.step()

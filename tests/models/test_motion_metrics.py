@@ -9,9 +9,9 @@ import pytest
 
 from models.mesh import LIPS, topology
 from models.training.motion_metrics import (
+    Closures,
     clip_metrics,
-    closure_counts,
-    f1,
+    closures,
     jitter,
     offset_frames,
     pearson,
@@ -59,9 +59,11 @@ def test_closures_are_counted() -> None:
     predicted = true.copy()
     predicted[25:27] = 0.1  # misses the second closure
     predicted[33] = 0.0  # closes where the mouth is open
-    assert closure_counts(predicted, true, [(10, 12), (25, 27)]) == (1, 1, 1)
-    assert f1(1, 1, 1) == 0.5
-    assert closure_counts(true, true, [(10, 12), (25, 27)]) == (2, 0, 0)
+    counts = closures(predicted, true, [(10, 12), (25, 27)])
+    assert counts == Closures(due=2, hit=1, made=2, right=1)
+    assert counts.f1 == 0.5
+    assert closures(true, true, [(10, 12), (25, 27)]).f1 == 1.0
+    assert counts + Closures() == counts
 
 
 def test_jitter_of_steady_motion_is_zero(opening: np.ndarray) -> None:

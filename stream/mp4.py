@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
 import av
 import numpy as np
-from av.audio.stream import AudioStream
 from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace
-from av.video.stream import VideoStream
 
 from stream.errors import MediaFileError
 from stream.files import AudioFile
@@ -66,11 +65,9 @@ class Mp4Writer:
 
     def __enter__(self) -> Mp4Writer:
         """Open the file under its temporary name."""
-        try:
+        with self._errors_of_this_file():
             self._temporary.touch()  # libav would notice a missing folder only at the first packet
             self._container = av.open(str(self._temporary), "w", options={"movflags": "+faststart"})
-        except (FFmpegError, OSError) as error:
-            raise MediaFileError(f"{self._path}: can't be written: {error}") from error
         self._add_video_stream()
         if self._audio is not None:
             self._add_audio_stream(self._audio)
@@ -93,10 +90,11 @@ class Mp4Writer:
             dst_color_range=ColorRange.MPEG,
         )
         picture.pts, picture.time_base = self._frames, Fraction(1, self._fps)
-        self._mux(self._video, picture)
         self._frames += 1
-        if self._audio is not None:
-            self._write_audio(self._audio, self._frames * self._audio.rate // self._fps)
+        with self._errors_of_this_file():
+            self._container.mux(self._video.encode(picture))
+            if self._audio is not None:
+                self._write_audio(self._audio, self._frames * self._audio.rate // self._fps)
 
     def __exit__(
         self,
@@ -106,15 +104,14 @@ class Mp4Writer:
     ) -> None:
         """Finish and rename, or remove what was begun."""
         try:
-            if kind is None:
+            if kind is not None:
+                with contextlib.suppress(FFmpegError):  # what ended the block matters more
+                    self._container.close()
+                return
+            with self._errors_of_this_file():
                 self._finish()
                 self._container.close()
                 os.replace(self._temporary, self._path)
-            else:
-                with contextlib.suppress(FFmpegError):  # what ended the block matters more
-                    self._container.close()
-        except (FFmpegError, OSError) as failure:
-            raise MediaFileError(f"{self._path}: can't be written: {failure}") from failure
         finally:
             self._temporary.unlink(missing_ok=True)
 
@@ -146,20 +143,21 @@ class Mp4Writer:
             frame.pts, frame.time_base = self._samples, Fraction(1, audio.rate)
             self._samples += piece.shape[1]
             for part in self._resampler.resample(frame):
-                self._mux(self._voice, part)
+                self._container.mux(self._voice.encode(part))
 
     def _finish(self) -> None:
         """Write what the encoders still hold, and the rest of the voice."""
-        self._mux(self._video, None)
+        self._container.mux(self._video.encode(None))
         if self._audio is not None:
             self._write_audio(self._audio, self._audio.samples.shape[1])
             for part in self._resampler.resample(None):
-                self._mux(self._voice, part)
-            self._mux(self._voice, None)
+                self._container.mux(self._voice.encode(part))
+            self._container.mux(self._voice.encode(None))
 
-    def _mux(self, stream: VideoStream | AudioStream, frame: av.VideoFrame | av.AudioFrame | None) -> None:
+    @contextlib.contextmanager
+    def _errors_of_this_file(self) -> Iterator[None]:
+        """Turn what libav and the disk report into the error of this package."""
         try:
-            # The union of streams encodes the union of frames; each call passes a matching pair.
-            self._container.mux(stream.encode(frame))  # type: ignore[arg-type]
+            yield
         except (FFmpegError, OSError) as error:
             raise MediaFileError(f"{self._path}: can't be written: {error}") from error

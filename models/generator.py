@@ -136,12 +136,12 @@ class Synthesis(nn.Module):
         nn.init.zeros_(out.weight)
         self.out: nn.Module = out
 
-    def forward(self, maps: list[Tensor], warped: Tensor, style: Tensor | None = None) -> Tensor:
+    def forward(self, maps: list[Tensor], live: Tensor, style: Tensor | None = None) -> Tensor:
         """Paint the crop.
 
         Args:
             maps: Spatial inputs, fine to coarse.
-            warped: The warped reference `[B, 3, 256, 256]`.
+            live: Stacked live inputs `[B, 6, 256, 256]`.
             style: Style codes `[B, style_dim]`; None once folded.
 
         Returns:
@@ -152,9 +152,21 @@ class Synthesis(nn.Module):
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
             x = _act(_apply(conv, torch.cat([x, spatial], 1), style))
         painted = F.pixel_shuffle(_apply(self.out, x, style), _PATCH).float()
-        rgb = (warped + painted[:, :3]).clamp(0.0, 1.0)
+        rgb = (live[:, :3] + on_face(live) * painted[:, :3]).clamp(0.0, 1.0)
         # Biased towards painting: +3 keeps the gradient alive where +1 of a product was not.
         return torch.cat([rgb, torch.sigmoid(painted[:, 3:] + 3.0)], 1)
+
+
+def on_face(live: Tensor) -> Tensor:
+    """Where the network may repaint `[B, 1, 256, 256]`: the rendered face with a soft margin of 12 pixels.
+
+    Neck, collar and background only move with the warp, so nothing can flicker or ghost there.
+    """
+    inside = (live[:, 3:5].sum(1, keepdim=True) > 0).to(live.dtype)
+    coarse = F.max_pool2d(F.avg_pool2d(inside, _PATCH), 5, stride=1, padding=2)
+    return F.interpolate(
+        F.avg_pool2d(coarse, 3, stride=1, padding=1), scale_factor=float(_PATCH), mode="bilinear", align_corners=False
+    )
 
 
 def _apply(layer: nn.Module, x: Tensor, style: Tensor | None) -> Tensor:
@@ -186,7 +198,7 @@ class Generator(nn.Module):
     def forward(self, masked_target: Tensor, live: LiveInputs, style: Tensor) -> Tensor:
         """Colour and blend mask `[B, 4, 256, 256]`; see `Synthesis.forward`."""
         maps = self.encoder(self.encoder.encode_target(masked_target), live.stacked())
-        painted: Tensor = self.synthesis(maps, live.warped, style)
+        painted: Tensor = self.synthesis(maps, live.stacked(), style)
         return painted
 
     def fold(self, style: Tensor) -> FoldedGenerator:
@@ -234,7 +246,7 @@ class FoldedGenerator(nn.Module):
             target: `encode_target`'s features `[B, C, 64, 64]`.
             live: Stacked live inputs `[B, 6, 256, 256]`.
         """
-        painted: Tensor = self.synthesis(self.encoder(target, live), live[:, :3])
+        painted: Tensor = self.synthesis(self.encoder(target, live), live)
         return painted
 
 

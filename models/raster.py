@@ -69,7 +69,7 @@ def ring_points(neutral: Floats) -> Floats:
 
 
 def vertex_shade(vertices: Floats, triangles: Ints) -> Floats:
-    """Lambert shade of each vertex `[V]`, 0..1, for `vertices [V, 3]` in pixels."""
+    """Lambert shade of each vertex `[V]`, 0.1..1, for `vertices [V, 3]` in pixels; 0 is left for "no face"."""
     corners = vertices[triangles]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     summed = np.stack(
@@ -77,7 +77,7 @@ def vertex_shade(vertices: Floats, triangles: Ints) -> Floats:
         -1,
     )
     length = np.linalg.norm(summed, axis=-1, keepdims=True) + 1e-6
-    return np.clip(summed / length @ _LIGHT, 0.0, 1.0).astype(np.float32)
+    return (0.1 + 0.9 * np.clip(summed / length @ _LIGHT, 0.0, 1.0)).astype(np.float32)
 
 
 class MeshRasteriser:

@@ -134,7 +134,7 @@ def _clip_audio(clip: Clip, num_frames: int) -> NDArray[np.int16]:
     """The clip's sound as int16 at 16 kHz, exactly 640 samples per frame."""
     if not clip.has_audio:
         return np.zeros(0, np.int16)
-    pcm = np.concatenate([chunk.pcm for chunk in read_audio(clip.path).chunks()])
+    pcm = np.concatenate([chunk.pcm for chunk in read_audio(clip.path, from_first_frame=True).chunks()])
     wanted = num_frames * CHUNK_SAMPLES
     if abs(len(pcm) - wanted) > 0.25 * SAMPLE_RATE:
         raise MediaError(

@@ -26,11 +26,12 @@ from models.mesh import Floats, Pose, aperture, canonicalise, closed_mouth_neutr
 from models.metrics import mouth_box, psnr, sharpness, ssim
 from models.syncformer import StyleSyncFormer
 from models.tracker import FaceTracker
-from models.training.motion_metrics import clip_metrics
+from models.training.motion_metrics import Closures, clip_metrics
 from models.weights import generator_path, syncformer_path
 from presenter.config import AppConfig
 from presenter.errors import MediaError
 from presenter.prepare_crops import crop_points
+from presenter.transcripts import phones_of
 from stream.errors import StreamError
 from stream.files import iter_video, read_audio
 from stream.media import CHUNK_SAMPLES, FPS
@@ -61,6 +62,16 @@ class TrackedClip:
     pcm: Floats
 
 
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What was found on one clip: its figures, its lip closures, predicted and tracked apertures `[T]`."""
+
+    figures: dict[str, float]
+    closures: Closures
+    predicted: Floats
+    tracked: Floats
+
+
 def evaluate_clips(
     config: AppConfig, folder: Path, unseen: tuple[str, ...], limit: int, plot: Path | None
 ) -> dict[str, Any]:
@@ -82,8 +93,8 @@ def evaluate_clips(
     clips = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
     clips = clips[:: max(1, len(clips) // limit)][:limit] if limit else clips
     evaluator = Evaluator(config)
-    groups: dict[str, list[dict[str, float]]] = defaultdict(list)
-    curves: dict[str, tuple[Floats, Floats]] = {}
+    groups: dict[str, list[Judgement]] = defaultdict(list)
+    curves: dict[str, Judgement] = {}
     dropped: dict[str, str] = {}
     for path in tqdm(clips, desc="evaluating", unit="clip"):
         try:
@@ -92,9 +103,9 @@ def evaluate_clips(
             dropped[str(path.relative_to(folder))] = str(error)
             continue
         is_unseen = any(part in unseen for part in path.relative_to(folder).parts)
-        figures, curve = evaluator.judge(clip)
-        groups["unseen speakers" if is_unseen else "speakers"].append(figures)
-        curves[path.stem] = curve
+        judged = evaluator.judge(path, clip)
+        groups["unseen speakers" if is_unseen else "speakers"].append(judged)
+        curves[path.stem] = judged
     if not groups:
         raise MediaError(f"{folder}: expected video clips with one face and sound, could use none: {dropped}")
     if plot is not None:
@@ -105,11 +116,14 @@ def evaluate_clips(
     return report
 
 
-def summarise(rows: list[dict[str, float]]) -> dict[str, float]:
-    """Mean of each figure over the clips that have it, and how many clips there were."""
-    names = sorted({name for row in rows for name in row})
-    means = {name: float(np.nanmean([row[name] for row in rows if name in row])) for name in names}
-    return {"clips": len(rows), **means}
+def summarise(judged: list[Judgement]) -> dict[str, float]:
+    """Mean of each figure over the clips; closures are counted over all clips that have a transcript."""
+    rows = [one.figures for one in judged]
+    means = {name: float(np.nanmean([row[name] for row in rows])) for name in sorted(rows[0])}
+    closures = sum((one.closures for one in judged), Closures())
+    if closures.due:
+        means["closure_f1_bilabials"] = closures.f1
+    return {"clips": len(judged), **means}
 
 
 def track(path: Path) -> TrackedClip:
@@ -157,15 +171,22 @@ class Evaluator:
             displacement = self._syncformer.displacement(coefficients)[0, delay:]
         return displacement.numpy()
 
-    def judge(self, clip: TrackedClip) -> tuple[dict[str, float], tuple[Floats, Floats]]:
-        """All figures of one clip, and the predicted and tracked apertures."""
+    def judge(self, path: Path, clip: TrackedClip) -> Judgement:
+        """All figures of one clip."""
         weights = topology().lower_face[:, None]
         predicted = clip.neutral + self.predict(clip.pcm) * weights
         tracked = clip.neutral + (clip.meshes - clip.neutral) * weights
         figures = clip_metrics(predicted, tracked)
         figures["lmd_px_at_512"] = figures["lmd"] * _PIXELS_PER_UNIT
         figures["tracker_noise"] = tracker_noise(clip)
-        return figures | self._judge_pictures(clip), (aperture(predicted), aperture(tracked))
+        phones = phones_of(path, clip.pcm)
+        curves = aperture(predicted), aperture(tracked)
+        closures = Closures()
+        if phones is not None:
+            from models.training.motion_eval import speech_closures  # needs the extra [train], as the phones did
+
+            closures = speech_closures(*curves, phones)
+        return Judgement(figures | self._judge_pictures(clip), closures, *curves)
 
     def _judge_pictures(self, clip: TrackedClip) -> dict[str, float]:
         best = int(aperture(clip.meshes).argmin())
@@ -233,15 +254,15 @@ def tracker_noise(clip: TrackedClip) -> float:
     return float(np.std(np.diff(resting)) / np.sqrt(2)) if len(resting) > 2 else float("nan")
 
 
-def draw_plot(curves: dict[str, tuple[Floats, Floats]], path: Path) -> None:
+def draw_plot(curves: dict[str, Judgement], path: Path) -> None:
     """Draw predicted (orange) and tracked (blue) lip openings of up to eight clips."""
     shown = list(curves.items())[:8]
     height, width = 140, 1200
     sheet = np.full((height * len(shown), width, 3), 255, np.uint8)
-    for row, (name, (predicted, tracked)) in enumerate(shown):
+    for row, (name, judged) in enumerate(shown):
         base = (row + 1) * height - 14
         cv2.putText(sheet, name, (8, row * height + 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (90, 90, 90), 1, cv2.LINE_AA)
-        for curve, colour in ((tracked, (200, 120, 40)), (predicted, (30, 120, 240))):
+        for curve, colour in ((judged.tracked, (200, 120, 40)), (judged.predicted, (30, 120, 240))):
             x = np.linspace(0, width - 1, len(curve))
             points = np.stack([x, base - curve * 250], 1).astype(np.int32)
             cv2.polylines(sheet, [points], False, colour, 2, cv2.LINE_AA)

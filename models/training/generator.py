@@ -46,6 +46,7 @@ class GeneratorTraining:
     sharpen_from: int = 3500
     batch_size: int = 8
     learning_rate: float = 4e-4
+    adversary_learning_rate: float = 2e-3
     perceptual_weight: float = 0.03
     adversarial_weight: float = 0.01
     matching_weight: float = 0.05
@@ -80,7 +81,8 @@ class GeneratorTrainer:
         betas = (0.5, 0.99)
         rate = config.learning_rate
         self.optimiser = torch.optim.Adam(self.generator.parameters(), rate, betas=betas)
-        self.adversary_optimiser = torch.optim.Adam(self.adversary.parameters(), rate, betas=betas)
+        faster = config.adversary_learning_rate
+        self.adversary_optimiser = torch.optim.Adam(self.adversary.parameters(), faster, betas=betas)
         self.mask = torch.from_numpy(crop_mask())
         self.step = 0
         self._resume_path = config.out.with_suffix(".resume.pt")

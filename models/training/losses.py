@@ -71,7 +71,7 @@ class MouthDiscriminator(nn.Module):
         widths = (in_channels, 32, 64, 128, 128)
         pairs = zip(widths[:-1], widths[1:], strict=True)
         self.layers = nn.ModuleList(spectral_norm(nn.Conv2d(a, b, 4, stride=2, padding=1)) for a, b in pairs)
-        self.out = spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1))
+        self.out = nn.Conv2d(widths[-1], 1, 3, padding=1)
 
     def forward(self, picture: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Scores `[B, 1, 8, 8]` and the maps before them for `[B, 5, 128, 128]`."""

@@ -1,6 +1,7 @@
 """The seats of the house: opens sessions up to a limit, connects browsers to them, clears away those who left."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ SILENT_TIMEOUT_S = 20.0
 """A page that pinged before and then stopped for this long is gone (a crashed tab closes nothing)."""
 STATS_INTERVAL_S = 0.25
 
-_FAREWELL_S = 0.1  # for the data channel to send; closing drops what it still holds
+_FAREWELL_S = 1.0  # for the last message to arrive; closing drops what the data channel still holds
 _NTP_UNIX_OFFSET_MS = 2_208_988_800_000
 _log = logging.getLogger(__name__)
 
@@ -94,7 +95,8 @@ class _Seat:
 
     async def close(self) -> None:
         if self.farewell and self.peer.send({"type": "end", "message": self.farewell}):
-            await asyncio.sleep(_FAREWELL_S)
+            with contextlib.suppress(TimeoutError):  # a page that was told hangs up by itself
+                await asyncio.wait_for(self.peer.closed.wait(), _FAREWELL_S)
         await asyncio.gather(*self._interrupts, return_exceptions=True)
         await self.peer.close()
         await self.session.close()

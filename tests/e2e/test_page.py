@@ -108,6 +108,7 @@ def test_connection_lost(browser: Any, open_page: OpenPage, serve: Callable[...,
         wait_for_faces(page)
         page.click("#toggle")
         wait_for_state(page, "listening", "speaking")
+        page.wait_for_function("() => spy.stats.length")
         own.process.terminate()
         assert "shutting down" in notice(page)
         page.click("#toggle")

@@ -36,6 +36,7 @@ class Metrics:
     sessions_total: int = 0
     sessions_refused_total: int = 0
     frames_total: int = 0
+    frames_skipped_total: int = 0
     frames_dropped_total: int = 0
     render_ms: Histogram = field(default_factory=Histogram)
     ready_ms: Histogram = field(default_factory=Histogram)
@@ -53,6 +54,7 @@ class Metrics:
                 self.sessions_refused_total,
             ),
             ("frames_total", "counter", "Frames rendered.", self.frames_total),
+            ("frames_skipped_total", "counter", "Frames not rendered, to catch up.", self.frames_skipped_total),
             ("frames_dropped_total", "counter", "Frames rendered too late to be shown.", self.frames_dropped_total),
         ):
             lines += _head(name, kind, help_text) + [f"presenter_{name} {value}"]

@@ -66,14 +66,29 @@ class Renderer:
         Returns:
             The chunk heard `latency_samples` ago with its frame, or nothing while the look-ahead fills.
         """
+        displacement, matching = self._advance(chunk)
+        if matching is None:
+            return []
+        rgb = self._painter.frame(displacement, self._frame, blink_schedule(self._frame))
+        return [(matching, VideoFrame(rgb, matching.pts))]
+
+    def skip(self, chunk: AudioChunk) -> list[AudioChunk]:
+        """Hear a chunk without painting: for a stream that has fallen behind.
+
+        Returns:
+            The chunk whose frame is left out, as `push` would have paired it, or nothing while the look-ahead fills.
+        """
+        _, matching = self._advance(chunk)
+        return [] if matching is None else [matching]
+
+    def _advance(self, chunk: AudioChunk) -> tuple[Floats, AudioChunk | None]:
+        """Hear a chunk; give the displacement and the chunk that it belongs to, once there is one."""
         displacement = self._hear(chunk.pcm)
         self._waiting.append(chunk)
         if len(self._waiting) * CHUNK_SAMPLES <= self.latency_samples:
-            return []
-        matching = self._waiting.popleft()
-        rgb = self._painter.frame(displacement, self._frame, blink_schedule(self._frame))
+            return displacement, None
         self._frame += 1
-        return [(matching, VideoFrame(rgb, matching.pts))]
+        return displacement, self._waiting.popleft()
 
     def flush(self) -> list[tuple[AudioChunk, VideoFrame]]:
         """Give what the look-ahead still holds, as if silence followed; then `reset`."""

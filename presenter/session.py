@@ -25,6 +25,7 @@ MAX_BACKLOG_MS = 1000
 WINDOW = 50
 """Chunks over which latencies are summarised: 2 s."""
 
+_BEHIND = 2  # chunks waiting: a picture is left out, so that the voice does not wait for it
 _TOO_MANY = 3  # chunks waiting: the thread does not keep up, so pauses are shortened before speech is delayed further
 _QUIET = 10 ** (-48 / 10)  # power of a pause, -48 dBFS
 
@@ -70,7 +71,7 @@ class Session:
         self._something_heard = asyncio.Event()
         self._arrivals: dict[int, int] = {}  # session time of arrival by pts, of chunks inside the renderer
         self._latencies = _Latencies()
-        self._frames = self._late_counted = 0
+        self._frames = self._skipped = self._late_counted = 0
         self._closed = False
 
     @property
@@ -130,18 +131,22 @@ class Session:
     async def _step(self, chunk: AudioChunk) -> None:
         clock = self.playback.clock
         begun = clock.now()
-        pairs: list[tuple[AudioChunk, VideoFrame]] = await self._compute(self._renderer.push, chunk)
+        behind = len(self._heard) >= _BEHIND
+        pairs = await self._compute(self._hear_only if behind else self._renderer.push, chunk)
         took = ms(clock.now() - begun)
         self._latencies.render.append(took)
         self._metrics.render_ms.add(took)
         for rendered, frame in pairs:
-            self._note_ready(rendered, clock.now())
+            self._note_ready(rendered, frame, clock.now())
             await self.playback.put(rendered, frame)
+
+    def _hear_only(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame | None]]:
+        return [(heard, None) for heard in self._renderer.skip(chunk)]
 
     async def _compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
 
-    def _note_ready(self, chunk: AudioChunk, now: int) -> None:
+    def _note_ready(self, chunk: AudioChunk, frame: VideoFrame | None, now: int) -> None:
         ready = ms(now - self._arrivals[chunk.pts])
         for pts in [pts for pts in self._arrivals if pts <= chunk.pts]:  # older ones were taken away by an interrupt
             del self._arrivals[pts]
@@ -149,8 +154,10 @@ class Session:
         # The chunk's last sample leaves when all that is queued, and then the chunk itself, has been played.
         self._latencies.out.append(ready + self.playback.stats().queued_ms + ms(CHUNK_SAMPLES))
         self._metrics.ready_ms.add(ready)
-        self._metrics.frames_total += 1
-        self._frames += 1
+        self._metrics.frames_total += frame is not None
+        self._metrics.frames_skipped_total += frame is None
+        self._frames += frame is not None
+        self._skipped += frame is None
 
     async def interrupt(self) -> None:
         """Forget everything that was not said yet: what waits, what is being rendered and what is queued."""
@@ -177,6 +184,7 @@ class Session:
             "trimmed_ms": round(played.trimmed_ms, 1),
             "underruns": played.underruns,
             "frames": self._frames,
+            "frames_skipped": self._skipped,
             "frames_dropped": played.late_dropped,
         }
 

@@ -29,7 +29,9 @@ def test_agrees_with_the_z_buffer(opening, turn):
     size = 128
     half = np.array([0.5, 0.5, 0.5], np.float32)
     small, small_source = points * half, source * half
-    shade, interior, warped = MeshRasteriser(size, (0, size, 0, size)).draw(small, small_source, texture()[:size, :size])
+    shade, interior, warped = MeshRasteriser(size, (0, size, 0, size)).draw(
+        small, small_source, texture()[:size, :size]
+    )
     mesh = warp_mesh()
     shades = vertex_shade(small, mesh.triangles[: mesh.num_face])
     attributes = torch.from_numpy(np.concatenate([small_source[:, :2], shades[:, None]], 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.painter import Painter
 from presenter.config import load_config
 from presenter.engine import Engine
 from presenter.identities import DEFAULT, IdentityStore
@@ -134,6 +136,29 @@ def test_voice_comes_out_unchanged_in_order_with_its_frames(play: Callable[[Scen
     metrics = play(scenario)
     assert metrics.frames_total > 40
     assert "presenter_ready_ms_count" in metrics.exposition()
+
+
+def test_slow_painting_costs_pictures_but_no_sound(
+    play: Callable[[Scenario], Metrics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint = Painter.frame
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(0.09)  # more than two chunks last
+        return paint(*arguments)
+
+    async def scenario(session: Session, viewer: Viewer) -> None:
+        monkeypatch.setattr(Painter, "frame", slowly)
+        session.start(spoken(60))
+        await asyncio.sleep(3.6)
+        heard = viewer.voice()[viewer.voice() > 0]
+        assert np.array_equal(np.unique(heard), np.arange(1, 61)), "no chunk is lost"
+        stats = session.stats()
+        assert stats["frames_skipped"] > 10
+        assert stats["frames"] > 10
+        assert stats["latency_ms"]["ready"] < 400
+
+    assert play(scenario).frames_skipped_total > 10
 
 
 def test_output_never_stops_when_the_source_ends(play: Callable[[Scenario], Metrics]) -> None:

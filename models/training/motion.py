@@ -14,14 +14,14 @@ def fine_tune_config(steps: int) -> TrainConfig:
     """Return the configuration of the last stage: more film, a lower rate, motion before features."""
     return TrainConfig(
         steps=steps,
-        learning_rate=3e-4,
+        learning_rate=6e-4,
         warmup=50,
-        feature_weight=0.5,
+        feature_weight=0.8,
         phone_weight=0.1,
         motion_weight=1.0,
-        ema=0.995,
+        ema=0.996,
         seed=1,
-        mix=MixConfig(filmed=0.55, silent=0.1),
+        mix=MixConfig(filmed=0.5, silent=0.1),
     )
 
 
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder of tracks, audio and motion")
     parser.add_argument("--start", type=Path, default=Path("cache/distill"), help="folder of the pretraining")
     parser.add_argument("--out", type=Path, default=Path("cache/finetune"))
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=1100)
     parser.add_argument("--ship", type=Path, help="where the finished checkpoint goes, such as models/weights/…")
     options = parser.parse_args(argv)
     cache = options.cache

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from models.mesh import LIPS, NUM_VERTICES
 from models.syncformer import StyleSyncFormer, SyncFormerConfig
+from models.training import motion_labels, motion_sync
 from models.training.distill_augment import disturb_mel
 from models.training.distill_batches import Batch, MixConfig, Sampler
 from models.training.distill_examples import Folders, load_examples
@@ -32,7 +33,7 @@ from models.training.motion_teacher import motion_loss
 class TrainConfig:
     """One training run."""
 
-    steps: int = 6000
+    steps: int = 2800
     learning_rate: float = 1.2e-3
     warmup: int = 200
     feature_weight: float = 1.5
@@ -203,7 +204,10 @@ def run_training(config: TrainConfig, folders: Folders, out: Path, start: Path |
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Pretrain the causal network; `--plain` is the comparison without a teacher and without other voices."""
+    """Pretrain the causal network, after the sync check and the teacher's labels where they are missing.
+
+    `--plain` is the comparison that hears only filmed clips and has no teacher.
+    """
     parser = argparse.ArgumentParser(description="Pretrain the causal audio-to-motion network.")
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder of tracks, audio and motion")
     parser.add_argument("--out", type=Path, default=Path("cache/distill"))
@@ -218,6 +222,10 @@ def main(argv: list[str] | None = None) -> int:
             steps=options.steps, feature_weight=0.0, phone_weight=0.0, mix=MixConfig(filmed=0.92, teacher_weight=0.0)
         )
     folders = Folders(tracks=cache / "tracks", audio=cache / "audio", motion=cache / "motion")
+    if not (folders.motion / "sync.json").exists():
+        sync = folders.motion / "sync.json"
+        motion_sync.main(["--tracks", str(folders.tracks), "--audio", str(folders.audio), "--out", str(sync)])
+    motion_labels.main(["--cache", str(cache)])
     print(json.dumps(run_training(config, folders, options.out, options.start)["held_out"], indent=1))
     return 0
 

@@ -84,7 +84,7 @@ def disturb(wave: Array, bank: NoiseBank, rng: np.random.Generator) -> Array:
     wave = wave * (10 ** (rng.uniform(-40, -16) / 20) / max(level, 1e-3))
     if rng.random() < 0.3:
         wave = reverberate(wave, rng)
-    ratio = rng.uniform(0, 30) if rng.random() < 0.6 else rng.uniform(30, 60)  # signal to noise, dB
+    ratio = rng.uniform(2, 26) if rng.random() < 0.7 else rng.uniform(26, 60)  # signal to noise, dB
     loud = float(np.sqrt(np.mean(np.square(wave))))
     wave = wave + bank.draw(len(wave), rng) * loud * 10 ** (-ratio / 20)
     return np.asarray(np.clip(wave, -1, 1), np.float32)

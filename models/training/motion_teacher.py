@@ -25,10 +25,10 @@ class TeacherConfig:
     coefficients: int = 32
     width: int = 160
     speaker_dim: int = 8
-    steps: int = 1200
+    steps: int = 700
     batch: int = 24
     frames: int = 75
-    members: int = 3  # independently trained networks whose outputs are averaged
+    members: int = 1  # independently trained networks whose outputs are averaged
     learning_rate: float = 2e-3
 
 

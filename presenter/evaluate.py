@@ -18,48 +18,23 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.crop import crop_mask, crop_rasteriser, crop_transform, cut_crop
 from models.generator import Generator
-from models.identity import picture_tensor
-from models.live_inputs import live_planes, match_colour
-from models.mesh import Floats, Pose, aperture, canonicalise, closed_mouth_neutral, topology
-from models.metrics import mouth_box, psnr, sharpness, ssim
+from models.mesh import Floats, aperture, topology
 from models.syncformer import StyleSyncFormer
-from models.tracker import FaceTracker
 from models.training.motion_metrics import Closures, clip_metrics
 from models.weights import generator_path, syncformer_path
 from presenter.config import AppConfig
 from presenter.errors import MediaError
-from presenter.prepare_crops import crop_points
+from presenter.evaluate_pictures import PictureJudge
+from presenter.tracked_clip import TrackedClip, track
 from presenter.transcripts import phones_of
 from stream.errors import StreamError
-from stream.files import iter_video, read_audio
 from stream.media import CHUNK_SAMPLES, FPS
 
 Picture = NDArray[np.uint8]
 _SUFFIXES = {".mp4", ".mpg", ".mpeg", ".mov", ".mkv", ".avi", ".webm"}
-_PICTURE_STEP = 5  # every fifth frame is painted
 _CLOSED = 0.03  # inter-ocular distances
 _PIXELS_PER_UNIT = 100  # a 512² portrait shows about this many pixels between the eyes
-
-
-@dataclass(frozen=True, eq=False)
-class TrackedClip:
-    """A clip ready to compare with.
-
-    Attributes:
-        frames: `[T]` pictures `[H, W, 3]`.
-        meshes: Canonical `[T, 478, 3]`.
-        poses: `[T]`.
-        neutral: The clip's closed-mouth mesh.
-        pcm: `[T * 640]` at 16 kHz.
-    """
-
-    frames: list[Picture]
-    meshes: Floats
-    poses: list[Pose]
-    neutral: Floats
-    pcm: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,32 +101,6 @@ def summarise(judged: list[Judgement]) -> dict[str, float]:
     return {"clips": len(judged), **means}
 
 
-def track(path: Path) -> TrackedClip:
-    """Track a clip at 25 fps.
-
-    Raises:
-        MediaError: If a frame shows no face.
-        StreamError: If the file can't be read or is silent.
-    """
-    pcm = np.concatenate([chunk.pcm for chunk in read_audio(path, from_first_frame=True).chunks()])
-    frames, landmarks = [], []
-    with FaceTracker(video=True, max_faces=1) as tracker:
-        for rgb in iter_video(path, fps=FPS):
-            faces = tracker.track(rgb)
-            if not faces:
-                break  # clips may end in black frames
-            frames.append(rgb)
-            landmarks.append(faces[0])
-    count = min(len(frames), len(pcm) // CHUNK_SAMPLES)
-    if count < FPS:
-        raise MediaError(f"expected at least a second with a face, found {count} frames")
-    meshes, poses = zip(*(canonicalise(points) for points in landmarks[:count]), strict=True)
-    stacked = np.stack(meshes)
-    return TrackedClip(
-        frames[:count], stacked, list(poses), closed_mouth_neutral(stacked), pcm[: count * CHUNK_SAMPLES]
-    )
-
-
 class Evaluator:
     """The networks under test."""
 
@@ -159,8 +108,8 @@ class Evaluator:
         settings = config.engine
         torch.set_num_threads(settings.threads)
         self._syncformer = StyleSyncFormer.load(Path(settings.syncformer) if settings.syncformer else syncformer_path())
-        self._generator = Generator.load(Path(settings.generator) if settings.generator else generator_path())
-        self._rasteriser = crop_rasteriser()
+        generator = Generator.load(Path(settings.generator) if settings.generator else generator_path())
+        self._pictures = PictureJudge(generator)
 
     def predict(self, pcm: Floats) -> Floats:
         """Displacement `[T, 478, 3]` for sound `[T * 640]`, aligned with its frames."""
@@ -186,48 +135,7 @@ class Evaluator:
             from models.training.motion_eval import speech_closures  # needs the extra [train], as the phones did
 
             closures = speech_closures(*curves, phones)
-        return Judgement(figures | self._judge_pictures(clip), closures, *curves)
-
-    def _judge_pictures(self, clip: TrackedClip) -> dict[str, float]:
-        best = int(aperture(clip.meshes).argmin())
-        reference, source = self._crop(clip, best)
-        with torch.inference_mode():
-            style = self._generator.style_code(picture_tensor(reference))
-            folded = self._generator.fold(style[0])
-        mask = crop_mask()[..., None]
-        rows = []
-        for i in range(0, len(clip.frames), _PICTURE_STEP):
-            if i == best:
-                continue  # warping the reference onto itself would flatter the baseline
-            target, points = self._crop(clip, i)
-            matched = match_colour(reference, target)
-            planes = live_planes(self._rasteriser, points, matched, source)
-            live = torch.from_numpy(np.ascontiguousarray(planes.transpose(2, 0, 1)))[None].float() / 255
-            with torch.inference_mode():
-                encoded = folded.encode_target(picture_tensor(target) * (1 - torch.from_numpy(crop_mask())))
-                painted = folded(encoded, live)[0].permute(1, 2, 0).numpy()
-            # Behind the blend lies the reference, as live: the answer must not shine through.
-            behind = target * (1 - mask) + matched * mask
-            made = behind + painted[..., 3:] * mask * (painted[..., :3] * 255 - behind)
-            warped = target * (1 - mask) + planes[..., :3] * mask
-            box = mouth_box(points, len(target))
-            truth = target[box]
-            ours, bare = (np.clip(x + 0.5, 0, 255).astype(np.uint8)[box] for x in (made, warped))
-            rows.append(
-                {
-                    "mouth_psnr_db": psnr(ours, truth),
-                    "mouth_psnr_db_warp_only": psnr(bare, truth),
-                    "mouth_ssim": ssim(ours, truth),
-                    "mouth_ssim_warp_only": ssim(bare, truth),
-                    "sharpness_ratio": sharpness(ours) / max(sharpness(truth), 1e-3),
-                }
-            )
-        return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-
-    def _crop(self, clip: TrackedClip, i: int) -> tuple[Picture, Floats]:
-        transform = crop_transform(clip.poses[i])
-        points = crop_points(clip.meshes[i], clip.neutral, clip.poses[i], transform)
-        return cut_crop(clip.frames[i], transform), points
+        return Judgement(figures | self._pictures.judge(clip), closures, *curves)
 
     def silence(self) -> dict[str, float]:
         """Share of frames with a closed mouth in ten seconds each of silence, noise and hum."""

@@ -38,7 +38,8 @@ def noise(samples: int, rng: np.random.Generator) -> Array:
     kind = rng.random()
     if kind < 0.65:  # white to brown
         spectrum = rng.normal(size=samples // 2 + 1) + 1j * rng.normal(size=samples // 2 + 1)
-        spectrum /= np.maximum(np.arange(len(spectrum)), 20) ** rng.uniform(0, 1.2)
+        # Flat below 100 Hz: noise whose power hides under the voice would leave the voice untouched.
+        spectrum /= np.maximum(np.arange(len(spectrum)) * SAMPLE_RATE / samples, 100) ** rng.uniform(0, 1.5)
         wave = np.fft.irfft(spectrum, samples)
     elif kind < 0.85:
         time = np.arange(samples) / SAMPLE_RATE
@@ -84,7 +85,7 @@ def disturb(wave: Array, bank: NoiseBank, rng: np.random.Generator) -> Array:
     wave = wave * (10 ** (rng.uniform(-40, -16) / 20) / max(level, 1e-3))
     if rng.random() < 0.3:
         wave = reverberate(wave, rng)
-    ratio = rng.uniform(2, 26) if rng.random() < 0.7 else rng.uniform(26, 60)  # signal to noise, dB
+    ratio = rng.uniform(4, 30) if rng.random() < 0.65 else rng.uniform(30, 60)  # signal to noise, dB
     loud = float(np.sqrt(np.mean(np.square(wave))))
     wave = wave + bank.draw(len(wave), rng) * loud * 10 ** (-ratio / 20)
     return np.asarray(np.clip(wave, -1, 1), np.float32)

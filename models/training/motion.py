@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder of tracks, audio and motion")
     parser.add_argument("--start", type=Path, default=Path("cache/distill"), help="folder of the pretraining")
     parser.add_argument("--out", type=Path, default=Path("cache/finetune"))
-    parser.add_argument("--steps", type=int, default=900)
+    parser.add_argument("--steps", type=int, default=1800)
     parser.add_argument("--ship", type=Path, help="where the finished checkpoint goes, such as models/weights/…")
     options = parser.parse_args(argv)
     cache = options.cache

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 _CONFIG_KEY = "config"
@@ -27,6 +27,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], config: Map
     partial = path.with_name(path.name + ".partial")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(contiguous, partial, metadata={_CONFIG_KEY: json.dumps(config)})
+    partial.chmod(0o644)  # safetensors writes for the owner alone
     os.replace(partial, path)
 
 
@@ -38,13 +39,16 @@ def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is no checkpoint of this project.
+        ValueError: If the file is damaged or no checkpoint of this project.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        if _CONFIG_KEY not in metadata:
-            raise ValueError(f"{path}: expected a checkpoint with a configuration, found none")
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path}: expected a safetensors file: {error}") from error
+    if _CONFIG_KEY not in metadata:
+        raise ValueError(f"{path}: expected a checkpoint with a configuration, found none")
     return tensors, json.loads(metadata[_CONFIG_KEY])

@@ -11,7 +11,8 @@ StyleSync (CVPR 2023). The warped reference and the residual output are ours, se
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,7 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
+        self.fingerprint = ""  # of the checkpoint it was loaded from
         self.identity = IdentityEncoder(config.style_dim)
         layers: list[nn.Module] = []
         for _ in range(config.mapping_layers):
@@ -212,12 +214,23 @@ class Generator(nn.Module):
 
     @classmethod
     def load(cls, path: Path) -> Generator:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is no generator's checkpoint.
+        """
         tensors, config = load_checkpoint(path)
+        if "generator" not in config:
+            raise ValueError(f"{path}: expected a generator's checkpoint, found one of {', '.join(config)}")
         settings = dict(config["generator"])
         settings["channels"] = tuple(settings["channels"])
         model = cls(GeneratorConfig(**settings))
         model.load_state_dict({name: value.float() for name, value in tensors.items()})
+        digest = hashlib.sha256()
+        for name in sorted(tensors):
+            digest.update(tensors[name].numpy().tobytes())
+        model.fingerprint = digest.hexdigest()[:16]
         return model.eval()
 
 
@@ -226,7 +239,7 @@ class FoldedGenerator(nn.Module):
 
     def __init__(self, generator: Generator, style: Tensor) -> None:
         super().__init__()
-        self.encoder = generator.encoder
+        self.encoder = copy.deepcopy(generator.encoder)  # the generator goes on being what and where it is
         self.synthesis = Synthesis(generator.config)
         convs = [conv.fold(style) for conv in _modulated(generator.synthesis.convs)]
         self.synthesis.convs = nn.ModuleList(convs)
@@ -264,6 +277,3 @@ def composite(target: Tensor, painted: Tensor, mask: Tensor) -> Tensor:
     """
     alpha = painted[:, 3:] * mask
     return target + alpha * (painted[:, :3] - target)
-
-
-FoldedForward = Callable[[Tensor, Tensor], Tensor]

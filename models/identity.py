@@ -29,6 +29,7 @@ class Identity:
         neutral: The same with closed lips `[478, 3]`; displacements start here.
         pose: From canonical space to the frame's pixels.
         style_code: W, computed once at enrolment.
+        style_of: Fingerprint of the generator whose W it is.
         speaking_style: How this presenter moves; None for the neutral style.
         blinks: Eyelid overlays.
     """
@@ -39,6 +40,7 @@ class Identity:
     neutral: Floats
     pose: Pose
     style_code: StyleCode
+    style_of: str
     speaking_style: SpeakingStyle | None
     blinks: Blinks
 

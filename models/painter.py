@@ -12,7 +12,7 @@ from torch import Tensor
 from models.crop import crop_mask, crop_rasteriser, to_crop
 from models.identity import Identity, picture_tensor
 from models.live_inputs import live_planes
-from models.mesh import NUM_VERTICES, Floats, topology
+from models.mesh import NUM_VERTICES, Floats
 from models.raster import ring_points
 from models.still import HeadSway, Paster
 
@@ -43,7 +43,6 @@ class Painter:
         whole = np.concatenate([identity.mesh, ring_points(identity.neutral)])
         self._source = to_crop(identity.pose.project(whole), transform)
         self._opening = identity.neutral - identity.mesh
-        self._weights = topology().lower_face[:, None]
         self._rotation = identity.pose.rotation * float(
             identity.pose.scale * np.hypot(transform[0, 0], transform[0, 1])
         )
@@ -56,7 +55,7 @@ class Painter:
 
     def points(self, displacement: Floats) -> Floats:
         """The extended mesh in the crop `[514, 3]` for a displacement `[478, 3]` from neutral."""
-        moved = (self._opening + displacement) * self._weights @ self._rotation.T
+        moved = (self._opening + displacement) @ self._rotation.T
         moved[:, :2] = moved[:, :2] @ self._roll.T
         points = self._source.copy()
         points[:NUM_VERTICES] += moved

@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 from models.mesh import Floats
 
 
+class TrackerUnavailableError(RuntimeError):
+    """mediapipe is not installed; says how to install it."""
+
+
 class FaceTracker:
     """Tracks faces in RGB pictures.
 
@@ -22,11 +26,19 @@ class FaceTracker:
         video: True for consecutive frames of one video (follows the face from frame to frame),
             False for unrelated pictures (detects in each).
         max_faces: The most faces to report per picture.
+
+    Raises:
+        TrackerUnavailableError: If mediapipe can't be imported.
     """
 
     def __init__(self, *, video: bool, max_faces: int = 2) -> None:
         os.environ.setdefault("GLOG_minloglevel", "2")
-        from mediapipe.python.solutions import face_mesh  # slow to import, not needed to go live
+        try:
+            from mediapipe.python.solutions import face_mesh  # slow to import, not needed to go live
+        except ImportError as error:
+            raise TrackerUnavailableError(
+                f"the face tracker can't be loaded ({error}); run: pip install --no-deps mediapipe==0.10.21"
+            ) from error
 
         self._mesh: Any = face_mesh.FaceMesh(
             static_image_mode=not video,

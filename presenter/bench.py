@@ -14,11 +14,11 @@ import torch
 
 from models.generator import Generator, LiveInputs
 from models.painter import Painter
-from models.syncformer import StyleSyncFormer
-from models.weights import generator_path, syncformer_path
 from presenter.config import AppConfig
-from presenter.engine import Engine
-from presenter.identities import IdentityStore
+from presenter.engine import Engine, style_code
+from presenter.errors import ConfigError
+from presenter.identities import DEFAULT, IdentityStore
+from presenter.networks import load_networks
 from stream.media import CHUNK_SAMPLES, FPS, SAMPLE_RATE, VOICE_RATE, VOICE_SAMPLES, AudioChunk
 
 _FRAME_MS = 1000 / FPS
@@ -30,7 +30,9 @@ def run_bench(config: AppConfig, seconds: float) -> dict[str, Any]:
     Returns:
         Milliseconds per frame (p50, p95) of the whole stream and its stages, and ratios.
     """
-    stored = IdentityStore(config.presenters_dir).load("default")
+    if seconds < 1:
+        raise ConfigError(f"--seconds: expected at least 1, got {seconds:g}")
+    stored = IdentityStore(config.presenters_dir).load(DEFAULT)
     renderer = Engine.load(config).renderer(stored)
     stream = _time_stream(renderer.push, renderer.size, seconds)
     renderer.close()
@@ -39,12 +41,12 @@ def run_bench(config: AppConfig, seconds: float) -> dict[str, Any]:
         "latency": {
             "chunk_ms": 1000 * CHUNK_SAMPLES / SAMPLE_RATE,
             "look_ahead_ms": 1000 * renderer.latency_samples / SAMPLE_RATE,
-            "microphone_to_frame_ready_ms": 1000 * (CHUNK_SAMPLES + renderer.latency_samples) / SAMPLE_RATE
+            "sum_with_render_p50_ms": 1000 * (CHUNK_SAMPLES + renderer.latency_samples) / SAMPLE_RATE
             + stream["render_ms"]["p50"],
         },
         "stream": stream,
-        "stages": _time_stages(config),
-        "ratios": _ratios(),
+        "stages_on_cpu": _time_stages(config),
+        "ratios": _ratios(config),
     }
 
 
@@ -106,10 +108,11 @@ def _time_stream(push: Callable[[AudioChunk], Any], size: tuple[int, int], secon
 
 
 def _time_stages(config: AppConfig) -> dict[str, Any]:
-    stored = IdentityStore(config.presenters_dir).load("default")
-    syncformer = StyleSyncFormer.load(syncformer_path())
-    generator = Generator.load(stored.generator or generator_path())
-    folded = generator.fold(stored.identity.style_code)
+    stored = IdentityStore(config.presenters_dir).load(DEFAULT)
+    networks = load_networks(config.engine)
+    syncformer = networks.syncformer
+    generator = Generator.load(stored.generator) if stored.generator else networks.generator
+    folded = generator.fold(style_code(stored.identity, generator))
     painter = Painter(stored.identity, folded.encode_target, folded)
     state = syncformer.init_state(1)
     pcm, style = torch.zeros(1, CHUNK_SAMPLES), syncformer.null_style
@@ -125,9 +128,9 @@ def _time_stages(config: AppConfig) -> dict[str, Any]:
         }
 
 
-def _ratios() -> dict[str, float]:
+def _ratios(config: AppConfig) -> dict[str, float]:
     """The folded generator with a cached target against the modulated one that computes everything."""
-    generator = Generator.load(generator_path())
+    generator = load_networks(config.engine).generator
     picture = torch.rand(1, 3, 256, 256)
     plane = torch.rand(1, 1, 256, 256)
     inputs = LiveInputs(picture, plane, plane, plane)

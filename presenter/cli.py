@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from presenter import commands
+from presenter import commands, training
 from presenter.config import AppConfig, check_config, load_config
 from presenter.errors import PresenterError
 from stream.errors import StreamError
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = _override(load_config(arguments.config), arguments)
         status: int = arguments.run(config, arguments)
-    except (PresenterError, StreamError) as error:
+    except (PresenterError, StreamError, OSError) as error:
         print(f"presenter: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -43,7 +43,8 @@ def _override(config: AppConfig, arguments: argparse.Namespace) -> AppConfig:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="presenter", description="Turns live speech into a live, lip-synced face.")
-    parser.add_argument("--config", default="cpu", help="a preset (cpu, gpu, tiny) or a YAML file")
+    config_help = "a preset (cpu, gpu, tiny) or a YAML file; before or after the command"
+    parser.add_argument("--config", default="cpu", help=config_help)
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve = verbs.add_parser("serve", help="start the server; open the page and speak")
@@ -65,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     enroll.set_defaults(run=commands.enroll)
 
     train = verbs.add_parser("train", help="prepare data and train the networks (needs the extra [train])")
-    train.add_argument("step", choices=commands.TRAINING_STEPS, help="which step of the recipe, in this order")
+    train.add_argument("step", choices=tuple(training.STEPS), help="which step of the recipe, in this order")
     train.add_argument("rest", nargs=argparse.REMAINDER, help="options of the step; STEP --help lists them")
     train.set_defaults(run=commands.train)
 
@@ -85,4 +86,6 @@ def _parser() -> argparse.ArgumentParser:
     doctor = verbs.add_parser("doctor", help="check that everything needed is here")
     doctor.add_argument("--json", action="store_true", help="print JSON instead of a table")
     doctor.set_defaults(run=commands.doctor)
+    for verb in verbs.choices.values():
+        verb.add_argument("--config", default=argparse.SUPPRESS, help=config_help)
     return parser

@@ -7,9 +7,9 @@ import json
 from typing import Any
 
 from presenter.config import AppConfig
-from presenter.errors import ConfigError
+from presenter.errors import ConfigError, PresenterError
+from presenter.training import run_step
 
-TRAINING_STEPS = ("tracks", "crops", "audio-corpus", "labels", "sync", "distill", "generator", "default")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -27,7 +27,7 @@ def serve(config: AppConfig, arguments: argparse.Namespace) -> int:
             f"binding {server.host} opens the server to the network: set --token (and see 'TLS' in the"
             " README: browsers give a page its microphone only over https or on localhost)"
         )
-    app = create_app(Engine.load(config), IdentityStore(config.presenters_dir), config)
+    app = create_app(Engine.load(config), IdentityStore(config.presenters_dir, config.engine), config)
     host = "localhost" if server.host in LOOPBACK else server.host
     print(f"Presenter is ready: open http://{host}:{server.port} and speak. Ctrl+C stops it.", flush=True)
     web.run_app(app, host=server.host, port=server.port, print=lambda *_: None)
@@ -48,7 +48,7 @@ def enroll(config: AppConfig, arguments: argparse.Namespace) -> int:
     from presenter.enrolment import check_name
     from presenter.identities import IdentityStore
 
-    store = IdentityStore(config.presenters_dir)
+    store = IdentityStore(config.presenters_dir, config.engine)
     name = check_name(arguments.name, set(store.names()))
     store.enroll(arguments.photo, name, lambda fraction, message: print(f"{fraction:4.0%} {message}"))
     print(f"{name} is ready: presenter render --presenter {name!r} …, or choose it on the page")
@@ -57,9 +57,12 @@ def enroll(config: AppConfig, arguments: argparse.Namespace) -> int:
 
 def train(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Run one step of the training recipe."""
-    from presenter.training import run_step
-
-    run_step(arguments.step, arguments.rest)
+    try:
+        run_step(arguments.step, arguments.rest)
+    except ModuleNotFoundError as error:
+        raise PresenterError(f"training needs the extra [train] ({error}): pip install 'presenter[train]'") from error
+    except ValueError as error:
+        raise PresenterError(str(error)) from error
     return 0
 
 

@@ -7,7 +7,6 @@ picture; each lower-face render is laid over the rest frame before the tracker s
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,14 +68,14 @@ def build_default(settings: DefaultPresenter) -> None:
         sharpen_from=settings.steps // 4,
         learning_rate=3e-4,
     )
-    generator = train_generator(training)
+    train_generator(training)
+    generator = Generator.load(training.out)
     with torch.inference_mode():
         crop = picture_tensor(cut_crop(rest, crop_transform(pose)))
         style = StyleCode(generator.style_code(crop)[0].clone())
     blinks = _read_blinks(settings.renders, rest, scene)
-    save_identity(settings.out, Identity(DEFAULT, rest, mesh, mesh.copy(), pose, style, None, blinks))
-    shutil.copy(training.out, settings.out / "generator.safetensors")
-    Generator.load(settings.out / "generator.safetensors")
+    identity = Identity(DEFAULT, rest, mesh, mesh.copy(), pose, style, generator.fingerprint, None, blinks)
+    save_identity(settings.out, identity, training.out)
 
 
 def _read(path: Path) -> Picture:
@@ -159,4 +158,5 @@ def _crop_points(mesh: Floats, ring: Floats, pose: Pose, transform: Floats) -> F
 
 def _facts(number: int) -> dict[str, object]:
     held_out = number % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
-    return {"corpus": DEFAULT, "clip": DEFAULT, "speaker": DEFAULT, "held_out": held_out}
+    facts = {"corpus": DEFAULT, "clip": DEFAULT, "speaker": DEFAULT, "held_out": held_out}
+    return facts | {"rest": number == 0}

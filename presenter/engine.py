@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from models.generator import FoldedGenerator, Generator
 from models.graphs import graphed
+from models.identity import Identity, StyleCode, picture_tensor
 from models.painter import Painter
-from models.syncformer import StyleSyncFormer
-from models.weights import generator_path, syncformer_path
 from presenter.config import AppConfig
 from presenter.errors import CapacityError, ConfigError
 from presenter.identities import StoredIdentity
+from presenter.networks import Networks, load_networks
 from presenter.renderer import Renderer
 
 
@@ -24,15 +23,14 @@ class Engine:
     """Weights and slots.
 
     Args:
-        syncformer: Audio to motion, shared by all streams.
-        generator: The base generator, for identities without their own.
+        networks: Shared by all streams.
         device: Where networks run.
         slots: How many streams at a time.
     """
 
-    def __init__(self, syncformer: StyleSyncFormer, generator: Generator, device: torch.device, slots: int) -> None:
-        self._syncformer = syncformer.to(device).eval().requires_grad_(False)
-        self._generator = generator
+    def __init__(self, networks: Networks, device: torch.device, slots: int) -> None:
+        self._syncformer = networks.syncformer.to(device).eval().requires_grad_(False)
+        self._generator = networks.generator
         self._device = device
         self._slots = slots
         self._in_use = 0
@@ -50,12 +48,7 @@ class Engine:
             raise ConfigError("engine.device: expected a CUDA device, found none; use 'cpu'")
         if settings.device == "cpu":
             torch.set_num_threads(settings.threads)
-        try:
-            syncformer = StyleSyncFormer.load(Path(settings.syncformer) if settings.syncformer else syncformer_path())
-            generator = Generator.load(Path(settings.generator) if settings.generator else generator_path())
-        except FileNotFoundError as error:
-            raise ConfigError(f"engine: {error}") from error
-        return cls(syncformer, generator, torch.device(settings.device), config.server.max_sessions)
+        return cls(load_networks(settings), torch.device(settings.device), config.server.max_sessions)
 
     @property
     def latency_samples(self) -> int:
@@ -84,7 +77,7 @@ class Engine:
 
     def _painter(self, stored: StoredIdentity) -> Painter:
         generator = Generator.load(stored.generator) if stored.generator else self._generator
-        folded = generator.fold(stored.identity.style_code).to(self._device)
+        folded = generator.fold(style_code(stored.identity, generator)).to(self._device)
         return Painter(stored.identity, self._on_device(folded.encode_target), self._paint(folded))
 
     def _on_device(self, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -98,3 +91,11 @@ class Engine:
             return step(target, live)
 
         return paint
+
+
+def style_code(identity: Identity, generator: Generator) -> StyleCode:
+    """The identity's W: the stored one, or a new one where the generator has changed since enrolment."""
+    if identity.style_of == generator.fingerprint:
+        return identity.style_code
+    with torch.inference_mode():
+        return StyleCode(generator.style_code(picture_tensor(identity.reference))[0].clone())

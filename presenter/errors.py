@@ -14,7 +14,7 @@ class IdentityNotFoundError(PresenterError):
 
 
 class EnrollError(PresenterError):
-    """A photo or video can't become a presenter."""
+    """A photo can't become a presenter."""
 
 
 class CapacityError(PresenterError):

@@ -18,14 +18,12 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.generator import Generator
-from models.mesh import Floats, aperture, topology
-from models.syncformer import StyleSyncFormer
+from models.mesh import INNER_LIP_PAIRS, Floats, aperture, topology
 from models.training.motion_metrics import Closures, clip_metrics
-from models.weights import generator_path, syncformer_path
 from presenter.config import AppConfig
 from presenter.errors import MediaError
 from presenter.evaluate_pictures import PictureJudge
+from presenter.networks import load_networks
 from presenter.tracked_clip import TrackedClip, track
 from presenter.transcripts import phones_of
 from stream.errors import StreamError
@@ -105,11 +103,10 @@ class Evaluator:
     """The networks under test."""
 
     def __init__(self, config: AppConfig) -> None:
-        settings = config.engine
-        torch.set_num_threads(settings.threads)
-        self._syncformer = StyleSyncFormer.load(Path(settings.syncformer) if settings.syncformer else syncformer_path())
-        generator = Generator.load(Path(settings.generator) if settings.generator else generator_path())
-        self._pictures = PictureJudge(generator)
+        torch.set_num_threads(config.engine.threads)
+        networks = load_networks(config.engine)
+        self._syncformer = networks.syncformer
+        self._pictures = PictureJudge(networks.generator)
 
     def predict(self, pcm: Floats) -> Floats:
         """Displacement `[T, 478, 3]` for sound `[T * 640]`, aligned with its frames."""
@@ -123,7 +120,7 @@ class Evaluator:
     def judge(self, path: Path, clip: TrackedClip) -> Judgement:
         """All figures of one clip."""
         weights = topology().lower_face[:, None]
-        predicted = clip.neutral + self.predict(clip.pcm) * weights
+        predicted = clip.neutral + self.predict(clip.pcm)
         tracked = clip.neutral + (clip.meshes - clip.neutral) * weights
         figures = clip_metrics(predicted, tracked)
         figures["lmd_px_at_512"] = figures["lmd"] * _PIXELS_PER_UNIT
@@ -148,18 +145,21 @@ class Evaluator:
             "hum 50 Hz -40 dBFS": 10 ** (-40 / 20) * np.sin(2 * np.pi * 50 * t),
         }
         neutral = topology().reference.copy()
+        upper, lower = np.array(INNER_LIP_PAIRS).T
+        neutral[lower] = neutral[upper]  # lips that touch
         closed = {}
         for name, sound in sounds.items():
-            gaps = self.predict(sound.astype(np.float32))
-            closed[name] = float((aperture(neutral + gaps) - aperture(neutral) < _CLOSED).mean())
+            meshes = neutral + self.predict(sound.astype(np.float32))
+            closed[name] = float((aperture(meshes) < _CLOSED).mean())
         return closed
 
 
 def tracker_noise(clip: TrackedClip) -> float:
-    """The tracker's own jitter of the lip opening (std between neighbouring frames at rest)."""
+    """The tracker's own jitter: std of the lip opening between neighbouring frames that are both nearly closed."""
     opening = aperture(clip.meshes)
-    resting = opening[1:][opening[1:] < np.quantile(opening, 0.2)] if len(opening) > 10 else opening
-    return float(np.std(np.diff(resting)) / np.sqrt(2)) if len(resting) > 2 else float("nan")
+    resting = opening <= np.quantile(opening, 0.25)
+    steps = np.diff(opening)[resting[1:] & resting[:-1]]
+    return float(steps.std() / np.sqrt(2)) if len(steps) > 2 else float("nan")
 
 
 def draw_plot(curves: dict[str, Judgement], path: Path) -> None:

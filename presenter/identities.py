@@ -22,7 +22,9 @@ from models.checkpoint import load_checkpoint, save_checkpoint
 from models.identity import Identity, SpeakingStyle, StyleCode
 from models.mesh import Pose
 from models.still import Blinks
+from presenter.config import EngineConfig
 from presenter.errors import IdentityNotFoundError
+from presenter.networks import load_networks
 
 DEFAULT = "default"
 Progress = Callable[[float, str], None]
@@ -41,14 +43,26 @@ def shipped_dir() -> Path:
     return Path(str(files("presenter").joinpath("presenters")))
 
 
-def save_identity(folder: Path, identity: Identity) -> None:
-    """Write an identity's folder; it appears whole or not at all."""
+def save_identity(folder: Path, identity: Identity, generator: Path | None = None) -> None:
+    """Write an identity's folder; it appears whole or not at all.
+
+    Args:
+        folder: Where; what was there is replaced.
+        identity: What to write.
+        generator: Checkpoint of its personal generator, to be copied along.
+
+    Raises:
+        OSError: If it can't be written.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".enrolling-") as temporary:
         partial = Path(temporary) / folder.name
         partial.mkdir()
         bgr = cv2.cvtColor(identity.frame, cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(partial / "frame.png"), bgr)
+        if not cv2.imwrite(str(partial / "frame.png"), bgr):
+            raise OSError(f"{folder}: the picture can't be written")
+        if generator is not None:
+            shutil.copy(generator, partial / "generator.safetensors")
         tensors = {
             "mesh": torch.from_numpy(identity.mesh),
             "neutral": torch.from_numpy(identity.neutral),
@@ -59,10 +73,15 @@ def save_identity(folder: Path, identity: Identity) -> None:
         }
         if identity.speaking_style is not None:
             tensors["speaking_style"] = identity.speaking_style
-        facts = {"name": identity.name, "scale": identity.pose.scale, "blink_box": identity.blinks.box}
+        facts = {
+            "name": identity.name,
+            "style_of": identity.style_of,
+            "scale": identity.pose.scale,
+            "blink_box": identity.blinks.box,
+        }
         save_checkpoint(partial / "identity.safetensors", tensors, facts)
         if folder.exists():
-            shutil.rmtree(folder)
+            os.replace(folder, Path(temporary) / "replaced")
         os.replace(partial, folder)
 
 
@@ -80,6 +99,7 @@ def load_identity(folder: Path) -> StoredIdentity:
         neutral=arrays["neutral"],
         pose=Pose(float(facts["scale"]), arrays["rotation"], arrays["translation"]),
         style_code=StyleCode(tensors["style_code"].float()),
+        style_of=str(facts["style_of"]),
         speaking_style=None if style is None else SpeakingStyle(style.float()),
         blinks=Blinks((int(top), int(left)), arrays["blinks"]),
     )
@@ -92,11 +112,13 @@ class IdentityStore:
 
     Args:
         own: Folder for presenters that users enrol.
+        engine: Names the networks that enrolment uses.
         shipped: Folder of those that come with the package.
     """
 
-    def __init__(self, own: Path, shipped: Path | None = None) -> None:
+    def __init__(self, own: Path, engine: EngineConfig | None = None, shipped: Path | None = None) -> None:
         self._own = own
+        self._engine = engine or EngineConfig()
         self._shipped = shipped or shipped_dir()
 
     def names(self) -> list[str]:
@@ -151,7 +173,7 @@ class IdentityStore:
         """
         from presenter.photo import enroll_photo  # brings the tracker, which going live never needs
 
-        identity = enroll_photo(path, name, progress)
+        identity = enroll_photo(path, name, progress, load_networks(self._engine))
         save_identity(self._own / identity.name, identity)
         progress(1.0, "Ready")
         return StoredIdentity(identity, None)

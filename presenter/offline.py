@@ -11,6 +11,7 @@ from presenter.config import AppConfig
 from presenter.engine import Engine
 from presenter.errors import IdentityNotFoundError
 from presenter.identities import IdentityStore, StoredIdentity
+from presenter.networks import load_networks
 from presenter.renderer import Renderer
 from stream.files import AudioFile, read_audio
 from stream.media import VideoFrame
@@ -26,13 +27,14 @@ def render_frames(renderer: Renderer, audio: AudioFile) -> Iterator[VideoFrame]:
         yield frame
 
 
-def find_presenter(store: IdentityStore, name_or_photo: str) -> StoredIdentity:
+def find_presenter(config: AppConfig, name_or_photo: str) -> StoredIdentity:
     """A presenter by name, or one made from a photo for this once.
 
     Raises:
         IdentityNotFoundError: If it is neither.
         EnrollError: If the photo can't be used.
     """
+    store = IdentityStore(config.presenters_dir, config.engine)
     if name_or_photo in store.names():
         return store.load(name_or_photo)
     path = Path(name_or_photo)
@@ -42,7 +44,8 @@ def find_presenter(store: IdentityStore, name_or_photo: str) -> StoredIdentity:
         )
     from presenter.photo import enroll_photo  # brings the tracker
 
-    return StoredIdentity(enroll_photo(path, path.stem, lambda fraction, message: None), None)
+    networks = load_networks(config.engine)
+    return StoredIdentity(enroll_photo(path, path.stem, lambda fraction, message: None, networks), None)
 
 
 def render_file(config: AppConfig, audio_path: Path, name_or_photo: str, out: Path) -> int:
@@ -58,7 +61,7 @@ def render_file(config: AppConfig, audio_path: Path, name_or_photo: str, out: Pa
         How many frames were written.
     """
     audio = read_audio(audio_path)
-    stored = find_presenter(IdentityStore(config.presenters_dir), name_or_photo)
+    stored = find_presenter(config, name_or_photo)
     renderer = Engine.load(config).renderer(stored)
     out.parent.mkdir(parents=True, exist_ok=True)
     count = 0

@@ -5,30 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import torch
+from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from models.crop import crop_transform, cut_crop
-from models.generator import Generator
 from models.identity import Identity, StyleCode, picture_tensor
 from models.mesh import INNER_LIP_PAIRS, Floats, Pose, aperture, canonicalise
 from models.still import draw_blinks
-from models.syncformer import StyleSyncFormer
-from models.tracker import FaceTracker
-from models.weights import generator_path, syncformer_path
+from models.tracker import FaceTracker, TrackerUnavailableError
 from presenter.errors import EnrollError
+from presenter.networks import Networks
 
 FRAME_SIZE = 512
 _FRAME_SIDE = 5.2  # inter-ocular distances shown
 _FRAME_CENTRE_Y = 0.55  # below the eyes
 _MIN_UNIT = 32.0  # pixels between the eyes
 _MAX_YAW, _MAX_PITCH = 22.0, 25.0
+_MAX_PIXELS = 50_000_000
+_FORMATS = {"image2", "jpeg_pipe", "png_pipe", "webp_pipe"}
 _OPEN = 0.03  # lips further apart than this are open, inter-ocular distances
 
 
-def enroll_photo(path: Path, name: str, progress: Callable[[float, str], None]) -> Identity:
+def enroll_photo(path: Path, name: str, progress: Callable[[float, str], None], networks: Networks) -> Identity:
     """Make an identity from one photo of one frontal face.
 
     Raises:
@@ -39,27 +41,53 @@ def enroll_photo(path: Path, name: str, progress: Callable[[float, str], None]) 
     frame, landmarks = _frame_around_face(picture)
     progress(0.5, "Reading the face")
     mesh, pose = canonicalise(landmarks)
-    basis = StyleSyncFormer.load(syncformer_path()).basis.numpy()
+    basis = networks.syncformer.basis.numpy()
     neutral = close_lips(mesh, basis.reshape(-1, *mesh.shape))
     progress(0.7, "Computing the style code")
-    generator = Generator.load(generator_path())
+    generator = networks.generator
     crop = cut_crop(frame, crop_transform(pose))
     with torch.inference_mode():
         style = StyleCode(generator.style_code(picture_tensor(crop))[0].clone())
     progress(0.9, "Drawing eyelids")
-    return Identity(name, frame, mesh, neutral, pose, style, None, draw_blinks(frame, landmarks))
+    blinks = draw_blinks(frame, landmarks)
+    return Identity(name, frame, mesh, neutral, pose, style, generator.fingerprint, None, blinks)
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+    """The photo, upright; a small file that claims to be a huge picture is never decoded."""
+    width, height = _size(path)
+    if width * height > _MAX_PIXELS:
+        raise EnrollError(
+            f"{path.name}: expected at most {_MAX_PIXELS / 1e6:.0f} megapixels, found {width * height / 1e6:.0f}"
+        )
+    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if bgr is None:
         raise EnrollError(f"{path.name}: expected a photo (JPEG, PNG, WebP), could not read one")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8)
 
 
+def _size(path: Path) -> tuple[int, int]:
+    """Width and height from the file's header."""
+    try:
+        with av.open(str(path)) as file:
+            if file.format.name not in _FORMATS:
+                raise EnrollError(f"{path.name}: expected a photo (JPEG, PNG, WebP), found {file.format.name}")
+            stream = file.streams.video[0]
+            width, height = int(stream.width), int(stream.height)
+    except (FFmpegError, IndexError) as error:
+        raise EnrollError(f"{path.name}: expected a photo (JPEG, PNG, WebP), could not read one") from error
+
+    if not width * height:
+        raise EnrollError(f"{path.name}: expected a photo (JPEG, PNG, WebP), found one without a readable size")
+    return width, height
+
+
 def _one_face(rgb: NDArray[np.uint8]) -> Floats:
-    with FaceTracker(video=False) as tracker:
-        faces = tracker.track(rgb)
+    try:
+        with FaceTracker(video=False) as tracker:
+            faces = tracker.track(rgb)
+    except TrackerUnavailableError as error:
+        raise EnrollError(str(error)) from error
     if not faces:
         raise EnrollError("found no face; use a photo that shows one face from the front, well lit")
     if len(faces) > 1:

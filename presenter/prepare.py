@@ -1,7 +1,12 @@
 """Preparation of training data: audio-visual clips in, tracked meshes and sound out.
 
-Each clip becomes one `.npz` (see `TRACK_FIELDS`). Clips that can't be used are reported and skipped;
-a second run continues where the first one stopped.
+Each clip becomes one `.npz`; a second run continues where the first one stopped. Clips that can't be used are
+reported and skipped. The fields:
+
+- `mesh` `[T, 478, 3]`: canonical meshes at 25 fps; `neutral` `[478, 3]`: the speaker's closed-mouth rest mesh;
+- `scale` `[T]`, `rotation` `[T, 3, 3]`, `translation` `[T, 3]`: the poses, in pixels;
+- `audio` `[T * 640]`: int16 at 16 kHz, empty where the clip is silent;
+- `speaker`: who speaks; `video`: path of the source clip.
 """
 
 from __future__ import annotations
@@ -17,23 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.mesh import Floats, Pose, aperture, canonicalise, closed_mouth_neutral
+from models.mesh import Floats, Pose, canonicalise, closed_mouth_neutral
 from models.tracker import FaceTracker
 from presenter.errors import MediaError
 from stream.errors import StreamError
 from stream.files import iter_video, read_audio
 from stream.media import CHUNK_SAMPLES, FPS, SAMPLE_RATE
 
-TRACK_FIELDS = {
-    "mesh": "[T, 478, 3] canonical meshes at 25 fps",
-    "scale": "[T] pixels per inter-ocular distance",
-    "rotation": "[T, 3, 3]",
-    "translation": "[T, 3] pixels",
-    "neutral": "[478, 3] the speaker's closed-mouth rest mesh",
-    "audio": "[T * 640] int16 at 16 kHz; empty where the clip is silent",
-    "speaker": "who speaks",
-    "video": "path of the source clip",
-}
 _MAX_MISSED = 0.05  # share of frames without a face that interpolation may bridge
 
 
@@ -95,9 +90,8 @@ def track_clip(clip: Clip, out: Path) -> str | None:
         return str(error)
     meshes, poses = zip(*(canonicalise(frame) for frame in landmarks), strict=True)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_suffix(".partial.npz")
-    np.savez(
-        partial,
+    _save(
+        out,
         mesh=np.stack(meshes),
         scale=np.array([pose.scale for pose in poses], np.float32),
         rotation=np.stack([pose.rotation for pose in poses]),
@@ -107,8 +101,15 @@ def track_clip(clip: Clip, out: Path) -> str | None:
         speaker=clip.speaker,
         video=str(clip.path),
     )
-    partial.replace(out)
     return None
+
+
+def _save(path: Path, **fields: Any) -> None:
+    """Write a shard; it appears whole or not at all."""
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.savez(file, **fields)
+    partial.replace(path)
 
 
 def _track_video(path: Path) -> Floats:
@@ -156,9 +157,7 @@ def _write_neutrals(shards: list[Path]) -> None:
         for path in paths:
             fields = dict(np.load(path))
             fields["neutral"] = neutral
-            partial = path.with_suffix(".partial.npz")
-            np.savez(partial, **fields)
-            partial.replace(path)
+            _save(path, **fields)
 
 
 def prepare_tracks(data: Path, out: Path, workers: int = 2) -> dict[str, str]:
@@ -189,7 +188,7 @@ def prepare_tracks(data: Path, out: Path, workers: int = 2) -> dict[str, str]:
 
 
 def iter_shards(tracks: Path) -> Iterator[tuple[str, dict[str, NDArray[Any]]]]:
-    """Yield `(corpus/clip, fields)` of every shard, see `TRACK_FIELDS`."""
+    """Yield `(corpus/clip, fields)` of every shard."""
     for shard in sorted(tracks.glob("*/*.npz")):
         yield f"{shard.parent.name}/{shard.stem}", dict(np.load(shard))
 
@@ -198,8 +197,3 @@ def poses_of(fields: dict[str, NDArray[Any]]) -> list[Pose]:
     """The poses of a shard, one per frame."""
     parts = zip(fields["scale"], fields["rotation"], fields["translation"], strict=True)
     return [Pose(float(scale), rotation, translation) for scale, rotation, translation in parts]
-
-
-def opening_noise(meshes: Floats) -> float:
-    """Tracker noise floor: how much the lip opening jitters between frames at rest (std)."""
-    return float(np.std(np.diff(aperture(meshes))) / np.sqrt(2))

@@ -65,7 +65,10 @@ def _clip_crops(tracks: Path) -> Iterator[tuple[Picture, Floats, dict[str, objec
 def _still_crops(data: Path) -> Iterator[tuple[Picture, Floats, dict[str, object]]]:
     with FaceTracker(video=False) as tracker:
         for path in sorted((data / "faces").glob("*.jpg")):
-            rgb = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+            bgr = cv2.imread(str(path))
+            if bgr is None:
+                continue
+            rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8)
             faces = tracker.track(rgb)
             if len(faces) != 1:
                 continue

@@ -105,7 +105,7 @@ class Renderer:
     def reset(self) -> None:
         """Forget what was heard; the head goes on moving where it is."""
         self._waiting.clear()
-        self._state = self._syncformer.init_state(1)
+        self._state.reset()
 
     def close(self) -> None:
         """Give the slot back; safe to call twice."""

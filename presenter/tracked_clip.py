@@ -40,7 +40,8 @@ def track(path: Path) -> TrackedClip:
     """Track a clip at 25 fps.
 
     Raises:
-        MediaError: If a frame shows no face.
+        MediaError: If the clip does not begin with a second of frames that show a face; a later frame
+            without one ends it.
         StreamError: If the file can't be read or is silent.
     """
     pcm = np.concatenate([chunk.pcm for chunk in read_audio(path, from_first_frame=True).chunks()])

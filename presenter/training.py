@@ -20,7 +20,7 @@ T = TypeVar("T")
 class DataFolders:
     """Where the corpora are and where prepared data goes."""
 
-    data: Path = Path("../shared/data")
+    data: Path
     cache: Path = Path("cache")
     workers: int = 2
 
@@ -84,9 +84,9 @@ STEPS: dict[str, Callable[[Sequence[str]], None]] = {
     "tracks": _tracks,
     "crops": _crops,
     "audio-corpus": _with_own_options("audio_corpus"),
-    "labels": _with_own_options("motion_labels"),
-    "sync": _with_own_options("motion_sync"),
     "distill": _with_own_options("distill"),
+    "motion": _with_own_options("motion"),
+    "motion-report": _with_own_options("motion_report"),
     "generator": _generator,
     "default": _default,
 }

@@ -25,7 +25,7 @@ from models.training.audio_corpus_voices import assign_texts, to_model_rate, voi
 class AudioCorpusConfig:
     """Where audio comes from, where it goes, and how much of it."""
 
-    data: Path = Path("../shared/data")  # corpora as downloaded
+    data: Path  # corpora as downloaded
     tracks: Path = Path("cache/tracks")  # tracked clips with their audio
     cache: Path = Path("cache/audio")
     synthetic_sentences: int = 900  # over all synthetic voices, about five seconds each
@@ -185,8 +185,8 @@ def whitened(clip: AudioClip, white: NDArray[np.float32]) -> NDArray[np.float32]
 def main(argv: list[str] | None = None) -> int:
     """Run the steps that are not done yet; safe to interrupt and to run again."""
     parser = argparse.ArgumentParser(description="Prepare audio corpora for training.")
-    defaults = AudioCorpusConfig()
-    parser.add_argument("--data", type=Path, default=defaults.data)
+    defaults = AudioCorpusConfig(data=Path())
+    parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--tracks", type=Path, default=defaults.tracks)
     parser.add_argument("--cache", type=Path, default=defaults.cache)
     parser.add_argument("--synthetic-sentences", type=int, default=defaults.synthetic_sentences)

@@ -93,7 +93,8 @@ class CropPairs(Dataset[Sample]):
         indices: Which crops belong to this split.
         length: Pairs per epoch.
         augment: Flip, recolour, jitter and hide what the reference shows of the mouth.
-        personal: One person's generator: only jitter, and the reference is always the most closed mouth.
+        personal: One person's generator: only jitter, and the reference is the one that will be live: the crop
+            that `about` calls `rest`, or else the group's most closed mouth.
         seed: Pairs are a function of this and the position in the epoch.
     """
 
@@ -110,6 +111,7 @@ class CropPairs(Dataset[Sample]):
         self._groups: dict[tuple[object, object], list[int]] = {}
         for i in indices:
             self._groups.setdefault(self._group(i), []).append(i)
+        self._references = {name: self._rest(group) for name, group in self._groups.items()}
         size = np.array([len(self._groups[self._group(i)]) for i in indices], np.float64)
         still = np.array([crops.about[i]["corpus"] == "faces" for i in indices])
         gap = np.array([mouth_gap(crops.points[i]) for i in indices])
@@ -146,10 +148,14 @@ class CropPairs(Dataset[Sample]):
         hide = rng.random() < 0.3
         return make_sample(self._rasteriser, image, points, other, source, hide_interior=hide)
 
+    def _rest(self, group: list[int]) -> int:
+        marked = [i for i in group if self._crops.about[i].get("rest")]
+        return marked[0] if marked else min(group, key=lambda i: mouth_gap(self._crops.points[i]))
+
     def _draw_reference(self, target: int, rng: np.random.Generator) -> int:
         group = self._groups[self._group(target)]
         if self._personal:
-            return min(group, key=lambda i: mouth_gap(self._crops.points[i]))
+            return self._references[self._group(target)]
         picks = rng.choice(group, size=min(3, len(group)), replace=False)
         # Enrolled photos mostly show closed mouths: prefer the most closed of a few.
         if rng.random() < 0.6:

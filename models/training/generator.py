@@ -6,6 +6,7 @@ Run by `presenter train generator`; continues from its own checkpoint when start
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import time
 from dataclasses import dataclass
@@ -46,10 +47,10 @@ class GeneratorTraining:
     sharpen_from: int = 3500
     batch_size: int = 8
     learning_rate: float = 4e-4
-    adversary_learning_rate: float = 2e-3
+    adversary_learning_rate: float = 4e-4
     perceptual_weight: float = 0.03
-    adversarial_weight: float = 0.01
-    matching_weight: float = 0.05
+    adversarial_weight: float = 0.003
+    matching_weight: float = 0.01
     save_every: int = 250
     threads: int = 1
     workers: int = 1
@@ -77,7 +78,7 @@ class GeneratorTrainer:
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.adversary = MouthDiscriminator()
-        self.perceptual = PerceptualLoss()
+        self._perceptual: PerceptualLoss | None = None  # loaded when it is first needed
         betas = (0.5, 0.99)
         rate = config.learning_rate
         self.optimiser = torch.optim.Adam(self.generator.parameters(), rate, betas=betas)
@@ -98,8 +99,20 @@ class GeneratorTrainer:
             "adversary_optimiser": self.adversary_optimiser,
         }
 
+    def _origin(self) -> str:
+        """What this training is of: data, starting weights and the settings that shape the networks' path."""
+        digest = hashlib.sha256((self.config.crops / "about.json").read_bytes())
+        digest.update(self.config.init.read_bytes() if self.config.init else b"")
+        digest.update(repr((self.config.corpora, self.config.personal, self.config.seed)).encode())
+        return digest.hexdigest()
+
     def _restore(self) -> None:
         saved = torch.load(self._resume_path, weights_only=True)
+        if saved["origin"] != self._origin():
+            raise ValueError(
+                f"{self._resume_path} belongs to a training on other data, weights or settings;"
+                " remove it or write to another --out"
+            )
         for name, part in self._parts().items():
             part.load_state_dict(saved[name])
         self.step = int(saved["step"])
@@ -109,7 +122,7 @@ class GeneratorTrainer:
         self.average.save(self.config.out, {"step": self.step})
         saved = {name: part.state_dict() for name, part in self._parts().items()}
         partial = self._resume_path.with_suffix(".partial")
-        torch.save({**saved, "step": self.step}, partial)
+        torch.save({**saved, "step": self.step, "origin": self._origin()}, partial)
         partial.replace(self._resume_path)
 
     def train_step(self, batch: Sample) -> dict[str, float]:
@@ -148,8 +161,10 @@ class GeneratorTrainer:
     def _sharpening_losses(self, fake: Tensor, real: Tensor, condition: Tensor) -> dict[str, Tensor]:
         self.adversary.requires_grad_(False)
         half = len(fake) // 2 or 1
+        if self._perceptual is None:
+            self._perceptual = PerceptualLoss()
         with torch.autocast("cpu", torch.bfloat16):
-            distance = self.perceptual(fake[:half], real[:half])
+            distance = self._perceptual(fake[:half], real[:half])
             score, maps = self.adversary(torch.cat([fake, condition], 1))
             with torch.no_grad():
                 _, wanted = self.adversary(torch.cat([real, condition], 1))

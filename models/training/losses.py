@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
 
 MOUTH_BOX = (slice(92, 220), slice(64, 192))  # rows, columns of the crop where a mouth can be
 
@@ -63,21 +62,24 @@ class PerceptualLoss(nn.Module):
 class MouthDiscriminator(nn.Module):
     """A patch discriminator over the mouth box, with feature maps for feature matching.
 
-    Source: Isola et al. 2017 (patches), Miyato et al. 2018 (spectral normalisation).
+    Source: Isola et al., "Image-to-image translation with conditional adversarial networks", 2017; instance
+    normalisation instead of batch normalisation. (Under spectral normalisation it did not learn: hinge loss 2.)
     """
 
     def __init__(self, in_channels: int = 5) -> None:
         super().__init__()
         widths = (in_channels, 32, 64, 128, 128)
         pairs = zip(widths[:-1], widths[1:], strict=True)
-        self.layers = nn.ModuleList(spectral_norm(nn.Conv2d(a, b, 4, stride=2, padding=1)) for a, b in pairs)
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairs)
+        self.norms = nn.ModuleList(nn.InstanceNorm2d(width, affine=True) for width in widths[2:])
         self.out = nn.Conv2d(widths[-1], 1, 3, padding=1)
 
     def forward(self, picture: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Scores `[B, 1, 8, 8]` and the maps before them for `[B, 5, 128, 128]`."""
         maps = []
         x = picture
-        for layer in self.layers:
-            x = F.leaky_relu(layer(x), 0.2)
+        for number, layer in enumerate(self.layers):
+            x = layer(x)
+            x = F.leaky_relu(self.norms[number - 1](x) if number else x, 0.2)
             maps.append(x)
         return self.out(x), maps

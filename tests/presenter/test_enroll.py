@@ -1,14 +1,21 @@
 """Enrolment: a usable photo becomes a presenter in seconds, anything else says what is wrong."""
 
+import struct
 import time
+import zlib
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from models.generator import Generator
 from models.mesh import INNER_LIP_PAIRS, Pose, aperture, canonicalise, topology
+from models.syncformer import StyleSyncFormer
+from models.weights import generator_path, syncformer_path
 from presenter.config import load_config
-from presenter.engine import Engine
+from presenter.engine import Engine, style_code
 from presenter.errors import EnrollError, IdentityNotFoundError
 from presenter.identities import IdentityStore, load_identity, save_identity, shipped_dir
 from presenter.photo import check_pose, close_lips
@@ -88,6 +95,28 @@ def test_not_a_photo(tmp_path, store, content):
         store.enroll(path, "x")
 
 
+@pytest.mark.parametrize(("side", "message"), [(9000, "at most 50 megapixels, found 81"), (60000, "readable size")])
+def test_small_file_that_claims_to_be_huge_is_not_decoded(tmp_path, store, side, message):
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunks = b""
+    for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 1000)), (b"IEND", b"")):
+        chunks += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    path = tmp_path / "photo.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    with pytest.raises(EnrollError, match=message):
+        store.enroll(path, "x")
+
+
+def test_style_code_follows_the_generator(store):
+    """A W of another generator is not used: it is computed anew from the picture."""
+    identity = store.load("default").identity
+    generator = Generator.load(generator_path())
+    foreign = replace(identity, style_code=torch.zeros_like(identity.style_code), style_of="another")
+    own = replace(foreign, style_of=generator.fingerprint)
+    assert style_code(own, generator).abs().max() == 0
+    assert style_code(foreign, generator).abs().max() > 0
+
+
 def test_unknown_presenter_lists_the_known(store):
     with pytest.raises(IdentityNotFoundError, match="there are: default"):
         store.load("nobody")
@@ -105,9 +134,6 @@ def test_identity_round_trip(tmp_path, store):
 
 
 def test_open_mouth_gets_a_closed_neutral():
-    from models.syncformer import StyleSyncFormer
-    from models.weights import syncformer_path
-
     basis = StyleSyncFormer.load(syncformer_path()).basis.unflatten(-1, (478, 3)).numpy()
     closed = topology().reference.copy()
     upper, lower = np.array(INNER_LIP_PAIRS).T

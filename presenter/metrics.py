@@ -38,6 +38,8 @@ class Metrics:
     frames_total: int = 0
     frames_skipped_total: int = 0
     frames_dropped_total: int = 0
+    sound_filled_ms_total: float = 0.0
+    sound_lost_ms_total: float = 0.0
     render_ms: Histogram = field(default_factory=Histogram)
     ready_ms: Histogram = field(default_factory=Histogram)
 
@@ -55,7 +57,24 @@ class Metrics:
             ),
             ("frames_total", "counter", "Frames rendered.", self.frames_total),
             ("frames_skipped_total", "counter", "Frames not rendered, to catch up.", self.frames_skipped_total),
-            ("frames_dropped_total", "counter", "Frames rendered too late to be shown.", self.frames_dropped_total),
+            (
+                "frames_dropped_total",
+                "counter",
+                "Frames that an encoder did not fetch in time.",
+                self.frames_dropped_total,
+            ),
+            (
+                "sound_filled_ms_total",
+                "counter",
+                "Silence in place of microphone packets that the network lost or delayed, in ms.",
+                self.sound_filled_ms_total,
+            ),
+            (
+                "sound_lost_ms_total",
+                "counter",
+                "Sound lost in the server because rendering or sending was too slow, in ms.",
+                self.sound_lost_ms_total,
+            ),
         ):
             lines += _head(name, kind, help_text) + [f"presenter_{name} {value}"]
         for name, help_text, histogram in (

@@ -9,25 +9,22 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
-import numpy as np
-
 from presenter.metrics import Metrics
 from presenter.renderer import Renderer
 from stream.clock import ms, samples
-from stream.media import CHUNK_SAMPLES, AudioChunk, VideoFrame, silence
+from stream.media import CHUNK_SAMPLES, AudioChunk, VideoFrame, is_quiet, silence
 from stream.tracks import Playback
 from stream.vad import SpeechDetector
 
 PATIENCE_MS = 100
 """With a chunk this late, silence takes its place."""
 MAX_BACKLOG_MS = 1000
-"""Sound waiting for a compute thread that is too slow; beyond it the oldest is lost."""
+"""Sound waiting for a compute thread that is too slow; beyond it the oldest is lost, and counted."""
 WINDOW = 50
 """Chunks over which latencies are summarised: 2 s."""
 
 _BEHIND = 2  # chunks waiting: a picture is left out, so that the voice does not wait for it
 _TOO_MANY = 3  # chunks waiting: the thread does not keep up, so pauses are shortened before speech is delayed further
-_QUIET = 10 ** (-48 / 10)  # power of a pause, -48 dBFS
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +68,8 @@ class Session:
         self._something_heard = asyncio.Event()
         self._arrivals: dict[int, int] = {}  # session time of arrival by pts, of chunks inside the renderer
         self._latencies = _Latencies()
-        self._frames = self._skipped = self._late_counted = 0
+        self._frames = self._skipped = 0
+        self._lost_ms = self._trimmed_ms = 0.0
         self._closed = False
 
     @property
@@ -93,6 +91,9 @@ class Session:
 
     async def _listen(self, source: AsyncIterator[AudioChunk]) -> None:
         async for chunk in source:
+            if len(self._heard) == self._heard.maxlen:
+                self._lost_ms += ms(CHUNK_SAMPLES)
+                self._metrics.sound_lost_ms_total += ms(CHUNK_SAMPLES)
             self._heard.append((chunk, self.playback.clock.now()))
             self._something_heard.set()
 
@@ -107,8 +108,9 @@ class Session:
                 await asyncio.wait_for(self._something_heard.wait(), wait_s)
             except TimeoutError:
                 return None
-        while len(self._heard) > _TOO_MANY and _is_quiet(self._heard[0][0]):
+        while len(self._heard) > _TOO_MANY and is_quiet(self._heard[0][0]):
             self._heard.popleft()
+            self._trimmed_ms += ms(CHUNK_SAMPLES)
         return self._heard.popleft()
 
     async def _render(self) -> None:
@@ -170,22 +172,21 @@ class Session:
         """Return what the page shows.
 
         `latency_ms`, medians over 2 s: `render` of one chunk; `ready`, from a chunk's arrival to its frame; `out`,
-        from the arrival of a sound to the instant it is stamped to play.
+        from the arrival of a sound to the instant it is stamped to play. `trimmed_ms` counts pauses that were left out,
+        `lost_ms` sound that was lost because rendering was too slow.
         """
         played = self.playback.stats()
-        self._metrics.frames_dropped_total += played.late_dropped - self._late_counted
-        self._late_counted = played.late_dropped
         return {
             "type": "stats",
             "speaking": self._vad.speaking,
             "latency_ms": self._latencies.medians(),
             "waiting_ms": ms(len(self._heard) * CHUNK_SAMPLES),
             "queued_ms": round(played.queued_ms, 1),
-            "trimmed_ms": round(played.trimmed_ms, 1),
+            "trimmed_ms": round(played.trimmed_ms + self._trimmed_ms, 1),
+            "lost_ms": round(self._lost_ms, 1),
             "underruns": played.underruns,
             "frames": self._frames,
             "frames_skipped": self._skipped,
-            "frames_dropped": played.late_dropped,
         }
 
     async def close(self) -> None:
@@ -196,12 +197,10 @@ class Session:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)  # a failure was logged when it happened
-        await self._compute(self._renderer.close)
-        self._executor.shutdown(wait=False)
-
-
-def _is_quiet(chunk: AudioChunk) -> bool:
-    return float(np.mean(np.square(chunk.pcm, dtype=np.float64))) < _QUIET
+        try:
+            await self._compute(self._renderer.close)
+        finally:
+            self._executor.shutdown(wait=False)
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

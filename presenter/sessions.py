@@ -14,10 +14,10 @@ from presenter.identities import IdentityStore
 from presenter.metrics import Metrics
 from presenter.session import Session
 from stream.clock import SessionClock
-from stream.errors import NegotiationError
+from stream.errors import StreamError
 from stream.playout import Playout
 from stream.tracks import Playback
-from stream.webrtc import Peer, PeerConfig
+from stream.webrtc import Peer, PeerConfig, PeerStats
 
 CONNECT_TIMEOUT_S = 20.0
 """A session without a connection after this long is given up."""
@@ -26,15 +26,16 @@ SILENT_TIMEOUT_S = 20.0
 STATS_INTERVAL_S = 0.25
 
 _FAREWELL_S = 1.0  # for the last message to arrive; closing drops what the data channel still holds
-_NTP_UNIX_OFFSET_MS = 2_208_988_800_000
 _log = logging.getLogger(__name__)
 
 
 class _Seat:
     """One session and the browser it belongs to."""
 
-    def __init__(self, session: Session, peer_config: PeerConfig) -> None:
+    def __init__(self, session: Session, peer_config: PeerConfig, metrics: Metrics) -> None:
         self.session = session
+        self._metrics = metrics
+        self._counted = PeerStats()  # what the metrics have of this peer's losses
         self.peer = Peer(session.playback, peer_config, on_message=self._receive)
         self.leaving = asyncio.Event()
         self.farewell = ""  # what the page is told when the server ends the session
@@ -49,15 +50,18 @@ class _Seat:
         self._used = True
         try:
             sdp = await self.peer.answer(offer_sdp)
-        except NegotiationError as error:
-            raise ApiError(400, "bad_offer", str(error)) from error
-        self.session.start(self.peer.microphone())
+            self.session.start(self.peer.microphone())
+        except BaseException as error:
+            self.leaving.set()  # the one offer is spent: somebody else may have the seat at once
+            if isinstance(error, StreamError):
+                raise ApiError(400, "bad_offer", str(error)) from error
+            raise
         return sdp
 
     async def serve(self) -> str:
         """Report to the page until the session is over; return why."""
         while (reason := self._over()) is None:
-            self.peer.send(self.session.stats())
+            self.peer.send(self._stats())
             try:
                 await asyncio.wait_for(self.leaving.wait(), STATS_INTERVAL_S)
             except TimeoutError:
@@ -67,7 +71,7 @@ class _Seat:
     def _over(self) -> str | None:
         now = asyncio.get_running_loop().time()
         if self.leaving.is_set():
-            return "closed on request"
+            return "closed on request" if self.peer.connected.is_set() else "closed before it connected"
         if self.peer.closed.is_set():
             return "its page left"
         if not self.peer.connected.is_set() and now - self._opened_at > CONNECT_TIMEOUT_S:
@@ -79,27 +83,47 @@ class _Seat:
             return "rendering failed"
         return None
 
+    def _stats(self) -> dict[str, Any]:
+        """Return the session's figures with what the transport lost, and count that once."""
+        lost, before = self.peer.stats(), self._counted
+        heard, heard_before = lost.microphone, before.microphone
+        self._metrics.sound_filled_ms_total += heard.filled_ms - heard_before.filled_ms
+        self._metrics.sound_lost_ms_total += heard.dropped_ms - heard_before.dropped_ms
+        self._metrics.sound_lost_ms_total += lost.voice_dropped_ms - before.voice_dropped_ms
+        self._metrics.frames_dropped_total += lost.frames_dropped - before.frames_dropped
+        self._counted = lost
+        figures = self.session.stats()
+        figures["lost_ms"] = round(figures["lost_ms"] + heard.dropped_ms + lost.voice_dropped_ms, 1)
+        figures["filled_ms"] = round(heard.filled_ms, 1)
+        figures["late_packets"] = heard.late_packets
+        figures["frames_dropped"] = lost.frames_dropped
+        return figures
+
     def _receive(self, message: dict[str, Any]) -> None:
         if message.get("type") == "ping":
             self._pinged_at = asyncio.get_running_loop().time()
-            self.peer.send({"type": "pong", "sent_ms": message.get("sent_ms"), "server_ms": self._unix_ms()})
+            self.peer.send({"type": "pong", "sent_ms": message.get("sent_ms"), "server_ms": self._server_ms()})
         elif message.get("type") == "interrupt" and not self._interrupts:
             task = asyncio.create_task(self.session.interrupt())
             self._interrupts.add(task)
             task.add_done_callback(self._interrupts.discard)
 
-    def _unix_ms(self) -> float:
+    def _server_ms(self) -> float:
         """Now, on the clock that stamps the media, so that the page can compare the two."""
-        clock = self.session.playback.clock
-        return clock.ntp(clock.elapsed_ns()) / 2**32 * 1000 - _NTP_UNIX_OFFSET_MS
+        return self.session.playback.clock.unix_ms()
 
     async def close(self) -> None:
-        if self.farewell and self.peer.send({"type": "end", "message": self.farewell}):
-            with contextlib.suppress(TimeoutError):  # a page that was told hangs up by itself
-                await asyncio.wait_for(self.peer.closed.wait(), _FAREWELL_S)
-        await asyncio.gather(*self._interrupts, return_exceptions=True)
-        await self.peer.close()
-        await self.session.close()
+        try:
+            if self.farewell and self.peer.send({"type": "end", "message": self.farewell}):
+                with contextlib.suppress(TimeoutError):  # a page that was told hangs up by itself
+                    await asyncio.wait_for(self.peer.closed.wait(), _FAREWELL_S)
+            await asyncio.gather(*self._interrupts, return_exceptions=True)
+            self._stats()  # what was lost since the last report
+        finally:
+            try:
+                await self.peer.close()
+            finally:
+                await self.session.close()
 
 
 class Sessions:
@@ -148,7 +172,7 @@ class Sessions:
             await session.close()
             raise CapacityError("The server is shutting down.")
         session_id = secrets.token_urlsafe(12)
-        self._seats[session_id] = seat = _Seat(session, self._peer_config)
+        self._seats[session_id] = seat = _Seat(session, self._peer_config, self._metrics)
         self._keepers[session_id] = asyncio.create_task(self._keep(session_id, seat))
         self._metrics.sessions_total += 1
         self._metrics.sessions_active = self.active
@@ -168,13 +192,17 @@ class Sessions:
         return Session(renderer, Playback(Playout(), SessionClock()), executor, self._metrics)
 
     async def _keep(self, session_id: str, seat: _Seat) -> None:
-        """Watch over one seat until it is empty, then clear it."""
+        """Watch over one seat until it is empty, then clear it; whatever fails on the way, the seat is free."""
         try:
-            reason = await seat.serve()
-            _log.info("session %s: %s", session_id, reason)
+            try:
+                reason = await seat.serve()
+                _log.info("session %s: %s", session_id, reason)
+            finally:
+                self._seats.pop(session_id, None)
+                await seat.close()
+        except Exception:
+            _log.exception("session %s did not end cleanly", session_id)
         finally:
-            self._seats.pop(session_id, None)
-            await seat.close()
             self._keepers.pop(session_id, None)
             self._metrics.sessions_active = self.active
 

@@ -59,6 +59,10 @@ class SessionClock:
         wall_ns = self._epoch_wall_ns + elapsed_ns
         return ((_NTP_UNIX_OFFSET_S * _NS + wall_ns) << 32) // _NS
 
+    def unix_ms(self) -> float:
+        """Return now in milliseconds since 1970, on the clock that stamps what is sent."""
+        return (self._epoch_wall_ns + self.elapsed_ns()) / 1e6
+
     async def sleep_until(self, time_samples: int) -> None:
         """Sleep until the clock reads `time_samples`; yields to the loop at least once."""
         late_ns = self.elapsed_ns() - time_samples * _NS // SAMPLE_RATE

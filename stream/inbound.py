@@ -16,10 +16,10 @@ from typing import Any
 
 import av
 from aiortc import RTCRtpReceiver
-from aiortc.jitterbuffer import JitterBuffer, JitterFrame
+from aiortc.jitterbuffer import MAX_MISORDER, JitterBuffer, JitterFrame
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtp import RtpPacket
-from aiortc.utils import uint16_gt
+from aiortc.utils import uint16_add, uint16_gt
 
 from stream.chunker import Chunker, silent_like
 from stream.clock import ms
@@ -28,30 +28,50 @@ from stream.media import CHUNK_SAMPLES, AudioChunk
 LEAD_IN_MS = 2
 """Silence in front of the stream that pays for the resampler's look-ahead (see `Chunker`)."""
 _MAX_FILL_S = 1  # a longer gap is a restart of the source, not loss
+_RESTART_PACKETS = 3  # this many in a row in a new place are a restart of the source, not strays
 
 
 class InOrder(JitterBuffer):
-    """A jitter buffer that holds nothing: in order or not at all."""
+    """A jitter buffer that holds nothing: in order or not at all.
+
+    A source that starts over, with another SSRC or far back in its numbers, is followed once a few
+    of its packets came in a row (RFC 3550 appendix A.1 asks for the same care).
+    """
 
     def __init__(self) -> None:
         """Accept any first packet."""
         super().__init__(capacity=1)
         self._newest: int | None = None
+        self._ssrc = 0
+        self._restart: tuple[int, int] | None = None  # SSRC and number that would confirm a restart
+        self._restart_seen = 0
         self.late = 0
-        """Packets dropped because a later one had come before."""
+        """Packets dropped because a later one had come before, or to tell a restart from a stray."""
 
     def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
         """Return the packet's content at once, or nothing if it is out of order."""
         number = packet.sequence_number
         # Set by the receiver when it has stripped the payload header; unknown to its types.
         data: bytes = getattr(packet, "_data")  # noqa: B009
-        if self._newest is not None and not uint16_gt(number, self._newest):
+        if not self._is_next(packet.ssrc, number) and not self._is_restart(packet.ssrc, number):
             self.late += 1
             return False, None
-        self._newest = number
+        self._newest, self._ssrc, self._restart = number, packet.ssrc, None
         if not data:
             return False, None  # padding: a decoder would take it for the end of the stream
         return False, JitterFrame(data=data, timestamp=packet.timestamp)
+
+    def _is_next(self, ssrc: int, number: int) -> bool:
+        return self._newest is None or (ssrc == self._ssrc and uint16_gt(number, self._newest))
+
+    def _is_restart(self, ssrc: int, number: int) -> bool:
+        """Note a packet out of place; True once enough of them came in a row."""
+        assert self._newest is not None
+        if ssrc == self._ssrc and uint16_add(self._newest, -number) < MAX_MISORDER:
+            return False  # an ordinary latecomer
+        self._restart_seen = self._restart_seen + 1 if self._restart == (ssrc, number) else 1
+        self._restart = ssrc, uint16_add(number, 1)
+        return self._restart_seen >= _RESTART_PACKETS
 
 
 @dataclass(frozen=True, slots=True)

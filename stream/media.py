@@ -1,4 +1,4 @@
-"""What flows between the rooms: audio chunks, video frames, and the end of an utterance.
+"""What flows between the rooms: audio chunks and video frames.
 
 Time is an integer number of samples at the model's rate (16 kHz), everywhere. One video frame
 lasts exactly one chunk, so a frame and the sound that belongs to it carry the same `pts`.
@@ -25,6 +25,8 @@ VOICE_SAMPLES = VOICE_RATE // FPS
 """Played samples in one chunk: 1920."""
 VOICE_RATIO = VOICE_RATE // SAMPLE_RATE
 """Played samples per sample of the session's clock: 3."""
+QUIET_DBFS = -48.0
+"""A chunk below this level is a pause."""
 
 FloatArray = npt.NDArray[np.float32]
 Int16Array = npt.NDArray[np.int16]
@@ -82,15 +84,13 @@ class VideoFrame:
             raise StreamError("VideoFrame.rgb: expected a C-contiguous array, got a strided view")
 
 
-@dataclass(frozen=True, slots=True)
-class SpeechEnd:
-    """In-band end of an utterance: what came before may be flushed, nothing after it is late."""
-
-    pts: int
-    """First sample after the utterance, in samples at 16 kHz."""
-
-
 def silence(pts: int) -> AudioChunk:
     """Return one chunk of digital silence at `pts` (samples at 16 kHz)."""
     pcm = np.zeros(CHUNK_SAMPLES, np.float32)
     return AudioChunk(pcm, np.zeros(VOICE_SAMPLES, np.int16), pts)
+
+
+def is_quiet(chunk: AudioChunk, level_dbfs: float = QUIET_DBFS) -> bool:
+    """Return whether the mean power of a chunk is below a level, so that nobody misses it."""
+    power = float(np.mean(np.square(chunk.pcm, dtype=np.float64)))
+    return bool(power < 10.0 ** (level_dbfs / 10.0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aiortc import RTCConfiguration, RTCIceServer, RTCRtpSender
+from aiortc.rtcicetransport import parse_stun_turn_uri
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 
 from stream.bitrate import BitrateGovernor, set_encoder_limits
@@ -36,7 +37,7 @@ class PeerConfig:
     """Bound on microphone sound waiting for a slow reader."""
 
     def __post_init__(self) -> None:
-        """Check codec and bitrates."""
+        """Check codec, bitrates and ICE servers."""
         if self.video_codec not in _CODECS:
             raise StreamError(f"video_codec: expected one of {list(_CODECS)}, got {self.video_codec}")
         if not 0 < self.min_bitrate <= self.start_bitrate <= self.max_bitrate:
@@ -44,6 +45,11 @@ class PeerConfig:
                 "bitrates: expected 0 < min <= start <= max, got "
                 f"{self.min_bitrate}, {self.start_bitrate}, {self.max_bitrate}"
             )
+        for url in self.ice_servers:
+            try:
+                parse_stun_turn_uri(url)
+            except ValueError as error:
+                raise StreamError(f"ice_servers: expected stun:HOST:PORT or turn:HOST:PORT, got {url!r}") from error
 
     def rtc_configuration(self) -> RTCConfiguration:
         """Return the ICE servers as aiortc wants them."""

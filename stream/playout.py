@@ -3,8 +3,8 @@
 Rules, in order:
 
 1. Audio that was accepted is played, in order, without gaps. It is never dropped for being late.
-2. A frame leaves at the instant at which its audio starts. A frame that comes later but while
-   its audio still plays leaves at once, dated back to that start; later than that it is dropped.
+2. A frame leaves at the instant at which its audio starts; a chunk without a frame leaves the
+   last one standing.
 3. When there is nothing to play, silence is played and the last frame stays; play resumes with
    a matched pair once the cushion is full again. So audio never leads the picture of its own
    chunk by a frame or more.
@@ -25,7 +25,7 @@ import numpy as np
 
 from stream.clock import ms, samples
 from stream.errors import StreamError
-from stream.media import CHUNK_SAMPLES, VOICE_RATIO, AudioChunk, Int16Array, VideoFrame
+from stream.media import CHUNK_SAMPLES, VOICE_RATIO, AudioChunk, Int16Array, VideoFrame, is_quiet
 from stream.playout_config import PlayoutConfig
 
 __all__ = ["TICK_SAMPLES", "TICK_VOICE_SAMPLES", "Playout", "PlayoutConfig", "PlayoutStats", "Tick"]
@@ -49,9 +49,7 @@ class Tick:
     source_pts: int | None
     """Position of `voice` on the source's timeline, or None for silence that was inserted."""
     frame: VideoFrame | None = None
-    """The frame that leaves now, if one does."""
-    frame_time: int = 0
-    """Timestamp of `frame` on the output timeline: the instant at which its audio started."""
+    """The frame that leaves now, if one does; `time` is its timestamp as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,6 @@ class PlayoutStats:
     refused: int = 0
     shown: int = 0
     held: int = 0
-    late_dropped: int = 0
 
 
 class Playout:
@@ -81,7 +78,6 @@ class Playout:
         self._arrivals: deque[int] = deque()
         self._frames: dict[int, VideoFrame] = {}
         self._current: AudioChunk | None = None
-        self._current_start = 0
         self._current_left = 0
         self._fading: Int16Array | None = None
         self._last_frame: VideoFrame | None = None
@@ -108,8 +104,7 @@ class Playout:
 
         Args:
             chunk: 40 ms of sound; contiguous with the chunk before or not.
-            frame: its picture, same pts; None if it was not rendered (it may follow by
-                `put_frame`).
+            frame: its picture, same pts; None if it was not rendered.
             now: the session's clock, samples at 16 kHz.
 
         Returns:
@@ -128,15 +123,6 @@ class Playout:
         if frame is not None:
             self._frames[frame.pts] = frame
         return True
-
-    def put_frame(self, frame: VideoFrame) -> bool:
-        """Accept a frame that was rendered after its chunk was put; False if it is too late."""
-        playing = self._current is not None and self._current.pts == frame.pts
-        if playing or any(chunk.pts == frame.pts for chunk in self._chunks):
-            self._frames[frame.pts] = frame
-            return True
-        self._count(late_dropped=1)
-        return False
 
     def clear(self) -> None:
         """Forget everything that has not left: the next tick fades what was playing, in 5 ms."""
@@ -172,23 +158,21 @@ class Playout:
     def _advance(self, time: int) -> None:
         """Start the next chunk, or note that there is none."""
         if self._current is not None:
-            self._leave(self._current, time)
+            self._leave(time)
         if self._current is None and not self._may_start(time):
             return
         self._trim()
         self._current = self._chunks.popleft()
         self._arrivals.popleft()
-        self._current_start, self._current_left = time, CHUNK_SAMPLES
+        self._current_left = CHUNK_SAMPLES
 
-    def _leave(self, played: AudioChunk, time: int) -> None:
+    def _leave(self, time: int) -> None:
         """Give up a chunk that was played; play stops if nothing follows, or a pause can be stretched."""
-        # A frame that is still here was never shown.
-        self._count(late_dropped=int(self._frames.pop(played.pts, None) is not None))
         if not self._chunks:
             self._count(underruns=1)
             self._cushion.starve(time)
             self._current = None
-        elif self._config.live and self._cushion.is_thin and self._is_quiet(self._chunks[0]):
+        elif self._config.live and self._cushion.is_thin and self._is_pause(self._chunks[0]):
             self._current = None
 
     def _may_start(self, time: int) -> bool:
@@ -204,7 +188,7 @@ class Playout:
             self._config.live
             and len(self._chunks) > 1
             and self._cushion.slack_ms >= chunk_ms
-            and self._is_quiet(self._chunks[0])
+            and self._is_pause(self._chunks[0])
         ):
             skipped = self._chunks.popleft()
             self._arrivals.popleft()
@@ -212,9 +196,8 @@ class Playout:
             self._cushion.take(chunk_ms)
             self._count(trimmed_ms=chunk_ms)
 
-    def _is_quiet(self, chunk: AudioChunk) -> bool:
-        power = float(np.mean(np.square(chunk.pcm, dtype=np.float64)))
-        return bool(power < 10.0 ** (self._config.quiet_dbfs / 10.0))
+    def _is_pause(self, chunk: AudioChunk) -> bool:
+        return is_quiet(chunk, self._config.quiet_dbfs)
 
     def _silence(self) -> Int16Array:
         voice = np.zeros(TICK_VOICE_SAMPLES, np.int16)
@@ -228,16 +211,14 @@ class Playout:
     def _show(self, time: int, voice: Int16Array, source_pts: int | None) -> Tick:
         """Add the picture that leaves with this sound."""
         frame = self._frames.pop(self._current.pts, None) if self._current else None
-        if frame is not None and self._current_start > self._last_frame_time:
-            self._last_frame, self._last_frame_time = frame, self._current_start
-            self._count(shown=1)
-            return Tick(time, voice, source_pts, frame, self._current_start)
         if frame is not None:
-            self._count(late_dropped=1)
+            self._last_frame, self._last_frame_time = frame, time
+            self._count(shown=1)
+            return Tick(time, voice, source_pts, frame)
         if self._last_frame is not None and time - self._last_frame_time >= _HOLD_SAMPLES:
             self._last_frame_time = time
             self._count(held=1)
-            return Tick(time, voice, source_pts, self._last_frame, time)
+            return Tick(time, voice, source_pts, self._last_frame)
         return Tick(time, voice, source_pts)
 
     def _count(self, **deltas: float) -> None:

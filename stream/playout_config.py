@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from stream.cushion import Cushion
 from stream.errors import StreamError
+from stream.media import QUIET_DBFS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class PlayoutConfig:
     """Bound of the queue; what does not fit is refused, not dropped."""
     live: bool = True
     """The source runs in real time: its pauses may be shortened and stretched."""
-    quiet_dbfs: float = -48.0
+    quiet_dbfs: float = QUIET_DBFS
     """A chunk below this level is a pause."""
 
     def __post_init__(self) -> None:

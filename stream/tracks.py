@@ -16,7 +16,7 @@ import av
 import numpy as np
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
-from stream.clock import SessionClock, samples
+from stream.clock import SessionClock, ms, samples
 from stream.media import SAMPLE_RATE, VOICE_RATE, VOICE_RATIO, AudioChunk, VideoFrame
 from stream.playout import TICK_SAMPLES, Playout, PlayoutStats, Tick
 
@@ -93,10 +93,6 @@ class Playback:
             await self._room.wait()
         self._playout.put(chunk, frame, self.clock.now())
 
-    def put_frame(self, frame: VideoFrame) -> bool:
-        """Queue a frame whose chunk was put before without one; False if it is too late."""
-        return self._playout.put_frame(frame)
-
     def clear(self) -> None:
         """Interrupt: what has not left is forgotten, silence follows within 20 ms."""
         self._playout.clear()
@@ -142,9 +138,9 @@ class VoiceTrack(MediaStreamTrack):
         """Timestamp of the last frame given out, samples at 16 kHz of the session's clock."""
 
     @property
-    def dropped(self) -> int:
-        """Ticks this viewer's sender did not fetch in time."""
-        return self._mailbox.dropped
+    def dropped_ms(self) -> float:
+        """Sound this viewer's sender did not fetch in time."""
+        return self._mailbox.dropped * ms(TICK_SAMPLES)
 
     def release(self, tick: Tick) -> None:
         """Take one tick from the playback."""
@@ -200,7 +196,7 @@ class FaceTrack(MediaStreamTrack):
     def release(self, tick: Tick) -> None:
         """Take one tick from the playback."""
         if tick.frame is not None:
-            self.show(tick.frame, tick.frame_time)
+            self.show(tick.frame, tick.time)
 
     def show(self, frame: VideoFrame, time: int) -> None:
         """Queue a frame for `time`, unless something newer was queued already."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
-from aiortc.exceptions import InternalError, InvalidStateError, OperationError
+from aiortc.exceptions import OperationError
 from aiortc.sdp import SessionDescription
 
 from stream.bitrate import ViewerBitrate
@@ -36,10 +36,11 @@ _MAX_MESSAGE_BYTES = 16_384
 class PeerStats:
     """What one peer lost, and where."""
 
-    state: str
-    microphone: InboundStats
-    voice_ticks_dropped: int
-    frames_dropped: int
+    microphone: InboundStats = InboundStats()
+    voice_dropped_ms: float = 0.0
+    """Sound its sender did not fetch in time."""
+    frames_dropped: int = 0
+    """Frames its encoder did not fetch in time."""
 
 
 class Peer:
@@ -89,12 +90,13 @@ class Peer:
             raise StreamError("Peer.answer: expected a new peer, got one that was used before")
         try:
             return await self._negotiate(offer_sdp)
-        except NegotiationError:
+        except BaseException as error:
             await self.close()
-            raise
-        except (OperationError, InternalError, InvalidStateError, ValueError, KeyError) as error:
-            await self.close()
-            raise NegotiationError(f"offer can't be answered: {error}") from error
+            if isinstance(error, NegotiationError) or not isinstance(error, Exception):
+                raise
+            if not isinstance(error, (OperationError, ValueError)):  # not aiortc's way to refuse: perhaps a bug
+                logger.warning("an offer could not be answered", exc_info=error)
+            raise NegotiationError(f"offer can't be answered: {error or type(error).__name__}") from error
 
     def microphone(self) -> AsyncIterator[AudioChunk]:
         """Return the remote microphone, chunk by chunk; ends with the connection."""
@@ -108,8 +110,8 @@ class Peer:
         return True
 
     def stats(self) -> PeerStats:
-        """Return the state and the loss counters."""
-        return PeerStats(self.state, self._inbound.stats(), self._voice.dropped, self._face.dropped)
+        """Return the loss counters."""
+        return PeerStats(self._inbound.stats(), self._voice.dropped_ms, self._face.dropped)
 
     async def close(self) -> None:
         """End the connection; works before `answer`, and any number of times."""
@@ -122,10 +124,10 @@ class Peer:
         try:
             if self._pc is not None:
                 await self._pc.close()
+        finally:
             if self._reader is not None:
                 self._reader.cancel()
                 await asyncio.gather(self._reader, return_exceptions=True)
-        finally:
             self._inbound.end()
             self.closed.set()
 
@@ -196,12 +198,19 @@ def _media_kinds(offer_sdp: str) -> set[str]:
     """Return the kinds of media in an offer ("audio", "video", "application").
 
     Raises:
-        NegotiationError: if it is not an SDP with media.
+        NegotiationError: if it is not an SDP with media, or lacks what a secure connection needs.
     """
     try:
-        kinds = {media.kind for media in SessionDescription.parse(offer_sdp).media}
+        parsed = SessionDescription.parse(offer_sdp).media
     except (ValueError, IndexError, AssertionError, AttributeError, KeyError) as error:
         raise NegotiationError(f"offer: expected an SDP, got {offer_sdp[:60]!r}") from error
+    kinds = {media.kind for media in parsed}
     if not kinds & {"audio", "video"}:
         raise NegotiationError(f"offer: expected audio or video, got {sorted(kinds)}")
+    for media in parsed:
+        # aiortc (1.16) finds these missing only while it connects, in a task that nobody awaits.
+        if media.dtls is None or media.dtls.role is None:
+            raise NegotiationError(f"offer: expected a=setup for {media.kind}, got none")
+        if not media.dtls.fingerprints:
+            raise NegotiationError(f"offer: expected a=fingerprint for {media.kind}, got none")
     return kinds

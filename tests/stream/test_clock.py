@@ -41,6 +41,7 @@ def test_ntp_follows_the_monotonic_clock_even_when_the_wall_clock_steps() -> Non
     ntp = clock.ntp(clock.elapsed_ns())
     assert ntp >> 32 == 1_700_000_000 + 2_208_988_800 + 1
     assert ntp & 0xFFFFFFFF == 1 << 31
+    assert clock.unix_ms() == 1_700_000_001_500
 
 
 def test_ntp_resolves_a_microsecond_over_hours() -> None:

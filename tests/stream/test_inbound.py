@@ -15,8 +15,8 @@ from aiortc.rtp import RtpPacket
 from stream.inbound import LEAD_IN_MS, InboundVoice, InOrder
 
 
-def packet(number: int, data: bytes = b"opus") -> RtpPacket:
-    made = RtpPacket(payload_type=96, sequence_number=number % 65536, timestamp=number * 960)
+def packet(number: int, data: bytes = b"opus", ssrc: int = 1) -> RtpPacket:
+    made = RtpPacket(payload_type=96, sequence_number=number % 65536, timestamp=number * 960, ssrc=ssrc)
     made._data = data  # type: ignore[attr-defined]
     return made
 
@@ -37,6 +37,25 @@ def test_a_packet_leaves_at_once_or_never(numbers: list[int], let_out: list[int]
     frames = [buffer.add(packet(number)) for number in numbers]
     assert [f.timestamp // 960 for _, f in frames if f is not None] == let_out
     assert buffer.late == late
+
+
+@pytest.mark.parametrize(
+    ("packets", "let_out"),
+    [
+        ([(1, 30_000), (1, 7), (1, 8), (1, 9), (1, 10)], [30_000, 9, 10]),
+        ([(1, 30_000), (1, 7), (1, 30_001), (1, 900), (1, 30_002)], [30_000, 30_001, 30_002]),
+        ([(1, 300), (1, 250), (1, 251), (1, 252), (1, 301)], [300, 301]),
+        ([(1, 300), (2, 290), (2, 291), (2, 292), (2, 293)], [300, 292, 293]),
+        ([(1, 300), (2, 9000), (1, 301), (1, 302)], [300, 301, 302]),
+        ([(1, 300), (2, 65_534), (2, 65_535), (2, 65_536), (2, 65_537)], [300, 65_536, 65_537]),
+    ],
+    ids=["numbers start over", "strays", "a late burst", "another SSRC", "a stray SSRC", "another SSRC wraps"],
+)
+def test_a_source_that_starts_over_is_followed(packets: list[tuple[int, int]], let_out: list[int]) -> None:
+    buffer = InOrder()
+    frames = [buffer.add(packet(number, ssrc=ssrc)) for ssrc, number in packets]
+    assert [f.timestamp // 960 for _, f in frames if f is not None] == let_out
+    assert buffer.late == len(packets) - len(let_out)
 
 
 def test_padding_is_not_handed_to_the_decoder() -> None:

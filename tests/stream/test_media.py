@@ -12,6 +12,7 @@ from stream.media import (
     VOICE_SAMPLES,
     AudioChunk,
     VideoFrame,
+    is_quiet,
     silence,
 )
 
@@ -55,3 +56,11 @@ def test_silence_is_silent_in_both_branches() -> None:
     assert chunk.pts == 1280
     assert not chunk.pcm.any()
     assert not chunk.voice.any()
+
+
+@pytest.mark.parametrize(("dbfs", "quiet"), [(-50.0, True), (-46.0, False)])
+def test_a_pause_is_what_lies_below_the_level(dbfs: float, quiet: bool) -> None:
+    chunk = AudioChunk(np.full(640, 10 ** (dbfs / 20), np.float32), np.zeros(1920, np.int16), 0)
+    assert is_quiet(chunk) is quiet
+    assert is_quiet(chunk, dbfs + 1)
+    assert not is_quiet(chunk, dbfs - 1)

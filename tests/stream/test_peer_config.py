@@ -49,6 +49,7 @@ def test_a_governor_starts_where_the_encoder_starts() -> None:
         ({"video_codec": "av1"}, "video_codec: expected one of"),
         ({"min_bitrate": 0}, "expected 0 < min"),
         ({"start_bitrate": 9_000_000}, "expected 0 < min <= start <= max"),
+        ({"ice_servers": ("http://stun.example",)}, "ice_servers: expected stun:"),
     ],
 )
 def test_impossible_settings_are_refused(options: dict[str, Any], text: str) -> None:

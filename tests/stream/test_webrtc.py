@@ -57,6 +57,7 @@ def test_microphone_up_voice_and_face_down_in_step(remote: type, microphone: typ
             await asyncio.wait_for(peer.connected.wait(), 5)
             mirroring = asyncio.create_task(mirror(peer, playback))
             await client.until(lambda: len(client.frames["video"]) >= 80)
+            assert peer.state == "connected"
             stats, played = peer.stats(), playback.stats()
             await peer.close()
             await mirroring
@@ -64,7 +65,6 @@ def test_microphone_up_voice_and_face_down_in_step(remote: type, microphone: typ
         return client, stats, played
 
     client, stats, played = run(scenario())
-    assert stats.state == "connected"
     assert stats.microphone.received_ms > 2500
     print("lost to stalls of the machine:", stats)
     assert played.shown >= 70
@@ -189,6 +189,45 @@ def test_an_offer_without_a_common_codec_is_refused(remote: type, run: Callable)
             await client.close()
 
     run(scenario())
+
+
+@pytest.mark.parametrize("missing", ["a=fingerprint:", "a=setup:"])
+def test_an_offer_without_security_is_refused_at_once(remote: type, run: Callable, missing: str) -> None:
+    async def scenario() -> None:
+        async with session() as playback:
+            client = remote()
+            await client.pc.setLocalDescription(await client.pc.createOffer())
+            lines = client.pc.localDescription.sdp.splitlines(keepends=True)
+            peer = Peer(playback)
+            with pytest.raises(NegotiationError, match=missing.rstrip(":")):
+                await peer.answer("".join(line for line in lines if not line.startswith(missing)))
+            assert peer.closed.is_set()
+            await client.close()
+
+    run(scenario())
+
+
+def test_an_unforeseen_failure_closes_the_peer_and_is_logged(
+    remote: type, run: Callable, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def break_down(*_: Any) -> None:
+        raise AttributeError("no such thing")
+
+    async def scenario() -> BaseException | None:
+        async with session() as playback:
+            client = remote()
+            await client.pc.setLocalDescription(await client.pc.createOffer())
+            offer = client.pc.localDescription.sdp
+            monkeypatch.setattr("aiortc.RTCPeerConnection.setRemoteDescription", break_down)
+            peer = Peer(playback)
+            with pytest.raises(NegotiationError, match="no such thing") as caught:
+                await peer.answer(offer)
+            assert peer.closed.is_set()
+            await client.close()
+            return caught.value.__cause__
+
+    assert isinstance(run(scenario()), AttributeError)
+    assert "could not be answered" in caplog.text
 
 
 def test_close_works_before_start_twice_and_at_once(remote: type, run: Callable) -> None:

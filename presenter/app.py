@@ -1,26 +1,30 @@
 """The HTTP application: the page, presenters, enrolment, sessions and health."""
 
 import asyncio
-import json
-import logging
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-from aiohttp import BodyPartReader, hdrs, web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from presenter import guard
-from presenter.config import AppConfig
+from presenter.bodies import json_object, read_upload, text
+from presenter.config import AppConfig, ServerConfig
 from presenter.engine import Engine
 from presenter.enrolment import Enrolments, Job, check_name
-from presenter.errors import CapacityError
+from presenter.errors import CapacityError, ConfigError
 from presenter.guard import ApiError
 from presenter.identities import IdentityStore
 from presenter.metrics import Metrics
 from presenter.sessions import Sessions
+from stream.errors import StreamError
+from stream.webrtc import PeerConfig
 
 MAX_JSON_BYTES = 256 * 1024  # a full SDP offer is about 8 KB
-UPLOAD_CHUNK_BYTES = 1 << 16
+SHUTDOWN_S = 10.0
+"""Requests that are still being answered get this long when the server stops."""
 
 _ENROLMENTS = web.AppKey("enrolments", Enrolments)
 _METRICS = web.AppKey("metrics", Metrics)
@@ -28,7 +32,6 @@ _SESSIONS = web.AppKey("sessions", Sessions)
 _STORE = web.AppKey("store", IdentityStore)
 _UPLOAD_LIMIT = web.AppKey("upload_limit", int)
 
-_log = logging.getLogger(__name__)
 routes = web.RouteTableDef()
 
 
@@ -36,25 +39,91 @@ def create_app(engine: Engine, store: IdentityStore, config: AppConfig) -> web.A
     """Build the application; it owns its sessions and enrolment jobs and closes them on shutdown.
 
     Args:
-        engine: loaded and warm; lends one renderer per session.
+        engine: loaded; lends one renderer per session.
         store: the presenters on disk.
-        config: `config.server` says token, limits and the host the server is bound to.
+        config: `config.server` says token, limits, ICE servers and the host the server is bound to.
+
+    Raises:
+        ConfigError: if the ICE servers or the public origin can't be used.
     """
     server = config.server
-    middlewares: list[Middleware] = [guard.json_errors, guard.check_origin]
+    middlewares: list[Middleware] = [guard.json_errors, guard.check_origin(server.public_origin)]
     middlewares.append(guard.check_token(server.token) if server.token else guard.check_host(server.host))
     app = web.Application(middlewares=middlewares, client_max_size=MAX_JSON_BYTES)
     metrics = Metrics()
     app[_METRICS] = metrics
     app[_STORE] = store
     app[_ENROLMENTS] = Enrolments(store)
-    app[_SESSIONS] = Sessions(engine, store, metrics, limit=server.max_sessions)
+    app[_SESSIONS] = Sessions(engine, store, metrics, limit=server.max_sessions, peer_config=peer_config(server))
     app[_UPLOAD_LIMIT] = server.max_upload_mb * 1024 * 1024
     app.on_response_prepare.append(guard.add_security_headers)
     app.on_shutdown.append(_shut_down)
     app.add_routes(routes)
     app.router.add_static("/static/", web_folder())
     return app
+
+
+def peer_config(server: ServerConfig) -> PeerConfig:
+    """Return how peers connect, as the server is configured.
+
+    Raises:
+        ConfigError: if an ICE server's address can't be used.
+    """
+    try:
+        return PeerConfig(
+            ice_servers=tuple(server.ice_servers),
+            ice_username=server.ice_username or None,
+            ice_credential=server.ice_credential or None,
+        )
+    except StreamError as error:
+        raise ConfigError(f"server.{error}") from error
+
+
+async def serve_forever(app: web.Application, host: str, port: int, ready: Callable[[str], None]) -> None:
+    """Serve until cancelled, interrupted (SIGINT) or terminated (SIGTERM); then end what runs and return.
+
+    Args:
+        app: what `create_app` made; shut down on the way out, also when the address can't be bound.
+        host: address or name to bind.
+        port: TCP port; 0 for any free one.
+        ready: called once with the URL of the page, when connections are accepted.
+
+    Raises:
+        OSError: if the address can't be bound.
+    """
+    stop = asyncio.Event()
+    runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        with _stopped_by_signals(stop):
+            ready(page_url(host, runner.addresses[0][1]))
+            await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
+    """Set `stop` at the first SIGINT or SIGTERM; afterwards they mean what they meant before."""
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    # Windows has no signal handlers in its event loop, and no loop has them outside the main thread.
+    with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+        for number in signals:
+            loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+
+def page_url(host: str, port: int) -> str:
+    """Return where a browser finds the page; loopback by its name, which browsers trust with a microphone."""
+    name = "localhost" if host in guard.LOOPBACK_HOSTS else f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}"
 
 
 def web_folder() -> Path:
@@ -116,63 +185,17 @@ async def _thumbnail(request: web.Request) -> web.Response:
 
 @routes.post("/api/presenters")
 async def _enroll(request: web.Request) -> web.Response:
-    enrolments, limit = request.app[_ENROLMENTS], request.app[_UPLOAD_LIMIT]
-    if not request.content_type.startswith("multipart/"):
-        raise ApiError(400, "bad_request", 'Send multipart/form-data with the fields "name" and "photo".')
-    if (request.content_length or 0) > limit + UPLOAD_CHUNK_BYTES:
-        raise _too_large(limit)
-    enrolments.check_room()
-    name, upload = await _read_upload(request, enrolments, limit)
-    taken = set(await asyncio.to_thread(request.app[_STORE].names)) | enrolments.pending_names()
+    enrolments = request.app[_ENROLMENTS]
+    name, upload = await read_upload(request, enrolments, request.app[_UPLOAD_LIMIT])
     try:
-        job = enrolments.submit(upload, check_name(name, taken))
+        # First who is under way: a job that ends in between is then in one of the two, never in neither.
+        pending = enrolments.pending_names()
+        stored = await asyncio.to_thread(request.app[_STORE].names)
+        job = enrolments.submit(upload, check_name(name, pending | set(stored)))
     except BaseException:
-        upload.unlink(missing_ok=True)
+        enrolments.discard(upload)
         raise
     return _job_response(job, status=202)
-
-
-async def _read_upload(request: web.Request, enrolments: Enrolments, limit: int) -> tuple[str, Path]:
-    """Read the two fields in either order, the photo straight to disk; on failure nothing stays behind."""
-    name: str | None = None
-    upload: Path | None = None
-    try:
-        async for part in await request.multipart():
-            if not isinstance(part, BodyPartReader):
-                raise ApiError(400, "bad_request", "Nested multipart is not understood here.")
-            if part.name == "name":
-                name = (await part.read_chunk(1024)).decode(errors="replace")
-            elif part.name == "photo" and upload is None:
-                upload = enrolments.upload_path(part.filename or "")
-                await _save(part, upload, limit)
-        if name is None or upload is None or upload.stat().st_size == 0:
-            raise ApiError(400, "bad_request", 'The form needs a "name" and a "photo" that is not empty.')
-    except (ValueError, AssertionError) as error:  # what aiohttp raises on a malformed body
-        _discard(upload)
-        raise ApiError(400, "bad_request", "The multipart body is malformed.") from error
-    except BaseException:
-        _discard(upload)
-        raise
-    return name, upload
-
-
-async def _save(part: BodyPartReader, path: Path, limit: int) -> None:
-    size = 0
-    with path.open("wb") as file:
-        while data := await part.read_chunk(UPLOAD_CHUNK_BYTES):
-            size += len(data)
-            if size > limit:
-                raise _too_large(limit)
-            file.write(data)
-
-
-def _discard(path: Path | None) -> None:
-    if path is not None:
-        path.unlink(missing_ok=True)
-
-
-def _too_large(limit: int) -> ApiError:
-    return ApiError(413, "too_large", f"The file is too large; at most {limit >> 20} MB are accepted.")
 
 
 @routes.get("/api/jobs/{id}")
@@ -190,26 +213,9 @@ def _job_response(job: Job, status: int = 200) -> web.Response:
 # ---- sessions ----
 
 
-async def _json_object(request: web.Request) -> dict[str, Any]:
-    try:
-        body = await request.json()
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ApiError(400, "bad_request", f"The body is not JSON: {error}.") from error
-    if not isinstance(body, dict):
-        raise ApiError(400, "bad_request", "The body must be a JSON object.")
-    return body
-
-
-def _text(body: dict[str, Any], key: str) -> str:
-    value = body.get(key)
-    if not isinstance(value, str) or not value:
-        raise ApiError(400, "bad_request", f'"{key}" must be a non-empty text.')
-    return value
-
-
 @routes.post("/api/sessions")
 async def _open_session(request: web.Request) -> web.Response:
-    name = _text(await _json_object(request), "presenter")
+    name = text(await json_object(request), "presenter")
     try:
         session_id = await request.app[_SESSIONS].open(name)
     except CapacityError:
@@ -220,8 +226,8 @@ async def _open_session(request: web.Request) -> web.Response:
 
 @routes.post("/api/sessions/{id}/offer")
 async def _offer(request: web.Request) -> web.Response:
-    body = await _json_object(request)
-    sdp = _text(body, "sdp")
+    body = await json_object(request)
+    sdp = text(body, "sdp")
     if body.get("type") != "offer":
         raise ApiError(400, "bad_request", '"type" must be "offer".')
     answer = await request.app[_SESSIONS].answer(request.match_info["id"], sdp)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 import secrets
+import shutil
 import tempfile
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
@@ -73,13 +74,20 @@ class Enrolments:
             raise CapacityError("Several photos are being prepared already; try again in a minute.")
 
     def upload_path(self, filename: str) -> Path:
-        """Return a new path to write an upload to; only the extension is taken from the user's file name."""
+        """Return a new path, in a folder of its own, to write an upload to, until `submit` or `discard`.
+
+        Only the extension is taken from the user's file name.
+        """
         suffix = Path(filename).suffix.lower()
         folder = Path(tempfile.mkdtemp(dir=self._uploads.name))
         return folder / ("photo" + (suffix if _SUFFIX.fullmatch(suffix) else ""))
 
+    def discard(self, path: Path) -> None:
+        """Delete an upload and its folder; nothing happens when they are gone."""
+        shutil.rmtree(path.parent, ignore_errors=True)
+
     def submit(self, path: Path, name: str) -> Job:
-        """Queue the photo at `path`, which is deleted when the job ends.
+        """Queue the photo at `path`, which is discarded when the job ends.
 
         Raises:
             CapacityError: if too many jobs wait already.
@@ -112,7 +120,7 @@ class Enrolments:
             job.progress, job.message = 1.0, "Ready"
             job.state = "done"
         finally:
-            path.unlink(missing_ok=True)
+            self.discard(path)
 
     async def close(self) -> None:
         """Drop waiting jobs, wait for the running one and delete what was uploaded; safe twice."""

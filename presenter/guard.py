@@ -2,15 +2,17 @@
 
 import hmac
 import logging
+import re
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from presenter.errors import CapacityError, EnrollError, IdentityNotFoundError, MediaError, PresenterError
+from presenter.errors import CapacityError, ConfigError, EnrollError, IdentityNotFoundError, MediaError, PresenterError
 
 RETRY_AFTER_S = 10
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Names of this machine as only this machine means them."""
 
 # The page loads nothing from elsewhere and runs no inline script, so the browser may as well forbid it.
 SECURITY_HEADERS = {
@@ -35,6 +37,8 @@ _CODE_OF_STATUS = {
     405: "method_not_allowed",
     413: "too_large",
 }
+
+_ORIGIN = re.compile(r"https?://(?:[\w.-]+|\[[0-9a-f:.]+\])(?::\d+)?")
 
 _log = logging.getLogger(__name__)
 
@@ -89,27 +93,60 @@ async def add_security_headers(_: web.Request, response: web.StreamResponse) -> 
     response.headers.setdefault(hdrs.CACHE_CONTROL, "no-cache")
 
 
-@web.middleware
-async def check_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse requests that another site's page makes through the visitor's browser."""
-    origin = request.headers.get(hdrs.ORIGIN)
-    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
-        raise ApiError(403, "forbidden_origin", f"Requests from {origin} are not accepted here.")
-    return await handler(request)
+def check_origin(public_origin: str) -> Middleware:
+    """Refuse requests that another site's page makes through the visitor's browser.
+
+    Args:
+        public_origin: `scheme://host` of the page behind a proxy that changes the Host header, accepted as well; or "".
+
+    Raises:
+        ConfigError: if `public_origin` is something else.
+    """
+    public = public_origin.rstrip("/").lower() or None
+    if public is not None and not _ORIGIN.fullmatch(public):
+        raise ConfigError(f"server.public_origin: expected https://HOST or http://HOST:PORT, got {public_origin!r}")
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is not None and origin.lower() != public and _netloc(origin) != request.host.lower():
+            raise ApiError(403, "forbidden_origin", f"Requests from {_readable(origin)} are not accepted here.")
+        return await handler(request)
+
+    return middleware
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # such as an open bracket
+        return None
+
+
+def _hostname(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
+def _readable(header: str) -> str:
+    """Return a header for a message: bytes that are not UTF-8 can't be sent back."""
+    return header.encode(errors="replace").decode()
 
 
 def check_host(bound_host: str) -> Middleware:
     """Answer only to loopback names, so that a foreign name made to resolve here (DNS rebinding) gets nothing."""
-    allowed = LOOPBACK_NAMES | {bound_host}
+    allowed = LOOPBACK_HOSTS | {bound_host}
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        name = urlsplit(f"//{request.host}").hostname
-        if name not in allowed:
+        if _hostname(request.host) not in allowed:
             raise ApiError(
                 403,
                 "forbidden_host",
-                f"This server answers to localhost, not to {name}; start it with a token to use other names.",
+                f"This server answers to localhost, not to {_readable(request.host)};"
+                " start it with a token to use other names.",
             )
         return await handler(request)
 
@@ -118,15 +155,19 @@ def check_host(bound_host: str) -> Middleware:
 
 def check_token(token: str) -> Middleware:
     """Ask for `Authorization: Bearer TOKEN` under /api and on /metrics; the page itself holds no secret."""
+    expected = _raw(token)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith("/api/") or request.path == "/metrics":
             scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-            if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
-                raise ApiError(
-                    401, "unauthorized", "This server asks for its access token, which it printed when it was started."
-                )
+            if scheme.lower() != "bearer" or not hmac.compare_digest(_raw(given.strip()), expected):
+                raise ApiError(401, "unauthorized", "This server asks for the token that it was started with.")
         return await handler(request)
 
     return middleware
+
+
+def _raw(text: str) -> bytes:
+    """Return the bytes of a header, also of one that is not UTF-8 (aiohttp keeps such bytes as surrogates)."""
+    return text.encode(errors="surrogateescape")

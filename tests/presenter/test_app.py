@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import re
+import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,12 +16,16 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from aiortc import RTCConfiguration, RTCPeerConnection
 
 import presenter.sessions
-from presenter.app import create_app, web_folder
+from presenter.app import create_app, page_url, peer_config, serve_forever, web_folder
 from presenter.config import AppConfig, ServerConfig, load_config
 from presenter.engine import Engine
+from presenter.errors import ConfigError
 from presenter.identities import DEFAULT, IdentityStore
+from stream.loopback import allow_loopback
+from stream.webrtc import Peer
 
 Scenario = Callable[[TestClient[Any, Any]], Awaitable[None]]
 Play = Callable[..., None]
@@ -152,7 +159,71 @@ def test_bad_offers(play: Play) -> None:
         await refusal(await client.post(url, json={"sdp": "v=0"}), 400, "bad_request")
         await refusal(await client.post(url, json={"sdp": 1, "type": "offer"}), 400, "bad_request")
         await refusal(await client.post(url, json=offer), 400, "bad_offer")
-        await refusal(await client.post(url, json=offer), 409, "already_connected")
+        await seat_free(client)
+        await refusal(await client.post(url, json=offer), 404, "session_not_found")
+
+    play(scenario)
+
+
+async def real_offer() -> str:
+    """The offer of a remote end that wants to see and hear."""
+    remote = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    allow_loopback()
+    for kind in ("audio", "video"):
+        remote.addTransceiver(kind, direction="recvonly")
+    await remote.setLocalDescription(await remote.createOffer())
+    sdp = str(remote.localDescription.sdp)
+    await remote.close()
+    return sdp
+
+
+async def seat_free(client: TestClient[Any, Any]) -> None:
+    """Wait, well below the 20 s a silent connection gets, until nobody is seated."""
+    async with asyncio.timeout(3):
+        while (await (await client.get("/readyz")).json())["sessions"]["active"]:  # noqa: ASYNC110  asks over HTTP
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("missing", ["a=setup:", "a=fingerprint:"])
+def test_offer_without_security_frees_the_seat(play: Play, missing: str) -> None:
+    async def scenario(client: TestClient[Any, Any]) -> None:
+        session = (await (await client.post("/api/sessions", json={"presenter": DEFAULT})).json())["id"]
+        lines = (await real_offer()).splitlines(keepends=True)
+        offer = {"type": "offer", "sdp": "".join(line for line in lines if not line.startswith(missing))}
+        response = await client.post(f"/api/sessions/{session}/offer", json=offer)
+        assert missing.rstrip(":") in await refusal(response, 400, "bad_offer")
+        await seat_free(client)
+
+    play(scenario)
+
+
+def test_second_offer_is_refused_and_the_session_lives(play: Play) -> None:
+    async def scenario(client: TestClient[Any, Any]) -> None:
+        session = (await (await client.post("/api/sessions", json={"presenter": DEFAULT})).json())["id"]
+        offer = {"type": "offer", "sdp": await real_offer()}
+        assert (await client.post(f"/api/sessions/{session}/offer", json=offer)).status == 200
+        again = await client.post(f"/api/sessions/{session}/offer", json=offer)
+        await refusal(again, 409, "already_connected")
+        metrics = await (await client.get("/metrics")).text()
+        for name in ("frames_dropped_total", "sound_filled_ms_total", "sound_lost_ms_total"):
+            assert f"\npresenter_{name} 0" in metrics
+        assert (await client.delete(f"/api/sessions/{session}")).status == 204
+
+    play(scenario)
+
+
+def test_seat_is_free_even_if_the_connection_does_not_close(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def break_down(_: Peer) -> None:
+        raise RuntimeError("a bug")
+
+    async def scenario(client: TestClient[Any, Any]) -> None:
+        for _ in range(2):  # the second needs the renderer of the first
+            response = await client.post("/api/sessions", json={"presenter": DEFAULT})
+            assert response.status == 200, await response.text()
+            with monkeypatch.context() as patch:
+                patch.setattr(Peer, "close", break_down)
+                assert (await client.delete(f"/api/sessions/{(await response.json())['id']}")).status == 204
+            await seat_free(client)
 
     play(scenario)
 
@@ -214,6 +285,44 @@ def test_photo_becomes_presenter(play: Play) -> None:
 def test_bad_names(play: Play, name: str) -> None:
     async def scenario(client: TestClient[Any, Any]) -> None:
         await refusal(await client.post("/api/presenters", data=photo_form(b"x", name)), 422, "enroll_failed")
+
+    play(scenario)
+
+
+def test_name_may_come_in_pieces(play: Play) -> None:
+    def body(pieces: list[bytes]) -> AsyncIterator[bytes]:
+        async def inner() -> AsyncIterator[bytes]:
+            yield b'--abc\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\n\r\nx\r\n'
+            yield b'--abc\r\nContent-Disposition: form-data; name="name"\r\n\r\n'
+            for piece in pieces:
+                yield piece
+                await asyncio.sleep(0.05)
+            yield b"\r\n--abc--\r\n"
+
+        return inner()
+
+    async def scenario(client: TestClient[Any, Any]) -> None:
+        headers = {"Content-Type": "multipart/form-data; boundary=abc"}
+        response = await client.post("/api/presenters", data=body([b"an", b"na/", b"lee"]), headers=headers)
+        assert "anna/lee" in await refusal(response, 422, "enroll_failed")
+        long = await client.post("/api/presenters", data=body([b"x" * 700, b"y" * 700]), headers=headers)
+        assert "too long" in await refusal(long, 400, "bad_request")
+
+    play(scenario)
+
+
+def test_uploads_leave_nothing_behind(play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uploads = tmp_path / "uploads"
+    uploads.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(uploads))
+
+    async def scenario(client: TestClient[Any, Any]) -> None:
+        response = await client.post("/api/presenters", data=photo_form(b"no picture at all"))
+        await finished(client, await response.json())
+        await refusal(await client.post("/api/presenters", data=photo_form(b"x", "a/b")), 422, "enroll_failed")
+        await refusal(await client.post("/api/presenters", data=photo_form(b"")), 400, "bad_request")
+        (folder,) = uploads.glob("presenter-uploads-*")
+        assert list(folder.iterdir()) == []
 
     play(scenario)
 
@@ -291,3 +400,117 @@ def test_foreign_pages_and_names(play: Play) -> None:
         await refusal(await client.get("/", headers={"Host": "rebound.example"}), 403, "forbidden_host")
 
     play(scenario)
+
+
+async def raw_status(client: TestClient[Any, Any], *headers: bytes) -> bytes:
+    """The status line of a request whose headers a well-behaved client would not send."""
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    writer.write(b"\r\n".join([b"GET /api/presenters HTTP/1.1", *headers, b"Connection: close", b"", b""]))
+    answer = await reader.read()
+    writer.close()
+    assert b"internal" not in answer
+    return answer.split(b" ")[1]
+
+
+def test_broken_headers_are_refused_without_a_traceback(play: Play, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(client: TestClient[Any, Any]) -> None:
+        own = b"Host: localhost"
+        assert await raw_status(client, b"Host: [x") in (b"400", b"403")
+        assert await raw_status(client, b"Host: \xff\xfe") in (b"400", b"403")
+        assert await raw_status(client, own, b"Origin: http://[x") == b"403"
+        assert await raw_status(client, own, b"Origin: \xff\xfe") == b"403"
+        assert await raw_status(client, own) == b"200"
+
+    play(scenario)
+    assert "Traceback" not in caplog.text
+
+
+def test_broken_authorization(play: Play, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(client: TestClient[Any, Any]) -> None:
+        assert await raw_status(client, b"Host: localhost", b"Authorization: Bearer \xff\xfe") == b"401"
+
+    play(scenario, token="secret")
+    assert "Traceback" not in caplog.text
+
+
+def test_public_origin(play: Play) -> None:
+    async def scenario(client: TestClient[Any, Any]) -> None:
+        for origin, status in (
+            ("https://studio.example", 200),
+            ("HTTPS://Studio.Example", 200),
+            ("http://studio.example", 403),
+            ("https://studio.example.evil", 403),
+            ("", 403),
+        ):
+            assert (await client.get("/api/presenters", headers={"Origin": origin})).status == status, origin
+
+    play(scenario, public_origin="https://studio.example/")
+
+
+@pytest.mark.parametrize("origin", ["studio.example", "https://", "https://a.example/page", "ftp://a.example"])
+def test_bad_public_origin(engine: Engine, tmp_path: Path, origin: str) -> None:
+    config = AppConfig(server=ServerConfig(public_origin=origin))
+    with pytest.raises(ConfigError, match="public_origin"):
+        create_app(engine, IdentityStore(tmp_path), config)
+
+
+def test_ice_servers_reach_the_peers() -> None:
+    server = ServerConfig(ice_servers=("turn:turn.example:3478",), ice_username="me", ice_credential="secret")
+    (ice,) = peer_config(server).rtc_configuration().iceServers
+    assert (ice.urls, ice.username, ice.credential) == ("turn:turn.example:3478", "me", "secret")
+    assert peer_config(ServerConfig()).ice_username is None
+    with pytest.raises(ConfigError, match="ice_servers"):
+        peer_config(ServerConfig(ice_servers=("turn.example",)))
+
+
+def test_serving_says_where_and_ends_on_a_signal(engine: Engine, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        urls: asyncio.Queue[str] = asyncio.Queue()
+        app = create_app(engine, IdentityStore(tmp_path), AppConfig())
+        serving = asyncio.create_task(serve_forever(app, "127.0.0.1", 0, urls.put_nowait))
+        url = await asyncio.wait_for(urls.get(), 5)
+        assert re.fullmatch(r"http://localhost:[1-9]\d+", url)
+        async with aiohttp.ClientSession() as client, client.get(url + "/healthz") as response:
+            assert response.status == 200
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(serving, 15)
+        with pytest.raises(OSError, match="refused|Connect"):
+            await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
+
+    asyncio.run(scenario())
+
+
+def test_serving_ends_when_cancelled(engine: Engine, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        ready = asyncio.Event()
+        app = create_app(engine, IdentityStore(tmp_path), AppConfig())
+        serving = asyncio.create_task(serve_forever(app, "127.0.0.1", 0, lambda _: ready.set()))
+        await asyncio.wait_for(ready.wait(), 5)
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+
+    asyncio.run(scenario())
+
+
+def test_serving_on_a_busy_port(engine: Engine, tmp_path: Path) -> None:
+    said: list[str] = []
+    app = create_app(engine, IdentityStore(tmp_path), AppConfig())
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        with pytest.raises(OSError, match="address already in use"):
+            asyncio.run(serve_forever(app, "127.0.0.1", port, said.append))
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://localhost:80"),
+        ("::1", "http://localhost:80"),
+        ("10.0.0.2", "http://10.0.0.2:80"),
+        ("fd00::2", "http://[fd00::2]:80"),
+    ],
+)
+def test_page_url(host: str, url: str) -> None:
+    assert page_url(host, 80) == url

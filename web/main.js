@@ -18,6 +18,7 @@ const remembered = {
 let presenters = [];
 let chosen = null;
 let call = null; // {session, microphone: MediaStream, figures, timer} while connecting or live
+let ending = null; // a promise while the call before gives its seat back
 
 // ---- presenters ----
 
@@ -106,6 +107,7 @@ async function play(stream) {
 // ---- one conversation ----
 
 async function start() {
+  if (call) return undefined; // pressed while another face's session was about to start
   ui.hideNotice();
   ui.setState("connecting");
   const session = new Session();
@@ -118,6 +120,8 @@ async function start() {
     current.microphone = stream;
     setMicrophoneMuted(false);
     listMicrophones();
+    await ending;
+    if (call !== current) return undefined;
     await session.start(stream, chosen.name);
     if (call !== current) return undefined;
     ui.setState("listening");
@@ -140,7 +144,8 @@ async function stop() {
   clearTimeout(current?.timer);
   closeStream(current?.microphone);
   video.srcObject = null;
-  await current?.session.close();
+  ending = Promise.all([ending, current?.session.close()]);
+  await ending;
 }
 
 function listen(current) {

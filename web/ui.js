@@ -4,6 +4,8 @@ import { pictureUrl } from "./api.js";
 
 const $ = (id) => document.getElementById(id);
 
+const SYNTHETIC = "default"; // the one presenter that is nobody's likeness; all others are made from people's photos
+
 const STATUS = {
   idle: "Ready",
   connecting: "Connecting",
@@ -142,13 +144,19 @@ function drawAmbient(image) {
   canvas.classList.add("ready");
 }
 
-/** Put a presenter's picture on the stage and its colours behind the page. */
+let onStage = null;
+
+/** Put a presenter's picture on the stage, say what it is, and put its colours behind the page. */
 export async function showPoster(presenter) {
+  onStage = presenter;
   const poster = $("poster");
+  const synthetic = presenter.name === SYNTHETIC;
+  $("badge").textContent = synthetic ? "Synthetic presenter" : "AI-generated video";
+  poster.alt = synthetic ? "Synthetic presenter" : `Presenter ${presenter.name}`;
   const url = await picture(presenter);
+  if (onStage !== presenter) return; // another one was chosen meanwhile
   poster.classList.toggle("ready", Boolean(url));
-  poster.alt = `${presenter.name}, a synthetic presenter`;
   if (!url) return;
   poster.src = url;
-  await poster.decode().then(() => drawAmbient(poster), () => {}); // another picture may have been chosen meanwhile
+  await poster.decode().then(() => drawAmbient(poster), () => {}); // the same, while it was decoded
 }

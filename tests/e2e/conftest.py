@@ -33,9 +33,9 @@ ALLOW = "--use-fake-ui-for-media-stream"
 # Tests look at the page's peer connection and at the server's messages; the page itself keeps both to itself. The fake
 # microphone is clean, and the browser's processing of it would only add something of its own to what is measured.
 SPY = """
-window.spy = {stats: []};
+window.spy = {stats: [], peers: 0};
 window.RTCPeerConnection = class extends RTCPeerConnection {
-  constructor(...args) { super(...args); spy.peer = this; }
+  constructor(...args) { super(...args); spy.peer = this; spy.peers += 1; }
   createDataChannel(...args) {
     const channel = spy.channel = super.createDataChannel(...args);
     channel.addEventListener("message", ({data}) => {

@@ -171,6 +171,59 @@ def test_photo_becomes_presenter(browser: Any, open_page: OpenPage, server: Any,
     wait_for_state(page, "listening", "speaking")
 
 
+@pytest.fixture
+def two_faces(open_page: OpenPage, browser: Any, server: Any) -> Any:
+    """A page that believes in a second presenter, "Twin", whose pictures come late; the server has one."""
+    page = open_page(browser, "about:blank")
+    picture = page.request.get(f"{server.url}/api/presenters/default/thumbnail").body()
+    faces = [{"name": name, "thumbnail": f"/api/presenters/{name}/thumbnail"} for name in ("default", "Twin")]
+
+    def late(route: Any) -> None:
+        page.wait_for_timeout(500)
+        route.fulfill(body=picture, content_type="image/png")
+
+    page.route("**/api/presenters", lambda route: route.fulfill(json={"presenters": faces}))
+    page.route("**/api/presenters/Twin/thumbnail", late)
+    page.route("**/api/sessions", lambda route: route.continue_(post_data='{"presenter": "default"}'))
+    page.goto(server.url)
+    return page
+
+
+def test_only_the_default_presenter_is_called_synthetic(two_faces: Any) -> None:
+    page = two_faces
+    said = "() => [document.getElementById('badge').textContent, document.getElementById('poster').alt]"
+    page.wait_for_selector('.face[aria-label="Twin"]')
+    assert page.evaluate(said) == ["Synthetic presenter", "Synthetic presenter"]
+    page.click('.face[aria-label="Twin"]')
+    assert page.evaluate(said) == ["AI-generated video", "Presenter Twin"]
+
+
+def test_a_late_picture_does_not_replace_the_chosen_one(two_faces: Any) -> None:
+    page = two_faces
+    page.wait_for_selector('.face[aria-label="default"] img')
+    mine = page.get_attribute("#poster", "src")
+    page.click('.face[aria-label="Twin"]')
+    page.click('.face[aria-label="default"]')
+    page.wait_for_selector('.face[aria-label="Twin"] img')
+    page.wait_for_timeout(200)
+    assert page.get_attribute("#poster", "src") == mine
+
+
+def test_start_pressed_while_another_face_starts_opens_one_session(two_faces: Any) -> None:
+    page = two_faces
+    wait_for_faces(page)
+    page.click("#toggle")
+    wait_for_state(page, "listening", "speaking")
+    before = page.evaluate("spy.peers")
+    page.evaluate("""() => {
+      document.querySelector('.face[aria-label="Twin"]').click();
+      document.getElementById("toggle").click();
+    }""")
+    page.wait_for_timeout(1000)
+    assert page.evaluate("spy.peers") == before + 1
+    page.evaluate("document.getElementById('toggle').click()")
+
+
 @pytest.mark.parametrize("size", [(1280, 800), (390, 844), (360, 640)])
 def test_fits_the_window(browser: Any, open_page: OpenPage, size: tuple[int, int]) -> None:
     page = open_page(browser, viewport={"width": size[0], "height": size[1]})

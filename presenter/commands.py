@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 from typing import Any
 
@@ -10,27 +11,26 @@ from presenter.config import AppConfig
 from presenter.errors import ConfigError, PresenterError
 from presenter.training import run_step
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
 
 def serve(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Start the server and run until interrupted."""
-    from aiohttp import web
-
-    from presenter.app import create_app
+    from presenter.app import create_app, serve_forever
     from presenter.engine import Engine
+    from presenter.guard import LOOPBACK_HOSTS
     from presenter.identities import IdentityStore
 
     server = config.server
-    if server.host not in LOOPBACK and not server.token:
+    if server.host not in LOOPBACK_HOSTS and not server.token:
         raise ConfigError(
             f"binding {server.host} opens the server to the network: set --token (and see 'TLS' in the"
             " README: browsers give a page its microphone only over https or on localhost)"
         )
     app = create_app(Engine.load(config), IdentityStore(config.presenters_dir, config.engine), config)
-    host = "localhost" if server.host in LOOPBACK else server.host
-    print(f"Presenter is ready: open http://{host}:{server.port} and speak. Ctrl+C stops it.", flush=True)
-    web.run_app(app, host=server.host, port=server.port, print=lambda *_: None)
+
+    def ready(url: str) -> None:
+        print(f"Presenter is ready: open {url} and speak. Ctrl+C stops it.", flush=True)
+
+    asyncio.run(serve_forever(app, server.host, server.port, ready))
     return 0
 
 

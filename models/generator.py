@@ -154,20 +154,25 @@ class Synthesis(nn.Module):
             x = _act(_apply(conv, torch.cat([x, spatial], 1), style))
         painted = F.pixel_shuffle(_apply(self.out, x, style), _PATCH).float()
         rgb = (live[:, :3] + on_face(live) * painted[:, :3]).clamp(0.0, 1.0)
-        # Biased towards painting: +3 keeps the gradient alive where +1 of a product was not.
-        return torch.cat([rgb, torch.sigmoid(painted[:, 3:] + 3.0)], 1)
+        # On the face the paint always covers: what lies behind shows another mouth. Around it, the network decides;
+        # it starts towards covering (+3), because from the middle it once learned nothing.
+        return torch.cat([rgb, torch.maximum(torch.sigmoid(painted[:, 3:] + 3.0), on_face(live, shrink=2))], 1)
 
 
-def on_face(live: Tensor) -> Tensor:
-    """Where the network may repaint `[B, 1, 256, 256]`: the rendered face with a soft margin of 12 pixels.
+def on_face(live: Tensor, shrink: int = 0) -> Tensor:
+    """Where the rendered face is `[B, 1, 256, 256]`, with a soft border.
 
-    Neck, collar and background only move with the warp, so nothing can flicker or ghost there.
+    The network repaints the face alone; neck, collar and background only move with the warp, so that nothing can
+    flicker or leave a halo there.
+
+    Args:
+        live: Stacked live inputs `[B, 6, 256, 256]`.
+        shrink: How far to stay inside the face's border, in patches of 4 pixels.
     """
     inside = (live[:, 3:5].sum(1, keepdim=True) > 0).to(live.dtype)
-    coarse = F.max_pool2d(F.avg_pool2d(inside, _PATCH), 5, stride=1, padding=2)
-    return F.interpolate(
-        F.avg_pool2d(coarse, 3, stride=1, padding=1), scale_factor=float(_PATCH), mode="bilinear", align_corners=False
-    )
+    coarse = -F.max_pool2d(-F.avg_pool2d(inside, _PATCH), 2 * shrink + 1, stride=1, padding=shrink)
+    soft = F.avg_pool2d(coarse, 3, stride=1, padding=1, count_include_pad=False)
+    return F.interpolate(soft, scale_factor=float(_PATCH), mode="bilinear", align_corners=False)
 
 
 def _apply(layer: nn.Module, x: Tensor, style: Tensor | None) -> Tensor:

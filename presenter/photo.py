@@ -27,6 +27,7 @@ _MIN_UNIT = 32.0  # pixels between the eyes
 _MAX_YAW, _MAX_PITCH = 22.0, 25.0
 _MAX_PIXELS = 50_000_000
 _FORMATS = {"image2", "jpeg_pipe", "png_pipe", "webp_pipe"}
+_TOUCHING = -0.005  # a hair below zero, so that no sliver of the teeth stays between the lips
 _OPEN = 0.03  # lips further apart than this are open, inter-ocular distances
 
 
@@ -155,5 +156,5 @@ def close_lips(mesh: Floats, basis: Floats) -> Floats:
     per_coefficient = basis[:, lower, 1] - basis[:, upper, 1]  # [K, pairs]
     gram = per_coefficient.T @ per_coefficient
     ridge = 0.02 * np.trace(gram) / len(gaps) * np.eye(len(gaps))
-    coefficients = per_coefficient @ np.linalg.solve(gram + ridge, 0.01 - gaps)
+    coefficients = per_coefficient @ np.linalg.solve(gram + ridge, _TOUCHING - gaps)
     return (mesh + np.einsum("k,kvc->vc", coefficients, basis)).astype(np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.mesh import Floats, Pose
-from models.raster import MeshRasteriser
+from models.raster import MeshRasteriser, ring_points
 
 CROP_SIZE = 256
 CROP_SIDE = 2.3  # inter-ocular distances: from just under the eyes to below an open jaw
@@ -37,6 +37,22 @@ def to_crop(points: Floats, transform: Floats) -> Floats:
     scale = float(np.hypot(transform[0, 0], transform[0, 1]))
     flat = points[..., :2] @ transform[:, :2].T + transform[:, 2]
     return np.concatenate([flat, points[..., 2:] * scale], -1).astype(np.float32)
+
+
+def crop_points(mesh: Floats, neutral: Floats, pose: Pose, transform: Floats) -> Floats:
+    """The extended mesh in crop pixels.
+
+    Args:
+        mesh: Canonical `[478, 3]`.
+        neutral: The speaker's closed-mouth mesh `[478, 3]`; the fixed ring around the face follows from it.
+        pose: From canonical space to frame pixels.
+        transform: From frame to crop pixels `[2, 3]`.
+
+    Returns:
+        `[478 + 36, 3]`.
+    """
+    whole = np.concatenate([mesh, ring_points(neutral)])
+    return to_crop(pose.project(whole), transform)
 
 
 def cut_crop(rgb: NDArray[np.uint8], transform: Floats) -> NDArray[np.uint8]:

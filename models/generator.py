@@ -153,25 +153,28 @@ class Synthesis(nn.Module):
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
             x = _act(_apply(conv, torch.cat([x, spatial], 1), style))
         painted = F.pixel_shuffle(_apply(self.out, x, style), _PATCH).float()
-        rgb = (live[:, :3] + on_face(live) * painted[:, :3]).clamp(0.0, 1.0)
+        coverage = face_coverage(live)
+        rgb = (live[:, :3] + soften(coverage) * painted[:, :3]).clamp(0.0, 1.0)
         # On the face the paint always covers: what lies behind shows another mouth. Around it, the network decides;
         # it starts towards covering (+3), because from the middle it once learned nothing.
-        return torch.cat([rgb, torch.maximum(torch.sigmoid(painted[:, 3:] + 3.0), on_face(live, shrink=2))], 1)
+        return torch.cat([rgb, torch.maximum(torch.sigmoid(painted[:, 3:] + 3.0), soften(coverage, shrink=2))], 1)
 
 
-def on_face(live: Tensor, shrink: int = 0) -> Tensor:
-    """Where the rendered face is `[B, 1, 256, 256]`, with a soft border.
+def face_coverage(live: Tensor) -> Tensor:
+    """How much of each patch the rendered face fills `[B, 1, 64, 64]`, from stacked live inputs.
 
     The network repaints the face alone; neck, collar and background only move with the warp, so that nothing can
     flicker or leave a halo there.
-
-    Args:
-        live: Stacked live inputs `[B, 6, 256, 256]`.
-        shrink: How far to stay inside the face's border, in patches of 4 pixels.
     """
     inside = (live[:, 3:5].sum(1, keepdim=True) > 0).to(live.dtype)
-    coarse = -F.max_pool2d(-F.avg_pool2d(inside, _PATCH), 2 * shrink + 1, stride=1, padding=shrink)
-    soft = F.avg_pool2d(coarse, 3, stride=1, padding=1, count_include_pad=False)
+    return F.avg_pool2d(inside, _PATCH)
+
+
+def soften(coverage: Tensor, shrink: int = 0) -> Tensor:
+    """Coverage per pixel `[B, 1, 256, 256]` with a soft border, `shrink` patches inside the face's own."""
+    if shrink:
+        coverage = -F.max_pool2d(-coverage, 2 * shrink + 1, stride=1, padding=shrink)
+    soft = F.avg_pool2d(coverage, 3, stride=1, padding=1, count_include_pad=False)
     return F.interpolate(soft, scale_factor=float(_PATCH), mode="bilinear", align_corners=False)
 
 

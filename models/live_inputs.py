@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from models.crop import crop_mask
 from models.mesh import INNER_LIP_PAIRS, Floats
@@ -21,6 +23,11 @@ def mouth_gap(points: Floats) -> float:
 def seen_share(target: Floats, reference: Floats) -> float:
     """How much of the target's mouth opening the reference shows, 0..1."""
     return float(np.clip(mouth_gap(reference) / max(mouth_gap(target), 1.0), 0.0, 1.0))
+
+
+def masked_target(target: Tensor) -> Tensor:
+    """Target crops `[B, 3, 256, 256]` without what the generator is to paint."""
+    return target * (1 - torch.from_numpy(crop_mask()))
 
 
 def match_colour(picture: Picture, wanted: Picture) -> Picture:

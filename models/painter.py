@@ -9,11 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.crop import crop_mask, crop_rasteriser, to_crop
+from models.crop import crop_points, crop_rasteriser, to_crop
 from models.identity import Identity, picture_tensor
-from models.live_inputs import live_planes
+from models.live_inputs import live_planes, masked_target
 from models.mesh import NUM_VERTICES, Floats
-from models.raster import ring_points
 from models.still import HeadSway, Paster
 
 # (target features [1, C, 64, 64], live inputs [1, 6, 256, 256]) -> colour and blend mask [1, 4, 256, 256]
@@ -37,16 +36,11 @@ class Painter:
         self._paint = paint
         transform = identity.transform
         self._reference = identity.reference
-        masked = picture_tensor(self._reference) * (1 - torch.from_numpy(crop_mask()))
         with torch.inference_mode():
-            self._target = encode_target(masked)
-        whole = np.concatenate([identity.mesh, ring_points(identity.neutral)])
-        self._source = to_crop(identity.pose.project(whole), transform)
+            self._target = encode_target(masked_target(picture_tensor(self._reference)))
+        self._source = crop_points(identity.mesh, identity.neutral, identity.pose, transform)
         self._opening = identity.neutral - identity.mesh
-        self._rotation = identity.pose.rotation * float(
-            identity.pose.scale * np.hypot(transform[0, 0], transform[0, 1])
-        )
-        self._roll = (transform[:, :2] / np.hypot(transform[0, 0], transform[0, 1])).astype(np.float32)
+        self._to_crop = to_crop(identity.pose.scale * identity.pose.rotation.T, _without_offset(transform))
         self._rasteriser = crop_rasteriser()
         size = (identity.frame.shape[0], identity.frame.shape[1])
         landmarks = identity.pose.project(identity.mesh)
@@ -55,18 +49,15 @@ class Painter:
 
     def points(self, displacement: Floats) -> Floats:
         """The extended mesh in the crop `[514, 3]` for a displacement `[478, 3]` from neutral."""
-        moved = (self._opening + displacement) @ self._rotation.T
-        moved[:, :2] = moved[:, :2] @ self._roll.T
         points = self._source.copy()
-        points[:NUM_VERTICES] += moved
+        points[:NUM_VERTICES] += (self._opening + displacement) @ self._to_crop
         return points
 
     def crop(self, displacement: Floats) -> Floats:
         """Colour and blend mask of the face crop `[256, 256, 4]`, 0..1."""
         planes = live_planes(self._rasteriser, self.points(displacement), self._reference, self._source)
-        live = torch.from_numpy(np.ascontiguousarray(planes.transpose(2, 0, 1)))[None].float() / 255
         with torch.inference_mode():
-            painted = self._paint(self._target, live)
+            painted = self._paint(self._target, picture_tensor(planes))
         return painted[0].permute(1, 2, 0).cpu().numpy()
 
     def frame(self, displacement: Floats, number: int, eyelids: int = 0) -> NDArray[np.uint8]:
@@ -84,3 +75,8 @@ class Painter:
             overlay = self._identity.blinks.overlays[eyelids - 1]
             frame[top : top + overlay.shape[0], left : left + overlay.shape[1]] = overlay
         return self._sway.apply(frame, number)
+
+
+def _without_offset(transform: Floats) -> Floats:
+    """The linear part of an affine map `[2, 3]`, for differences of points."""
+    return np.concatenate([transform[:, :2], np.zeros((2, 1), np.float32)], 1)

@@ -16,11 +16,10 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.crop import crop_transform, cut_crop, to_crop
+from models.crop import crop_points, crop_transform, cut_crop
 from models.generator import Generator
 from models.identity import Identity, StyleCode, picture_tensor
 from models.mesh import Floats, Pose, canonicalise, topology
-from models.raster import ring_points
 from models.still import Blinks
 from models.tracker import FaceTracker
 from models.training.generator import GeneratorTraining, train_generator
@@ -135,8 +134,7 @@ def _write_crops(
     larger[:, :2] /= scale
     larger[:, 2] += larger[:, :2] @ np.full(2, 0.5 - 0.5 * scale)
     weights = topology().lower_face[:, None]
-    ring = ring_points(mesh)
-    images, points, about = [cut_crop(rest, transform)], [_crop_points(mesh, ring, pose, transform)], [_facts(0)]
+    images, points, about = [cut_crop(rest, transform)], [crop_points(mesh, mesh, pose, transform)], [_facts(0)]
     with FaceTracker(video=False, max_faces=1) as tracker:
         paths = sorted((settings.renders / "crops").glob("*.png"))
         at_rest = _read(paths[0])
@@ -150,17 +148,13 @@ def _write_crops(
             seen = (faces[0] + [0.5, 0.5, 0.0]) / scale - [0.5, 0.5, 0.0]
             moved = mesh + (pose.unproject(seen.astype(np.float32)) - mesh) * weights
             images.append(cut_crop(whole.astype(np.uint8), larger.astype(np.float32)))
-            points.append(_crop_points(moved, ring, pose, transform))
+            points.append(crop_points(moved, mesh, pose, transform))
             about.append(_facts(number))
     folder = settings.work / "crops"
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "images.npy", np.stack(images))
     np.save(folder / "points.npy", np.stack(points).astype(np.float32))
     (folder / "about.json").write_text(json.dumps(about))
-
-
-def _crop_points(mesh: Floats, ring: Floats, pose: Pose, transform: Floats) -> Floats:
-    return to_crop(pose.project(np.concatenate([mesh, ring])), transform)
 
 
 def _facts(number: int) -> dict[str, object]:

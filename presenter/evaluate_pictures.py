@@ -8,15 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.crop import crop_mask, crop_rasteriser, crop_transform, cut_crop
+from models.crop import crop_mask, crop_points, crop_rasteriser, crop_transform, cut_crop
 from models.generator import FoldedGenerator, Generator
 from models.identity import picture_tensor
-from models.live_inputs import live_planes, match_colour
+from models.live_inputs import live_planes, masked_target, match_colour
 from models.mesh import Floats, aperture
 from models.metrics import mouth_box, psnr, sharpness, ssim
 from models.still import Paster
 from presenter import face_identity
-from presenter.prepare_crops import crop_points
 from presenter.tracked_clip import TrackedClip
 
 Picture = NDArray[np.uint8]
@@ -69,10 +68,9 @@ class PictureJudge:
         """The crop as generated, and as the bare warp of the reference."""
         mask = crop_mask()[..., None]
         planes = live_planes(self._rasteriser, points, reference, source)
-        live = torch.from_numpy(np.ascontiguousarray(planes.transpose(2, 0, 1)))[None].float() / 255
         with torch.inference_mode():
-            encoded = folded.encode_target(picture_tensor(target) * (1 - torch.from_numpy(crop_mask())))
-            painted = folded(encoded, live)[0].permute(1, 2, 0).numpy()
+            encoded = folded.encode_target(masked_target(picture_tensor(target)))
+            painted = folded(encoded, picture_tensor(planes))[0].permute(1, 2, 0).numpy()
         # Behind the blend lies the reference, as live: the answer must not shine through.
         behind = target * (1 - mask) + reference * mask
         made = behind + painted[..., 3:] * mask * (painted[..., :3] * 255 - behind)

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.crop import CROP_SIZE, crop_transform, cut_crop, to_crop
-from models.mesh import NUM_VERTICES, Floats, Pose, aperture, canonicalise
-from models.raster import ring_points
+from models.crop import CROP_SIZE, crop_points, crop_transform, cut_crop
+from models.mesh import NUM_VERTICES, Floats, aperture, canonicalise
 from models.tracker import FaceTracker
 from models.training.splits import is_held_out
 from presenter.prepare import iter_shards, poses_of
@@ -31,12 +30,6 @@ _FRAMES_PER_CLIP = {
 Picture = NDArray[np.uint8]
 _POINTS = NUM_VERTICES + 36
 _MAX_YAW = 35.0
-
-
-def crop_points(mesh: Floats, neutral: Floats, pose: Pose, transform: Floats) -> Floats:
-    """The extended mesh `[514, 3]` in crop pixels."""
-    whole = np.concatenate([mesh, ring_points(neutral)])
-    return to_crop(pose.project(whole), transform)
 
 
 def _spread(opening: Floats, count: int) -> list[int]:

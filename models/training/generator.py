@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from models.crop import crop_mask
 from models.generator import Generator, GeneratorConfig, LiveInputs, composite
+from models.live_inputs import masked_target
 from models.training.crop_dataset import CropPairs, Crops, Sample
 from models.training.losses import MouthDiscriminator, PerceptualLoss, gradient_loss, mouth_box
 
@@ -61,10 +62,8 @@ class GeneratorTraining:
 def to_inputs(batch: Sample) -> tuple[Tensor, Tensor, Tensor, LiveInputs, Tensor]:
     """Turn a uint8 batch into target, masked target, reference, live inputs and mouth, 0..1."""
     target, reference, live, mouth = (part.float() / 255 for part in batch)
-    mask = torch.from_numpy(crop_mask())
-    masked = target * (1 - mask)
     inputs = LiveInputs(live[:, :3], live[:, 3:4], live[:, 4:5], live[:, 5:])
-    return target, masked, reference, inputs, mouth
+    return target, masked_target(target), reference, inputs, mouth
 
 
 class GeneratorTrainer:

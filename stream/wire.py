@@ -16,6 +16,9 @@ from stream.pcm import AudioFormat
 
 State = Literal["idle", "listening", "speaking"]
 
+MAX_MESSAGE_BYTES = 1 << 20
+"""The longest message where a dialect doesn't say otherwise: 1 MiB, 16 s of base64 PCM at 24 kHz."""
+
 
 class WireError(StreamError):
     """A message, or a parameter of the socket's address, that can't be understood."""
@@ -174,6 +177,11 @@ class Problem:
     message: str
     expected: str | None = None
 
+    @property
+    def text(self) -> str:
+        """The message and what was expected, in one line."""
+        return f"{self.message}; expected {self.expected}" if self.expected else self.message
+
 
 EventOut = (
     Ready | StateChanged | SpeakStarted | MarkReached | Playback | SpeakEnded | Interrupted | Credit | Stats | Problem
@@ -183,7 +191,7 @@ EventOut = (
 class Codec(Protocol):
     """One dialect of the speech socket, for one connection.
 
-    `stream.dialects.open_codec` makes them.
+    `stream.dialects.open_codec` makes one.
     """
 
     MAX_MESSAGE_BYTES: ClassVar[int]

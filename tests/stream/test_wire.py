@@ -75,7 +75,24 @@ SPOKEN: dict[str, list[object]] = {
     ],
     "simli": ["SKIP", "DONE", b"DONE", b"PLAY_IMMEDIATE" + PCM, PCM],
 }
-ODD_VALUES = [None, True, -1, 0.5, 1e999, float("nan"), 10**400, "", "=", "\ud800", "x" * 999, [], [None], {}, [[]], {"a": 1}]
+ODD_VALUES = [
+    None,
+    True,
+    -1,
+    0.5,
+    1e999,
+    float("nan"),
+    10**400,
+    "",
+    "=",
+    "\ud800",
+    "x" * 999,
+    [],
+    [None],
+    {},
+    [[]],
+    {"a": 1},
+]
 EVENTS = [
     Ready("s", 48_000, 8_000),
     *(StateChanged(state) for state in ("idle", "listening", "speaking", "idle")),

@@ -64,12 +64,31 @@ class Renderer:
         self._moved: deque[_Moved] = deque(maxlen=_REMEMBERED_FRAMES)
         self._closing_from: Floats | None = None
         self._closing = 0
+        self._matte = False
 
     @property
     def size(self) -> tuple[int, int]:
         """`(height, width)` of the frames."""
         height, width = self._identity.frame.shape[:2]
         return height, width
+
+    @property
+    def matte(self) -> bool:
+        """Whether frames carry `alpha`, and colours that don't show the background; from the next frame on.
+
+        Setting it to True may take seconds for a presenter that was enrolled without a matte: set it
+        where nobody waits.
+
+        Raises:
+            MattingError: If the presenter has no matte and none can be made; the frames stay as they are.
+        """
+        return self._matte
+
+    @matte.setter
+    def matte(self, wanted: bool) -> None:
+        if wanted:
+            self._painter.cut_out()
+        self._matte = wanted
 
     @property
     def latency_samples(self) -> int:
@@ -85,8 +104,7 @@ class Renderer:
         displacement, matching = self._advance(chunk)
         if matching is None:
             return []
-        rgb = self._painter.frame(displacement, self._frame, blink_schedule(self._frame))
-        return [(matching, VideoFrame(rgb, matching.pts))]
+        return [(matching, self._paint(displacement, matching.pts))]
 
     def skip(self, chunk: AudioChunk) -> list[AudioChunk]:
         """Hear a chunk without painting: for a stream that has fallen behind.
@@ -167,6 +185,13 @@ class Renderer:
         if not self._closed:
             self._closed = True
             self._release()
+
+    def _paint(self, displacement: Floats, pts: int) -> VideoFrame:
+        eyelids = blink_schedule(self._frame)
+        if self._matte:
+            rgb, alpha = self._painter.cutout_frame(displacement, self._frame, eyelids)
+            return VideoFrame(rgb, pts, alpha)
+        return VideoFrame(self._painter.frame(displacement, self._frame, eyelids), pts)
 
     def _hear(self, pcm: Floats) -> Floats:
         with torch.inference_mode():

@@ -65,23 +65,27 @@ class AudioChunk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoFrame:
-    """One picture, owner of its memory: nobody writes to `rgb` after construction.
+    """One picture, owner of its memory: nobody writes to its arrays after construction.
 
     Raises:
-        StreamError: if `rgb` is not contiguous uint8 `[H, W, 3]`.
+        StreamError: if `rgb` is not contiguous uint8 `[H, W, 3]`, or `alpha` not uint8 `[H, W]`.
     """
 
     rgb: ByteArray
     """uint8 `[H, W, 3]`, C-contiguous."""
     pts: int
     """Equal to the `pts` of the chunk it belongs to."""
+    alpha: ByteArray | None = None
+    """uint8 `[H, W]`, 0 where the background shows through; None where there is none to show."""
 
     def __post_init__(self) -> None:
-        """Check type, shape and layout once, at the boundary."""
+        """Check types, shapes and layout once, at the boundary."""
         shape = self.rgb.shape
         _check("VideoFrame.rgb", self.rgb, np.uint8, (*shape[:2], 3))
         if not self.rgb.flags["C_CONTIGUOUS"]:
             raise StreamError("VideoFrame.rgb: expected a C-contiguous array, got a strided view")
+        if self.alpha is not None:
+            _check("VideoFrame.alpha", self.alpha, np.uint8, shape[:2])
 
 
 def silence(pts: int) -> AudioChunk:

@@ -206,13 +206,8 @@ class FaceFeed(Feed[VideoFrame, Watcher]):
         """Encode a frame for `time` (samples at 16 kHz), unless a newer one was shown."""
         self._offer(time, frame)
 
-    def join(self, viewer: Watcher) -> None:
-        """Hand frames to a viewer from now on; a keyframe will be among the first."""
-        super().join(viewer)
-        self.ask_keyframe()
-
     def ask_keyframe(self) -> None:
-        """Let all viewers start anew soon: one of them has lost something."""
+        """Let all viewers start anew soon: one of them has just come, or has lost something."""
         self._requests.ask()
 
     def _job(self, time: int, item: VideoFrame) -> Callable[[], EncodedFrame | None]:

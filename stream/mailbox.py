@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from aiortc.mediastreams import MediaStreamError
 
@@ -14,28 +15,29 @@ class Mailbox:
     """A bounded hand-over of frames to one reader; whatever it gives out can be decoded.
 
     Frames depend on those before them, back to a keyframe. So when the oldest has to give way, those
-    that depend on it go as well, and nothing is taken in until the next keyframe.
+    that depend on it go as well, and nothing is taken in until the next keyframe. That is asked for
+    when the reader is there to use it: one that hangs costs the others no bits.
     """
 
-    def __init__(self, capacity: int) -> None:
-        """Wait for the first keyframe."""
+    def __init__(self, capacity: int, ask_keyframe: Callable[[], None]) -> None:
+        """Begin empty, without anything that frames could depend on."""
         self.dropped = 0
         """Frames that gave way."""
         self._capacity = capacity
+        self._ask_keyframe = ask_keyframe
         self._frames: deque[EncodedFrame] = deque()
         self._changed = asyncio.Event()
         self._unbroken = False
         self._closed = False
 
-    def put(self, frame: EncodedFrame) -> bool:
-        """Take a frame in; False if only a keyframe can help the reader now."""
+    def put(self, frame: EncodedFrame) -> None:
+        """Take a frame in, if it can be decoded."""
         if len(self._frames) == self._capacity:
             self._drop_oldest()
         self._unbroken |= frame.keyframe
         if self._unbroken:
             self._frames.append(frame)
             self._changed.set()
-        return self._unbroken
 
     def close(self) -> None:
         """End: `get` raises once the mailbox is empty."""
@@ -51,6 +53,8 @@ class Mailbox:
         while not self._frames:
             if self._closed:
                 raise MediaStreamError
+            if not self._unbroken:
+                self._ask_keyframe()
             self._changed.clear()
             await self._changed.wait()
         return self._frames.popleft()

@@ -163,7 +163,7 @@ class Track(ABC):
         self.sent_time: int | None = None
         """Timestamp of the last frame given out, samples at 16 kHz of the session's clock."""
         self._playback = playback
-        self._mailbox = Mailbox(backlog)
+        self._mailbox = Mailbox(backlog, self.ask_keyframe)
         self._missed = 0
         self._joined = self._stopped = False
 
@@ -189,8 +189,7 @@ class Track(ABC):
 
     def put(self, frame: EncodedFrame) -> None:
         """Take a frame from the feed."""
-        if not self._mailbox.put(frame):
-            self.ask_keyframe()
+        self._mailbox.put(frame)
 
     def miss(self) -> None:
         """Note that a frame was given up before it was encoded."""

@@ -114,6 +114,8 @@ class WhipPublisher:
             if location is None:
                 raise StreamError(f"WHIP: expected a Location header from {_where(response)}, got none")
             self._resource = response.url.join(URL(location))
+            if self._resource.origin() != URL(url).origin():
+                self._headers.pop("Authorization", None)  # the token was not meant for another host
             if response.content_type != _SDP:
                 raise StreamError(f"WHIP: expected {_SDP} from {_where(response)}, got {response.content_type}")
             return text

@@ -64,3 +64,14 @@ def test_a_pause_is_what_lies_below_the_level(dbfs: float, quiet: bool) -> None:
     assert is_quiet(chunk) is quiet
     assert is_quiet(chunk, dbfs + 1)
     assert not is_quiet(chunk, dbfs - 1)
+
+
+@pytest.mark.parametrize(
+    "alpha", [np.zeros((8, 9), np.uint8), np.zeros((8, 8, 1), np.uint8), np.zeros((8, 8), np.float32)]
+)
+def test_a_matte_has_the_size_of_its_picture(alpha: np.ndarray) -> None:
+    rgb = np.zeros((8, 8, 3), np.uint8)
+    assert VideoFrame(rgb, 0).alpha is None
+    assert VideoFrame(rgb, 0, np.zeros((8, 8), np.uint8)).alpha is not None
+    with pytest.raises(StreamError, match=r"VideoFrame.alpha: expected uint8 \[8, 8\]"):
+        VideoFrame(rgb, 0, alpha)

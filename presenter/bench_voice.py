@@ -1,7 +1,7 @@
 """Benchmark of a voice bot's path: how soon the face speaks, how soon it falls silent, how many can watch.
 
-A server runs in a process of its own; the bot and its viewer in this one, over loopback, as a real bot and a real viewer
-would: the speech socket, WHEP, decoded sound and pictures.
+A server runs in a process of its own; the bot and its viewer in this one, over loopback, as a real bot and a real
+viewer would: the speech socket, WHEP, decoded sound and pictures.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ async def _in_real_time(speech: bytes, piece_s: float = 0.02) -> AsyncIterator[b
 
 
 async def _first_synced_ms(presenter: PresenterClient, viewer: Viewer, *, at_once: bool) -> float:
-    """Milliseconds from the first byte of speech to the arrival of its first sound and the picture that goes with it."""
+    """Milliseconds from the first byte of speech to the arrival of its first sound and of that sound's picture."""
     viewer.loud.clear()
     viewer.pictures.clear()
     speech = tone(0.8)

@@ -13,18 +13,19 @@ export class Captions {
   /** Take one caption: a word or a phrase, later than those before it. */
   add({ text, start_ms: startMs, end_ms: endMs }) {
     const line = this.#lines.at(-1);
-    if (line && startMs - line.endMs < PAUSE_MS && goesOn(line.text, text)) {
-      line.text += ` ${text}`;
+    if (line && startMs - line.endMs < PAUSE_MS && goesOn(joined(line.pieces), text)) {
+      line.pieces.push({ text, startMs });
       line.endMs = endMs;
     } else {
-      this.#lines.push({ text, startMs, endMs });
+      this.#lines.push({ pieces: [{ text, startMs }], startMs, endMs });
     }
   }
 
-  /** The line being said at `nowMs`, or "" in a pause. */
+  /** The line of `nowMs` as far as it has been said, or "" in a pause. */
   at(nowMs) {
     this.#lines = this.#lines.filter(({ endMs }) => endMs + LINGER_MS > nowMs);
-    return this.#lines.findLast(({ startMs }) => startMs <= nowMs)?.text ?? "";
+    const line = this.#lines.findLast(({ startMs }) => startMs <= nowMs);
+    return line ? joined(line.pieces.filter(({ startMs }) => startMs <= nowMs)) : "";
   }
 
   /** Forget everything: it will not be said. */
@@ -32,6 +33,8 @@ export class Captions {
     this.#lines = [];
   }
 }
+
+const joined = (pieces) => pieces.map(({ text }) => text).join(" ");
 
 function goesOn(line, text) {
   if (line.length > SHORT_CHARACTERS && /[.!?…]$/.test(line)) return false;

@@ -101,7 +101,8 @@ export class Presenter {
   #receive(message) {
     if (message.type === "credit") this.#credit.set(message.free_ms);
     if (message.type === "interrupted") {
-      if (message.utterance_id === this.#utterance?.id) this.#utterance.cancel(); // whoever did it
+      // Ours cut what was being written when it was sent; what came after is not meant. A listener's cuts what is written now.
+      if (!this.#interrupts.length) this.#utterance?.cancel();
       for (const { resolve } of this.#interrupts.splice(0)) resolve(message);
     }
     this.#emit(message.type, message);

@@ -135,7 +135,7 @@ export class Link extends EventTarget {
 
   async #ping() {
     const playingMs = await this.playout.read().catch(() => null); // null also when the connection has just been closed
-    this.#send({ type: "ping", sent_ms: performance.now(), playing_ms: playingMs });
+    this.#send({ type: "ping", sent_ms: performance.now(), playing_ms: playingMs, round_trip_ms: this.clock.roundTripMs });
   }
 
   #receive(message) {

@@ -3,7 +3,7 @@
 import { toUnixMs } from "./stats.js";
 
 const POLL_MS = 20;
-const BLIND_MS = 400; // longer than browsers buffer, for those that do not say what plays
+const BLIND_MS = 400; // longer than browsers buffer: while they do not say what plays, as Chromium in its first seconds
 const PATIENCE_MS = 2000; // longer than any buffer: a figure that stands still must not silence the presenter for good
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

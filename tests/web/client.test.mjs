@@ -143,13 +143,20 @@ test("an interrupt stops the writing and says what was heard", async () => {
   assert.equal((await interrupting).played_ms, 60);
 });
 
-test("an interrupt by the listener stops the utterance it names and no other", async () => {
+test("an interrupt by a listener stops what is being written", async () => {
   const { presenter, socket } = await connected();
-  const first = presenter.speak({ sampleRate: 16000, id: "first" });
-  socket.say({ type: "interrupted", utterance_id: "first", played_ms: 10 });
-  assert.equal(await first.write(new Int16Array(10)), false);
+  const utterance = presenter.speak({ sampleRate: 16000, id: "second" });
+  socket.say({ type: "interrupted", utterance_id: "first", played_ms: 10 }); // the second waited behind it
+  assert.equal(await utterance.write(new Int16Array(10)), false);
+});
+
+test("one's own interrupt leaves alone what is said after it", async () => {
+  const { presenter, socket } = await connected();
+  presenter.speak({ sampleRate: 16000, id: "first" });
+  const interrupting = presenter.interrupt();
   const second = presenter.speak({ sampleRate: 16000, id: "second" });
   socket.say({ type: "interrupted", utterance_id: "first", played_ms: 10 });
+  await interrupting;
   assert.equal(await second.write(new Int16Array(10)), true);
 });
 

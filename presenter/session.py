@@ -194,7 +194,8 @@ class Session:
         """Whether the picture of this chunk would come too late for its sound."""
         if work.arrived is not None:
             return self._sources.is_behind
-        return self._frames > 0 and self.playback.queued_ms < self._latencies.paint_ms + MARGIN_MS
+        late = self.playback.queued_ms < self._latencies.paint_ms + MARGIN_MS
+        return late and self._frames > 0 and self.playback.real_time
 
     def _hear_only(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame | None]]:
         return [(heard, None) for heard in self._renderer.skip(chunk)]

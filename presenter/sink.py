@@ -25,6 +25,8 @@ class Sink(Protocol):
     """A queue of matched pairs that somebody empties: `stream.tracks.Playback` in the server."""
 
     clock: SessionClock
+    real_time: bool
+    """Whether sound leaves by the clock, so that a picture that would come too late is better left out."""
 
     @property
     def queued_ms(self) -> float:

@@ -62,6 +62,9 @@ class Playback:
     Make it, run `run()` as a task, put matched pairs in, give each viewer its two tracks.
     """
 
+    real_time = True
+    """Ticks leave by the clock, whether something is ready or not."""
+
     def __init__(self, playout: Playout, clock: SessionClock) -> None:
         """Nothing runs yet."""
         self.clock = clock

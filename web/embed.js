@@ -16,7 +16,7 @@ const video = $("video");
 
 let viewer = null;
 
-// Resolves when the connection is lost or can't be made, to whether it stood; rejects when there is no such session any more.
+// Resolves when the connection is lost or can't be made, to whether it stood; rejects when it never can be.
 async function watch(endpoint) {
   viewer = new Viewer();
   const lost = new Promise((resolve) => viewer.addEventListener("lost", resolve));
@@ -27,7 +27,7 @@ async function watch(endpoint) {
     await lost;
     return true;
   } catch (error) {
-    if (error instanceof WhepError && error.status === 404) throw error;
+    if (error instanceof WhepError && !error.passes) throw error;
     return false;
   } finally {
     viewer.close();
@@ -55,6 +55,7 @@ async function main() {
     $("unmute").hidden = true;
   });
   window.addEventListener("pagehide", () => viewer?.close());
+  window.addEventListener("pageshow", ({ persisted }) => persisted && location.reload()); // back from the history
   if (wants("transparent")) composite();
   const query = wants("transparent") ? "?matte=1" : "";
   await keepWatching(`/whep/${encodeURIComponent(asked.get("session") ?? "")}${query}`);
@@ -62,5 +63,5 @@ async function main() {
 
 main().catch((error) => {
   for (const id of ["video", "canvas", "badge", "unmute"]) $(id).hidden = true;
-  $("message").textContent = error instanceof WhepError ? "This presentation has ended." : error.message;
+  $("message").textContent = error.message;
 });

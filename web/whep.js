@@ -3,11 +3,16 @@
 
 import { Link } from "./link.js";
 
-/** The server's refusal, with its HTTP status. */
+/** The server's refusal. */
 export class WhepError extends Error {
   constructor(status) {
-    super(`WHEP: expected 201, got ${status}`);
+    super(status === 404 ? "This presentation has ended." : `The server refused to show this presentation (${status}).`);
     this.status = status;
+  }
+
+  /** Whether asking again may help: 501 means that a picture without background can't be had. */
+  get passes() {
+    return this.status >= 500 && this.status !== 501;
   }
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from presenter.guard import ApiError
 from presenter.metrics import Metrics
+from presenter.narrator import Narrator, VoiceBooth
 from presenter.session import MicrophoneUse, Session
 from presenter.sink import Flush, SessionEvent
 from stream.clock import ms
@@ -100,6 +101,7 @@ class Seat:
         playback: Playback,
         peer_config: PeerConfig,
         metrics: Metrics,
+        booth: VoiceBooth,
         microphone: MicrophoneUse = "voice",
     ) -> None:
         """Connect nobody yet.
@@ -109,11 +111,14 @@ class Seat:
             playback: the session's sink, which the peers show.
             peer_config: codec, bitrates and ICE servers of every peer.
             metrics: the server's counters.
+            booth: the voice for texts.
             microphone: what the page's microphone is for.
         """
         self.session = session
         self.playback = playback
         self.peer_config = peer_config
+        self.narrator = Narrator(session, booth)
+        """Says texts in this session."""
         self.leaving = asyncio.Event()
         """Set to end the session."""
         self.closing = asyncio.Event()

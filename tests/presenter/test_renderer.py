@@ -1,5 +1,7 @@
 """The live path from sound to frames, on the shipped networks and presenter."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -29,8 +31,6 @@ def stored(tmp_path_factory):
 
 @pytest.fixture
 def engine():
-    from dataclasses import replace
-
     config = load_config("tiny")
     return Engine.load(replace(config, server=replace(config.server, max_sessions=3)))
 
@@ -134,3 +134,36 @@ def test_painting_touches_only_the_face(engine, stored):
     assert columns.max() < landmarks[454, 0] + 40
     # With the mouth as in the template, painting it again changes little.
     assert np.abs(pasted.astype(int) - stored.identity.frame).mean() < 2.0
+
+
+def test_an_interrupt_closes_the_mouth_from_where_it_is_seen(engine, stored):
+    """Frames were made far ahead of what is on the screen; those are forgotten, and three frames later it is closed."""
+    renderer = engine.renderer(stored)
+    neutral = stored.identity.neutral
+    pairs = [pair for chunk in chunks(40, 0) for pair in renderer.push(chunk)]
+    opening = {moved.pts: aperture(neutral + moved.displacement) for moved in renderer._moved}
+    shown = max((frame.pts for _, frame in pairs[5:20]), key=opening.__getitem__)
+    number = next(moved.frame for moved in renderer._moved if moved.pts == shown)
+    rest = aperture(neutral)
+    pts = renderer.interrupt(shown, 40 * CHUNK_SAMPLES)
+    assert pts == 40 * CHUNK_SAMPLES + renderer.latency_samples
+    silence = AudioChunk(np.zeros(CHUNK_SAMPLES, np.float32), np.zeros(VOICE_SAMPLES, np.int16), pts)
+    closing, frames = [opening[shown]], []
+    for k in range(6):
+        [(chunk, frame)] = renderer.push(replace(silence, pts=pts + k * CHUNK_SAMPLES))
+        assert chunk.pts == frame.pts == 40 * CHUNK_SAMPLES + k * CHUNK_SAMPLES, "from the first chunk on"
+        frames.append(renderer._moved[-1].frame)
+        closing.append(aperture(neutral + renderer._moved[-1].displacement))
+    steps = np.diff(closing[:4])
+    print(f"aperture {np.round(closing, 3)}, at rest {rest:.3f}")
+    assert frames == list(range(number + 1, number + 7)), "the head goes on from where it is seen"
+    assert np.all(steps < 0.01), "it never opens"
+    assert closing[3] - rest < 0.03, "closed after three frames, 120 ms"
+    assert steps.min() > -0.75 * (closing[0] - rest), "in more than one jump"
+
+
+def test_an_interrupt_before_any_frame_is_no_fault(engine, stored):
+    renderer = engine.renderer(stored)
+    pts = renderer.interrupt(None, 0)
+    assert [chunk.pts for chunk, _ in renderer.push(chunks(4, 0)[3])] == [0]
+    assert pts == renderer.latency_samples

@@ -27,7 +27,7 @@ RECEIVE = """
 """
 
 
-def voice(page: Any, available: bool, message: str = "") -> None:
+def pretend_voice(page: Any, available: bool, message: str = "") -> None:
     """Make the page believe that the server can speak typed text, or can't."""
     body = {"available": available, "message": message}
     page.route("**/api/voice", lambda route: route.fulfill(json=body))
@@ -46,7 +46,7 @@ def wait_for_status(page: Any, text: str) -> None:
 def page(browser: Any, open_page: OpenPage, server: Any) -> Any:
     """A page that believes in a voice, before it has loaded."""
     page = open_page(browser, "about:blank")
-    voice(page, True)
+    pretend_voice(page, True)
     page.goto(server.url)
     wait_for_faces(page)
     return page
@@ -55,10 +55,9 @@ def page(browser: Any, open_page: OpenPage, server: Any) -> Any:
 def test_speaks_what_is_typed_without_a_microphone(launch: Callable[..., Any], open_page: OpenPage) -> None:
     page = open_page(launch("--deny-permission-prompts"))
     wait_for_faces(page)
-    if not page.evaluate("fetch('/api/voice').then((response) => response.ok && response.json()).then(Boolean)"):
-        pytest.skip("this server has no say")
-    if not page.evaluate("fetch('/api/voice').then((r) => r.json()).then((voice) => voice.available)"):
-        pytest.skip('no voice installed (pip install -e ".[voice]")')
+    voice = page.evaluate("fetch('/api/voice').then((response) => response.json())")
+    if not voice["available"]:
+        pytest.skip(voice["message"])
     assert page.is_disabled("#say-button")
     page.fill("#say-text", TEXT)
     page.keyboard.press("Enter")
@@ -128,7 +127,7 @@ def test_no_session_no_text_lost(page: Any) -> None:
 
 def test_without_a_voice_a_line_says_how_to_get_one(browser: Any, open_page: OpenPage, server: Any) -> None:
     page = open_page(browser, "about:blank")
-    voice(page, False, "To type instead of speaking, install the voice.")
+    pretend_voice(page, False, "To type instead of speaking, install the voice.")
     page.goto(server.url)
     page.wait_for_selector("#say-hint:not([hidden])")
     assert page.text_content("#say-hint") == "To type instead of speaking, install the voice."

@@ -121,6 +121,7 @@ class PresenterClient:
         self._events: asyncio.Queue[EventOut | None] = asyncio.Queue()
         self._interrupts: deque[asyncio.Future[Interrupted]] = deque()
         self._granted_ms = self._sent_ms = 0.0
+        self._cuts = 0  # interrupts, whoever asked for them
         self._credit = asyncio.Condition()
         self._error: ClientError | None = None
         self._speaking = asyncio.Lock()
@@ -135,7 +136,7 @@ class PresenterClient:
         encoding: str = "pcm_s16le",
         utterance: str | None = None,
         words: Iterable[Word] = (),
-    ) -> None:
+    ) -> bool:
         """Send one utterance; returns when all of it is in the server's buffer, which may be long before it is heard.
 
         Args:
@@ -146,6 +147,9 @@ class PresenterClient:
             utterance: an id that comes back in events; the server gives one when None.
             words: what is said when, for captions.
 
+        Returns:
+            False if it was interrupted on the way, by whomever; the rest was not sent.
+
         Raises:
             ClientError: if the session ends meanwhile.
             StreamError: if the format can't be used.
@@ -154,14 +158,18 @@ class PresenterClient:
         start = {"type": "start", "sample_rate": sample_rate, "channels": channels, "format": encoding}
         async with self._speaking:
             await self._send(start | ({"utterance_id": utterance} if utterance else {}))
+            cuts = self._cuts
             told = [{"text": word.text, "start_ms": word.start_ms, "end_ms": word.end_ms} for word in words]
             async for piece in _pieces(audio):
-                await self._reserve(1000 * len(piece) / audio_format.bytes_per_second)
+                await self._reserve(1000 * len(piece) / audio_format.bytes_per_second, cuts)
+                if self._cuts != cuts:
+                    return False
                 await self._send(piece)
                 if told:
                     await self._send({"type": "words", "words": told})
                     told = []
             await self._send({"type": "end"})
+            return True
 
     async def mark(self, name: str) -> None:
         """Ask for `MarkReached` once all that was sent before has been heard."""
@@ -225,17 +233,27 @@ class PresenterClient:
                 free_ms = event.credit_ms if isinstance(event, Ready) else event.received_ms + event.free_ms
                 self._granted_ms = float(free_ms)
                 self._credit.notify_all()
-        elif isinstance(event, Interrupted) and self._interrupts:
-            answer = self._interrupts.popleft()
-            if not answer.done():
-                answer.set_result(event)
+        elif isinstance(event, Interrupted):
+            await self._cut(event)
         self._events.put_nowait(event)
 
-    async def _reserve(self, length_ms: float) -> None:
-        """Wait until a piece fits into the server's buffer."""
+    async def _cut(self, event: Interrupted) -> None:
+        if self._interrupts and not (answer := self._interrupts.popleft()).done():
+            answer.set_result(event)
         async with self._credit:
-            await self._credit.wait_for(lambda: self._error or self._sent_ms + length_ms <= self._granted_ms)
-        self._sent_ms += length_ms
+            self._cuts += 1
+            self._credit.notify_all()
+
+    async def _reserve(self, length_ms: float, cuts: int) -> None:
+        """Wait until a piece fits into the server's buffer, or is not wanted any more."""
+
+        def settled() -> bool:
+            return bool(self._error) or self._cuts != cuts or self._sent_ms + length_ms <= self._granted_ms
+
+        async with self._credit:
+            await self._credit.wait_for(settled)
+        if self._cuts == cuts:
+            self._sent_ms += length_ms
 
     async def _send(self, message: dict[str, Any] | bytes) -> None:
         if self._error is not None:

@@ -154,6 +154,20 @@ def test_more_than_fits_waits_for_credit_and_arrives_whole(play: Callable[..., N
     play(scenario, max_speech_s=1)
 
 
+def test_an_interrupted_utterance_is_not_sent_to_its_end(play: Callable[..., None]) -> None:
+    async def scenario(server: Server) -> None:
+        async with connect(address(server)) as presenter:
+            speaking = asyncio.create_task(presenter.speak((tone(0.1) for _ in range(600)), 24_000))
+            await collect(presenter, Playback)
+            assert not speaking.done(), "a minute does not fit"
+            await presenter.interrupt()
+            assert await asyncio.wait_for(speaking, 5) is False
+            assert await presenter.speak(tone(0.2), 24_000, utterance="next") is True
+            assert (await collect(presenter, SpeakEnded))[-1] == SpeakEnded("next", 200)
+
+    play(scenario, max_speech_s=1)
+
+
 @asynccontextmanager
 async def raw(server: Server, dialect: str, session: str) -> AsyncIterator[websockets.ClientConnection]:
     url = f"{address(server)}/api/sessions/{session}/audio?dialect={dialect}".replace("http", "ws", 1)

@@ -217,5 +217,4 @@ def test_publishing_to_a_media_server(play: Callable[..., None]) -> None:
             await asyncio.wait_for(deleted.wait(), 5)
             await viewer.close()
 
-
     play(scenario)

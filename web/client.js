@@ -29,7 +29,7 @@ export class PresenterError extends Error {
  * @property {{utterance_id: string, played_ms: number}} playback
  * @property {{utterance_id: string, played_ms: number}} speak_ended
  * @property {{utterance_id: string, played_ms: number}} interrupted
- * @property {{free_ms: number, buffered_ms: number}} credit
+ * @property {{free_ms: number, buffered_ms: number, received_ms: number}} credit
  * @property {object} stats
  * @property {{code: string, message: string, expected?: string}} error
  * @property {{code: number, reason: string}} close
@@ -91,14 +91,14 @@ export class Presenter {
       };
       this.#socket.onmessage = ({ data }) => {
         const message = JSON.parse(data);
-        if (message.type === "ready") resolve(this.#credit.set(message.credit_ms));
+        if (message.type === "ready") resolve(this.#credit.grant(message.credit_ms));
         else this.#receive(message);
       };
     });
   }
 
   #receive(message) {
-    if (message.type === "credit") this.#credit.set(message.free_ms);
+    if (message.type === "credit") this.#credit.grant(message.received_ms + message.free_ms);
     if (message.type === "interrupted") {
       // Ours cut what was being written when it was sent; what came after is not meant. A listener's cuts what is written now.
       if (!this.#interrupts.length) this.#utterance?.cancel();

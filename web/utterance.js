@@ -1,7 +1,6 @@
 // One thing that a bot says, and the room that the server has for it. Part of client.js.
 
 const SLICE_MS = 100; // of one message
-const UNCOUNTED_MS = 250; // what was sent this recently may not have reached the server when it counted its credit
 
 /** One thing to say: write its sound as it comes, then end it. Made by `Presenter.speak`. */
 export class Utterance {
@@ -61,14 +60,14 @@ export class Utterance {
   }
 }
 
-/** How much sound the server has room for, in milliseconds. */
+/** How much sound may be sent in all, and how much was, in milliseconds: what is on its way counts as well. */
 export class Credit {
-  #freeMs = 0;
-  #sent = []; // {atMs, ms} of the latest moments
+  #grantedMs = 0;
+  #sentMs = 0;
   #waiting = [];
 
-  set(freeMs) {
-    this.#freeMs = freeMs - this.#uncountedMs();
+  grant(totalMs) {
+    this.#grantedMs = totalMs;
     this.wake();
   }
 
@@ -79,15 +78,7 @@ export class Credit {
 
   /** Resolves when `ms` fit and are taken, or when `wanted` no longer holds. */
   async take(ms, wanted) {
-    while (wanted() && this.#freeMs < ms) await new Promise((resolve) => this.#waiting.push(resolve));
-    if (!wanted()) return;
-    this.#freeMs -= ms;
-    this.#sent.push({ atMs: performance.now(), ms });
-  }
-
-  #uncountedMs() {
-    const since = performance.now() - UNCOUNTED_MS;
-    this.#sent = this.#sent.filter(({ atMs }) => atMs > since);
-    return this.#sent.reduce((sum, { ms }) => sum + ms, 0);
+    while (wanted() && this.#sentMs + ms > this.#grantedMs) await new Promise((resolve) => this.#waiting.push(resolve));
+    if (wanted()) this.#sentMs += ms;
   }
 }

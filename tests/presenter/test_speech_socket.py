@@ -156,8 +156,8 @@ def test_more_than_fits_waits_for_credit_and_arrives_whole(play: Callable[..., N
 
 def test_an_interrupted_utterance_is_not_sent_to_its_end(play: Callable[..., None]) -> None:
     async def scenario(server: Server) -> None:
-        async with connect(address(server)) as presenter:
-            speaking = asyncio.create_task(presenter.speak((tone(0.1) for _ in range(600)), 24_000))
+        async with connect(address(server)) as presenter, asyncio.TaskGroup() as group:
+            speaking = group.create_task(presenter.speak((tone(0.1) for _ in range(600)), 24_000))
             await collect(presenter, Playback)
             assert not speaking.done(), "a minute does not fit"
             await presenter.interrupt()

@@ -22,12 +22,12 @@ class Mailbox:
     def __init__(self, capacity: int, ask_keyframe: Callable[[], None]) -> None:
         """Begin empty, without anything that frames could depend on."""
         self.dropped = 0
-        """Frames that gave way."""
+        """Frames that the reader did not get, from its first one on."""
         self._capacity = capacity
         self._ask_keyframe = ask_keyframe
         self._frames: deque[EncodedFrame] = deque()
         self._changed = asyncio.Event()
-        self._unbroken = False
+        self._begun = self._unbroken = False
         self._closed = False
 
     def put(self, frame: EncodedFrame) -> None:
@@ -36,8 +36,11 @@ class Mailbox:
             self._drop_oldest()
         self._unbroken |= frame.keyframe
         if self._unbroken:
+            self._begun = True
             self._frames.append(frame)
             self._changed.set()
+        else:
+            self.dropped += self._begun
 
     def close(self) -> None:
         """End: `get` raises once the mailbox is empty."""

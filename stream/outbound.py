@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from struct import pack_into
 from typing import Any, cast
 
 from aiortc import RTCPeerConnection, RTCRtpSender
-from aiortc.clock import current_ntp_time
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtcrtpsender import RTCEncodedFrame, random_sequence_number
@@ -22,7 +22,7 @@ from aiortc.rtp import RTP_HISTORY_SIZE, HeaderExtensionsMap, RtpPacket
 from aiortc.utils import random32, uint16_add, uint32_add
 
 from stream.bitrate import ViewerBitrate
-from stream.clock import SessionClock
+from stream.clock import SessionClock, ntp
 from stream.peer_config import PeerConfig
 from stream.reports import SenderReports
 from stream.tracks import FaceTrack, VoiceTrack
@@ -89,8 +89,8 @@ class EncodedSender:
 
     async def _send(self, frame: RTCEncodedFrame, payload_type: int) -> None:
         sender = self._sender
-        timestamp = uint32_add(self._origin, frame.timestamp)
-        header = self._header(frame, payload_type, timestamp)
+        timestamp, now = uint32_add(self._origin, frame.timestamp), ntp(time.time_ns())
+        header = self._header(frame, payload_type, timestamp, now)
         history, send_rtp = sender._RTCRtpSender__rtp_history, sender.transport._send_rtp
         last = len(frame.payloads) - 1
         for i, payload in enumerate(frame.payloads):
@@ -99,17 +99,17 @@ class EncodedSender:
             history[self._sequence % RTP_HISTORY_SIZE] = packet
             self._sequence = uint16_add(self._sequence, 1)
             await send_rtp(packet)
-        sender._RTCRtpSender__ntp_timestamp = current_ntp_time()
+        sender._RTCRtpSender__ntp_timestamp = now
         sender._RTCRtpSender__rtp_timestamp = timestamp
         sender._RTCRtpSender__packet_count += len(frame.payloads)
         sender._RTCRtpSender__octet_count += sum(map(len, frame.payloads))
 
-    def _header(self, frame: RTCEncodedFrame, payload_type: int, timestamp: int) -> bytearray:
+    def _header(self, frame: RTCEncodedFrame, payload_type: int, timestamp: int, now: int) -> bytearray:
         """Return what all packets of a frame begin with (RFC 3550 section 5.1)."""
         sender = self._sender
         packet = RtpPacket(payload_type, timestamp=timestamp, ssrc=sender._ssrc)
         packet.extensions.mid = sender._RTCRtpSender__mid
-        packet.extensions.abs_send_time = (current_ntp_time() >> 14) & 0x00FFFFFF
+        packet.extensions.abs_send_time = (now >> 14) & 0x00FFFFFF  # 6.18 fixed point
         if frame.audio_level is not None:
             packet.extensions.audio_level = (False, -frame.audio_level)
         return bytearray(packet.serialize(sender._RTCRtpSender__rtp_header_extensions_map))

@@ -67,11 +67,14 @@ def test_a_keyframe_is_asked_for_once_the_reader_is_there_and_has_none(run: Call
     run(scenario())
 
 
-def test_what_gave_way_is_counted(run: Callable) -> None:
+@pytest.mark.parametrize(
+    ("sent", "dropped"), [("ppKpp", 0), ("KpKppp", 2), ("Kpppp", 5), ("Kpppppp", 7), ("KpppppKp", 6), ("KKKKKK", 2)]
+)
+def test_what_a_slow_reader_loses_is_counted(run: Callable, sent: str, dropped: int) -> None:
     async def scenario() -> int:
         mailbox = Mailbox(4, lambda: None)
-        for i, kind in enumerate("KpKppp"):
+        for i, kind in enumerate(sent):
             mailbox.put(EncodedFrame(i, i, [b"x"], kind == "K"))
         return mailbox.dropped
 
-    assert run(scenario()) == 2
+    assert run(scenario()) == dropped

@@ -59,9 +59,14 @@ async def show() -> AsyncIterator[Playback]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def watch_rtp(client: Any) -> list[Any]:
-    """Keep the packets of video that a client gets, as they come, and drop none."""
-    (receiver,) = (t.receiver for t in client.pc.getTransceivers() if t.kind == "video")
+def receiver_of(client: Any, kind: str) -> Any:
+    (receiver,) = (t.receiver for t in client.pc.getTransceivers() if t.kind == kind)
+    return receiver
+
+
+def watch_rtp(client: Any, kind: str = "video") -> list[Any]:
+    """Keep the packets that a client gets, as they come, and drop none."""
+    receiver = receiver_of(client, kind)
     handle, packets = receiver._handle_rtp_packet, []
 
     async def note(packet: Any, arrival_time_ms: int) -> None:
@@ -70,11 +75,6 @@ def watch_rtp(client: Any) -> list[Any]:
 
     receiver._handle_rtp_packet = note
     return packets
-
-
-def receiver_of(client: Any, kind: str) -> Any:
-    (receiver,) = (t.receiver for t in client.pc.getTransceivers() if t.kind == kind)
-    return receiver
 
 
 def skews_ms(client: Any) -> list[float]:
@@ -275,3 +275,63 @@ def test_a_narrow_viewer_lowers_the_rate_of_few(remote: type, run: Callable) -> 
             return before, lowered
 
     assert run(scenario()) == (1_500_000, 400_000)
+
+
+def test_a_viewer_whose_way_is_blocked_holds_nobody_up(remote: type, run: Callable) -> None:
+    async def scenario() -> tuple[int, int, int]:
+        async with show() as playback:
+            clients = [remote(channel=False) for _ in range(2)]
+            peers = [Peer(playback) for _ in range(2)]
+            for client, peer in zip(clients, peers, strict=True):
+                await client.connect(peer.answer)
+                await client.until(lambda c=client: bool(c.frames["video"]))  # type: ignore[misc]
+            pc: Any = peers[0]._pc
+            transport = pc.getSenders()[0].transport
+            send, blocked = transport._send_rtp, asyncio.Event()
+
+            async def hang(data: bytes) -> None:
+                await blocked.wait()
+                await send(data)
+
+            transport._send_rtp = hang
+            keyframes, seen = playback.encodings()["video/vp8"].keyframes, len(clients[1].frames["video"])
+            await clients[1].until(lambda: len(clients[1].frames["video"]) >= seen + 40)
+            made = playback.encodings()["video/vp8"].keyframes - keyframes
+            dropped = peers[0].stats().frames_dropped
+            blocked.set()
+            stuck = len(clients[0].frames["video"])
+            await clients[0].until(lambda: len(clients[0].frames["video"]) > stuck + 10)
+            for client in clients:
+                await client.close()
+            return made, dropped, peers[1].stats().frames_dropped
+
+    made, dropped, others = run(scenario())
+    assert made == 0, "no keyframe is made for one who can't have it"
+    assert dropped > 8
+    assert others < dropped
+
+
+def test_headers_say_to_whom_when_and_how_loud(remote: type, run: Callable) -> None:
+    async def scenario() -> tuple[list[Any], list[Any]]:
+        async with show() as playback:
+            client = remote(channel=False)
+            voice, face = watch_rtp(client, "audio"), watch_rtp(client, "video")
+            await client.connect(Peer(playback).answer)
+            await client.until(lambda: len(voice) > 75 and len(face) > 20)
+            await client.close()
+            return voice, face
+
+    voice, face = run(scenario())
+    assert {packet.extensions.mid for packet in voice} == {"0"}
+    assert {packet.extensions.mid for packet in face} == {"1"}
+    levels = {packet.extensions.audio_level[1] for packet in voice}
+    assert max(levels) == 127, "silence"
+    assert min(levels) < 20, "the burst"
+    times = np.array([packet.extensions.abs_send_time for packet in face])
+    assert (np.diff(times) % (1 << 24) < 1 << 18).all(), "growing, by less than a second"
+    for packets in (voice, face):
+        numbers = np.array([packet.sequence_number for packet in packets])
+        assert (np.diff(numbers) % (1 << 16) == 1).all()
+    stamps = [packet.timestamp for packet in face]
+    ends = [packet.marker for packet in face][:-1]
+    assert ends == [int(now != then) for now, then in itertools.pairwise(stamps)], "the last of a frame is marked"

@@ -13,7 +13,7 @@ from models.crop import crop_points, crop_rasteriser, to_crop
 from models.identity import Identity, picture_tensor
 from models.live_inputs import live_planes, masked_target
 from models.mesh import NUM_VERTICES, Floats
-from models.still import HeadSway, Paster
+from models.still import DETAIL, HeadSway, Paster, detailed
 
 # (target features [1, C, 64, 64], live inputs [1, 6, 256, 256]) -> colour and blend mask [1, 4, 256, 256]
 Paint = Callable[[Tensor, Tensor], Tensor]
@@ -42,10 +42,12 @@ class Painter:
         self._opening = identity.neutral - identity.mesh
         self._to_crop = to_crop(identity.pose.scale * identity.pose.rotation.T, _without_offset(transform))
         self._rasteriser = crop_rasteriser()
-        size = (identity.frame.shape[0], identity.frame.shape[1])
+        self._still = detailed(identity.frame)
+        self._overlays = [detailed(overlay) for overlay in identity.blinks.overlays]
+        height, width = identity.frame.shape[:2]
+        self._paster = Paster((DETAIL * height, DETAIL * width), transform / [DETAIL, DETAIL, 1])
         landmarks = identity.pose.project(identity.mesh)
-        self._paster = Paster(size, transform)
-        self._sway = HeadSway(size, landmarks, identity.pose.scale)
+        self._sway = HeadSway((height, width), landmarks, identity.pose.scale)
 
     def points(self, displacement: Floats) -> Floats:
         """The extended mesh in the crop `[514, 3]` for a displacement `[478, 3]` from neutral."""
@@ -54,11 +56,11 @@ class Painter:
         return points
 
     def crop(self, displacement: Floats) -> Floats:
-        """Colour and blend mask of the face crop `[256, 256, 4]`, 0..1."""
+        """Colour and blend mask of the face crop `[4, 256, 256]`, 0..1."""
         planes = live_planes(self._rasteriser, self.points(displacement), self._reference, self._source)
         with torch.inference_mode():
             painted = self._paint(self._target, picture_tensor(planes))
-        return painted[0].permute(1, 2, 0).cpu().numpy()
+        return painted[0].cpu().numpy()
 
     def frame(self, displacement: Floats, number: int, eyelids: int = 0) -> NDArray[np.uint8]:
         """A finished frame `[H, W, 3]`.
@@ -68,13 +70,13 @@ class Painter:
             number: Frame number, for the sway.
             eyelids: Which blink overlay to show, 0 for open eyes.
         """
-        frame = self._identity.frame.copy()
-        self._paster.paste(frame, self.crop(displacement))
+        picture = self._still.copy()
+        self._paster.paste(picture, self.crop(displacement))
         if eyelids:
-            top, left = self._identity.blinks.box
-            overlay = self._identity.blinks.overlays[eyelids - 1]
-            frame[top : top + overlay.shape[0], left : left + overlay.shape[1]] = overlay
-        return self._sway.apply(frame, number)
+            top, left = (DETAIL * place for place in self._identity.blinks.box)
+            overlay = self._overlays[eyelids - 1]
+            picture[top : top + overlay.shape[0], left : left + overlay.shape[1]] = overlay
+        return self._sway.apply(picture, number)
 
 
 def _without_offset(transform: Floats) -> Floats:

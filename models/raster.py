@@ -139,10 +139,10 @@ class MeshRasteriser:
         order = np.argsort(np.where(visible, -corners[..., 2].mean(1), np.inf))
         order = order[: int(visible.sum())]
         shifted = (corners[..., :2] - [left, top]) * (1 << _SUBPIXEL_BITS)
-        points = np.rint(shifted).astype(np.int32)
+        points = np.rint(shifted[order]).astype(np.int32)
         self._ids.fill(len(corners))
-        for number in order:
-            cv2.fillConvexPoly(self._ids, points[number], int(number), 8, _SUBPIXEL_BITS)
+        for number, triangle in zip(order.tolist(), points, strict=True):
+            cv2.fillConvexPoly(self._ids, triangle, number, 8, _SUBPIXEL_BITS)
         return self._ids
 
     def _planes(self, vertices: Floats, values: Floats) -> Floats:

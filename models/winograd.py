@@ -29,12 +29,15 @@ class WinogradConv2d(nn.Module):
 
     Raises:
         ValueError: If the convolution is of another kind.
+        RuntimeError: If this machine can't do it.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         if not is_eligible(conv):
             raise ValueError(f"expected a 3x3 convolution of stride 1 and padding 1, got {conv}")
+        if not is_available():
+            raise RuntimeError("expected PyTorch with NNPACK and a processor with AVX2 or NEON, found none; use direct")
         self.weight, self.bias = conv.weight, conv.bias
 
     def forward(self, x: Tensor) -> Tensor:

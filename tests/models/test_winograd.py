@@ -38,6 +38,12 @@ def test_refuses_other_convolutions(options):
         WinogradConv2d(conv(4, 4, **options))
 
 
+def test_refuses_a_machine_without_nnpack(monkeypatch):
+    monkeypatch.setattr("models.winograd.is_available", lambda: False)
+    with pytest.raises(RuntimeError, match="NNPACK"):
+        WinogradConv2d(conv(4, 4))
+
+
 def test_replaces_what_it_can_and_no_more():
     network = nn.Sequential(conv(3, 8), nn.ModuleList([conv(8, 8), conv(8, 8, stride=2)]), nn.Conv2d(8, 8, 1))
     use_winograd(network)

@@ -111,7 +111,8 @@ def test_matte_follows_the_head(renderer, stored):
     assert shift > 2
     np.testing.assert_array_equal(alpha[-4:], matte[-4:])  # shoulders stay
     # Composing and moving commute: what is moved is one picture.
-    composed = over(painter.cut_out().apply(painter._still(still, 0))[..., :3], matte, WHITE)
+    cutout = painter.cut_out()
+    composed = over(cutout.apply(painter._still(still, 0))[..., :3], cutout.matte, WHITE)
     moved = painter._sway.apply(np.rint(composed).astype(np.uint8), extreme)
     difference = np.abs(over(rgb, alpha, WHITE) - moved)
     assert np.percentile(difference, 99.9) < 6

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models import winograd
 from models.mesh import aperture
+from models.still import DETAIL
 from presenter.config import load_config
 from presenter.engine import Engine
-from presenter.errors import CapacityError
+from presenter.errors import CapacityError, ConfigError
 from presenter.identities import IdentityStore
 from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk
 
@@ -124,8 +126,9 @@ def test_painting_touches_only_the_face(engine, stored):
     renderer = engine.renderer(stored)
     displacement = np.zeros_like(stored.identity.neutral)
     painter = renderer._painter
-    pasted = stored.identity.frame.copy()
+    pasted = painter._template.copy()
     painter._paster.paste(pasted, painter.crop(displacement))
+    pasted = pasted[::DETAIL, ::DETAIL]
     changed = np.abs(pasted.astype(int) - stored.identity.frame).max(-1) > 0
     rows, columns = np.nonzero(changed)
     landmarks = stored.identity.pose.project(stored.identity.mesh)
@@ -167,3 +170,26 @@ def test_an_interrupt_before_any_frame_is_no_fault(engine, stored):
     pts = renderer.interrupt(None, 0)
     assert [chunk.pts for chunk, _ in renderer.push(chunks(4, 0)[3])] == [0]
     assert pts == renderer.latency_samples
+
+
+@pytest.mark.parametrize("convolution", ["direct", "winograd"])
+def test_both_convolutions_paint_the_same(stored, convolution):
+    """A grey value apart at the most; and the faster one is what `auto` takes, whichever it is."""
+    if convolution == "winograd" and not winograd.is_available():
+        pytest.skip("no NNPACK on this machine")
+    engine_config = replace(load_config("tiny").engine, convolution=convolution)
+    engine = Engine.load(replace(load_config("tiny"), engine=engine_config))
+    assert engine.convolution == convolution
+    displacement = np.zeros_like(stored.identity.neutral)
+    frame = engine.renderer(stored)._painter.frame(displacement, 7)
+    reference = Engine.load(replace(load_config("tiny"), engine=replace(engine_config, convolution="direct")))
+    wanted = reference.renderer(stored)._painter.frame(displacement, 7)
+    assert np.abs(frame.astype(int) - wanted).max() <= 1
+
+
+def test_winograd_without_nnpack_is_an_error(monkeypatch):
+    monkeypatch.setattr(winograd, "is_available", lambda: False)
+    config = load_config("tiny")
+    assert Engine.load(config).convolution == "direct"
+    with pytest.raises(ConfigError, match="engine.convolution"):
+        Engine.load(replace(config, engine=replace(config.engine, convolution="winograd")))

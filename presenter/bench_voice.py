@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -22,6 +19,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtp import RtcpSrPacket
 
+from presenter.bench_server import running_server
 from presenter.client import PresenterClient, connect
 from presenter.errors import PresenterError
 from stream.loopback import allow_loopback
@@ -32,33 +30,6 @@ RATE = 24_000
 
 _CLOCK_RATES = {"audio": 48_000, "video": 90_000}
 _LOUD = 1500  # of int16: well above what silence decodes to
-_START_S = 60.0
-
-
-@contextlib.contextmanager
-def running_server(*options: str) -> Iterator[str]:
-    """Run `presenter serve` on a free port; yields its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "presenter", *options, "serve", "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        _wait_until_open(port, process)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _wait_until_open(port: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + _START_S
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.1)
-    process.kill()
-    raise PresenterError(f"the server did not start: {(process.communicate()[1] or '')[-500:]}")
 
 
 class Viewer:

@@ -1,7 +1,7 @@
 """A clapperboard instead of a presenter: white while it hears a clap, so that sound and picture can be compared.
 
-It goes the whole way of a presenter - session, playout, encoders, network, browser - and is what `presenter bench voice`
-and a test look at to tell how far sound and picture are apart.
+It goes the whole way of a presenter: session, playout, encoders, network, browser. `presenter bench voice` and a test
+look at it to tell how far sound and picture are apart.
 """
 
 from __future__ import annotations

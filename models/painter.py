@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from torch import Tensor
 from models.crop import crop_points, crop_rasteriser, to_crop
 from models.identity import Identity, picture_tensor
 from models.live_inputs import live_planes, masked_target
-from models.matting import Cutout, Matte, draw_matte
+from models.matting import Cutout, draw_matte
 from models.mesh import NUM_VERTICES, Floats
 from models.still import DETAIL, HeadSway, Paster, detailed
 
@@ -75,8 +74,18 @@ class Painter:
         """
         return self._sway.apply(self._still(displacement, eyelids), number)
 
+    def frame_and_cutout(
+        self, displacement: Floats, number: int, eyelids: int = 0
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """A finished frame `[H, W, 3]`, and the same without its background `[H, W, 4]`: colour and straight alpha.
+
+        Args and errors as of `frame` and `cut_out`.
+        """
+        still = self._still(displacement, eyelids)
+        return self._sway.apply(still, number), self._sway.apply(self.cut_out().apply(still), number)
+
     def cut_out(self) -> Cutout:
-        """What `cutout_frame` needs, `detailed`; computed at the first call, and kept.
+        """What `frame_and_cutout` needs, `detailed`; computed at the first call, and kept.
 
         A presenter that was enrolled without a matte gets one here, which takes a second or two.
 
@@ -88,15 +97,6 @@ class Painter:
             cutout = Cutout.of(frame, draw_matte(frame) if stored is None else stored)
             self._cutout = Cutout(detailed(cutout.matte), detailed(cutout.colours))
         return self._cutout
-
-    def cutout_frame(self, displacement: Floats, number: int, eyelids: int = 0) -> tuple[NDArray[np.uint8], Matte]:
-        """A finished frame without its background: colour `[H, W, 3]` and matte `[H, W]`, moved alike.
-
-        Args and errors as of `frame` and `cut_out`.
-        """
-        still = self.cut_out().apply(self._still(displacement, eyelids))
-        moved = self._sway.apply(still, number)
-        return cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB), cv2.extractChannel(moved, 3)
 
     def _still(self, displacement: Floats, eyelids: int) -> NDArray[np.uint8]:
         """The painted `detailed` picture before the head moves."""

@@ -138,6 +138,14 @@ class Session:
 
     # ---- rendering ----
 
+    async def cut_out(self) -> None:
+        """Show the presenter without its background as well, for as long as the sink wants that.
+
+        Raises:
+            MattingError: if the presenter has no matte and none can be made.
+        """
+        await asyncio.to_thread(setattr, self._renderer, "matte", True)
+
     async def _render(self) -> None:
         pts = interrupts = 0
         while True:
@@ -145,6 +153,8 @@ class Session:
                 interrupts = self._interrupts
                 pts = await self._compute(self._renderer.interrupt, self.playback.shown_pts, pts)
             elif (work := self._choose()) is not None:
+                if self._renderer.matte and not self.playback.matte_wanted:
+                    self._renderer.matte = False
                 await self._step(work._replace(chunk=replace(work.chunk, pts=pts)), interrupts)
                 pts += CHUNK_SAMPLES
             else:
@@ -194,7 +204,8 @@ class Session:
         """Whether the picture of this chunk would come too late for its sound."""
         if work.arrived is not None:
             return self._sources.is_behind
-        return self._frames > 0 and self.playback.queued_ms < self._latencies.paint_ms + MARGIN_MS
+        late = self.playback.queued_ms < self._latencies.paint_ms + MARGIN_MS
+        return late and self._frames > 0 and self.playback.real_time
 
     def _hear_only(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame | None]]:
         return [(heard, None) for heard in self._renderer.skip(chunk)]

@@ -25,6 +25,12 @@ class Sink(Protocol):
     """A queue of matched pairs that somebody empties: `stream.tracks.Playback` in the server."""
 
     clock: SessionClock
+    real_time: bool
+    """Whether sound leaves by the clock, so that a picture that would come too late is better left out."""
+
+    @property
+    def matte_wanted(self) -> bool:
+        """Whether anybody wants pictures without their background as well."""
 
     @property
     def queued_ms(self) -> float:

@@ -97,7 +97,7 @@ class Progress:
         if speech is None:
             return
         passed = tick.source_pts - pts + TICK_SAMPLES
-        if passed == CHUNK_SAMPLES:
+        if ms(passed) >= speech.length_ms:
             del self._expected[pts]
         if speech.utterance is not self._playing:
             yield from self._begin(speech.utterance)

@@ -33,8 +33,6 @@ def stored(tmp_path_factory):
 
 @pytest.fixture
 def engine():
-    from dataclasses import replace
-
     config = load_config("tiny")
     return Engine.load(replace(config, server=replace(config.server, max_sessions=3)))
 
@@ -141,19 +139,50 @@ def test_painting_touches_only_the_face(engine, stored):
     assert np.abs(pasted.astype(int) - stored.identity.frame).mean() < 2.0
 
 
-@pytest.mark.parametrize("convolution", ["direct", "winograd"])
-def test_both_convolutions_paint_the_same(stored, convolution):
-    """A grey value apart at the most; and the faster one is what `auto` takes, whichever it is."""
-    if convolution == "winograd" and not winograd.is_available():
-        pytest.skip("no NNPACK on this machine")
-    engine_config = replace(load_config("tiny").engine, convolution=convolution)
-    engine = Engine.load(replace(load_config("tiny"), engine=engine_config))
-    assert engine.convolution == convolution
+def test_an_interrupt_closes_the_mouth_from_where_it_is_seen(engine, stored):
+    """Frames were made far ahead of what is on the screen; those are forgotten, and three frames later it is closed."""
+    renderer = engine.renderer(stored)
+    neutral = stored.identity.neutral
+    pairs = [pair for chunk in chunks(40, 0) for pair in renderer.push(chunk)]
+    opening = {moved.pts: aperture(neutral + moved.displacement) for moved in renderer._moved}
+    shown = max((frame.pts for _, frame in pairs[5:20]), key=opening.__getitem__)
+    number = next(moved.frame for moved in renderer._moved if moved.pts == shown)
+    rest = aperture(neutral)
+    pts = renderer.interrupt(shown, 40 * CHUNK_SAMPLES)
+    assert pts == 40 * CHUNK_SAMPLES + renderer.latency_samples
+    silence = AudioChunk(np.zeros(CHUNK_SAMPLES, np.float32), np.zeros(VOICE_SAMPLES, np.int16), pts)
+    closing, frames = [opening[shown]], []
+    for k in range(6):
+        [(chunk, frame)] = renderer.push(replace(silence, pts=pts + k * CHUNK_SAMPLES))
+        assert chunk.pts == frame.pts == 40 * CHUNK_SAMPLES + k * CHUNK_SAMPLES, "from the first chunk on"
+        frames.append(renderer._moved[-1].frame)
+        closing.append(aperture(neutral + renderer._moved[-1].displacement))
+    steps = np.diff(closing[:4])
+    print(f"aperture {np.round(closing, 3)}, at rest {rest:.3f}")
+    assert frames == list(range(number + 1, number + 7)), "the head goes on from where it is seen"
+    assert np.all(steps < 0.01), "it never opens"
+    assert closing[3] - rest < 0.03, "closed after three frames, 120 ms"
+    assert steps.min() > -0.75 * (closing[0] - rest), "in more than one jump"
+
+
+def test_an_interrupt_before_any_frame_is_no_fault(engine, stored):
+    renderer = engine.renderer(stored)
+    pts = renderer.interrupt(None, 0)
+    assert [chunk.pts for chunk, _ in renderer.push(chunks(4, 0)[3])] == [0]
+    assert pts == renderer.latency_samples
+
+
+@pytest.mark.skipif(not winograd.is_available(), reason="no NNPACK on this machine")
+def test_both_convolutions_paint_the_same(stored):
+    """A grey value apart at the most."""
+    config = load_config("tiny")
     displacement = np.zeros_like(stored.identity.neutral)
-    frame = engine.renderer(stored)._painter.frame(displacement, 7)
-    reference = Engine.load(replace(load_config("tiny"), engine=replace(engine_config, convolution="direct")))
-    wanted = reference.renderer(stored)._painter.frame(displacement, 7)
-    assert np.abs(frame.astype(int) - wanted).max() <= 1
+    frames = []
+    for convolution in ("direct", "winograd"):
+        engine = Engine.load(replace(config, engine=replace(config.engine, convolution=convolution)))
+        assert engine.convolution == convolution
+        frames.append(engine.renderer(stored)._painter.frame(displacement, 7).astype(int))
+    assert np.abs(frames[0] - frames[1]).max() <= 1
 
 
 def test_winograd_without_nnpack_is_an_error(monkeypatch):

@@ -46,7 +46,9 @@ class Viewer:
         self._reports: dict[str, tuple[int, int]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.loud: list[tuple[float, float]] = []
-        """(arrival, session time) in seconds of every loud 20 ms."""
+        """(arrival, session time) in seconds of every loud packet."""
+        self.loud_ms = 0.0
+        """How much of them was loud."""
         self.pictures: list[tuple[float, float]] = []
         """(arrival, session time) of every picture."""
 
@@ -95,8 +97,11 @@ class Viewer:
                 seen = (arrival, self._session_time(track.kind, frame))
                 if track.kind == "video":
                     self.pictures.append(seen)
-                elif isinstance(frame, av.AudioFrame) and np.abs(frame.to_ndarray().astype(int)).max() > _LOUD:
-                    self.loud.append(seen)
+                elif isinstance(frame, av.AudioFrame):
+                    loud = np.flatnonzero(np.abs(frame.to_ndarray()[0, ::2].astype(int)) > _LOUD)
+                    if len(loud):
+                        self.loud.append(seen)
+                        self.loud_ms += 1000 * (loud[-1] - loud[0] + 1) / frame.sample_rate
 
     def _session_time(self, kind: str, frame: Any) -> float:
         """Seconds of the server's clock to which a frame belongs, by the latest sender report."""
@@ -147,6 +152,7 @@ async def _first_synced_ms(presenter: PresenterClient, viewer: Viewer, *, at_onc
 async def _silent_after_ms(presenter: PresenterClient, viewer: Viewer) -> dict[str, float]:
     """Milliseconds from the word of interruption to the last sound that arrives, and the error of what was told."""
     viewer.loud.clear()
+    viewer.loud_ms = 0.0
     await presenter.speak(tone(4.0), RATE)
     async for event in presenter:
         if isinstance(event, Playback) and event.played_ms >= 1000:
@@ -155,11 +161,10 @@ async def _silent_after_ms(presenter: PresenterClient, viewer: Viewer) -> dict[s
     interrupted = await presenter.interrupt()
     answered = time.monotonic()
     await asyncio.sleep(0.6)
-    arrived_ms = 20.0 * len(viewer.loud)
     return {
         "answer_ms": 1000 * (answered - asked),
         "silent_ms": max(0.0, 1000 * (viewer.loud[-1][0] - asked)),
-        "played_error_ms": interrupted.played_ms - arrived_ms,
+        "played_error_ms": interrupted.played_ms - viewer.loud_ms,
     }
 
 

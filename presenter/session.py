@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from presenter.latencies import Latencies
 from presenter.metrics import Metrics
-from presenter.renderer import Renderer
+from presenter.renderer import CLOSING, Renderer
 from presenter.sink import Flush, SessionEvent, Sink
 from presenter.sources import HALF_RATE_MS, IDLE_MS, MARGIN_MS, Sources, Work
 from stream.clock import ms, samples
@@ -76,6 +76,7 @@ class Session:
         self._user_speaks = False
         self._wake = asyncio.Event()
         self._interrupts = 0  # how many; what was rendered before the last one is not played
+        self._closing = 0  # pictures in which the mouth closes after an interrupt
         self._leave_out = 0  # chunks of silence inside the renderer that speech does not wait for
         self._latencies = Latencies()
         self._frames = self._skipped = 0
@@ -152,6 +153,7 @@ class Session:
             if interrupts != self._interrupts:
                 interrupts = self._interrupts
                 pts = await self._compute(self._renderer.interrupt, self.playback.shown_pts, pts)
+                self._closing = len(CLOSING) + 1
             elif (work := self._choose()) is not None:
                 if self._renderer.matte and not self.playback.matte_wanted:
                     self._renderer.matte = False
@@ -203,6 +205,9 @@ class Session:
     def _is_behind(self, work: Work) -> bool:
         """Whether the picture of this chunk is left out, because it would come too late for its sound."""
         if not self.playback.real_time or not self._frames:
+            return False
+        if self._closing:
+            self._closing -= 1
             return False
         paint_ms = self._latencies.paint_ms
         if paint_ms > HALF_RATE_MS and work.chunk.pts // CHUNK_SAMPLES % 2:

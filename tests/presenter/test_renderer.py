@@ -140,7 +140,7 @@ def test_painting_touches_only_the_face(engine, stored):
 
 
 def test_an_interrupt_closes_the_mouth_from_where_it_is_seen(engine, stored):
-    """Frames were made far ahead of what is on the screen; those are forgotten, and three frames later it is closed."""
+    """Frames were made far ahead of what is on the screen; those are forgotten, and two frames later it is closed."""
     renderer = engine.renderer(stored)
     neutral = stored.identity.neutral
     pairs = [pair for chunk in chunks(40, 0) for pair in renderer.push(chunk)]
@@ -161,7 +161,7 @@ def test_an_interrupt_closes_the_mouth_from_where_it_is_seen(engine, stored):
     print(f"aperture {np.round(closing, 3)}, at rest {rest:.3f}")
     assert frames == list(range(number + 1, number + 7)), "the head goes on from where it is seen"
     assert np.all(steps < 0.01), "it never opens"
-    assert closing[3] - rest < 0.03, "closed after three frames, 120 ms"
+    assert closing[2] - rest < 0.03, "closed with the second frame"
     assert steps.min() > -0.75 * (closing[0] - rest), "in more than one jump"
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.crop import crop_transform, cut_crop
+from models.matting import Matte
 from models.mesh import Floats, Pose
 from models.still import Blinks
 
@@ -32,6 +33,7 @@ class Identity:
         style_of: Fingerprint of the generator whose W it is.
         speaking_style: How this presenter moves; None for the neutral style.
         blinks: Eyelid overlays.
+        matte: Where in the frame the person is `[H, W]`; None if it was enrolled without.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Identity:
     style_of: str
     speaking_style: SpeakingStyle | None
     blinks: Blinks
+    matte: Matte | None
 
     @property
     def transform(self) -> Floats:

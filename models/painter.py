@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from torch import Tensor
 from models.crop import crop_points, crop_rasteriser, to_crop
 from models.identity import Identity, picture_tensor
 from models.live_inputs import live_planes, masked_target
+from models.matting import Cutout, Matte, draw_matte
 from models.mesh import NUM_VERTICES, Floats
 from models.still import HeadSway, Paster
 
@@ -46,6 +48,7 @@ class Painter:
         landmarks = identity.pose.project(identity.mesh)
         self._paster = Paster(size, transform)
         self._sway = HeadSway(size, landmarks, identity.pose.scale)
+        self._cutout: Cutout | None = None
 
     def points(self, displacement: Floats) -> Floats:
         """The extended mesh in the crop `[514, 3]` for a displacement `[478, 3]` from neutral."""
@@ -68,13 +71,39 @@ class Painter:
             number: Frame number, for the sway.
             eyelids: Which blink overlay to show, 0 for open eyes.
         """
+        return self._sway.apply(self._still(displacement, eyelids), number)
+
+    def cut_out(self) -> Cutout:
+        """What `cutout_frame` needs; computed at the first call, and kept.
+
+        A presenter that was enrolled without a matte gets one here, which takes a second or two.
+
+        Raises:
+            MattingError: If the presenter has no matte and none can be made.
+        """
+        if self._cutout is None:
+            frame, stored = self._identity.frame, self._identity.matte
+            self._cutout = Cutout.of(frame, draw_matte(frame) if stored is None else stored)
+        return self._cutout
+
+    def cutout_frame(self, displacement: Floats, number: int, eyelids: int = 0) -> tuple[NDArray[np.uint8], Matte]:
+        """A finished frame without its background: colour `[H, W, 3]` and matte `[H, W]`, moved alike.
+
+        Args and errors as of `frame` and `cut_out`.
+        """
+        still = self.cut_out().apply(self._still(displacement, eyelids))
+        moved = self._sway.apply(still, number)
+        return cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB), cv2.extractChannel(moved, 3)
+
+    def _still(self, displacement: Floats, eyelids: int) -> NDArray[np.uint8]:
+        """The painted frame before the head moves."""
         frame = self._identity.frame.copy()
         self._paster.paste(frame, self.crop(displacement))
         if eyelids:
             top, left = self._identity.blinks.box
             overlay = self._identity.blinks.overlays[eyelids - 1]
             frame[top : top + overlay.shape[0], left : left + overlay.shape[1]] = overlay
-        return self._sway.apply(frame, number)
+        return frame
 
 
 def _without_offset(transform: Floats) -> Floats:

@@ -83,7 +83,7 @@ class HeadSway:
         self._turn = (self._weight * turned).astype(np.float32)
 
     def apply(self, rgb: Picture, frame: int) -> Picture:
-        """The picture `[H, W, 3]` at a frame number."""
+        """The picture `[H, W, C]` at a frame number."""
         right, down, roll = sway(frame)
         offset = np.array([right, down], np.float32) * self._unit
         moved = self._weight * offset + self._turn * np.float32(roll)

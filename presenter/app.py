@@ -4,33 +4,28 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
-from presenter import guard
-from presenter.bodies import json_object, read_upload, text
+from presenter import guard, session_routes, viewer_routes
+from presenter.bodies import read_upload
 from presenter.config import AppConfig, ServerConfig
 from presenter.engine import Engine
 from presenter.enrolment import Enrolments, Job, check_name
-from presenter.errors import CapacityError, ConfigError
+from presenter.errors import ConfigError
 from presenter.guard import ApiError
 from presenter.identities import IdentityStore
+from presenter.keys import ENROLMENTS, METRICS, SESSIONS, STORE, UPLOAD_LIMIT
 from presenter.metrics import Metrics
 from presenter.sessions import Sessions
+from presenter.web_folder import web_folder
 from stream.errors import StreamError
 from stream.webrtc import PeerConfig
 
 MAX_JSON_BYTES = 256 * 1024  # a full SDP offer is about 8 KB
 SHUTDOWN_S = 10.0
 """Requests that are still being answered get this long when the server stops."""
-
-_ENROLMENTS = web.AppKey("enrolments", Enrolments)
-_METRICS = web.AppKey("metrics", Metrics)
-_SESSIONS = web.AppKey("sessions", Sessions)
-_STORE = web.AppKey("store", IdentityStore)
-_UPLOAD_LIMIT = web.AppKey("upload_limit", int)
 
 routes = web.RouteTableDef()
 
@@ -51,14 +46,22 @@ def create_app(engine: Engine, store: IdentityStore, config: AppConfig) -> web.A
     middlewares.append(guard.check_token(server.token) if server.token else guard.check_host(server.host))
     app = web.Application(middlewares=middlewares, client_max_size=MAX_JSON_BYTES)
     metrics = Metrics()
-    app[_METRICS] = metrics
-    app[_STORE] = store
-    app[_ENROLMENTS] = Enrolments(store)
-    app[_SESSIONS] = Sessions(engine, store, metrics, limit=server.max_sessions, peer_config=peer_config(server))
-    app[_UPLOAD_LIMIT] = server.max_upload_mb * 1024 * 1024
+    app[METRICS] = metrics
+    app[STORE] = store
+    app[ENROLMENTS] = Enrolments(store)
+    app[SESSIONS] = Sessions(
+        engine,
+        store,
+        metrics,
+        limit=server.max_sessions,
+        peer_config=peer_config(server),
+        speech_limit_s=server.max_speech_s,
+    )
+    app[UPLOAD_LIMIT] = server.max_upload_mb * 1024 * 1024
     app.on_response_prepare.append(guard.add_security_headers)
     app.on_shutdown.append(_shut_down)
-    app.add_routes(routes)
+    for table in (routes, session_routes.routes, viewer_routes.routes):
+        app.add_routes(table)
     app.router.add_static("/static/", web_folder())
     return app
 
@@ -126,14 +129,9 @@ def page_url(host: str, port: int) -> str:
     return f"http://{name}:{port}"
 
 
-def web_folder() -> Path:
-    """Return the folder of the page, which lies beside this package in a checkout and in a wheel alike."""
-    return Path(__file__).resolve().parent.parent / "web"
-
-
 async def _shut_down(app: web.Application) -> None:
-    await app[_SESSIONS].close()
-    await app[_ENROLMENTS].close()
+    await app[SESSIONS].close()
+    await app[ENROLMENTS].close()
 
 
 @routes.get("/")
@@ -153,7 +151,7 @@ async def _alive(_: web.Request) -> web.Response:
 
 @routes.get("/readyz")
 async def _ready(request: web.Request) -> web.Response:
-    sessions = request.app[_SESSIONS]
+    sessions = request.app[SESSIONS]
     if sessions.closed:
         raise ApiError(503, "shutting_down", "The server is shutting down.")
     return web.json_response({"status": "ready", "sessions": {"active": sessions.active, "limit": sessions.limit}})
@@ -161,7 +159,7 @@ async def _ready(request: web.Request) -> web.Response:
 
 @routes.get("/metrics")
 async def _metrics(request: web.Request) -> web.Response:
-    body = request.app[_METRICS].exposition()
+    body = request.app[METRICS].exposition()
     return web.Response(body=body.encode(), headers={hdrs.CONTENT_TYPE: "text/plain; version=0.0.4; charset=utf-8"})
 
 
@@ -170,7 +168,7 @@ async def _metrics(request: web.Request) -> web.Response:
 
 @routes.get("/api/presenters")
 async def _presenters(request: web.Request) -> web.Response:
-    names = await asyncio.to_thread(request.app[_STORE].names)
+    names = await asyncio.to_thread(request.app[STORE].names)
     urls = request.app.router["thumbnail"]
     return web.json_response(
         {"presenters": [{"name": name, "thumbnail": str(urls.url_for(name=name))} for name in names]}
@@ -179,18 +177,18 @@ async def _presenters(request: web.Request) -> web.Response:
 
 @routes.get("/api/presenters/{name}/thumbnail", name="thumbnail")
 async def _thumbnail(request: web.Request) -> web.Response:
-    picture = await asyncio.to_thread(request.app[_STORE].thumbnail, request.match_info["name"])
+    picture = await asyncio.to_thread(request.app[STORE].thumbnail, request.match_info["name"])
     return web.Response(body=picture, content_type="image/png", headers={hdrs.CACHE_CONTROL: "private, max-age=300"})
 
 
 @routes.post("/api/presenters")
 async def _enroll(request: web.Request) -> web.Response:
-    enrolments = request.app[_ENROLMENTS]
-    name, upload = await read_upload(request, enrolments, request.app[_UPLOAD_LIMIT])
+    enrolments = request.app[ENROLMENTS]
+    name, upload = await read_upload(request, enrolments, request.app[UPLOAD_LIMIT])
     try:
         # First who is under way: a job that ends in between is then in one of the two, never in neither.
         pending = enrolments.pending_names()
-        stored = await asyncio.to_thread(request.app[_STORE].names)
+        stored = await asyncio.to_thread(request.app[STORE].names)
         job = enrolments.submit(upload, check_name(name, pending | set(stored)))
     except BaseException:
         enrolments.discard(upload)
@@ -200,7 +198,7 @@ async def _enroll(request: web.Request) -> web.Response:
 
 @routes.get("/api/jobs/{id}")
 async def _job(request: web.Request) -> web.Response:
-    job = request.app[_ENROLMENTS].get(request.match_info["id"])
+    job = request.app[ENROLMENTS].get(request.match_info["id"])
     if job is None:
         raise ApiError(404, "job_not_found", "There is no such job.")
     return _job_response(job)
@@ -208,33 +206,3 @@ async def _job(request: web.Request) -> web.Response:
 
 def _job_response(job: Job, status: int = 200) -> web.Response:
     return web.json_response(job.as_json(), status=status)
-
-
-# ---- sessions ----
-
-
-@routes.post("/api/sessions")
-async def _open_session(request: web.Request) -> web.Response:
-    name = text(await json_object(request), "presenter")
-    try:
-        session_id = await request.app[_SESSIONS].open(name)
-    except CapacityError:
-        request.app[_METRICS].sessions_refused_total += 1
-        raise
-    return web.json_response({"id": session_id})
-
-
-@routes.post("/api/sessions/{id}/offer")
-async def _offer(request: web.Request) -> web.Response:
-    body = await json_object(request)
-    sdp = text(body, "sdp")
-    if body.get("type") != "offer":
-        raise ApiError(400, "bad_request", '"type" must be "offer".')
-    answer = await request.app[_SESSIONS].answer(request.match_info["id"], sdp)
-    return web.json_response({"sdp": answer, "type": "answer"})
-
-
-@routes.delete("/api/sessions/{id}")
-async def _close_session(request: web.Request) -> web.Response:
-    await request.app[_SESSIONS].close_one(request.match_info["id"])
-    return web.Response(status=204)

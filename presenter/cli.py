@@ -1,4 +1,4 @@
-"""The command line: `presenter serve | render | enroll | train | evaluate | bench | doctor`."""
+"""The command line: `presenter serve | render | say | enroll | train | evaluate | bench | doctor`."""
 
 from __future__ import annotations
 
@@ -59,6 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--presenter", default="default", help="a presenter's name, or a photo")
     render.add_argument("--out", type=Path, required=True, help="the MP4 to write")
     render.set_defaults(run=commands.render)
+
+    say = verbs.add_parser("say", help="speak a text into an MP4 or a WAV (needs the extra [voice])")
+    say.add_argument("text", help="what to say, in English; - reads it from standard input")
+    say.add_argument("--presenter", default="default", help="a presenter's name, or a photo")
+    say.add_argument("--out", type=Path, default=Path("say.mp4"), help="an .mp4, or a .wav for the sound alone")
+    say.set_defaults(run=commands.say)
 
     enroll = verbs.add_parser("enroll", help="make a presenter from a photo")
     enroll.add_argument("photo", type=Path, help="one frontal face, well lit")

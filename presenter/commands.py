@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 from typing import Any
 
 from presenter.config import AppConfig
@@ -40,6 +41,16 @@ def render(config: AppConfig, arguments: argparse.Namespace) -> int:
 
     count = render_file(config, arguments.audio, arguments.presenter, arguments.out)
     print(f"{arguments.out}: {count} frames")
+    return 0
+
+
+def say(config: AppConfig, arguments: argparse.Namespace) -> int:
+    """Speak a text."""
+    from presenter.say import say_file
+
+    text = sys.stdin.read() if arguments.text == "-" else arguments.text
+    seconds = say_file(config, text, arguments.presenter, arguments.out)
+    print(f"{arguments.out}: {seconds:.1f} s of speech")
     return 0
 
 

@@ -30,6 +30,7 @@ class ServerConfig:
         port: TCP port.
         token: Bearer token that every request must carry; empty for none.
         max_sessions: Live streams at a time.
+        max_speech_s: Speech that one session buffers, in seconds, when a bot sends it faster than it is said.
         max_upload_mb: Largest photo that can be uploaded.
         public_origin: `https://host` of the page behind a reverse proxy that changes the Host header; else empty.
         ice_servers: STUN and TURN URLs for servers behind NAT; none are needed on a machine with its own address.
@@ -41,6 +42,7 @@ class ServerConfig:
     port: int = 8080
     token: str = ""
     max_sessions: int = 2
+    max_speech_s: int = 300
     max_upload_mb: int = 20
     public_origin: str = ""
     ice_servers: tuple[str, ...] = ()
@@ -128,7 +130,12 @@ def check_config(config: AppConfig) -> None:
         raise ConfigError(f"engine.device: expected one of cpu, cuda, got {config.engine.device!r}")
     if not 0 <= config.server.port <= 65535:
         raise ConfigError(f"server.port: expected 0..65535, got {config.server.port}")
-    for key, number in (("server.max_sessions", config.server.max_sessions), ("engine.threads", config.engine.threads)):
+    counts = {
+        "server.max_sessions": config.server.max_sessions,
+        "server.max_speech_s": config.server.max_speech_s,
+        "engine.threads": config.engine.threads,
+    }
+    for key, number in counts.items():
         if number < 1:
             raise ConfigError(f"{key}: expected at least 1, got {number}")
 

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from models.crop import crop_points, crop_transform, cut_crop
 from models.generator import Generator
 from models.identity import Identity, StyleCode, picture_tensor
+from models.matting import draw_matte
 from models.mesh import Floats, Pose, canonicalise, topology
 from models.still import Blinks
 from models.tracker import FaceTracker
@@ -74,7 +75,9 @@ def build_default(settings: DefaultPresenter) -> None:
         crop = picture_tensor(cut_crop(rest, crop_transform(pose)))
         style = StyleCode(generator.style_code(crop)[0].clone())
     blinks = _read_blinks(settings.renders, rest, scene)
-    identity = Identity(DEFAULT, rest, mesh, mesh.copy(), pose, style, generator.fingerprint, None, blinks)
+    identity = Identity(
+        DEFAULT, rest, mesh, mesh.copy(), pose, style, generator.fingerprint, None, blinks, draw_matte(rest)
+    )
     save_identity(settings.out, identity, training.out)
 
 

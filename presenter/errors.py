@@ -23,3 +23,7 @@ class CapacityError(PresenterError):
 
 class MediaError(PresenterError):
     """A media file can't be read, or holds not what is needed."""
+
+
+class VoiceMissingError(PresenterError):
+    """The voice built in can't be loaded: packages of the extra `[voice]` are missing or broken."""

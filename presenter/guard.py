@@ -23,6 +23,9 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+OPEN_PREFIX = "/whep/"
+"""Below this any page may watch: the id of a session, which can't be guessed, is the permission."""
+
 _STATUS_OF_ERROR: dict[type[PresenterError], tuple[int, str]] = {
     IdentityNotFoundError: (404, "presenter_not_found"),
     EnrollError: (422, "enroll_failed"),
@@ -89,7 +92,8 @@ async def add_security_headers(_: web.Request, response: web.StreamResponse) -> 
 
     Without that a browser guesses, and after an update runs modules of two versions together.
     """
-    response.headers.update(SECURITY_HEADERS)
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
     response.headers.setdefault(hdrs.CACHE_CONTROL, "no-cache")
 
 
@@ -109,6 +113,8 @@ def check_origin(public_origin: str) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         origin = request.headers.get(hdrs.ORIGIN)
+        if request.path.startswith(OPEN_PREFIX):
+            return await handler(request)
         if origin is not None and origin.lower() != public and _netloc(origin) != request.host.lower():
             raise ApiError(403, "forbidden_origin", f"Requests from {_readable(origin)} are not accepted here.")
         return await handler(request)
@@ -160,12 +166,19 @@ def check_token(token: str) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith("/api/") or request.path == "/metrics":
-            scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+            scheme, _, given = _authorization(request).partition(" ")
             if scheme.lower() != "bearer" or not hmac.compare_digest(_raw(given.strip()), expected):
                 raise ApiError(401, "unauthorized", "This server asks for the token that it was started with.")
         return await handler(request)
 
     return middleware
+
+
+def _authorization(request: web.Request) -> str:
+    """Return the header, or what stands for it: a browser can't set headers of a websocket, only its address."""
+    if request.headers.get(hdrs.UPGRADE, "").lower() == "websocket" and "token" in request.query:
+        return f"Bearer {request.query['token']}"
+    return request.headers.get(hdrs.AUTHORIZATION, "")
 
 
 def _raw(text: str) -> bytes:

@@ -1,7 +1,8 @@
 """Presenters on disk: those that ship and those that users enrol.
 
-A presenter is a folder: `frame.png` (the picture), `identity.safetensors` (meshes, pose, codes, eyelids)
-and, when the generator was personalised, `generator.safetensors`.
+A presenter is a folder: `frame.png` (the picture), `matte.png` (where in it the person is; older
+folders have none), `identity.safetensors` (meshes, pose, codes, eyelids) and, when the generator was
+personalised, `generator.safetensors`.
 """
 
 from __future__ import annotations
@@ -58,9 +59,12 @@ def save_identity(folder: Path, identity: Identity, generator: Path | None = Non
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".enrolling-") as temporary:
         partial = Path(temporary) / folder.name
         partial.mkdir()
-        bgr = cv2.cvtColor(identity.frame, cv2.COLOR_RGB2BGR)
-        if not cv2.imwrite(str(partial / "frame.png"), bgr):
-            raise OSError(f"{folder}: the picture can't be written")
+        pictures = {"frame.png": cv2.cvtColor(identity.frame, cv2.COLOR_RGB2BGR)}
+        if identity.matte is not None:
+            pictures["matte.png"] = identity.matte
+        for name, picture in pictures.items():
+            if not cv2.imwrite(str(partial / name), picture):
+                raise OSError(f"{folder}: {name} can't be written")
         if generator is not None:
             shutil.copy(generator, partial / "generator.safetensors")
         tensors = {
@@ -91,6 +95,7 @@ def load_identity(folder: Path) -> StoredIdentity:
     frame = cv2.cvtColor(cv2.imread(str(folder / "frame.png")), cv2.COLOR_BGR2RGB)
     arrays = {name: value.numpy() for name, value in tensors.items()}
     style = tensors.get("speaking_style")
+    matte = folder / "matte.png"
     top, left = facts["blink_box"]
     identity = Identity(
         name=folder.name,
@@ -102,6 +107,7 @@ def load_identity(folder: Path) -> StoredIdentity:
         style_of=str(facts["style_of"]),
         speaking_style=None if style is None else SpeakingStyle(style.float()),
         blinks=Blinks((int(top), int(left)), arrays["blinks"]),
+        matte=cv2.imread(str(matte), cv2.IMREAD_GRAYSCALE) if matte.is_file() else None,
     )
     generator = folder / "generator.safetensors"
     return StoredIdentity(identity, generator if generator.is_file() else None)

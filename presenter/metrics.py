@@ -38,6 +38,7 @@ class Metrics:
     frames_total: int = 0
     frames_skipped_total: int = 0
     frames_dropped_total: int = 0
+    interrupts_total: int = 0
     sound_filled_ms_total: float = 0.0
     sound_lost_ms_total: float = 0.0
     render_ms: Histogram = field(default_factory=Histogram)
@@ -63,6 +64,7 @@ class Metrics:
                 "Frames that an encoder did not fetch in time.",
                 self.frames_dropped_total,
             ),
+            ("interrupts_total", "counter", "Times that a presenter was interrupted.", self.interrupts_total),
             (
                 "sound_filled_ms_total",
                 "counter",

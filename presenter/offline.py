@@ -60,7 +60,11 @@ def render_file(config: AppConfig, audio_path: Path, name_or_photo: str, out: Pa
     Returns:
         How many frames were written.
     """
-    audio = read_audio(audio_path)
+    return render_audio(config, read_audio(audio_path), name_or_photo, out)
+
+
+def render_audio(config: AppConfig, audio: AudioFile, name_or_photo: str, out: Path) -> int:
+    """Render sound that is already in memory; otherwise as `render_file`."""
     stored = find_presenter(config, name_or_photo)
     renderer = Engine.load(config).renderer(stored)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.crop import crop_transform, cut_crop
 from models.identity import Identity, StyleCode, picture_tensor
+from models.matting import Matte, MattingError, draw_matte
 from models.mesh import INNER_LIP_PAIRS, Floats, Pose, aperture, canonicalise
 from models.still import draw_blinks
 from models.tracker import FaceTracker, TrackerUnavailableError
@@ -29,6 +31,8 @@ _MAX_PIXELS = 50_000_000
 _FORMATS = {"image2", "jpeg_pipe", "png_pipe", "webp_pipe"}
 _TOUCHING = -0.005  # a hair below zero, so that no sliver of the teeth stays between the lips
 _OPEN = 0.03  # lips further apart than this are open, inter-ocular distances
+
+_log = logging.getLogger(__name__)
 
 
 def enroll_photo(path: Path, name: str, progress: Callable[[float, str], None], networks: Networks) -> Identity:
@@ -49,9 +53,10 @@ def enroll_photo(path: Path, name: str, progress: Callable[[float, str], None], 
     crop = cut_crop(frame, crop_transform(pose))
     with torch.inference_mode():
         style = StyleCode(generator.style_code(picture_tensor(crop))[0].clone())
-    progress(0.9, "Drawing eyelids")
+    progress(0.8, "Drawing eyelids")
     blinks = draw_blinks(frame, landmarks)
-    return Identity(name, frame, mesh, neutral, pose, style, generator.fingerprint, None, blinks)
+    progress(0.85, "Cutting out the background")
+    return Identity(name, frame, mesh, neutral, pose, style, generator.fingerprint, None, blinks, _matte(frame))
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
@@ -115,6 +120,15 @@ def _frame_around_face(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Float
     how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     frame = cv2.resize(cut, (FRAME_SIZE, FRAME_SIZE), interpolation=how).astype(np.uint8)
     return frame, _one_face(frame)
+
+
+def _matte(rgb: NDArray[np.uint8]) -> Matte | None:
+    """The frame's matte, or None where it can't be had: the presenter lives all the same."""
+    try:
+        return draw_matte(rgb)
+    except MattingError as error:
+        _log.warning("the presenter gets no matte: %s", error)
+        return None
 
 
 def _shrink(rgb: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:

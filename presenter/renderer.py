@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +14,19 @@ from models.mesh import Floats
 from models.painter import Painter
 from models.still import blink_schedule
 from models.syncformer import StyleSyncFormer
-from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame
+from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame, silence
+
+CLOSING = (0.55, 0.15)
+"""How much of the mouth's last shape is left in the frames after an interrupt; the next one is at rest."""
+_REMEMBERED_FRAMES = 64  # more than a playout queue and the look-ahead hold
+
+
+class _Moved(NamedTuple):
+    """How a frame was moved: what an interrupt goes back to."""
+
+    pts: int
+    frame: int
+    displacement: Floats
 
 
 class Renderer:
@@ -48,12 +61,34 @@ class Renderer:
         self._state = syncformer.init_state(1)
         self._waiting: deque[AudioChunk] = deque()
         self._frame = 0
+        self._moved: deque[_Moved] = deque(maxlen=_REMEMBERED_FRAMES)
+        self._closing_from: Floats | None = None
+        self._closing = 0
+        self._matte = False
 
     @property
     def size(self) -> tuple[int, int]:
         """`(height, width)` of the frames."""
         height, width = self._identity.frame.shape[:2]
         return height, width
+
+    @property
+    def matte(self) -> bool:
+        """Whether frames carry `alpha`, and colours that don't show the background; from the next frame on.
+
+        Setting it to True may take seconds for a presenter that was enrolled without a matte: set it
+        where nobody waits.
+
+        Raises:
+            MattingError: If the presenter has no matte and none can be made; the frames stay as they are.
+        """
+        return self._matte
+
+    @matte.setter
+    def matte(self, wanted: bool) -> None:
+        if wanted:
+            self._painter.cut_out()
+        self._matte = wanted
 
     @property
     def latency_samples(self) -> int:
@@ -69,8 +104,7 @@ class Renderer:
         displacement, matching = self._advance(chunk)
         if matching is None:
             return []
-        rgb = self._painter.frame(displacement, self._frame, blink_schedule(self._frame))
-        return [(matching, VideoFrame(rgb, matching.pts))]
+        return [(matching, self._paint(displacement, matching.pts))]
 
     def skip(self, chunk: AudioChunk) -> list[AudioChunk]:
         """Hear a chunk without painting: for a stream that has fallen behind.
@@ -81,14 +115,52 @@ class Renderer:
         _, matching = self._advance(chunk)
         return [] if matching is None else [matching]
 
+    def interrupt(self, shown_pts: int | None, pts: int) -> int:
+        """Stop in the middle of a word: forget what was heard, go on from the frame on the screen, and close the mouth.
+
+        The frames that were made ahead will not be shown, so head and eyelids continue where they are seen to be, and
+        the mouth closes from the shape that it is seen in. Silence needs no look-ahead: two chunks of it are
+        heard at once.
+
+        Args:
+            shown_pts: `pts` of the frame on the screen, or None if there is none.
+            pts: where the timeline goes on.
+
+        Returns:
+            The pts of the chunk to push next.
+        """
+        shown = next((moved for moved in reversed(self._moved) if moved.pts == shown_pts), None)
+        self.reset()
+        if shown is not None:
+            self._frame, self._closing_from, self._closing = shown.frame, shown.displacement, 0
+        while len(self._waiting) * CHUNK_SAMPLES < self.latency_samples:
+            self._waiting.append(silence(pts))
+            self._hear(self._waiting[-1].pcm)
+            pts += CHUNK_SAMPLES
+        return pts
+
     def _advance(self, chunk: AudioChunk) -> tuple[Floats, AudioChunk | None]:
         """Hear a chunk; give the displacement and the chunk that it belongs to, once there is one."""
         displacement = self._hear(chunk.pcm)
         self._waiting.append(chunk)
         if len(self._waiting) * CHUNK_SAMPLES <= self.latency_samples:
             return displacement, None
+        displacement = self._close(displacement)
         self._frame += 1
-        return displacement, self._waiting.popleft()
+        matching = self._waiting.popleft()
+        self._moved.append(_Moved(matching.pts, self._frame, displacement))
+        return displacement, matching
+
+    def _close(self, displacement: Floats) -> Floats:
+        """Blend from the shape that an interrupt found to the one that silence asks for."""
+        if self._closing_from is None:
+            return displacement
+        left = CLOSING[self._closing]
+        blended: Floats = left * self._closing_from + (1 - left) * displacement
+        self._closing += 1
+        if self._closing == len(CLOSING):
+            self._closing_from = None
+        return blended
 
     def flush(self) -> list[tuple[AudioChunk, VideoFrame]]:
         """Give what the look-ahead still holds, as if silence followed; then `reset`."""
@@ -106,12 +178,20 @@ class Renderer:
         """Forget what was heard; the head goes on moving where it is."""
         self._waiting.clear()
         self._state.reset()
+        self._closing_from = None
 
     def close(self) -> None:
         """Give the slot back; safe to call twice."""
         if not self._closed:
             self._closed = True
             self._release()
+
+    def _paint(self, displacement: Floats, pts: int) -> VideoFrame:
+        eyelids = blink_schedule(self._frame)
+        if self._matte:
+            rgb, alpha = self._painter.cutout_frame(displacement, self._frame, eyelids)
+            return VideoFrame(rgb, pts, alpha)
+        return VideoFrame(self._painter.frame(displacement, self._frame, eyelids), pts)
 
     def _hear(self, pcm: Floats) -> Floats:
         with torch.inference_mode():

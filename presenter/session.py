@@ -1,55 +1,52 @@
-"""One presenter, live: chunks from a source, a compute thread, matched sound and picture out."""
+"""One presenter, live: speech and microphone in, a compute thread, matched sound and picture out."""
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from statistics import median
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
+from presenter.latencies import Latencies
 from presenter.metrics import Metrics
 from presenter.renderer import Renderer
+from presenter.sink import Flush, SessionEvent, Sink
+from presenter.sources import IDLE_MS, MARGIN_MS, Sources, Work
 from stream.clock import ms, samples
-from stream.media import CHUNK_SAMPLES, AudioChunk, VideoFrame, is_quiet, silence
-from stream.tracks import Playback
-from stream.vad import SpeechDetector
+from stream.media import CHUNK_SAMPLES, AudioChunk, VideoFrame
+from stream.playout import Tick
+from stream.progress import Progress
+from stream.speech import SpeechQueue
+from stream.vad import SpeechDetector, VadConfig
+from stream.wire import Interrupted, MarkReached, State, StateChanged
 
-PATIENCE_MS = 100
-"""With a chunk this late, silence takes its place."""
-MAX_BACKLOG_MS = 1000
-"""Sound waiting for a compute thread that is too slow; beyond it the oldest is lost, and counted."""
-WINDOW = 50
-"""Chunks over which latencies are summarised: 2 s."""
+BARGE_IN = VadConfig(aggressiveness=3, onset=7, window=10)
+"""What counts as the user's interruption: 140 ms of speech, so that a cough or an echo does not."""
 
-_BEHIND = 2  # chunks waiting: a picture is left out, so that the voice does not wait for it
-_TOO_MANY = 3  # chunks waiting: the thread does not keep up, so pauses are shortened before speech is delayed further
+MicrophoneUse = Literal["voice", "interrupt", "off"]
+"""What a microphone is for: it is the presenter's voice, it interrupts the presenter, or nothing."""
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Latencies:
-    """The latest measurements of one session, in ms."""
-
-    render: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
-    ready: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
-    out: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
-
-    def medians(self) -> dict[str, float | None]:
-        named = (("render", self.render), ("ready", self.ready), ("out", self.out))
-        return {name: round(median(values), 1) if values else None for name, values in named}
-
-
 class Session:
-    """Renders what a source says and plays it out.
+    """Renders what is to be said and plays it out.
 
-    The presenter is always on: when the source gives nothing, silence is rendered in its place, so that
-    waiting, listening and talking are one path without a seam.
+    Three sources, in this order: speech that was pushed to `speech`, the microphone, and silence. The presenter is
+    always on: silence is rendered like speech, so that waiting, listening and talking are one path without a seam.
+
+    Speech may come faster than it is said. Then it is rendered ahead, as far as the sink has room, and the look-ahead
+    of the model costs nothing: the future is there already.
     """
 
-    def __init__(self, renderer: Renderer, playback: Playback, executor: ThreadPoolExecutor, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        renderer: Renderer,
+        playback: Sink,
+        executor: ThreadPoolExecutor,
+        metrics: Metrics,
+        speech: SpeechQueue | None = None,
+    ) -> None:
         """Start nothing yet.
 
         Args:
@@ -57,90 +54,148 @@ class Session:
             playback: where matched pairs go; its clock is the session's clock.
             executor: one thread, the one that made the renderer; shut down by `close`.
             metrics: the server's counters.
+            speech: what is to be said; a new queue when None. After pushing, `wake` the session.
         """
         self.playback = playback
+        self.speech = speech or SpeechQueue()
+        self.bot_listens = False
+        """What a bot said of itself; shown as the state "listening" while nobody speaks."""
+        self.ear_delay_ms = 0.0
+        """How much later than its release sound is heard, as the page reports it."""
         self._renderer = renderer
+        self._look_ahead = renderer.latency_samples // CHUNK_SAMPLES
         self._executor = executor
         self._metrics = metrics
+        self._sources = Sources(self.speech, self._look_ahead)
         self._vad = SpeechDetector()
+        self._progress = Progress()
+        self._subscribers: list[Callable[[SessionEvent], None]] = []
+        self._state: State = "idle"
         self._tasks: list[asyncio.Task[None]] = []
-        self._heard: deque[tuple[AudioChunk, int]] = deque(maxlen=samples(MAX_BACKLOG_MS) // CHUNK_SAMPLES)
-        self._something_heard = asyncio.Event()
-        self._arrivals: dict[int, int] = {}  # session time of arrival by pts, of chunks inside the renderer
-        self._latencies = _Latencies()
+        self._listener: asyncio.Task[None] | None = None
+        self._user_speaks = False
+        self._wake = asyncio.Event()
+        self._interrupts = 0  # how many; what was rendered before the last one is not played
+        self._leave_out = 0  # chunks of silence inside the renderer that speech does not wait for
+        self._latencies = Latencies()
         self._frames = self._skipped = 0
-        self._lost_ms = self._trimmed_ms = 0.0
         self._closed = False
+        playback.observe(self._follow)
 
     @property
     def failed(self) -> bool:
         """Whether rendering has stopped by itself, which only a bug makes happen."""
         return not self._closed and any(task.done() for task in self._tasks)
 
-    def start(self, source: AsyncIterator[AudioChunk]) -> None:
-        """Begin to render; the presenter lives from here on, also while the source says nothing and after it ends."""
+    def subscribe(self, function: Callable[[SessionEvent], None]) -> Callable[[], None]:
+        """Call a function with every event, on the event loop; returns what ends that."""
+        self._subscribers.append(function)
+        return lambda: self._subscribers.remove(function)
+
+    def _publish(self, event: SessionEvent) -> None:
+        for function in tuple(self._subscribers):
+            function(event)
+
+    # ---- sources ----
+
+    def start(self) -> None:
+        """Begin to render; the presenter lives from here on, whatever comes in. Safe twice."""
         if self._tasks or self._closed:
             return
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self.playback.run()), loop.create_task(self._render())]
-        listener = loop.create_task(self._listen(source))
-        for task in (*self._tasks, listener):
+        for task in self._tasks:
             task.add_done_callback(_log_failure)
-        # The listener may end with its source; the other two never do.
-        self._tasks[1].add_done_callback(lambda _: listener.cancel())
 
-    async def _listen(self, source: AsyncIterator[AudioChunk]) -> None:
-        async for chunk in source:
-            if len(self._heard) == self._heard.maxlen:
-                self._lost_ms += ms(CHUNK_SAMPLES)
-                self._metrics.sound_lost_ms_total += ms(CHUNK_SAMPLES)
-            self._heard.append((chunk, self.playback.clock.now()))
-            self._something_heard.set()
+    def listen(self, microphone: AsyncIterator[AudioChunk], use: MicrophoneUse = "voice") -> None:
+        """Hear a microphone until it ends, instead of the one before."""
+        if self._listener is not None:
+            self._listener.cancel()
+        self._listener = asyncio.get_running_loop().create_task(self._hear(microphone, use))
+        self._listener.add_done_callback(_log_failure)
 
-    async def _next(self, due: int) -> tuple[AudioChunk, int] | None:
-        """Return the next chunk and its arrival, or None if there is none until `due`."""
-        while not self._heard:
-            self._something_heard.clear()
-            wait_s = (due - self.playback.clock.now()) / samples(1000)
-            if wait_s <= 0:
-                return None
-            try:
-                await asyncio.wait_for(self._something_heard.wait(), wait_s)
-            except TimeoutError:
-                return None
-        while len(self._heard) > _TOO_MANY and is_quiet(self._heard[0][0]):
-            self._heard.popleft()
-            self._trimmed_ms += ms(CHUNK_SAMPLES)
-        return self._heard.popleft()
+    def wake(self) -> None:
+        """Look at `speech` again: something was pushed to it."""
+        self._wake.set()
+
+    async def _hear(self, microphone: AsyncIterator[AudioChunk], use: MicrophoneUse) -> None:
+        detector = SpeechDetector(BARGE_IN)
+        async for chunk in microphone:
+            if use == "interrupt":
+                before, self._user_speaks = self._user_speaks, detector.push(chunk)
+                if self._user_speaks and not before and self._has_speech:
+                    self.interrupt()
+            elif use == "voice" and not self._has_speech:
+                lost_ms = self._sources.lost_ms
+                self._sources.hear(chunk, self.playback.clock.now())
+                self._metrics.sound_lost_ms_total += self._sources.lost_ms - lost_ms
+                self._wake.set()
+
+    @property
+    def _has_speech(self) -> bool:
+        """Whether something is being said that was pushed to `speech`: the microphone has to wait."""
+        return self._progress.pending or self.speech.buffered_ms > 0
+
+    # ---- rendering ----
 
     async def _render(self) -> None:
-        clock = self.playback.clock
-        due = clock.now()
-        pts = 0
+        pts = interrupts = 0
         while True:
-            heard = await self._next(due)
-            if heard is None:
-                chunk, arrived = silence(pts), due
-                due += CHUNK_SAMPLES
+            if interrupts != self._interrupts:
+                interrupts = self._interrupts
+                pts = await self._compute(self._renderer.interrupt, self.playback.shown_pts, pts)
+            elif (work := self._choose()) is not None:
+                await self._step(work._replace(chunk=replace(work.chunk, pts=pts)), interrupts)
+                pts += CHUNK_SAMPLES
             else:
-                chunk, arrived = replace(heard[0], pts=pts), heard[1]
-                due = arrived + CHUNK_SAMPLES + samples(PATIENCE_MS)
-            self._vad.push(chunk)
-            self._arrivals[pts] = arrived
-            pts += CHUNK_SAMPLES
-            await self._step(chunk)
+                self._wake.clear()
+                await self._wake.wait()
 
-    async def _step(self, chunk: AudioChunk) -> None:
+    def _choose(self) -> Work | None:
+        playback = self.playback
+        if not playback.has_room():
+            return None
+        return self._sources.choose(playback.clock.now(), playback.queued_ms, self._latencies.paint_ms)
+
+    async def _step(self, work: Work, interrupts: int) -> None:
+        """Hear one chunk, and queue the pair that it completes unless an interrupt came in between."""
         clock = self.playback.clock
         begun = clock.now()
-        behind = len(self._heard) >= _BEHIND
-        pairs = await self._compute(self._hear_only if behind else self._renderer.push, chunk)
-        took = ms(clock.now() - begun)
-        self._latencies.render.append(took)
-        self._metrics.render_ms.add(took)
+        self._expect(work)
+        paints = not self._leave_out and not self._is_behind(work)
+        pairs = await self._compute(self._renderer.push if paints else self._hear_only, work.chunk)
+        took_ms = ms(clock.now() - begun)
+        self._latencies.rendered(took_ms, painted=paints)
+        self._metrics.render_ms.add(took_ms)
+        if interrupts != self._interrupts:
+            return
+        if self._leave_out:
+            self._leave_out -= 1
+            return
         for rendered, frame in pairs:
+            self.playback.put_now(rendered, frame, elastic=not self._progress.expects(rendered.pts))
             self._note_ready(rendered, frame, clock.now())
-            await self.playback.put(rendered, frame)
+
+    def _expect(self, work: Work) -> None:
+        pts = work.chunk.pts
+        if work.arrived is not None:
+            self._latencies.arrived(pts, work.arrived)
+        if work.speech is None:
+            self._vad.push(work.chunk)
+            return
+        if not self._progress.pending:
+            self._vad.reset()
+        self._progress.expect(pts, work.speech)
+        if work.at_once:
+            self.playback.cut_pause(max(IDLE_MS, self._latencies.paint_ms + IDLE_MS / 2))
+            self._leave_out = self._look_ahead
+
+    def _is_behind(self, work: Work) -> bool:
+        """Whether the picture of this chunk would come too late for its sound."""
+        if work.arrived is not None:
+            return self._sources.is_behind
+        late = self.playback.queued_ms < self._latencies.paint_ms + MARGIN_MS
+        return late and self._frames > 0 and self.playback.real_time
 
     def _hear_only(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame | None]]:
         return [(heard, None) for heard in self._renderer.skip(chunk)]
@@ -149,41 +204,89 @@ class Session:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
 
     def _note_ready(self, chunk: AudioChunk, frame: VideoFrame | None, now: int) -> None:
-        ready = ms(now - self._arrivals[chunk.pts])
-        for pts in [pts for pts in self._arrivals if pts <= chunk.pts]:  # older ones were taken away by an interrupt
-            del self._arrivals[pts]
-        self._latencies.ready.append(ready)
-        # The chunk's last sample leaves when all that is queued, and then the chunk itself, has been played.
-        self._latencies.out.append(ready + self.playback.stats().queued_ms + ms(CHUNK_SAMPLES))
-        self._metrics.ready_ms.add(ready)
+        ready_ms = self._latencies.ready(chunk.pts, now, self.playback.queued_ms)
+        if ready_ms is not None:
+            self._metrics.ready_ms.add(ready_ms)
         self._metrics.frames_total += frame is not None
         self._metrics.frames_skipped_total += frame is None
         self._frames += frame is not None
         self._skipped += frame is None
 
-    async def interrupt(self) -> None:
-        """Forget everything that was not said yet: what waits, what is being rendered and what is queued."""
-        self._heard.clear()
+    # ---- what is heard ----
+
+    def _follow(self, tick: Tick) -> None:
+        for happening in self._progress.follow(tick):
+            self._publish(happening)
+        state: State = "idle"
+        if self._speaks:
+            state = "speaking"
+        elif self.bot_listens or self._user_speaks:
+            state = "listening"
+        if state != self._state:
+            self._state = state
+            self._publish(StateChanged(state))
+        self._wake.set()
+
+    @property
+    def _speaks(self) -> bool:
+        return self._progress.speaking or self._vad.speaking
+
+    def mark(self, name: str) -> None:
+        """Report `MarkReached` once all speech that was pushed before has been played."""
+        utterance = self.speech.recent()
+        if utterance is not None and (not utterance.given_out or self._progress.is_saying(utterance.id)):
+            utterance.marks.append((utterance.received_ms, name))
+        else:
+            self._publish(MarkReached(name, 0 if utterance is None else round(utterance.received_ms)))
+
+    def interrupt(self, utterance: str | None = None) -> Interrupted:
+        """Fall silent at once and close the mouth: what waits, what was rendered and what is queued is forgotten.
+
+        Args:
+            utterance: only if this one is being said; if it waits behind another, it alone is forgotten.
+
+        Returns:
+            What was being said, and how much of it had been heard; subscribers are told the same, and to forget
+            what is on its way to the ear.
+        """
+        if utterance is None or self._progress.is_saying(utterance):
+            event = self._fall_silent()
+        else:
+            self.speech.forget(utterance)
+            event = Interrupted(utterance, 0)
+        self._publish(event)
+        return event
+
+    def _fall_silent(self) -> Interrupted:
+        waiting = self.speech.next_id
+        heard_until = self.playback.clock.now() - samples(self.ear_delay_ms)
+        utterance, heard_ms = self._progress.interrupt(heard_until)
+        self._sources.clear()
         self.playback.clear()
-        await self._compute(self._renderer.reset)
-        self.playback.clear()
+        self._interrupts += 1
+        self._leave_out = 0
+        self._metrics.interrupts_total += 1
+        self._publish(Flush(self.playback.clock.unix_ms()))
+        self._wake.set()
+        return Interrupted(utterance or waiting, round(heard_ms))
 
     def stats(self) -> dict[str, Any]:
         """Return what the page shows.
 
-        `latency_ms`, medians over 2 s: `render` of one chunk; `ready`, from a chunk's arrival to its frame; `out`,
-        from the arrival of a sound to the instant it is stamped to play. `trimmed_ms` counts pauses that were left out,
-        `lost_ms` sound that was lost because rendering was too slow.
+        `latency_ms`, medians over 2 s: `render` of one chunk; `ready`, from a microphone chunk's arrival to its frame;
+        `out`, from the arrival of a sound to the instant it is stamped to play. `trimmed_ms` counts pauses that were
+        left out, `lost_ms` sound that was lost because rendering was too slow.
         """
         played = self.playback.stats()
         return {
             "type": "stats",
-            "speaking": self._vad.speaking,
+            "speaking": self._speaks,
             "latency_ms": self._latencies.medians(),
-            "waiting_ms": ms(len(self._heard) * CHUNK_SAMPLES),
+            "waiting_ms": self._sources.waiting_ms,
+            "buffered_ms": round(self.speech.buffered_ms),
             "queued_ms": round(played.queued_ms, 1),
-            "trimmed_ms": round(played.trimmed_ms + self._trimmed_ms, 1),
-            "lost_ms": round(self._lost_ms, 1),
+            "trimmed_ms": round(played.trimmed_ms + self._sources.trimmed_ms, 1),
+            "lost_ms": round(self._sources.lost_ms, 1),
             "underruns": played.underruns,
             "frames": self._frames,
             "frames_skipped": self._skipped,
@@ -194,9 +297,10 @@ class Session:
         if self._closed:
             return
         self._closed = True
-        for task in self._tasks:
+        tasks = [*self._tasks, *([self._listener] if self._listener else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)  # a failure was logged when it happened
+        await asyncio.gather(*tasks, return_exceptions=True)  # a failure was logged when it happened
         try:
             await self._compute(self._renderer.close)
         finally:

@@ -1,7 +1,6 @@
 """The seats of the house: opens sessions up to a limit, connects browsers to them, clears away those who left."""
 
 import asyncio
-import contextlib
 import logging
 import secrets
 from concurrent.futures import ThreadPoolExecutor
@@ -12,118 +11,15 @@ from presenter.errors import CapacityError
 from presenter.guard import ApiError
 from presenter.identities import IdentityStore
 from presenter.metrics import Metrics
-from presenter.session import Session
+from presenter.seat import Seat
+from presenter.session import MicrophoneUse, Session
 from stream.clock import SessionClock
-from stream.errors import StreamError
 from stream.playout import Playout
+from stream.speech import SpeechQueue
 from stream.tracks import Playback
-from stream.webrtc import Peer, PeerConfig, PeerStats
+from stream.webrtc import PeerConfig
 
-CONNECT_TIMEOUT_S = 20.0
-"""A session without a connection after this long is given up."""
-SILENT_TIMEOUT_S = 20.0
-"""A page that pinged before and then stopped for this long is gone (a crashed tab closes nothing)."""
-STATS_INTERVAL_S = 0.25
-
-_FAREWELL_S = 1.0  # for the last message to arrive; closing drops what the data channel still holds
 _log = logging.getLogger(__name__)
-
-
-class _Seat:
-    """One session and the browser it belongs to."""
-
-    def __init__(self, session: Session, peer_config: PeerConfig, metrics: Metrics) -> None:
-        self.session = session
-        self._metrics = metrics
-        self._counted = PeerStats()  # what the metrics have of this peer's losses
-        self.peer = Peer(session.playback, peer_config, on_message=self._receive)
-        self.leaving = asyncio.Event()
-        self.farewell = ""  # what the page is told when the server ends the session
-        self._opened_at = asyncio.get_running_loop().time()
-        self._pinged_at: float | None = None
-        self._interrupts: set[asyncio.Task[None]] = set()
-        self._used = False
-
-    async def answer(self, offer_sdp: str) -> str:
-        if self._used:
-            raise ApiError(409, "already_connected", "This session has had its offer; open another one.")
-        self._used = True
-        try:
-            sdp = await self.peer.answer(offer_sdp)
-            self.session.start(self.peer.microphone())
-        except BaseException as error:
-            self.leaving.set()  # the one offer is spent: somebody else may have the seat at once
-            if isinstance(error, StreamError):
-                raise ApiError(400, "bad_offer", str(error)) from error
-            raise
-        return sdp
-
-    async def serve(self) -> str:
-        """Report to the page until the session is over; return why."""
-        while (reason := self._over()) is None:
-            self.peer.send(self._stats())
-            try:
-                await asyncio.wait_for(self.leaving.wait(), STATS_INTERVAL_S)
-            except TimeoutError:
-                continue
-        return reason
-
-    def _over(self) -> str | None:
-        now = asyncio.get_running_loop().time()
-        if self.leaving.is_set():
-            return "closed on request" if self.peer.connected.is_set() else "closed before it connected"
-        if self.peer.closed.is_set():
-            return "its page left"
-        if not self.peer.connected.is_set() and now - self._opened_at > CONNECT_TIMEOUT_S:
-            return "it never connected"
-        if self._pinged_at is not None and now - self._pinged_at > SILENT_TIMEOUT_S:
-            return "its page fell silent"
-        if self.session.failed:
-            self.farewell = "The presenter stopped because of a fault in the server."
-            return "rendering failed"
-        return None
-
-    def _stats(self) -> dict[str, Any]:
-        """Return the session's figures with what the transport lost, and count that once."""
-        lost, before = self.peer.stats(), self._counted
-        heard, heard_before = lost.microphone, before.microphone
-        self._metrics.sound_filled_ms_total += heard.filled_ms - heard_before.filled_ms
-        self._metrics.sound_lost_ms_total += heard.dropped_ms - heard_before.dropped_ms
-        self._metrics.sound_lost_ms_total += lost.voice_dropped_ms - before.voice_dropped_ms
-        self._metrics.frames_dropped_total += lost.frames_dropped - before.frames_dropped
-        self._counted = lost
-        figures = self.session.stats()
-        figures["lost_ms"] = round(figures["lost_ms"] + heard.dropped_ms + lost.voice_dropped_ms, 1)
-        figures["filled_ms"] = round(heard.filled_ms, 1)
-        figures["late_packets"] = heard.late_packets
-        figures["frames_dropped"] = lost.frames_dropped
-        return figures
-
-    def _receive(self, message: dict[str, Any]) -> None:
-        if message.get("type") == "ping":
-            self._pinged_at = asyncio.get_running_loop().time()
-            self.peer.send({"type": "pong", "sent_ms": message.get("sent_ms"), "server_ms": self._server_ms()})
-        elif message.get("type") == "interrupt" and not self._interrupts:
-            task = asyncio.create_task(self.session.interrupt())
-            self._interrupts.add(task)
-            task.add_done_callback(self._interrupts.discard)
-
-    def _server_ms(self) -> float:
-        """Now, on the clock that stamps the media, so that the page can compare the two."""
-        return self.session.playback.clock.unix_ms()
-
-    async def close(self) -> None:
-        try:
-            if self.farewell and self.peer.send({"type": "end", "message": self.farewell}):
-                with contextlib.suppress(TimeoutError):  # a page that was told hangs up by itself
-                    await asyncio.wait_for(self.peer.closed.wait(), _FAREWELL_S)
-            await asyncio.gather(*self._interrupts, return_exceptions=True)
-            self._stats()  # what was lost since the last report
-        finally:
-            try:
-                await self.peer.close()
-            finally:
-                await self.session.close()
 
 
 class Sessions:
@@ -137,15 +33,26 @@ class Sessions:
         *,
         limit: int,
         peer_config: PeerConfig | None = None,
+        speech_limit_s: float = 300.0,
     ) -> None:
-        """Hold no session yet; `peer_config` says codec, bitrates and ICE servers."""
+        """Hold no session yet.
+
+        Args:
+            engine: lends the renderers.
+            store: the presenters on disk.
+            metrics: the server's counters.
+            limit: sessions at a time.
+            peer_config: codec, bitrates and ICE servers.
+            speech_limit_s: how much speech one session buffers.
+        """
         self.limit = limit
         self.closed = False
         self._engine = engine
         self._store = store
         self._metrics = metrics
         self._peer_config = peer_config or PeerConfig()
-        self._seats: dict[str, _Seat] = {}
+        self._speech_limit_ms = 1000 * speech_limit_s
+        self._seats: dict[str, Seat] = {}
         self._opening = 0
         self._keepers: dict[str, asyncio.Task[None]] = {}
 
@@ -154,8 +61,12 @@ class Sessions:
         """Sessions that hold a seat now, those still being opened included."""
         return len(self._keepers) + self._opening
 
-    async def open(self, name: str) -> str:
+    async def open(self, name: str, microphone: MicrophoneUse = "voice") -> str:
         """Seat a new session with the presenter of this name and return its id.
+
+        Args:
+            name: the presenter's.
+            microphone: what the page's microphone is for.
 
         Raises:
             CapacityError: if every seat is taken, or the server is shutting down.
@@ -165,20 +76,21 @@ class Sessions:
             raise CapacityError("Every seat is taken right now; try again in a moment.")
         self._opening += 1
         try:
-            session = await self._make(name)
+            playback = Playback(Playout(), SessionClock())
+            session = await self._make(name, playback)
         finally:
             self._opening -= 1
         if self.closed:
             await session.close()
             raise CapacityError("The server is shutting down.")
         session_id = secrets.token_urlsafe(12)
-        self._seats[session_id] = seat = _Seat(session, self._peer_config, self._metrics)
+        self._seats[session_id] = seat = Seat(session, playback, self._peer_config, self._metrics, microphone)
         self._keepers[session_id] = asyncio.create_task(self._keep(session_id, seat))
         self._metrics.sessions_total += 1
         self._metrics.sessions_active = self.active
         return session_id
 
-    async def _make(self, name: str) -> Session:
+    async def _make(self, name: str, playback: Playback) -> Session:
         executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
 
         def make_renderer() -> Any:
@@ -189,9 +101,9 @@ class Sessions:
         except BaseException:
             executor.shutdown(wait=False)
             raise
-        return Session(renderer, Playback(Playout(), SessionClock()), executor, self._metrics)
+        return Session(renderer, playback, executor, self._metrics, SpeechQueue(self._speech_limit_ms))
 
-    async def _keep(self, session_id: str, seat: _Seat) -> None:
+    async def _keep(self, session_id: str, seat: Seat) -> None:
         """Watch over one seat until it is empty, then clear it; whatever fails on the way, the seat is free."""
         try:
             try:
@@ -206,15 +118,12 @@ class Sessions:
             self._keepers.pop(session_id, None)
             self._metrics.sessions_active = self.active
 
-    async def answer(self, session_id: str, offer_sdp: str) -> str:
-        """Connect a browser: SDP offer in, SDP answer with all candidates out.
+    def seat(self, session_id: str) -> Seat:
+        """Return the seat of a session.
 
         Raises:
-            ApiError: if there is no such session, it had its offer, or the offer can't be answered.
+            ApiError: if there is no such session.
         """
-        return await self._seat(session_id).answer(offer_sdp)
-
-    def _seat(self, session_id: str) -> _Seat:
         seat = self._seats.get(session_id)
         if seat is None:
             raise ApiError(404, "session_not_found", "There is no such session; it may have ended.")
@@ -226,7 +135,7 @@ class Sessions:
         Raises:
             ApiError: if there is no such session.
         """
-        self._seat(session_id).leaving.set()
+        self.seat(session_id).leaving.set()
         await asyncio.wait({self._keepers[session_id]})
 
     async def close(self) -> None:

@@ -65,23 +65,28 @@ class AudioChunk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoFrame:
-    """One picture, owner of its memory: nobody writes to `rgb` after construction.
+    """One picture, owner of its memory: nobody writes to its arrays after construction.
 
     Raises:
-        StreamError: if `rgb` is not contiguous uint8 `[H, W, 3]`.
+        StreamError: if `rgb` is not contiguous uint8 `[H, W, 3]`, or `alpha` not contiguous uint8 `[H, W]`.
     """
 
     rgb: ByteArray
     """uint8 `[H, W, 3]`, C-contiguous."""
     pts: int
     """Equal to the `pts` of the chunk it belongs to."""
+    alpha: ByteArray | None = None
+    """uint8 `[H, W]`, C-contiguous, straight: 0 where the background is; None for a picture with its background."""
 
     def __post_init__(self) -> None:
         """Check type, shape and layout once, at the boundary."""
-        shape = self.rgb.shape
-        _check("VideoFrame.rgb", self.rgb, np.uint8, (*shape[:2], 3))
-        if not self.rgb.flags["C_CONTIGUOUS"]:
-            raise StreamError("VideoFrame.rgb: expected a C-contiguous array, got a strided view")
+        shape = self.rgb.shape[:2]
+        for name, array, expected in (("rgb", self.rgb, (*shape, 3)), ("alpha", self.alpha, shape)):
+            if array is None:
+                continue
+            _check(f"VideoFrame.{name}", array, np.uint8, expected)
+            if not array.flags["C_CONTIGUOUS"]:
+                raise StreamError(f"VideoFrame.{name}: expected a C-contiguous array, got a strided view")
 
 
 def silence(pts: int) -> AudioChunk:

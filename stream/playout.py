@@ -10,7 +10,9 @@ Rules, in order:
    chunk by a frame or more.
 4. `put` refuses what would exceed `max_ms`: the caller waits. A live source can't wait, so its
    delay is corrected where nobody hears it: in a pause, quiet chunks are skipped with their frames
-   when more is held than jitter needs, and the pause is stretched when less is.
+   when more is held than jitter needs, and the pause is stretched when less is. Only elastic chunks
+   are treated so; speech that came ahead of time is played as it is, pauses included.
+5. `clear` forgets all that has not left; what is put next leaves at the very next tick.
 
 Time is an argument, in samples at 16 kHz of the session's clock. Not thread-safe: it belongs to
 the event loop.
@@ -52,6 +54,16 @@ class Tick:
     """The frame that leaves now, if one does; `time` is its timestamp as well."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Entry:
+    """One chunk that waits, since when, and whether it may be left out or delayed while it is quiet."""
+
+    chunk: AudioChunk
+    frame: VideoFrame | None
+    arrived: int
+    elastic: bool
+
+
 @dataclass(frozen=True, slots=True)
 class PlayoutStats:
     """Counters since construction, and the level now."""
@@ -74,11 +86,11 @@ class Playout:
     def __init__(self, config: PlayoutConfig | None = None) -> None:
         """Start empty and silent."""
         self._config = config or PlayoutConfig()
-        self._chunks: deque[AudioChunk] = deque()
-        self._arrivals: deque[int] = deque()
-        self._frames: dict[int, VideoFrame] = {}
+        self._waiting: deque[_Entry] = deque()
         self._current: AudioChunk | None = None
         self._current_left = 0
+        self._next_frame: VideoFrame | None = None
+        self._at_once = False
         self._fading: Int16Array | None = None
         self._last_frame: VideoFrame | None = None
         self._last_frame_time = -_HOLD_SAMPLES
@@ -88,7 +100,7 @@ class Playout:
     @property
     def queued_ms(self) -> float:
         """Sound that was accepted and has not left yet, in ms."""
-        return ms(len(self._chunks) * CHUNK_SAMPLES + self._current_left)
+        return ms(len(self._waiting) * CHUNK_SAMPLES + self._current_left)
 
     @property
     def last_frame(self) -> VideoFrame | None:
@@ -99,13 +111,15 @@ class Playout:
         """Whether one more chunk fits under `max_ms`."""
         return self.queued_ms + ms(CHUNK_SAMPLES) <= self._config.max_ms
 
-    def put(self, chunk: AudioChunk, frame: VideoFrame | None, now: int) -> bool:
+    def put(self, chunk: AudioChunk, frame: VideoFrame | None, now: int, *, elastic: bool = True) -> bool:
         """Accept a chunk and the frame that belongs to it.
 
         Args:
             chunk: 40 ms of sound; contiguous with the chunk before or not.
             frame: its picture, same pts; None if it was not rendered.
             now: the session's clock, samples at 16 kHz.
+            elastic: it comes from a live source or fills a pause, so that it may be left out or delayed while it is
+                quiet.
 
         Returns:
             False, and nothing is kept, when the queue is full: wait, then put it again.
@@ -118,10 +132,7 @@ class Playout:
         if not self.has_room():
             self._count(refused=1)
             return False
-        self._chunks.append(chunk)
-        self._arrivals.append(now)
-        if frame is not None:
-            self._frames[frame.pts] = frame
+        self._waiting.append(_Entry(chunk, frame, now, elastic))
         return True
 
     def clear(self) -> None:
@@ -129,10 +140,16 @@ class Playout:
         self._count(cleared_ms=self.queued_ms)
         if self._current is not None and self._current_left:
             self._fading = self._rest_of_current()[:_FADE_SAMPLES]
-        self._chunks.clear()
-        self._arrivals.clear()
-        self._frames.clear()
-        self._current, self._current_left = None, 0
+        self._waiting.clear()
+        self._current, self._current_left, self._next_frame = None, 0, None
+        self._at_once = True
+
+    def cut_pause(self, keep_ms: float) -> None:
+        """Shorten the pause at the end of the queue to `keep_ms` in all, so that what follows starts sooner."""
+        while self._waiting and self.queued_ms > keep_ms and self._is_pause(self._waiting[-1]):
+            self._waiting.pop()
+            self._cushion.take(ms(CHUNK_SAMPLES))
+            self._count(trimmed_ms=ms(CHUNK_SAMPLES))
 
     def pull(self, time: int) -> Tick:
         """Release what is due at `time`; call it every 20 ms with growing times."""
@@ -162,22 +179,27 @@ class Playout:
         if self._current is None and not self._may_start(time):
             return
         self._trim()
-        self._current = self._chunks.popleft()
-        self._arrivals.popleft()
+        entry = self._waiting.popleft()
+        self._current, self._next_frame = entry.chunk, entry.frame
         self._current_left = CHUNK_SAMPLES
 
     def _leave(self, time: int) -> None:
         """Give up a chunk that was played; play stops if nothing follows, or a pause can be stretched."""
-        if not self._chunks:
+        if not self._waiting:
             self._count(underruns=1)
             self._cushion.starve(time)
             self._current = None
-        elif self._config.live and self._cushion.is_thin and self._is_pause(self._chunks[0]):
+        elif self._config.live and self._cushion.is_thin and self._is_pause(self._waiting[0]):
             self._current = None
 
     def _may_start(self, time: int) -> bool:
-        if not self._chunks or not self._cushion.is_full(self.queued_ms, ms(time - self._arrivals[0]), time):
+        if not self._waiting:
             return False
+        waited_ms = ms(time - self._waiting[0].arrived)
+        # After an interrupt nothing is at stake but silence, and the mouth has to close.
+        if not self._at_once and not self._cushion.is_full(self.queued_ms, waited_ms, time):
+            return False
+        self._at_once = False
         self._cushion.start()
         return True
 
@@ -186,18 +208,16 @@ class Playout:
         chunk_ms = ms(CHUNK_SAMPLES)
         while (
             self._config.live
-            and len(self._chunks) > 1
+            and len(self._waiting) > 1
             and self._cushion.slack_ms >= chunk_ms
-            and self._is_pause(self._chunks[0])
+            and self._is_pause(self._waiting[0])
         ):
-            skipped = self._chunks.popleft()
-            self._arrivals.popleft()
-            self._frames.pop(skipped.pts, None)
+            self._waiting.popleft()
             self._cushion.take(chunk_ms)
             self._count(trimmed_ms=chunk_ms)
 
-    def _is_pause(self, chunk: AudioChunk) -> bool:
-        return is_quiet(chunk, self._config.quiet_dbfs)
+    def _is_pause(self, entry: _Entry) -> bool:
+        return entry.elastic and is_quiet(entry.chunk, self._config.quiet_dbfs)
 
     def _silence(self) -> Int16Array:
         voice = np.zeros(TICK_VOICE_SAMPLES, np.int16)
@@ -210,7 +230,7 @@ class Playout:
 
     def _show(self, time: int, voice: Int16Array, source_pts: int | None) -> Tick:
         """Add the picture that leaves with this sound."""
-        frame = self._frames.pop(self._current.pts, None) if self._current else None
+        frame, self._next_frame = self._next_frame, None
         if frame is not None:
             self._last_frame, self._last_frame_time = frame, time
             self._count(shown=1)

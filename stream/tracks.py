@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Generic, TypeVar
 
@@ -61,11 +62,15 @@ class Playback:
     Make it, run `run()` as a task, put matched pairs in, give each viewer its two tracks.
     """
 
+    real_time = True
+    """Ticks leave by the clock, whether something is ready or not."""
+
     def __init__(self, playout: Playout, clock: SessionClock) -> None:
         """Nothing runs yet."""
         self.clock = clock
         self._playout = playout
         self._viewers: set[VoiceTrack | FaceTrack] = set()
+        self._observers: list[Callable[[Tick], None]] = []
         self._room = asyncio.Event()
         self._time = 0
 
@@ -80,23 +85,53 @@ class Playback:
                 tick = self._playout.pull(self._time)
                 for viewer in tuple(self._viewers):
                     viewer.release(tick)
+                for observe in self._observers:
+                    observe(tick)
                 self._room.set()
                 self._time += TICK_SAMPLES
         finally:
             for viewer in tuple(self._viewers):
                 viewer.stop()
 
+    @property
+    def queued_ms(self) -> float:
+        """Sound that was put and has not left yet."""
+        return self._playout.queued_ms
+
+    @property
+    def shown_pts(self) -> int | None:
+        """`pts` of the frame on the screen, or None before the first."""
+        frame = self._playout.last_frame
+        return None if frame is None else frame.pts
+
+    def observe(self, function: Callable[[Tick], None]) -> None:
+        """Call a function with every tick, after the viewers have it."""
+        self._observers.append(function)
+
+    def has_room(self) -> bool:
+        """Whether one more pair can be put now."""
+        return self._playout.has_room()
+
+    def put_now(self, chunk: AudioChunk, frame: VideoFrame | None, *, elastic: bool = True) -> None:
+        """Queue a matched pair, for which there must be room; see `Playout.put`."""
+        accepted = self._playout.put(chunk, frame, self.clock.now(), elastic=elastic)
+        assert accepted, "put_now without room"
+
     async def put(self, chunk: AudioChunk, frame: VideoFrame | None) -> None:
         """Queue a matched pair, waiting while the queue is full."""
-        while not self._playout.has_room():
+        while not self.has_room():
             self._room.clear()
             await self._room.wait()
-        self._playout.put(chunk, frame, self.clock.now())
+        self.put_now(chunk, frame)
 
     def clear(self) -> None:
         """Interrupt: what has not left is forgotten, silence follows within 20 ms."""
         self._playout.clear()
         self._room.set()
+
+    def cut_pause(self, keep_ms: float) -> None:
+        """Shorten the pause at the end of the queue; see `Playout.cut_pause`."""
+        self._playout.cut_pause(keep_ms)
 
     def stats(self) -> PlayoutStats:
         """Return the playout's counters and level."""

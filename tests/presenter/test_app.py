@@ -18,12 +18,13 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from aiortc import RTCConfiguration, RTCPeerConnection
 
-import presenter.sessions
-from presenter.app import create_app, page_url, peer_config, serve_forever, web_folder
+import presenter.seat
+from presenter.app import create_app, page_url, peer_config, serve_forever
 from presenter.config import AppConfig, ServerConfig, load_config
 from presenter.engine import Engine
 from presenter.errors import ConfigError
 from presenter.identities import DEFAULT, IdentityStore
+from presenter.web_folder import web_folder
 from stream.loopback import allow_loopback
 from stream.webrtc import Peer
 
@@ -255,7 +256,7 @@ def test_two_requests_for_the_last_seat(play: Play) -> None:
 
 
 def test_session_that_never_connects_is_cleared(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presenter.sessions, "CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(presenter.seat, "CONNECT_TIMEOUT_S", 0.3)
 
     async def scenario(client: TestClient[Any, Any]) -> None:
         await client.post("/api/sessions", json={"presenter": DEFAULT})

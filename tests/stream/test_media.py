@@ -51,6 +51,23 @@ def test_a_frame_that_is_not_contiguous_rgb_is_refused(rgb: np.ndarray) -> None:
         VideoFrame(rgb, 0)
 
 
+@pytest.mark.parametrize(
+    "alpha",
+    [
+        np.zeros((4, 8, 1), np.uint8),
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 8), np.float32),
+        np.zeros((4, 16), np.uint8)[:, ::2],
+    ],
+)
+def test_alpha_that_does_not_fit_its_picture_is_refused(alpha: np.ndarray) -> None:
+    rgb = np.zeros((4, 8, 3), np.uint8)
+    assert VideoFrame(rgb, 0).alpha is None
+    assert VideoFrame(rgb, 0, np.zeros((4, 8), np.uint8)).alpha is not None
+    with pytest.raises(StreamError, match=r"VideoFrame\.alpha: expected"):
+        VideoFrame(rgb, 0, alpha)
+
+
 def test_silence_is_silent_in_both_branches() -> None:
     chunk = silence(1280)
     assert chunk.pts == 1280

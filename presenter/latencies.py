@@ -1,0 +1,59 @@
+"""How long things take in one session: medians of the latest measurements, in ms."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from statistics import median
+
+from stream.clock import ms
+
+WINDOW = 50
+"""Chunks over which latencies are summarised: 2 s."""
+_PAINTS = 9  # the latest few frames say how long the next one takes
+
+
+def _window() -> deque[float]:
+    return deque(maxlen=WINDOW)
+
+
+@dataclass(slots=True)
+class Latencies:
+    """Filled in by the session as chunks pass."""
+
+    render: deque[float] = field(default_factory=_window)
+    ready_at: deque[float] = field(default_factory=_window)
+    out: deque[float] = field(default_factory=_window)
+    _painted: deque[float] = field(default_factory=lambda: deque(maxlen=_PAINTS))
+    _arrivals: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def paint_ms(self) -> float:
+        """How long hearing and painting one chunk takes; 0 before the first."""
+        return median(self._painted) if self._painted else 0.0
+
+    def arrived(self, pts: int, time: int) -> None:
+        """Note when the chunk at `pts` arrived, on the session's clock (samples at 16 kHz)."""
+        self._arrivals[pts] = time
+
+    def rendered(self, took_ms: float, *, painted: bool) -> None:
+        """Note how long one chunk took."""
+        self.render.append(took_ms)
+        if painted:
+            self._painted.append(took_ms)
+
+    def ready(self, pts: int, now: int, queued_ms: float) -> float | None:
+        """Note that a chunk was queued, with `queued_ms` held by now; return its time since arrival, if it has one."""
+        arrived = self._arrivals.get(pts)
+        for known in [known for known in self._arrivals if known <= pts]:  # older ones were taken away by an interrupt
+            del self._arrivals[known]
+        if arrived is None:
+            return None
+        ready_ms = ms(now - arrived)
+        self.ready_at.append(ready_ms)
+        # The chunk's last sample leaves when all that was queued before, and then the chunk itself, has been played.
+        self.out.append(ready_ms + queued_ms)
+        return ready_ms
+
+    def medians(self) -> dict[str, float | None]:
+        """Return `render`, `ready` and `out`, None where nothing was measured yet."""
+        named = (("render", self.render), ("ready", self.ready_at), ("out", self.out))
+        return {name: round(median(values), 1) if values else None for name, values in named}

@@ -1,0 +1,268 @@
+"""One seat of the house: a session, and all who are connected to it: its page, viewers and bots."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+from presenter.guard import ApiError
+from presenter.metrics import Metrics
+from presenter.session import MicrophoneUse, Session
+from presenter.sink import Flush, SessionEvent
+from stream.clock import ms
+from stream.errors import StreamError
+from stream.progress import WordBegins
+from stream.tracks import Playback
+from stream.webrtc import Peer, PeerConfig, PeerStats
+from stream.wire import StateChanged
+
+CONNECT_TIMEOUT_S = 20.0
+"""A session to which nobody is connected for this long is given up."""
+SILENT_TIMEOUT_S = 20.0
+"""A page that pinged before and then stopped for this long is gone (a crashed tab closes nothing)."""
+STATS_INTERVAL_S = 0.25
+MAX_VIEWERS = 100
+"""Viewers of one session."""
+
+_FAREWELL_S = 1.0  # for the last message to arrive; closing drops what the data channel still holds
+_MAX_EAR_DELAY_MS = 2000.0  # a page that claims more has its clock wrong
+
+
+class _Connection:
+    """One WebRTC peer of a seat: what it reports and what it has lost."""
+
+    def __init__(self, seat: "Seat") -> None:
+        self._seat = seat
+        self._counted = PeerStats()  # what the metrics have of this peer's losses
+        self._opened_at = asyncio.get_running_loop().time()
+        self._pinged_at: float | None = None
+        self.peer = Peer(seat.playback, seat.peer_config, on_message=self._receive)
+
+    def is_over(self) -> bool:
+        """Whether the remote end has left, never came, or fell silent."""
+        now = asyncio.get_running_loop().time()
+        if self._pinged_at is not None and now - self._pinged_at > SILENT_TIMEOUT_S:
+            return True
+        late = not self.peer.connected.is_set() and now - self._opened_at > CONNECT_TIMEOUT_S
+        return late or self.peer.closed.is_set()
+
+    def count_losses(self, metrics: Metrics) -> PeerStats:
+        """Return what the transport lost, and add to the metrics what is new of it."""
+        lost, before = self.peer.stats(), self._counted
+        heard, heard_before = lost.microphone, before.microphone
+        metrics.sound_filled_ms_total += heard.filled_ms - heard_before.filled_ms
+        metrics.sound_lost_ms_total += heard.dropped_ms - heard_before.dropped_ms
+        metrics.sound_lost_ms_total += lost.voice_dropped_ms - before.voice_dropped_ms
+        metrics.frames_dropped_total += lost.frames_dropped - before.frames_dropped
+        self._counted = lost
+        return lost
+
+    def report(self, figures: dict[str, Any], lost: PeerStats) -> None:
+        """Send the session's figures with what this peer lost."""
+        heard = lost.microphone
+        self.peer.send(
+            figures
+            | {
+                "lost_ms": round(figures["lost_ms"] + heard.dropped_ms + lost.voice_dropped_ms, 1),
+                "filled_ms": round(heard.filled_ms, 1),
+                "late_packets": heard.late_packets,
+                "frames_dropped": lost.frames_dropped,
+            }
+        )
+
+    def _receive(self, message: dict[str, Any]) -> None:
+        session, server_ms = self._seat.session, self._seat.playback.clock.unix_ms()
+        if message.get("type") == "ping":
+            self._pinged_at = asyncio.get_running_loop().time()
+            self.peer.send({"type": "pong", "sent_ms": message.get("sent_ms"), "server_ms": server_ms})
+            playing_ms, trip_ms = message.get("playing_ms"), message.get("round_trip_ms")
+            if isinstance(playing_ms, int | float) and isinstance(trip_ms, int | float):
+                # Half the way ago that was heard; and half the way lasts until a flush arrives there.
+                delay_ms = server_ms - playing_ms - trip_ms
+                session.ear_delay_ms = min(max(delay_ms, 0.0), _MAX_EAR_DELAY_MS)
+        elif message.get("type") == "interrupt":
+            session.interrupt()
+
+    async def say_goodbye(self, message: str) -> None:
+        """Tell the page why the session ends and wait a moment for it to hang up."""
+        if message and self.peer.send({"type": "end", "message": message}):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.peer.closed.wait(), _FAREWELL_S)
+
+
+class Seat:
+    """A session and its connections; it is over when the last of them has left."""
+
+    def __init__(
+        self,
+        session: Session,
+        playback: Playback,
+        peer_config: PeerConfig,
+        metrics: Metrics,
+        microphone: MicrophoneUse = "voice",
+    ) -> None:
+        """Connect nobody yet.
+
+        Args:
+            session: closed with the seat.
+            playback: the session's sink, which the peers show.
+            peer_config: codec, bitrates and ICE servers of every peer.
+            metrics: the server's counters.
+            microphone: what the page's microphone is for.
+        """
+        self.session = session
+        self.playback = playback
+        self.peer_config = peer_config
+        self.leaving = asyncio.Event()
+        """Set to end the session."""
+        self.closing = asyncio.Event()
+        """Set when the session ends, however that came."""
+        self.farewell = ""
+        """What pages are told when the server ends the session."""
+        self._metrics = metrics
+        self._microphone: MicrophoneUse = microphone
+        self._page: _Connection | None = None
+        self._viewers: dict[str, _Connection] = {}
+        self._bots = 0
+        self._served = False
+        self._alone_since = asyncio.get_running_loop().time()
+        session.subscribe(self._tell_pages)
+
+    async def answer(self, offer_sdp: str) -> str:
+        """Connect the page, whose microphone is heard: offer in, answer with all candidates out; once.
+
+        Raises:
+            ApiError: if there was an offer before, or this one can't be answered.
+        """
+        if self._page is not None:
+            raise ApiError(409, "already_connected", "This session has had its offer; open another one.")
+        self._page = page = _Connection(self)
+        try:
+            sdp = await self._answer(page, offer_sdp)
+        except BaseException:
+            if not self._bots and not self._viewers:
+                self.leaving.set()  # the one offer is spent: somebody else may have the seat at once
+            raise
+        self.session.listen(page.peer.microphone(), self._microphone)
+        return sdp
+
+    async def watch(self, offer_sdp: str) -> tuple[str, str]:
+        """Connect a viewer; returns its id and the answer.
+
+        Raises:
+            ApiError: if the offer can't be answered, or there are too many viewers.
+        """
+        if len(self._viewers) >= MAX_VIEWERS:
+            raise ApiError(503, "capacity", f"This session has {MAX_VIEWERS} viewers already.")
+        viewer_id = secrets.token_urlsafe(12)
+        self._viewers[viewer_id] = viewer = _Connection(self)
+        try:
+            return viewer_id, await self._answer(viewer, offer_sdp)
+        except BaseException:
+            del self._viewers[viewer_id]
+            raise
+
+    async def _answer(self, connection: _Connection, offer_sdp: str) -> str:
+        try:
+            sdp = await connection.peer.answer(offer_sdp)
+        except StreamError as error:
+            raise ApiError(400, "bad_offer", str(error)) from error
+        self._served = True
+        self.session.start()
+        return sdp
+
+    async def unwatch(self, viewer_id: str) -> None:
+        """Disconnect a viewer.
+
+        Raises:
+            ApiError: if there is none of this id.
+        """
+        viewer = self._viewers.pop(viewer_id, None)
+        if viewer is None:
+            raise ApiError(404, "viewer_not_found", "There is no such viewer; it may have left.")
+        await viewer.peer.close()
+
+    @contextlib.contextmanager
+    def bot(self) -> Iterator[Session]:
+        """Hold the seat for a bot while it is connected, and let the presenter live."""
+        self._bots += 1
+        self._served = True
+        self.session.start()
+        try:
+            yield self.session
+        finally:
+            self._bots -= 1
+
+    async def serve(self) -> str:
+        """Report to the pages until the session is over; return why."""
+        while (reason := self._over()) is None:
+            self._report()
+            try:
+                await asyncio.wait_for(self.leaving.wait(), STATS_INTERVAL_S)
+            except TimeoutError:
+                await self._clear_away()
+        return reason
+
+    def _over(self) -> str | None:
+        if self.leaving.is_set():
+            return "closed on request" if self._served else "closed before anybody connected"
+        if self.session.failed:
+            self.farewell = "The presenter stopped because of a fault in the server."
+            return "rendering failed"
+        now = asyncio.get_running_loop().time()
+        page_left = self._page is not None and self._page.is_over()
+        if self._bots or self._viewers or (self._page is not None and not page_left):
+            self._alone_since = now
+        elif page_left:
+            return "its page left"
+        elif now - self._alone_since > CONNECT_TIMEOUT_S:
+            return "everybody left" if self._served else "nobody connected"
+        return None
+
+    async def _clear_away(self) -> None:
+        """Forget the viewers that have left."""
+        gone = [viewer_id for viewer_id, viewer in self._viewers.items() if viewer.is_over()]
+        for viewer_id in gone:
+            viewer = self._viewers.pop(viewer_id)
+            viewer.count_losses(self._metrics)
+            await viewer.peer.close()
+
+    def _connections(self) -> list[_Connection]:
+        return [*([self._page] if self._page else []), *self._viewers.values()]
+
+    def _report(self) -> None:
+        figures = self.session.stats()
+        for connection in self._connections():
+            connection.report(figures, connection.count_losses(self._metrics))
+
+    def _tell_pages(self, event: SessionEvent) -> None:
+        """Pass on what a page shows or has to do at once."""
+        clock = self.playback.clock
+        if isinstance(event, Flush):
+            message: dict[str, Any] = {"type": "flush", "until_ms": event.unix_ms}
+        elif isinstance(event, StateChanged):
+            message = {"type": "state", "state": event.state}
+        elif isinstance(event, WordBegins):
+            begins_ms = clock.unix_ms() + ms(event.time - clock.now())
+            word = event.word
+            ends_ms = begins_ms + word.end_ms - word.start_ms
+            message = {"type": "caption", "text": word.text, "start_ms": begins_ms, "end_ms": ends_ms}
+        else:
+            return
+        for connection in self._connections():
+            connection.peer.send(message)
+
+    async def close(self) -> None:
+        """Disconnect everybody and end the session."""
+        self.closing.set()
+        connections = self._connections()
+        try:
+            await asyncio.gather(*(connection.say_goodbye(self.farewell) for connection in connections))
+            for connection in connections:
+                connection.count_losses(self._metrics)  # what was lost since the last report
+        finally:
+            try:
+                await asyncio.gather(*(connection.peer.close() for connection in connections))
+            finally:
+                await self.session.close()

@@ -1,0 +1,67 @@
+"""Routes of live sessions: open, connect the page, speak, interrupt, follow, end."""
+
+from typing import cast, get_args
+
+from aiohttp import web
+
+from presenter.bodies import json_object, text
+from presenter.errors import CapacityError
+from presenter.guard import ApiError
+from presenter.keys import METRICS, SESSIONS, seat_of
+from presenter.session import MicrophoneUse
+from presenter.speech_socket import serve_bot, serve_observer
+from stream.dialects import open_codec
+from stream.wire import WireError
+
+routes = web.RouteTableDef()
+
+
+@routes.post("/api/sessions")
+async def _open(request: web.Request) -> web.Response:
+    body = await json_object(request)
+    name = text(body, "presenter")
+    microphone = body.get("microphone", "voice")
+    if microphone not in get_args(MicrophoneUse):
+        raise ApiError(400, "bad_request", f'"microphone" must be one of {", ".join(get_args(MicrophoneUse))}.')
+    try:
+        session_id = await request.app[SESSIONS].open(name, cast(MicrophoneUse, microphone))
+    except CapacityError:
+        request.app[METRICS].sessions_refused_total += 1
+        raise
+    return web.json_response({"id": session_id})
+
+
+@routes.post("/api/sessions/{id}/offer")
+async def _offer(request: web.Request) -> web.Response:
+    body = await json_object(request)
+    sdp = text(body, "sdp")
+    if body.get("type") != "offer":
+        raise ApiError(400, "bad_request", '"type" must be "offer".')
+    return web.json_response({"sdp": await seat_of(request).answer(sdp), "type": "answer"})
+
+
+@routes.delete("/api/sessions/{id}")
+async def _end(request: web.Request) -> web.Response:
+    await request.app[SESSIONS].close_one(request.match_info["id"])
+    return web.Response(status=204)
+
+
+@routes.post("/api/sessions/{id}/interrupt")
+async def _interrupt(request: web.Request) -> web.Response:
+    interrupted = seat_of(request).session.interrupt()
+    return web.json_response({"utterance_id": interrupted.utterance, "played_ms": interrupted.played_ms})
+
+
+@routes.get("/api/sessions/{id}/audio")
+async def _speak(request: web.Request) -> web.WebSocketResponse:
+    seat = seat_of(request)
+    try:
+        codec = open_codec(request.query.get("dialect", "native"), request.query)
+    except WireError as error:
+        raise ApiError(400, error.code, f"{error}.") from error
+    return await serve_bot(request, seat, request.match_info["id"], codec)
+
+
+@routes.get("/api/sessions/{id}/events")
+async def _follow(request: web.Request) -> web.WebSocketResponse:
+    return await serve_observer(request, seat_of(request), open_codec("native", {}))

@@ -1,0 +1,207 @@
+"""The speech socket: a voice bot's websocket, in any dialect, becomes speech of a session.
+
+The shell around `stream.dialects`: it reads without ever blocking, puts what it reads into the session's queue, and
+writes what happens. A message that can't be understood or does not fit is answered with an error that says what was
+expected; the session goes on.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from presenter.seat import Seat
+from presenter.session import Session
+from presenter.sink import SessionEvent
+from stream.errors import StreamError
+from stream.media import VOICE_RATE
+from stream.pcm import PcmDecoder
+from stream.speech import SpeechFullError
+from stream.wire import (
+    Codec,
+    Credit,
+    EventIn,
+    EventOut,
+    Interrupt,
+    Interrupted,
+    KeepAlive,
+    Listening,
+    Mark,
+    Playback,
+    Problem,
+    Ready,
+    SpeakEnded,
+    SpeechAudio,
+    SpeechEnd,
+    Stats,
+    WireError,
+    Words,
+)
+
+HEARTBEAT_S = 20.0
+"""A socket that does not answer pings for this long is closed."""
+HARD_LIMIT_BYTES = 8 << 20
+"""A longer message ends the connection; one that only its dialect finds too long is answered with an error."""
+STATS_INTERVAL_S = 1.0
+
+_BACKLOG_EVENTS = 1000  # a client that is this far behind does not read
+_log = logging.getLogger(__name__)
+
+
+class Intake:
+    """What the events of one bot do to a session. No I/O."""
+
+    def __init__(self, session: Session) -> None:
+        """Begin with no sound received."""
+        self._session = session
+        self._decoder: PcmDecoder | None = None
+        self._utterance: str | None = None
+
+    def take(self, event: EventIn) -> None:
+        """Act on one event.
+
+        Raises:
+            SpeechFullError: if sound does not fit; nothing of it is kept.
+            StreamError: if the sound can't be used.
+        """
+        session = self._session
+        match event:
+            case SpeechAudio():
+                self._speak(event)
+            case SpeechEnd(utterance):
+                session.speech.end(utterance)
+            case Interrupt(utterance):
+                session.interrupt(utterance)
+            case Mark(name):
+                session.mark(name)
+            case Words(utterance, words):
+                session.speech.add_words(words, utterance)
+            case Listening(on):
+                session.bot_listens = on
+            case KeepAlive():
+                pass
+        session.wake()
+
+    def _speak(self, event: SpeechAudio) -> None:
+        if self._decoder is None or self._decoder.format != event.format or self._utterance != event.utterance:
+            self._decoder, self._utterance = PcmDecoder(event.format), event.utterance
+        self._session.speech.push(self._decoder.push(event.data), event.format.rate, event.utterance)
+
+
+class _Outbox:
+    """Events on their way to one client."""
+
+    def __init__(self, codec: Codec, socket: web.WebSocketResponse, session: Session) -> None:
+        self._codec = codec
+        self._socket = socket
+        self._session = session
+        self._events: asyncio.Queue[EventOut] = asyncio.Queue(_BACKLOG_EVENTS)
+        self.overflowed = asyncio.Event()
+
+    def put(self, event: SessionEvent) -> None:
+        """Queue an event that clients know; with each report of progress goes the credit."""
+        if not isinstance(event, EventOut):
+            return
+        try:
+            self._events.put_nowait(event)
+            if isinstance(event, Playback | SpeakEnded | Interrupted):
+                self._events.put_nowait(self.credit())
+        except asyncio.QueueFull:
+            self.overflowed.set()
+
+    def credit(self) -> Credit:
+        """Return how much more fits."""
+        return Credit(int(self._session.speech.free_ms), round(self._session.speech.buffered_ms))
+
+    async def write(self) -> None:
+        """Send until cancelled."""
+        while True:
+            event = await self._events.get()
+            for message in self._codec.encode(event):
+                if isinstance(message, str):
+                    await self._socket.send_str(message)
+                else:
+                    await self._socket.send_bytes(message)
+
+    async def report(self) -> None:
+        """Queue figures every second, until cancelled."""
+        while True:
+            self.put(Stats(_flat(self._session.stats())))
+            await asyncio.sleep(STATS_INTERVAL_S)
+
+
+async def serve_bot(request: web.Request, seat: Seat, session_id: str, codec: Codec) -> web.WebSocketResponse:
+    """Let a bot speak until it leaves or the session ends."""
+    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=HARD_LIMIT_BYTES)
+    await socket.prepare(request)
+    with seat.bot() as session:
+        outbox = _Outbox(codec, socket, session)
+        outbox.put(Ready(session_id, VOICE_RATE, int(session.speech.free_ms)))
+        await _serve(socket, seat, outbox, _read(socket, codec, Intake(session), outbox))
+    return socket
+
+
+async def serve_observer(request: web.Request, seat: Seat, codec: Codec) -> web.WebSocketResponse:
+    """Tell somebody what happens in a session until they leave or it ends; whatever they say is refused."""
+    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=HARD_LIMIT_BYTES)
+    await socket.prepare(request)
+    outbox = _Outbox(codec, socket, seat.session)
+    await _serve(socket, seat, outbox, _refuse(socket, outbox))
+    return socket
+
+
+async def _serve(
+    socket: web.WebSocketResponse, seat: Seat, outbox: _Outbox, reading: Coroutine[Any, Any, None]
+) -> None:
+    """Read and write until one side is done with the other."""
+    unsubscribe = seat.session.subscribe(outbox.put)
+    works = (reading, outbox.write(), outbox.report(), outbox.overflowed.wait(), seat.closing.wait())
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        unsubscribe()
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception) and not isinstance(outcome, ConnectionError):
+                _log.error("a speech socket failed", exc_info=outcome)
+        code = WSCloseCode.TRY_AGAIN_LATER if outbox.overflowed.is_set() else WSCloseCode.GOING_AWAY
+        await socket.close(code=code, message=b"this client does not read" if outbox.overflowed.is_set() else b"")
+
+
+async def _read(socket: web.WebSocketResponse, codec: Codec, intake: Intake, outbox: _Outbox) -> None:
+    async for message in socket:
+        if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+            break
+        try:
+            if len(message.data) > codec.MAX_MESSAGE_BYTES:
+                got, limit = len(message.data), codec.MAX_MESSAGE_BYTES
+                raise WireError("too_large", f"a message of {got} bytes", f"at most {limit} bytes in one message")
+            for event in codec.decode(message.data):
+                intake.take(event)
+        except WireError as error:
+            outbox.put(Problem(error.code, error.message, error.expected))
+        except SpeechFullError as error:
+            outbox.put(Problem("buffer_full", str(error), "no more than the credit allows; wait for more of it"))
+            outbox.put(outbox.credit())
+        except StreamError as error:
+            outbox.put(Problem("bad_audio", str(error)))
+
+
+async def _refuse(socket: web.WebSocketResponse, outbox: _Outbox) -> None:
+    async for _ in socket:
+        outbox.put(Problem("read_only", "this socket only tells what happens", "nothing to be sent here"))
+
+
+def _flat(figures: dict[str, Any]) -> dict[str, Any]:
+    """Return nested figures as `outer_inner`, without the message's own type."""
+    flat: dict[str, Any] = {}
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}_{inner}": figure for inner, figure in value.items()}
+        elif name != "type":
+            flat[name] = value
+    return flat

@@ -1,0 +1,119 @@
+"""OpenAI Realtime: the bot relays the server's events, and the client's that interrupt.
+
+Both the released names (`response.output_audio.*`) and the beta's (`response.audio.*`) are known.
+The utterance is the `item_id`, because that is what `conversation.item.truncate` asks for. The
+server's voice detection (`speech_started`) silences everything: the user has begun to talk.
+
+Going back are only words of the protocol, as its clients refuse unknown ones: an interruption is a
+ready-made `conversation.item.truncate`, to be passed on to OpenAI as it is; what is heard is told by
+`output_audio_buffer.started` and `.stopped`, and mistakes by `error`.
+Source: the Realtime API reference, client and server events.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from stream.dialects.fields import Fields, read_object, unknown_type
+from stream.dialects.formats import query_format
+from stream.pcm import AudioFormat
+from stream.wire import (
+    MAX_MESSAGE_BYTES,
+    EventIn,
+    EventOut,
+    Interrupt,
+    Interrupted,
+    Listening,
+    Problem,
+    SpeakEnded,
+    SpeakStarted,
+    SpeechAudio,
+    SpeechEnd,
+)
+
+_PCM, _MULAW = AudioFormat(24_000), AudioFormat(8_000, encoding="mulaw")
+_ENCODINGS = {"audio/pcm": _PCM, "audio/pcmu": _MULAW, "pcm16": _PCM, "g711_ulaw": _MULAW}
+_FAMILIES = (
+    "session.",
+    "transcription_session.",
+    "conversation.",
+    "input_audio_buffer.",
+    "output_audio_buffer.",
+    "response.",
+    "rate_limits.",
+    "mcp_list_tools.",
+    "error",
+)
+_KNOWN = "an event of the Realtime API, such as response.output_audio.delta"
+_REMEMBERED = 32
+
+
+class OpenAICodec:
+    """Knows which item is open, and the response of each item for telling when it is heard."""
+
+    MAX_MESSAGE_BYTES: ClassVar[int] = MAX_MESSAGE_BYTES
+
+    def __init__(self, query: Mapping[str, str]) -> None:
+        self._format = query_format(query, _ENCODINGS)
+        self._open: str | None = None
+        self._responses: dict[str, str] = {}
+        self._sent = 0
+
+    def decode(self, message: str | bytes) -> list[EventIn]:
+        """See `stream.wire.Codec`."""
+        fields = read_object(message, self.MAX_MESSAGE_BYTES)
+        match fields.text("type"):
+            case "response.output_audio.delta" | "response.audio.delta":
+                return self._audio(fields)
+            case "response.output_audio.done" | "response.audio.done":
+                return self._end(fields.name("item_id"))
+            case "response.done":
+                return self._end(self._open) if self._open else []
+            case "input_audio_buffer.speech_started":
+                return [Interrupt(), Listening(True)]
+            case "input_audio_buffer.speech_stopped":
+                return [Listening(False)]
+            case "response.cancel" | "output_audio_buffer.clear" | "output_audio_buffer.cleared":
+                return [Interrupt()]
+            case kind if kind.startswith(_FAMILIES):
+                return []
+            case kind:
+                raise unknown_type(kind, _KNOWN)
+
+    def encode(self, event: EventOut) -> list[str | bytes]:
+        """See `stream.wire.Codec`."""
+        match event:
+            case SpeakStarted(str(item)):
+                return self._message("output_audio_buffer.started", response_id=self._responses.get(item))
+            case SpeakEnded(str(item)):
+                return self._message("output_audio_buffer.stopped", response_id=self._responses.pop(item, None))
+            case Interrupted(str(item), played_ms):
+                # The content index is always 0, says the reference.
+                return self._message(
+                    "conversation.item.truncate", item_id=item, content_index=0, audio_end_ms=played_ms
+                )
+            case Problem(code) as problem:
+                error = {"type": "invalid_request_error", "code": code, "message": problem.text, "param": None}
+                return self._message("error", error=error)
+            case _:
+                return []
+
+    def _audio(self, fields: Fields) -> list[EventIn]:
+        item, data = fields.name("item_id"), fields.audio("delta")
+        response = fields.optional_name("response_id")
+        self._open = item
+        if response is not None and item not in self._responses:
+            self._responses[item] = response
+            if len(self._responses) > _REMEMBERED:
+                del self._responses[next(iter(self._responses))]
+        return [SpeechAudio(data, self._format, item)] if data else []
+
+    def _end(self, item: str) -> list[EventIn]:
+        self._open = None
+        return [SpeechEnd(item)]
+
+    def _message(self, kind: str, **fields: Any) -> list[str | bytes]:
+        self._sent += 1
+        return [json.dumps({"type": kind, "event_id": f"presenter_{self._sent}", **fields})]

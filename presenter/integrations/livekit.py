@@ -91,13 +91,15 @@ class PresenterVideoGenerator(VideoGenerator):
             await self._empty_queue()
 
     async def __aiter__(self) -> AsyncIterator[rtc.VideoFrame | rtc.AudioFrame | AudioSegmentEnd]:
-        """Pictures, each followed by its sound, and the end of a segment behind the last of it; never ends."""
+        """Pictures, each followed by its sound; the end of a segment behind its last sound. Until the head is closed."""
         while True:
             await self._head.due()
             async with self._hand:
-                shown = await self._head.take()
-                if shown.frame is not None:
-                    yield _video(shown.frame)
+                try:
+                    shown = await self._head.take()
+                except StopAsyncIteration:
+                    return
+                yield _video(shown.frame)
                 if len(shown.voice):
                     yield _audio(shown.voice)
                 for end in shown.marks:
@@ -122,6 +124,7 @@ class PresenterAvatarSession(AvatarSession[str]):
         self._head: TalkingHead | None = None
         self._runner: AvatarRunner | None = None
         self._output = _HeardOutput()
+        self._room: rtc.Room | None = None
 
     @property
     def avatar_identity(self) -> str:
@@ -147,9 +150,7 @@ class PresenterAvatarSession(AvatarSession[str]):
         self._head = await TalkingHead.open(self._presenter, self._config)
         await super().start(agent_session, room)
         generator = PresenterVideoGenerator(self._head, self._empty_queue)
-        self._runner = AvatarRunner(
-            room, audio_recv=self._output, video_gen=generator, options=generator.options
-        )
+        self._runner = AvatarRunner(room, audio_recv=self._output, video_gen=generator, options=generator.options)
         await self._runner.start()
         agent_session.output.replace_audio_tail(self._output)
 

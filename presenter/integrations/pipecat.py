@@ -40,7 +40,7 @@ class PresenterVideoService(AIService):
     so that after an interruption the transcript holds what was said and no more. Only `InterruptionFrame` interrupts:
     `UserStartedSpeakingFrame` comes without it where the bot may not be interrupted.
 
-    The transport needs `video_out_enabled=True` and `video_out_is_live=False`: pictures then stay in step with the audio.
+    The transport needs `video_out_enabled=True` and `video_out_is_live=False`, which keeps pictures in step with audio.
 
     Args:
         presenter: A presenter's name.
@@ -54,7 +54,9 @@ class PresenterVideoService(AIService):
         self._config = config
         self._head: TalkingHead | None = None
         self._task: asyncio.Task[None] | None = None
-        self._hand = asyncio.Lock()  # held from taking a picture until it is pushed: nothing comes after an interruption
+        self._hand = (
+            asyncio.Lock()
+        )  # held from taking a picture until it is pushed: nothing comes after an interruption
 
     def can_generate_metrics(self) -> bool:
         """Time to first byte: from the first audio of an utterance to its first picture."""
@@ -142,11 +144,10 @@ class PresenterVideoService(AIService):
             await self.push_error(f"the presenter stopped, the voice goes on without: {error}", exception=error)
 
     async def _push_shown(self, shown: Shown[Frame]) -> None:
-        if shown.frame is not None:
-            height, width, _ = shown.frame.rgb.shape
-            image = OutputImageRawFrame(shown.frame.rgb.tobytes(), (width, height), "RGB")
-            image.sync_with_audio = True
-            await self.push_frame(image)
+        height, width, _ = shown.frame.rgb.shape
+        image = OutputImageRawFrame(shown.frame.rgb.tobytes(), (width, height), "RGB")
+        image.sync_with_audio = True
+        await self.push_frame(image)
         if len(shown.voice):
             await self.stop_ttfb_metrics()
             await self.push_frame(TTSAudioRawFrame(shown.voice.tobytes(), VOICE_RATE, 1))

@@ -1,81 +1,51 @@
-"""A talking head that paints nothing: the same order of pairs as the real one, in no time and with known pictures."""
+"""A real talking head that paints nothing, so that tests are light, and numbers its pictures, so that they can tell."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from stream.chunker import Chunker
-from stream.media import CHUNK_SAMPLES, AudioChunk, VideoFrame, silence
+from models.painter import Painter
+from presenter.config import load_config
+from presenter.talking_head import TalkingHead
+from stream.media import VideoFrame
+
+IDLE, SPEECH = 50, 200
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    chunk: AudioChunk
-    frame: VideoFrame | None
-    speech: bool
-    ended: str | None
+class NumberedHead(TalkingHead):
+    """Pictures of 48 x 64: `[0, 0]` holds their number, the rest is 200 in speech and 50 in idle."""
 
-
-class ScriptedHead:
-    """Semantics of TalkingHead; `[0, 0]` of a picture holds its number, the rest is 200 in speech and 50 in idle."""
-
-    size = (48, 64)
-    LOOK_AHEAD = 2
-
-    def __init__(self):
-        self._chunker = Chunker()
-        self._todo = []
-        self._line = [(silence(0), None, False)] * self.LOOK_AHEAD
-        self._current = None
-        self._taken_ms = 0.0
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.size = (48, 64)
         self.painted = 0
         self.closed = 0
 
-    @classmethod
-    async def open(cls, presenter="default", config=None):
-        return cls()
-
-    def push(self, pcm, rate, utterance=None):
-        if utterance != self._current:
-            self.end(self._current)
-            self._current = utterance
-            self._taken_ms = 0.0
-        self._todo += [(chunk, None) for chunk in self._chunker.push(pcm, rate)]
-
-    def end(self, utterance=None):
-        self._todo += [(chunk, None) for chunk in self._chunker.flush()]
-        if self._todo:
-            self._todo[-1] = (self._todo[-1][0], self._current)
-
-    async def interrupt(self):
-        self._todo, self._line = [], []
-        self._chunker = Chunker()
-        self._current = None
-        return self._taken_ms
+    async def __anext__(self):
+        pair = await super().__anext__()
+        rgb = np.full((*self.size, 3), SPEECH if pair.speech else IDLE, np.uint8)
+        rgb[0, 0] = self.painted % 256
+        self.painted += 1
+        return replace(pair, frame=VideoFrame(rgb, pair.frame.pts))
 
     async def aclose(self):
         self.closed += 1
-
-    def __aiter__(self):
-        return self
-
-    async def __anext__(self):
-        while len(self._line) <= self.LOOK_AHEAD:
-            self._line.append((*self._todo.pop(0), True) if self._todo else (silence(0), None, False))
-        chunk, ended, speech = self._line.pop(0)
-        self._taken_ms += 40.0 * speech
-        picture = np.full((*self.size, 3), 200 if speech else 50, np.uint8)
-        picture[0, 0] = self.painted % 256
-        self.painted += 1
-        return Pair(chunk, VideoFrame(picture, self.painted * CHUNK_SAMPLES), speech, ended)
+        await super().aclose()
 
 
 @pytest.fixture
-def scripted():
-    return ScriptedHead
+def head_class(monkeypatch):
+    blank = np.zeros((256, 256, 4), np.float32)
+    monkeypatch.setattr(Painter, "crop", lambda painter, displacement: blank)
+    return NumberedHead
+
+
+@pytest.fixture
+def config(tmp_path):
+    return replace(load_config("tiny"), presenters=str(tmp_path))
 
 
 @pytest.fixture

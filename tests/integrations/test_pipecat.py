@@ -95,8 +95,8 @@ class Tap(FrameProcessor):
 class Bot:
     """Tap, presenter, tap, transport, tap, in a running pipeline."""
 
-    def __init__(self):
-        self.service = PresenterVideoService()
+    def __init__(self, config):
+        self.service = PresenterVideoService(config=config)
         self.before, self.between, self.after = Tap(), Tap(), Tap()
         self.speaker = Speaker()
         stages = [self.before, self.service, self.between, self.speaker, self.after]
@@ -117,14 +117,14 @@ class Bot:
         await self.worker.queue_frames([*frames, TTSStoppedFrame(context_id=context)])
 
     async def until(self, condition):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
-def run(monkeypatch, head, scenario):
+def run(monkeypatch, head, config, scenario):
     async def inner():
         monkeypatch.setattr(adapter, "TalkingHead", head)
-        bot = Bot()
+        bot = Bot(config)
         runner = WorkerRunner(handle_sigint=False)
         await runner.add_workers(bot.worker)
         running = asyncio.create_task(runner.run())
@@ -143,12 +143,12 @@ def run(monkeypatch, head, scenario):
 
 
 @pytest.mark.parametrize("rate", [24_000, 48_000])
-def test_speech_is_played_once_and_whole(monkeypatch, scripted, speech, rate):
+def test_speech_is_played_once_and_whole(monkeypatch, head_class, config, speech, rate):
     async def scenario(bot):
         await bot.say(speech(0.73, rate), rate, "a")
         await bot.say(speech(0.5, rate, 1), rate, "b")
 
-    bot = run(monkeypatch, scripted, scenario)
+    bot = run(monkeypatch, head_class, config, scenario)
     played = bot.speaker.speech()
     assert len(played) == pytest.approx(1.23 * 48_000, abs=3)
     if rate == 48_000:
@@ -159,11 +159,11 @@ def test_speech_is_played_once_and_whole(monkeypatch, scripted, speech, rate):
     assert {frame.sample_rate for frame in bot.between.of(TTSAudioRawFrame)} == {48_000}
 
 
-def test_each_chunk_of_speech_follows_its_own_picture(monkeypatch, scripted, speech):
+def test_each_chunk_of_speech_follows_its_own_picture(monkeypatch, head_class, config, speech):
     async def scenario(bot):
         await bot.say(speech(0.4, 48_000), 48_000)
 
-    bot = run(monkeypatch, scripted, scenario)
+    bot = run(monkeypatch, head_class, config, scenario)
     media = bot.between.of(OutputImageRawFrame, TTSAudioRawFrame)
     for before, frame in zip(media, media[1:], strict=False):
         assert not isinstance(frame, TTSAudioRawFrame) or before.image[-1] == 200
@@ -174,12 +174,12 @@ def test_each_chunk_of_speech_follows_its_own_picture(monkeypatch, scripted, spe
     assert {frame.image[-1] for frame in bot.speaker.drawn} == {50, 200}
 
 
-def test_words_go_on_behind_their_sound(monkeypatch, scripted, speech):
+def test_words_go_on_behind_their_sound(monkeypatch, head_class, config, speech):
     async def scenario(bot):
         await bot.say(speech(0.8, 48_000), 48_000, words=("one", "two"))
         await bot.worker.queue_frame(LLMFullResponseEndFrame())
 
-    bot = run(monkeypatch, scripted, scenario)
+    bot = run(monkeypatch, head_class, config, scenario)
     played, at = 0, {}
     for frame in bot.after.frames:
         if isinstance(frame, OutputAudioRawFrame):
@@ -190,7 +190,7 @@ def test_words_go_on_behind_their_sound(monkeypatch, scripted, speech):
     assert len(bot.after.of(LLMFullResponseEndFrame)) == 1
 
 
-def test_an_interruption_leaves_nothing_late(monkeypatch, scripted, speech):
+def test_an_interruption_leaves_nothing_late(monkeypatch, head_class, config, speech):
     async def scenario(bot):
         for k in range(3):
             kept = len(bot.speaker.speech())
@@ -206,7 +206,7 @@ def test_an_interruption_leaves_nothing_late(monkeypatch, scripted, speech):
         await bot.until(lambda: bot.after.of(TTSTextFrame))
         assert len(bot.speaker.speech()) - kept == pytest.approx(0.5 * 48_000, abs=1920)
 
-    bot = run(monkeypatch, scripted, scenario)
+    bot = run(monkeypatch, head_class, config, scenario)
     between = bot.between.frames
     for k, frame in enumerate(between):
         if isinstance(frame, InterruptionFrame):
@@ -214,51 +214,51 @@ def test_an_interruption_leaves_nothing_late(monkeypatch, scripted, speech):
             assert not isinstance(following, TTSAudioRawFrame)
 
 
-def test_a_user_who_may_not_interrupt_does_not(monkeypatch, scripted, speech):
+def test_a_user_who_may_not_interrupt_does_not(monkeypatch, head_class, config, speech):
     async def scenario(bot):
         await bot.say(speech(0.6, 48_000), 48_000)
         await bot.until(lambda: len(bot.speaker.speech()))
         await bot.worker.queue_frame(UserStartedSpeakingFrame())
 
-    bot = run(monkeypatch, scripted, scenario)
+    bot = run(monkeypatch, head_class, config, scenario)
     assert np.array_equal(bot.speaker.speech(), speech(0.6, 48_000))
     assert bot.between.of(UserStartedSpeakingFrame)
 
 
-def test_idle_pictures_come_at_the_frame_rate(monkeypatch, scripted):
+def test_idle_pictures_come_at_the_frame_rate(monkeypatch, head_class, config):
     async def scenario(bot):
         before = len(bot.between.of(OutputImageRawFrame))
         await asyncio.sleep(1.0)
         assert 10 < len(bot.between.of(OutputImageRawFrame)) - before <= 27
 
-    bot = run(monkeypatch, scripted, scenario)
+    bot = run(monkeypatch, head_class, config, scenario)
     assert not bot.speaker.played
     assert not bot.between.of(TTSAudioRawFrame)
 
 
-def test_the_bot_is_seen_to_start_and_stop(monkeypatch, scripted, speech):
+def test_the_bot_is_seen_to_start_and_stop(monkeypatch, head_class, config, speech):
     async def scenario(bot):
         await bot.say(speech(0.5, 48_000), 48_000)
         await bot.until(lambda: bot.after.of(BotStoppedSpeakingFrame))
 
-    bot = run(monkeypatch, scripted, scenario)
+    bot = run(monkeypatch, head_class, config, scenario)
     speaking = bot.after.of(BotStartedSpeakingFrame, BotStoppedSpeakingFrame)
     assert [type(frame) for frame in speaking] == [BotStartedSpeakingFrame, BotStoppedSpeakingFrame]
     data = [item for frame in bot.between.of(MetricsFrame) for item in frame.data if isinstance(item, TTFBMetricsData)]
     assert [(item.processor, item.model) for item in data if item.value] == [(bot.service.name, "default")]
 
 
-def test_unusable_audio_is_left_out(monkeypatch, scripted, speech):
+def test_unusable_audio_is_left_out(monkeypatch, head_class, config, speech):
     async def scenario(bot):
         await bot.worker.queue_frame(TTSAudioRawFrame(bytes(960), 4_000, 1))
         await bot.say(speech(0.3, 48_000), 48_000)
 
-    bot = run(monkeypatch, scripted, scenario)
+    bot = run(monkeypatch, head_class, config, scenario)
     assert np.array_equal(bot.speaker.speech(), speech(0.3, 48_000))
 
 
-def test_the_voice_goes_on_without_a_face_that_fails(monkeypatch, scripted, speech):
-    class Failing(scripted):
+def test_the_voice_goes_on_without_a_face_that_fails(monkeypatch, head_class, config, speech):
+    class Failing(head_class):
         async def __anext__(self):
             if self.painted == 5:
                 raise RuntimeError("no more paint")
@@ -268,22 +268,22 @@ def test_the_voice_goes_on_without_a_face_that_fails(monkeypatch, scripted, spee
         await bot.until(lambda: not bot.service._showing)
         await bot.say(speech(0.3, 48_000), 48_000)
 
-    bot = run(monkeypatch, Failing, scenario)
+    bot = run(monkeypatch, Failing, config, scenario)
     assert np.array_equal(bot.speaker.speech(), speech(0.3, 48_000))
 
 
 @pytest.mark.parametrize("last", [EndFrame, CancelFrame])
-def test_the_head_is_released_however_it_ends(monkeypatch, scripted, speech, last):
+def test_the_head_is_released_however_it_ends(monkeypatch, head_class, config, speech, last):
     heads = []
 
-    class Kept(scripted):
-        def __init__(self):
-            super().__init__()
+    class Kept(head_class):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
             heads.append(self)
 
     async def scenario(bot):
         await bot.say(speech(0.5, 48_000), 48_000)
         await bot.worker.queue_frame(last())
 
-    run(monkeypatch, Kept, scenario)
+    run(monkeypatch, Kept, config, scenario)
     assert [head.closed for head in heads] == [1]

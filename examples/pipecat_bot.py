@@ -48,7 +48,7 @@ def as_tts(recording: AudioFile) -> list[Frame]:
     return [TTSStartedFrame(), *audio, TTSStoppedFrame()]
 
 
-async def run_bot(connection: SmallWebRTCConnection, recording: AudioFile, presenter: str) -> None:
+def make_bot(connection: SmallWebRTCConnection, recording: AudioFile, presenter: str) -> PipelineWorker:
     """One call, until the visitor leaves; the presenter goes on to live when the recording is over."""
     params = TransportParams(audio_out_enabled=True, video_out_enabled=True, video_out_width=512, video_out_height=512)
     transport = SmallWebRTCTransport(connection, params)
@@ -63,6 +63,11 @@ async def run_bot(connection: SmallWebRTCConnection, recording: AudioFile, prese
     async def leave(transport: SmallWebRTCTransport, client: SmallWebRTCConnection) -> None:
         await worker.cancel()
 
+    return worker
+
+
+async def run(worker: PipelineWorker) -> None:
+    """Run one bot to its end."""
     runner = WorkerRunner(handle_sigint=False)
     await runner.add_workers(worker)
     await runner.run()
@@ -76,7 +81,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=7860)
     options = parser.parse_args()
     recording = read_audio(options.recording)
-    calls: set[asyncio.Task[None]] = set()
+    calls: dict[asyncio.Task[None], PipelineWorker] = {}
 
     async def page(request: web.Request) -> web.Response:
         return web.Response(text=PAGE, content_type="text/html")
@@ -85,12 +90,20 @@ def main() -> None:
         body = await request.json()
         connection = SmallWebRTCConnection()
         await connection.initialize(sdp=body["sdp"], type=body["type"])
-        call = asyncio.create_task(run_bot(connection, recording, options.presenter))
-        calls.add(call)
-        call.add_done_callback(calls.discard)
+        worker = make_bot(connection, recording, options.presenter)
+        call = asyncio.create_task(run(worker))
+        calls[call] = worker
+        call.add_done_callback(calls.pop)
         return web.json_response(connection.get_answer())
 
+    async def hang_up(app: web.Application) -> None:
+        running = dict(calls)
+        for worker in running.values():
+            await worker.cancel()
+        await asyncio.gather(*running)
+
     app = web.Application()
+    app.on_shutdown.append(hang_up)
     app.add_routes([web.get("/", page), web.post("/offer", offer)])
     web.run_app(app, host="localhost", port=options.port)
 

@@ -91,7 +91,7 @@ class PresenterVideoGenerator(VideoGenerator):
             await self._empty_queue()
 
     async def __aiter__(self) -> AsyncIterator[rtc.VideoFrame | rtc.AudioFrame | AudioSegmentEnd]:
-        """Pictures, each followed by its sound; the end of a segment behind its last sound. Until the head is closed."""
+        """Pictures, each followed by its sound; a segment's end behind its last sound; until the head is closed."""
         while True:
             await self._head.due()
             async with self._hand:

@@ -36,7 +36,7 @@ class FaceTracker:
     def __init__(self, *, video: bool, max_faces: int = 2) -> None:
         os.environ.setdefault("GLOG_minloglevel", "2")
         try:
-            # Slow to import, not needed to go live. With protobuf 5 and later it prints that it tried an older way first.
+            # Slow to import, not needed to go live. With protobuf 5 and later it prints that it tried an older way.
             with contextlib.redirect_stderr(io.StringIO()):
                 from mediapipe.python.solutions import face_mesh
         except ImportError as error:

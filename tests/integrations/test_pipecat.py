@@ -214,6 +214,21 @@ def test_an_interruption_leaves_nothing_late(monkeypatch, head_class, config, sp
             assert not isinstance(following, TTSAudioRawFrame)
 
 
+def test_an_interruption_keeps_what_may_not_be_interrupted(monkeypatch, head_class, config, speech):
+    async def scenario(bot):
+        await bot.say(speech(3.0, 24_000), 24_000, words=("lost",))
+        kept = TTSTextFrame("kept", "word")
+        kept.interruptible = False
+        await bot.worker.queue_frame(kept)
+        await bot.until(lambda: len(bot.speaker.speech()))
+        assert not bot.between.of(TTSTextFrame)
+        await bot.worker.queue_frame(InterruptionFrame())
+        await bot.until(lambda: bot.after.of(TTSTextFrame))
+
+    bot = run(monkeypatch, head_class, config, scenario)
+    assert [frame.text for frame in bot.after.of(TTSTextFrame)] == ["kept"]
+
+
 def test_a_user_who_may_not_interrupt_does_not(monkeypatch, head_class, config, speech):
     async def scenario(bot):
         await bot.say(speech(0.6, 48_000), 48_000)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple, dataclass
 from functools import cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
 
 from models.mesh import Floats, Pose
 from models.raster import MeshRasteriser, ring_points
@@ -80,6 +83,34 @@ def mask_region() -> tuple[int, int, int, int]:
     """The mask's bounding box `(top, bottom, left, right)`."""
     rows, columns = np.nonzero(crop_mask() > 0)
     return int(rows.min()), int(rows.max()) + 1, int(columns.min()), int(columns.max()) + 1
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of the crop, in pixels."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @classmethod
+    def around_mask(cls, margin: int, unit: int) -> Window:
+        """The smallest window of whole `unit`s around the mask and `margin` pixels more, where the crop has them."""
+        top, bottom, left, right = mask_region()
+        low = [max(edge - margin, 0) // unit * unit for edge in (top, left)]
+        high = [-(-min(edge + margin, CROP_SIZE) // unit) * unit for edge in (bottom, right)]
+        return cls(low[0], high[0], low[1], high[1])
+
+    def cut(self, x: Tensor) -> Tensor:
+        """This part of a picture or feature map `[B, C, S, S]` of the whole crop, at any size."""
+        size = x.shape[-1]
+        top, bottom, left, right = (edge * size // CROP_SIZE for edge in astuple(self))
+        return x[..., top:bottom, left:right]
+
+    def put_back(self, x: Tensor) -> Tensor:
+        """A whole crop `[B, C, 256, 256]` of this part, zero elsewhere."""
+        return F.pad(x, (self.left, CROP_SIZE - self.right, self.top, CROP_SIZE - self.bottom))
 
 
 def crop_rasteriser() -> MeshRasteriser:

@@ -22,7 +22,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.checkpoint import load_checkpoint, save_checkpoint
+from models.crop import Window
 from models.modulated import ModulatedConv2d
+from models.winograd import use_winograd
 
 _PATCH = 4  # pictures are handled as 4x4 patches: 256² x 3 becomes 64² x 48
 LIVE_CHANNELS = 6  # warped reference (3), shade, interior, interior seen in the reference
@@ -66,6 +68,20 @@ def _act(x: Tensor) -> Tensor:
     return F.leaky_relu(x, 0.2)
 
 
+def _convolve_patches(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    """`layer(F.pixel_unshuffle(x, 4))` in one step, for a 1x1 convolution."""
+    out_channels = layer.weight.shape[0]
+    return F.conv2d(x, layer.weight.reshape(out_channels, -1, _PATCH, _PATCH), layer.bias, stride=_PATCH)
+
+
+def _double(x: Tensor) -> Tensor:
+    """Every value as 2x2 equal ones."""
+    if x.stride(1) == 1:  # channels-last, whole or cut
+        return F.interpolate(x, scale_factor=2.0, mode="nearest")
+    x = torch.stack([x, x], -1).flatten(-2)  # twice as fast as going through channels-last and back
+    return torch.stack([x, x], -2).flatten(-3, -2)
+
+
 class Encoder(nn.Module):
     """Spatial features of the inputs at every level.
 
@@ -84,12 +100,11 @@ class Encoder(nn.Module):
 
     def encode_target(self, masked_target: Tensor) -> Tensor:
         """Features `[B, C, 64, 64]` of the masked target `[B, 3, 256, 256]`."""
-        features: Tensor = self.target_patches(F.pixel_unshuffle(masked_target, _PATCH))
-        return features
+        return _convolve_patches(self.target_patches, masked_target)
 
     def forward(self, target: Tensor, live: Tensor) -> list[Tensor]:
         """Feature maps from fine to coarse, for encoded `target` and stacked `live` inputs."""
-        x = _act(target + self.live_patches(F.pixel_unshuffle(live, _PATCH)))
+        x = _act(target + _convolve_patches(self.live_patches, live))
         maps = [_act(self.first(x))]
         for down, same in zip(self.down, self.same, strict=True):
             x = _act(down(maps[-1]))
@@ -110,7 +125,7 @@ class IdentityEncoder(nn.Module):
 
     def forward(self, reference: Tensor) -> Tensor:
         """Codes `[B, style_dim]` of crops `[B, 3, 256, 256]`."""
-        x = _act(self.patches(F.pixel_unshuffle(reference, _PATCH)))
+        x = _act(_convolve_patches(self.patches, reference))
         for down in self.down:
             x = _act(down(x))
         code: Tensor = self.out(x.mean((2, 3)))
@@ -137,21 +152,25 @@ class Synthesis(nn.Module):
         nn.init.zeros_(out.weight)
         self.out: nn.Module = out
 
-    def forward(self, maps: list[Tensor], live: Tensor, style: Tensor | None = None) -> Tensor:
+    def forward(
+        self, maps: list[Tensor], live: Tensor, style: Tensor | None = None, window: Window | None = None
+    ) -> Tensor:
         """Paint the crop.
 
         Args:
             maps: Spatial inputs, fine to coarse.
             live: Stacked live inputs `[B, 6, 256, 256]`.
             style: Style codes `[B, style_dim]`; None once folded.
+            window: What to paint, a multiple of 8 pixels; None for all. Its two outermost patches are not exact.
 
         Returns:
-            Colour (0..1) and blend mask (0..1) `[B, 4, 256, 256]`.
+            Colour (0..1) and blend mask (0..1) `[B, 4, 256, 256]`, or of the window's size.
         """
         x = _act(_apply(self.convs[0], maps[-1], style))
         for conv, spatial in zip(self.convs[1:], reversed(maps[:-1]), strict=True):
-            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
-            x = _act(_apply(conv, torch.cat([x, spatial], 1), style))
+            if window and spatial is maps[0]:
+                x, spatial, live = (window.cut(part) for part in (x, spatial, live))
+            x = _act(_apply(conv, torch.cat([_double(x), spatial], 1), style))
         painted = F.pixel_shuffle(_apply(self.out, x, style), _PATCH).float()
         coverage = face_coverage(live)
         rgb = (live[:, :3] + soften(coverage) * painted[:, :3]).clamp(0.0, 1.0)
@@ -166,7 +185,7 @@ def face_coverage(live: Tensor) -> Tensor:
     The network repaints the face alone; neck, collar and background only move with the warp, so that nothing can
     flicker or leave a halo there.
     """
-    inside = (live[:, 3:5].sum(1, keepdim=True) > 0).to(live.dtype)
+    inside = (live[:, 3:4] + live[:, 4:5] > 0).to(live.dtype)
     return F.avg_pool2d(inside, _PATCH)
 
 
@@ -211,9 +230,9 @@ class Generator(nn.Module):
         painted: Tensor = self.synthesis(maps, live.stacked(), style)
         return painted
 
-    def fold(self, style: Tensor) -> FoldedGenerator:
-        """The same network for one constant style code `[style_dim]`, with plain convolutions."""
-        return FoldedGenerator(self, style)
+    def fold(self, style: Tensor, *, winograd: bool = False) -> FoldedGenerator:
+        """The same network for one constant style code `[style_dim]`, with plain or Winograd convolutions."""
+        return FoldedGenerator(self, style, winograd=winograd)
 
     def save(self, path: Path, extra: dict[str, Any] | None = None) -> None:
         """Write weights and configuration."""
@@ -245,7 +264,7 @@ class Generator(nn.Module):
 class FoldedGenerator(nn.Module):
     """A generator folded for one identity: no style, no modulation, target features from outside."""
 
-    def __init__(self, generator: Generator, style: Tensor) -> None:
+    def __init__(self, generator: Generator, style: Tensor, *, winograd: bool = False) -> None:
         super().__init__()
         self.encoder = copy.deepcopy(generator.encoder)  # the generator goes on being what and where it is
         self.synthesis = Synthesis(generator.config)
@@ -253,22 +272,25 @@ class FoldedGenerator(nn.Module):
         self.synthesis.convs = nn.ModuleList(convs)
         self.synthesis.out = next(iter(_modulated([generator.synthesis.out]))).fold(style)
         self.eval().requires_grad_(False)
-        # Channels-last is what CPU and GPU convolutions run fastest on.
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._window = Window.around_mask(margin=2 * _PATCH, unit=2 * _PATCH)  # one patch for each of two convolutions
+        if winograd:
+            use_winograd(self)
+        else:  # channels-last is what direct convolutions run fastest on, on CPU and GPU
+            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def encode_target(self, masked_target: Tensor) -> Tensor:
         """Features of a template frame, to be computed once; see `Encoder.encode_target`."""
         return self.encoder.encode_target(masked_target)
 
     def forward(self, target: Tensor, live: Tensor) -> Tensor:
-        """Colour and blend mask `[B, 4, 256, 256]`.
+        """Colour and blend mask `[B, 4, 256, 256]`, as of the generator inside the crop's mask and nowhere else.
 
         Args:
             target: `encode_target`'s features `[B, C, 64, 64]`.
             live: Stacked live inputs `[B, 6, 256, 256]`.
         """
-        painted: Tensor = self.synthesis(self.encoder(target, live), live)
-        return painted
+        painted: Tensor = self.synthesis(self.encoder(target, live), live, window=self._window)
+        return self._window.put_back(painted)
 
 
 def _modulated(layers: Any) -> list[ModulatedConv2d]:

@@ -60,4 +60,4 @@ class Identity:
 
 def picture_tensor(rgb: NDArray[np.uint8]) -> Tensor:
     """A picture `[H, W, 3]` as a tensor `[1, 3, H, W]` in 0..1."""
-    return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None].float() / 255
+    return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None].float().div_(255)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -57,7 +58,8 @@ def live_planes(rasteriser: MeshRasteriser, points: Floats, other: Picture, sour
         and the interior as far as the reference shows it.
     """
     shade, interior, warped = rasteriser.draw(points, source, np.asarray(other))
-    seen = (interior * seen_share(points, source)).astype(np.uint8)
-    planes = np.concatenate([warped, np.stack([shade, interior, seen], -1)], -1)
-    planes[crop_mask() == 0] = 0
-    return planes
+    seen = (interior > 0) * np.uint8(255 * seen_share(points, source))
+    # In memory one channel follows the other: masking is quick, and so is making a tensor of them.
+    planes = np.stack([*cv2.split(warped), shade, interior, seen])
+    planes *= crop_mask() > 0
+    return planes.transpose(1, 2, 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,9 +12,9 @@ from torch import Tensor
 from models.crop import crop_points, crop_rasteriser, to_crop
 from models.identity import Identity, picture_tensor
 from models.live_inputs import live_planes, masked_target
-from models.matting import Cutout, Matte, draw_matte
+from models.matting import Cutout, draw_matte
 from models.mesh import NUM_VERTICES, Floats
-from models.still import HeadSway, Paster
+from models.still import DETAIL, HeadSway, Paster, detailed
 
 # (target features [1, C, 64, 64], live inputs [1, 6, 256, 256]) -> colour and blend mask [1, 4, 256, 256]
 Paint = Callable[[Tensor, Tensor], Tensor]
@@ -44,10 +43,12 @@ class Painter:
         self._opening = identity.neutral - identity.mesh
         self._to_crop = to_crop(identity.pose.scale * identity.pose.rotation.T, _without_offset(transform))
         self._rasteriser = crop_rasteriser()
-        size = (identity.frame.shape[0], identity.frame.shape[1])
+        self._template = detailed(identity.frame)
+        self._overlays = [detailed(overlay) for overlay in identity.blinks.overlays]
+        height, width = identity.frame.shape[:2]
+        self._paster = Paster((DETAIL * height, DETAIL * width), transform / [DETAIL, DETAIL, 1])
         landmarks = identity.pose.project(identity.mesh)
-        self._paster = Paster(size, transform)
-        self._sway = HeadSway(size, landmarks, identity.pose.scale)
+        self._sway = HeadSway((height, width), landmarks, identity.pose.scale)
         self._cutout: Cutout | None = None
 
     def points(self, displacement: Floats) -> Floats:
@@ -57,11 +58,11 @@ class Painter:
         return points
 
     def crop(self, displacement: Floats) -> Floats:
-        """Colour and blend mask of the face crop `[256, 256, 4]`, 0..1."""
+        """Colour and blend mask of the face crop `[4, 256, 256]`, 0..1."""
         planes = live_planes(self._rasteriser, self.points(displacement), self._reference, self._source)
         with torch.inference_mode():
             painted = self._paint(self._target, picture_tensor(planes))
-        return painted[0].permute(1, 2, 0).cpu().numpy()
+        return painted[0].cpu().numpy()
 
     def frame(self, displacement: Floats, number: int, eyelids: int = 0) -> NDArray[np.uint8]:
         """A finished frame `[H, W, 3]`.
@@ -73,8 +74,18 @@ class Painter:
         """
         return self._sway.apply(self._still(displacement, eyelids), number)
 
+    def frame_and_cutout(
+        self, displacement: Floats, number: int, eyelids: int = 0
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """A finished frame `[H, W, 3]`, and the same without its background `[H, W, 4]`: colour and straight alpha.
+
+        Args and errors as of `frame` and `cut_out`.
+        """
+        still = self._still(displacement, eyelids)
+        return self._sway.apply(still, number), self._sway.apply(self.cut_out().apply(still), number)
+
     def cut_out(self) -> Cutout:
-        """What `cutout_frame` needs; computed at the first call, and kept.
+        """What `frame_and_cutout` needs, `detailed`; computed at the first call, and kept.
 
         A presenter that was enrolled without a matte gets one here, which takes a second or two.
 
@@ -83,27 +94,19 @@ class Painter:
         """
         if self._cutout is None:
             frame, stored = self._identity.frame, self._identity.matte
-            self._cutout = Cutout.of(frame, draw_matte(frame) if stored is None else stored)
+            cutout = Cutout.of(frame, draw_matte(frame) if stored is None else stored)
+            self._cutout = Cutout(detailed(cutout.matte), detailed(cutout.colours))
         return self._cutout
 
-    def cutout_frame(self, displacement: Floats, number: int, eyelids: int = 0) -> tuple[NDArray[np.uint8], Matte]:
-        """A finished frame without its background: colour `[H, W, 3]` and matte `[H, W]`, moved alike.
-
-        Args and errors as of `frame` and `cut_out`.
-        """
-        still = self.cut_out().apply(self._still(displacement, eyelids))
-        moved = self._sway.apply(still, number)
-        return cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB), cv2.extractChannel(moved, 3)
-
     def _still(self, displacement: Floats, eyelids: int) -> NDArray[np.uint8]:
-        """The painted frame before the head moves."""
-        frame = self._identity.frame.copy()
-        self._paster.paste(frame, self.crop(displacement))
+        """The painted `detailed` picture before the head moves."""
+        picture = self._template.copy()
+        self._paster.paste(picture, self.crop(displacement))
         if eyelids:
-            top, left = self._identity.blinks.box
-            overlay = self._identity.blinks.overlays[eyelids - 1]
-            frame[top : top + overlay.shape[0], left : left + overlay.shape[1]] = overlay
-        return frame
+            top, left = (DETAIL * place for place in self._identity.blinks.box)
+            overlay = self._overlays[eyelids - 1]
+            picture[top : top + overlay.shape[0], left : left + overlay.shape[1]] = overlay
+        return picture
 
 
 def _without_offset(transform: Floats) -> Floats:

@@ -22,7 +22,7 @@ _RING_CENTRE = np.array([0.0, 0.7, 0.2], np.float32)
 _LIGHT = np.array([-0.25, -0.35, -0.9], np.float32) / np.linalg.norm([-0.25, -0.35, -0.9])
 _SUBPIXEL_BITS = 4
 # Outside the ring the reference is not moved: source x = x, source y = y, shade = 0.
-_UNMOVED = np.array([[[1, 0, 0], [0, 1, 0], [0, 0, 0]]], np.float32)
+_UNMOVED = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]], np.float32)[..., None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,22 +117,16 @@ class MeshRasteriser:
         ids = self._draw_ids(vertices)
         shade = vertex_shade(vertices, self._triangles[: self._num_face])
         values = np.concatenate([source[:, :2], shade[:, None]], 1)[self._triangles]
-        planes = np.concatenate([self._planes(vertices, values), _UNMOVED])[ids]
-        sampled = planes[..., 0, :] * self._x[..., None] + planes[..., 1, :] * self._y[..., None]
-        sampled += planes[..., 2, :]
+        planes = np.concatenate([self._planes(vertices, values), _UNMOVED], -1)
+        slope_x, slope_y, offset = np.take(planes, ids, -1)  # each [3, h, w]
+        source_x, source_y, shade = slope_x * self._x + slope_y * self._y + offset
         shaded = np.zeros((self.size, self.size), np.uint8)
         inside = np.zeros_like(shaded)
         warped = np.zeros((self.size, self.size, 3), np.uint8)
         region = np.s_[top:bottom, left:right]
-        shaded[region] = np.clip(sampled[..., 2], 0, 1) * 255 * (ids < self._num_face)
+        shaded[region] = np.clip(shade, 0, 1) * 255 * (ids < self._num_face)
         inside[region] = ((ids >= self._num_face) & (ids < self._num_inner)) * np.uint8(255)
-        warped[region] = cv2.remap(
-            reference,
-            np.ascontiguousarray(sampled[..., :2]),
-            None,
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
+        warped[region] = cv2.remap(reference, source_x, source_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return shaded, inside, warped
 
     def _draw_ids(self, vertices: Floats) -> NDArray[np.int32]:
@@ -145,14 +139,14 @@ class MeshRasteriser:
         order = np.argsort(np.where(visible, -corners[..., 2].mean(1), np.inf))
         order = order[: int(visible.sum())]
         shifted = (corners[..., :2] - [left, top]) * (1 << _SUBPIXEL_BITS)
-        points = np.rint(shifted).astype(np.int32)
+        points = np.rint(shifted[order]).astype(np.int32)
         self._ids.fill(len(corners))
-        for number in order:
-            cv2.fillConvexPoly(self._ids, points[number], int(number), 8, _SUBPIXEL_BITS)
+        for number, triangle in zip(order.tolist(), points, strict=True):
+            cv2.fillConvexPoly(self._ids, triangle, number, 8, _SUBPIXEL_BITS)
         return self._ids
 
     def _planes(self, vertices: Floats, values: Floats) -> Floats:
-        """Per triangle, `value = a x + b y + c`: coefficients `[N, 3, K]` for `values [N, 3, K]`."""
+        """Per triangle, `value = a x + b y + c`: coefficients `[3, K, N]` for `values [N, 3, K]`."""
         corners = vertices[self._triangles][..., :2]
         a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
         ab, ac = b - a, c - a
@@ -162,7 +156,7 @@ class MeshRasteriser:
         slope_x = (db * ac[:, 1:2] - dc * ab[:, 1:2]) / safe
         slope_y = (dc * ab[:, 0:1] - db * ac[:, 0:1]) / safe
         offset = values[:, 0] - slope_x * a[:, 0:1] - slope_y * a[:, 1:2]
-        return np.stack([slope_x, slope_y, offset], 1).astype(np.float32)
+        return np.stack([slope_x.T, slope_y.T, offset.T]).astype(np.float32)
 
 
 def rasterise_torch(

@@ -16,6 +16,7 @@ Picture = NDArray[np.uint8]
 FPS = 25
 BLINK_CURVE = (1, 2, 4, 4, 3, 2, 1)  # eyelid overlays of one blink, frame by frame; 0 is open
 _MEAN_BLINK_S = 4.0
+DETAIL = 2  # a still is held at so many times its size: see `detailed`
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,18 @@ def sway(frame: int) -> tuple[float, float, float]:
     return float(right), float(down), float(roll)
 
 
+def detailed(picture: Picture) -> Picture:
+    """A picture `[H, W, ...]` at twice its size, with its own pixels at even places.
+
+    Moving a picture by parts of a pixel takes cubic interpolation, or it blurs and sharpens as it goes. From twice
+    the size linear interpolation is as sharp, at a third of the time.
+    """
+    height, width = picture.shape[:2]
+    scale = np.array([[DETAIL, 0, 0], [0, DETAIL, 0]], np.float32)
+    size = (DETAIL * width, DETAIL * height)
+    return cv2.warpAffine(picture, scale, size, flags=cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
+
+
 class HeadSway:
     """Moves the head in a picture and leaves shoulders and background where they are.
 
@@ -72,7 +85,7 @@ class HeadSway:
         pivot = oval.mean(0) + [0, 2.2 * unit]  # the neck
         self._unit = unit
         self._size = (width, height)
-        self._grid = _grid(width, height, 1)
+        self._grid = DETAIL * _grid(width, height, 1)
         # The field is smooth: a sixteenth of its values say it all, and cost a sixteenth.
         coarse = _grid(width // _COARSE, height // _COARSE, _COARSE)
         distance = np.hypot(*np.moveaxis((coarse - centre) / [1.3 * unit, 1.9 * unit], -1, 0))
@@ -82,13 +95,13 @@ class HeadSway:
         turned = np.stack([-from_pivot[..., 1], from_pivot[..., 0]], -1)
         self._turn = (self._weight * turned).astype(np.float32)
 
-    def apply(self, rgb: Picture, frame: int) -> Picture:
-        """The picture `[H, W, C]` at a frame number."""
-        right, down, roll = sway(frame)
+    def apply(self, picture: Picture, frame: int) -> Picture:
+        """The frame `[H, W, C]` of a number, from the `detailed` picture `[2 H, 2 W, C]`."""
+        right, down, roll = DETAIL * np.array(sway(frame), np.float32)
         offset = np.array([right, down], np.float32) * self._unit
-        moved = self._weight * offset + self._turn * np.float32(roll)
+        moved = self._weight * offset + self._turn * roll
         positions = cv2.subtract(self._grid, cv2.resize(moved, self._size, interpolation=cv2.INTER_LINEAR))
-        return cv2.remap(rgb, positions, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.remap(picture, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 _COARSE = 4
@@ -118,19 +131,20 @@ class Paster:
         x1, y1 = np.minimum(np.ceil(placed.max(0)), [width, height]).astype(int)
         self._region = (slice(int(y0), int(y1)), slice(int(x0), int(x1)))
         self._size = (int(x1 - x0), int(y1 - y0))
-        inverse[:, 2] -= [x0, y0]
+        inverse[:, 2] += inverse[:, :2] @ [left, top] - [x0, y0]
         self._inverse = inverse
-        self._mask = crop_mask()
+        self._source = np.s_[:, top:bottom, left:right]
+        # Colour and mask of the crop become bytes, and the mask fades out towards the border.
+        self._scale = np.full((4, bottom - top, right - left), 255, np.float32)
+        self._scale[3] *= crop_mask()[top:bottom, left:right]
 
     def paste(self, frame: Picture, painted: Floats) -> None:
-        """Blend colour and mask `[256, 256, 4]` (0..1) into `frame [H, W, 3]`, in place."""
-        layer = np.ascontiguousarray(painted)
-        layer[..., 3] *= self._mask
+        """Blend colour and mask `[4, 256, 256]` (0..1) into `frame [H, W, 3]`, in place."""
+        layer = cv2.merge(list((painted[self._source] * self._scale + 0.5).astype(np.uint8)))
         moved = cv2.warpAffine(layer, self._inverse, self._size, flags=cv2.INTER_LINEAR)
-        region = frame[self._region]
-        alpha = moved[..., 3:]
-        blended = region + alpha * (moved[..., :3] * 255.0 - region)
-        frame[self._region] = np.clip(blended + 0.5, 0, 255).astype(np.uint8)
+        alpha = cv2.extractChannel(moved, 3).astype(np.float32) / 255
+        colour = cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB)
+        frame[self._region] = cv2.blendLinear(colour, frame[self._region], alpha, 1 - alpha)
 
 
 def draw_blinks(rgb: Picture, landmarks: Floats, levels: int = 4) -> Blinks:

@@ -12,10 +12,11 @@ import av
 import numpy as np
 import torch
 
-from models.generator import Generator, LiveInputs
+from models import winograd
+from models.generator import LiveInputs
 from models.painter import Painter
 from presenter.config import AppConfig
-from presenter.engine import Engine, style_code
+from presenter.engine import Engine, winograd_ratio
 from presenter.errors import ConfigError
 from presenter.identities import DEFAULT, IdentityStore
 from presenter.networks import load_networks
@@ -33,11 +34,13 @@ def run_bench(config: AppConfig, seconds: float) -> dict[str, Any]:
     if seconds < 1:
         raise ConfigError(f"--seconds: expected at least 1, got {seconds:g}")
     stored = IdentityStore(config.presenters_dir).load(DEFAULT)
-    renderer = Engine.load(config).renderer(stored)
+    engine = Engine.load(config)
+    renderer = engine.renderer(stored)
     stream = _time_stream(renderer.push, renderer.size, seconds)
     renderer.close()
     return {
         "machine": {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()},
+        "convolution": engine.convolution,
         "latency": {
             "chunk_ms": 1000 * CHUNK_SAMPLES / SAMPLE_RATE,
             "look_ahead_ms": 1000 * renderer.latency_samples / SAMPLE_RATE,
@@ -45,8 +48,8 @@ def run_bench(config: AppConfig, seconds: float) -> dict[str, Any]:
             + stream["render_ms"]["p50"],
         },
         "stream": stream,
-        "stages_on_cpu": _time_stages(config),
-        "ratios": _ratios(config),
+        "stages_on_cpu": _time_stages(config, engine),
+        "ratios": _ratios(config, engine),
     }
 
 
@@ -107,17 +110,15 @@ def _time_stream(push: Callable[[AudioChunk], Any], size: tuple[int, int], secon
     }
 
 
-def _time_stages(config: AppConfig) -> dict[str, Any]:
+def _time_stages(config: AppConfig, engine: Engine) -> dict[str, Any]:
     stored = IdentityStore(config.presenters_dir).load(DEFAULT)
-    networks = load_networks(config.engine)
-    syncformer = networks.syncformer
-    generator = Generator.load(stored.generator) if stored.generator else networks.generator
-    folded = generator.fold(style_code(stored.identity, generator))
+    syncformer = load_networks(config.engine).syncformer
+    folded = engine.folded(stored).cpu()
     painter = Painter(stored.identity, folded.encode_target, folded)
     state = syncformer.init_state(1)
     pcm, style = torch.zeros(1, CHUNK_SAMPLES), syncformer.null_style
     displacement = np.zeros_like(stored.identity.mesh)
-    live = torch.rand(1, 6, 256, 256).contiguous(memory_format=torch.channels_last)
+    live = torch.rand(1, 6, 256, 256)
     with torch.inference_mode():
         target = folded.encode_target(torch.rand(1, 3, 256, 256))
         return {
@@ -128,16 +129,22 @@ def _time_stages(config: AppConfig) -> dict[str, Any]:
         }
 
 
-def _ratios(config: AppConfig) -> dict[str, float]:
-    """The folded generator with a cached target against the modulated one that computes everything."""
+def _ratios(config: AppConfig, engine: Engine) -> dict[str, float]:
+    """The folded generator against the modulated one that computes everything, and its two ways to convolve."""
     generator = load_networks(config.engine).generator
     picture = torch.rand(1, 3, 256, 256)
     plane = torch.rand(1, 1, 256, 256)
     inputs = LiveInputs(picture, plane, plane, plane)
     with torch.inference_mode():
         style = generator.style_code(picture)
-        folded = generator.fold(style[0])
+        folded = generator.fold(style[0], winograd=engine.convolution == "winograd")
         target, live = folded.encode_target(picture), inputs.stacked()
-        modulated = _clock(lambda: generator(picture, inputs, generator.style_code(picture)), 30)
-        plain = _clock(lambda: folded(target, live), 30)
-    return {"folded_over_modulated": plain["p50"] / modulated["p50"]}
+        ratios = {
+            "folded_over_modulated": winograd.ratio(
+                lambda: folded(target, live),
+                lambda: generator(picture, inputs, generator.style_code(picture)),
+            )
+        }
+    if winograd.is_available():
+        ratios["winograd_over_direct"] = winograd_ratio(generator)
+    return ratios

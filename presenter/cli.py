@@ -84,8 +84,14 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
     evaluate.set_defaults(run=commands.evaluate)
 
-    bench = verbs.add_parser("bench", help="time the live path on this machine")
-    bench.add_argument("--seconds", type=float, default=20.0, help="how much speech to push through")
+    bench = verbs.add_parser("bench", help="time the live path, or a voice bot's, on this machine")
+    bench.add_argument("what", nargs="?", choices=("live", "voice"), default="live", help=commands.BENCHES)
+    bench.add_argument(
+        "--seconds",
+        type=float,
+        help="live: of speech (20); voice: how long sync is measured (60)",
+    )
+    bench.add_argument("--viewers", type=int, default=50, help="voice: how many watch at a time")
     bench.add_argument("--json", action="store_true", help="print JSON instead of a table")
     bench.set_defaults(run=commands.bench)
 

@@ -86,11 +86,20 @@ def evaluate(config: AppConfig, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def bench(config: AppConfig, arguments: argparse.Namespace) -> int:
-    """Time the live path."""
-    from presenter.bench import run_bench
+BENCHES = "live: milliseconds per stage; voice: first frame, interruption, viewers and sync of a voice bot's face"
 
-    _print_report(run_bench(config, arguments.seconds), arguments.json)
+
+def bench(config: AppConfig, arguments: argparse.Namespace) -> int:
+    """Time the live path, or what a voice bot gets of it."""
+    if arguments.what == "voice":
+        from presenter.bench_voice import run_voice_bench
+
+        report = run_voice_bench(arguments.seconds or 60.0, arguments.viewers)
+    else:
+        from presenter.bench import run_bench
+
+        report = run_bench(config, 20.0 if arguments.seconds is None else arguments.seconds)
+    _print_report(report, arguments.json)
     return 0
 
 

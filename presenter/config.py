@@ -57,12 +57,14 @@ class EngineConfig:
     Attributes:
         device: `cpu` or `cuda`.
         threads: Threads per operation on a CPU.
+        convolution: How the generator convolves on a CPU: `direct`, `winograd`, or `auto` for what is faster here.
         syncformer: Checkpoint of the audio-to-motion model; empty means the one that ships.
         generator: Checkpoint of the base generator; empty means the one that ships.
     """
 
     device: str = "cpu"
     threads: int = 1
+    convolution: str = "auto"
     syncformer: str = ""
     generator: str = ""
 
@@ -128,6 +130,12 @@ def check_config(config: AppConfig) -> None:
     """
     if config.engine.device not in ("cpu", "cuda"):
         raise ConfigError(f"engine.device: expected one of cpu, cuda, got {config.engine.device!r}")
+    kinds = ("auto", "direct", "winograd") if config.engine.device == "cpu" else ("auto", "direct")
+    if config.engine.convolution not in kinds:
+        raise ConfigError(
+            f"engine.convolution: expected one of {', '.join(kinds)} on {config.engine.device}, "
+            f"got {config.engine.convolution!r}"
+        )
     if not 0 <= config.server.port <= 65535:
         raise ConfigError(f"server.port: expected 0..65535, got {config.server.port}")
     counts = {

@@ -31,6 +31,7 @@ def check_machine(config: AppConfig) -> list[Check]:
         ("networks and one frame", lambda: _one_frame(config)),
         ("video codec", _codecs),
         ("face tracker (enrolment)", _tracker),
+        ("voice (optional)", _voice),
         ("audio devices (optional)", _devices),
         ("port", lambda: _port(config)),
     ]
@@ -85,6 +86,12 @@ def _tracker() -> str:
 
     FaceTracker(video=False).close()
     return "mediapipe is there"
+
+
+def _voice() -> str:
+    from presenter.voice import missing
+
+    return missing() or "a voice is built in: presenter say"
 
 
 def _devices() -> str:

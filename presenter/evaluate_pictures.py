@@ -82,7 +82,7 @@ class PictureJudge:
         assert self._identity is not None
         frame = clip.frames[i].copy()
         layer = np.concatenate([made.astype(np.float32) / 255, np.ones((*made.shape[:2], 1), np.float32)], -1)
-        Paster((frame.shape[0], frame.shape[1]), crop_transform(clip.poses[i])).paste(frame, layer)
+        Paster((frame.shape[0], frame.shape[1]), crop_transform(clip.poses[i])).paste(frame, layer.transpose(2, 0, 1))
         landmarks = clip.poses[i].project(clip.meshes[i])
         return float(self._identity.embed(frame, landmarks) @ self._identity.embed(clip.frames[i], landmarks))
 

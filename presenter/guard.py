@@ -8,7 +8,15 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from presenter.errors import CapacityError, ConfigError, EnrollError, IdentityNotFoundError, MediaError, PresenterError
+from presenter.errors import (
+    CapacityError,
+    ConfigError,
+    EnrollError,
+    IdentityNotFoundError,
+    MediaError,
+    PresenterError,
+    VoiceMissingError,
+)
 
 RETRY_AFTER_S = 10
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -31,6 +39,7 @@ _STATUS_OF_ERROR: dict[type[PresenterError], tuple[int, str]] = {
     EnrollError: (422, "enroll_failed"),
     CapacityError: (503, "capacity"),
     MediaError: (400, "media_error"),
+    VoiceMissingError: (501, "no_voice"),
 }
 _CODE_OF_STATUS = {
     400: "bad_request",

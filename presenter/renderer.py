@@ -74,7 +74,7 @@ class Renderer:
 
     @property
     def matte(self) -> bool:
-        """Whether frames carry `alpha`, and colours that don't show the background; from the next frame on.
+        """Whether frames carry their `cutout`; from the next frame on.
 
         Setting it to True may take seconds for a presenter that was enrolled without a matte: set it
         where nobody waits.
@@ -189,8 +189,8 @@ class Renderer:
     def _paint(self, displacement: Floats, pts: int) -> VideoFrame:
         eyelids = blink_schedule(self._frame)
         if self._matte:
-            rgb, alpha = self._painter.cutout_frame(displacement, self._frame, eyelids)
-            return VideoFrame(rgb, pts, alpha)
+            rgb, cutout = self._painter.frame_and_cutout(displacement, self._frame, eyelids)
+            return VideoFrame(rgb, pts, cutout)
         return VideoFrame(self._painter.frame(displacement, self._frame, eyelids), pts)
 
     def _hear(self, pcm: Floats) -> Floats:

@@ -6,8 +6,10 @@ import secrets
 from collections.abc import Iterator
 from typing import Any
 
+from models.matting import MattingError
 from presenter.guard import ApiError
 from presenter.metrics import Metrics
+from presenter.narrator import Narrator, VoiceBooth
 from presenter.session import MicrophoneUse, Session
 from presenter.sink import Flush, SessionEvent
 from stream.clock import ms
@@ -15,6 +17,7 @@ from stream.errors import StreamError
 from stream.progress import WordBegins
 from stream.tracks import Playback
 from stream.webrtc import Peer, PeerConfig, PeerStats
+from stream.whip import WhipPublisher
 from stream.wire import StateChanged
 
 CONNECT_TIMEOUT_S = 20.0
@@ -32,12 +35,12 @@ _MAX_EAR_DELAY_MS = 2000.0  # a page that claims more has its clock wrong
 class _Connection:
     """One WebRTC peer of a seat: what it reports and what it has lost."""
 
-    def __init__(self, seat: "Seat") -> None:
+    def __init__(self, seat: "Seat", *, matte: bool = False) -> None:
         self._seat = seat
         self._counted = PeerStats()  # what the metrics have of this peer's losses
         self._opened_at = asyncio.get_running_loop().time()
         self._pinged_at: float | None = None
-        self.peer = Peer(seat.playback, seat.peer_config, on_message=self._receive)
+        self.peer = Peer(seat.playback, seat.peer_config, self._receive, matte=matte)
 
     def is_over(self) -> bool:
         """Whether the remote end has left, never came, or fell silent."""
@@ -100,6 +103,7 @@ class Seat:
         playback: Playback,
         peer_config: PeerConfig,
         metrics: Metrics,
+        booth: VoiceBooth,
         microphone: MicrophoneUse = "voice",
     ) -> None:
         """Connect nobody yet.
@@ -109,11 +113,14 @@ class Seat:
             playback: the session's sink, which the peers show.
             peer_config: codec, bitrates and ICE servers of every peer.
             metrics: the server's counters.
+            booth: the voice for texts.
             microphone: what the page's microphone is for.
         """
         self.session = session
         self.playback = playback
         self.peer_config = peer_config
+        self.narrator = Narrator(session, booth)
+        """Says texts in this session."""
         self.leaving = asyncio.Event()
         """Set to end the session."""
         self.closing = asyncio.Event()
@@ -124,6 +131,7 @@ class Seat:
         self._microphone: MicrophoneUse = microphone
         self._page: _Connection | None = None
         self._viewers: dict[str, _Connection] = {}
+        self._publications: dict[str, WhipPublisher] = {}
         self._bots = 0
         self._served = False
         self._alone_since = asyncio.get_running_loop().time()
@@ -141,26 +149,35 @@ class Seat:
         try:
             sdp = await self._answer(page, offer_sdp)
         except BaseException:
-            if not self._bots and not self._viewers:
+            if not (self._bots or self._viewers or self._publications):
                 self.leaving.set()  # the one offer is spent: somebody else may have the seat at once
             raise
         self.session.listen(page.peer.microphone(), self._microphone)
         return sdp
 
-    async def watch(self, offer_sdp: str) -> tuple[str, str]:
+    async def watch(self, offer_sdp: str, *, matte: bool = False) -> tuple[str, str]:
         """Connect a viewer; returns its id and the answer.
 
+        Args:
+            offer_sdp: what the viewer offers to receive.
+            matte: send the presenter without its background, and to its right its matte.
+
         Raises:
-            ApiError: if the offer can't be answered, or there are too many viewers.
+            ApiError: if the offer can't be answered, there are too many viewers, or there is no matte.
         """
         if len(self._viewers) >= MAX_VIEWERS:
             raise ApiError(503, "capacity", f"This session has {MAX_VIEWERS} viewers already.")
         viewer_id = secrets.token_urlsafe(12)
-        self._viewers[viewer_id] = viewer = _Connection(self)
+        self._viewers[viewer_id] = viewer = _Connection(self, matte=matte)
         try:
+            if matte:
+                await self.session.cut_out()
             return viewer_id, await self._answer(viewer, offer_sdp)
-        except BaseException:
+        except BaseException as error:
             del self._viewers[viewer_id]
+            await viewer.peer.close()
+            if isinstance(error, MattingError):
+                raise ApiError(422, "no_matte", str(error)) from error
             raise
 
     async def _answer(self, connection: _Connection, offer_sdp: str) -> str:
@@ -182,6 +199,36 @@ class Seat:
         if viewer is None:
             raise ApiError(404, "viewer_not_found", "There is no such viewer; it may have left.")
         await viewer.peer.close()
+
+    async def publish(self, url: str, token: str | None) -> str:
+        """Publish the session to a media server by WHIP; returns the publication's id.
+
+        Raises:
+            ApiError: if the server can't be reached or refuses.
+        """
+        publication_id = secrets.token_urlsafe(12)
+        self._publications[publication_id] = publisher = WhipPublisher(self.playback, self.peer_config)
+        try:
+            await publisher.publish(url, token)
+        except StreamError as error:
+            raise ApiError(502, "whip_failed", str(error)) from error
+        finally:
+            if publisher.closed.is_set():
+                del self._publications[publication_id]
+        self._served = True
+        self.session.start()
+        return publication_id
+
+    async def unpublish(self, publication_id: str) -> None:
+        """End a publication.
+
+        Raises:
+            ApiError: if there is none of this id.
+        """
+        publisher = self._publications.pop(publication_id, None)
+        if publisher is None:
+            raise ApiError(404, "publication_not_found", "There is no such publication; it may have ended.")
+        await publisher.close()
 
     @contextlib.contextmanager
     def bot(self) -> Iterator[Session]:
@@ -212,7 +259,8 @@ class Seat:
             return "rendering failed"
         now = asyncio.get_running_loop().time()
         page_left = self._page is not None and self._page.is_over()
-        if self._bots or self._viewers or (self._page is not None and not page_left):
+        others = self._bots or self._viewers or self._publications
+        if others or (self._page is not None and not page_left):
             self._alone_since = now
         elif page_left:
             return "its page left"
@@ -221,7 +269,8 @@ class Seat:
         return None
 
     async def _clear_away(self) -> None:
-        """Forget the viewers that have left."""
+        """Forget the viewers that have left and the publications that have ended."""
+        self._publications = {key: one for key, one in self._publications.items() if not one.closed.is_set()}
         gone = [viewer_id for viewer_id, viewer in self._viewers.items() if viewer.is_over()]
         for viewer_id in gone:
             viewer = self._viewers.pop(viewer_id)
@@ -263,6 +312,7 @@ class Seat:
                 connection.count_losses(self._metrics)  # what was lost since the last report
         finally:
             try:
-                await asyncio.gather(*(connection.peer.close() for connection in connections))
+                peers = (connection.peer.close() for connection in connections)
+                await asyncio.gather(*peers, *(one.close() for one in self._publications.values()))
             finally:
                 await self.session.close()

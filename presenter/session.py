@@ -138,6 +138,14 @@ class Session:
 
     # ---- rendering ----
 
+    async def cut_out(self) -> None:
+        """Show the presenter without its background as well, for as long as the sink wants that.
+
+        Raises:
+            MattingError: if the presenter has no matte and none can be made.
+        """
+        await asyncio.to_thread(setattr, self._renderer, "matte", True)
+
     async def _render(self) -> None:
         pts = interrupts = 0
         while True:
@@ -145,6 +153,8 @@ class Session:
                 interrupts = self._interrupts
                 pts = await self._compute(self._renderer.interrupt, self.playback.shown_pts, pts)
             elif (work := self._choose()) is not None:
+                if self._renderer.matte and not self.playback.matte_wanted:
+                    self._renderer.matte = False
                 await self._step(work._replace(chunk=replace(work.chunk, pts=pts)), interrupts)
                 pts += CHUNK_SAMPLES
             else:

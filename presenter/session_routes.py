@@ -10,6 +10,7 @@ from presenter.guard import ApiError
 from presenter.keys import METRICS, SESSIONS, seat_of
 from presenter.session import MicrophoneUse
 from presenter.speech_socket import serve_bot, serve_observer
+from presenter.voice import missing
 from stream.dialects import open_codec
 from stream.wire import WireError
 
@@ -50,6 +51,19 @@ async def _end(request: web.Request) -> web.Response:
 async def _interrupt(request: web.Request) -> web.Response:
     interrupted = seat_of(request).session.interrupt()
     return web.json_response({"utterance_id": interrupted.utterance, "played_ms": interrupted.played_ms})
+
+
+@routes.post("/api/sessions/{id}/say")
+async def _say(request: web.Request) -> web.Response:
+    seat = seat_of(request)
+    utterance = await seat.narrator.say(text(await json_object(request), "text"))
+    return web.json_response({"utterance_id": utterance})
+
+
+@routes.get("/api/voice")
+async def _voice(_: web.Request) -> web.Response:
+    why_not = missing()
+    return web.json_response({"available": why_not is None, "message": why_not or "A voice is built in."})
 
 
 @routes.get("/api/sessions/{id}/audio")

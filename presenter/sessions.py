@@ -11,6 +11,7 @@ from presenter.errors import CapacityError
 from presenter.guard import ApiError
 from presenter.identities import IdentityStore
 from presenter.metrics import Metrics
+from presenter.narrator import VoiceBooth
 from presenter.seat import Seat
 from presenter.session import MicrophoneUse, Session
 from stream.clock import SessionClock
@@ -51,6 +52,7 @@ class Sessions:
         self._store = store
         self._metrics = metrics
         self._peer_config = peer_config or PeerConfig()
+        self._booth = VoiceBooth()
         self._speech_limit_ms = 1000 * speech_limit_s
         self._seats: dict[str, Seat] = {}
         self._opening = 0
@@ -84,7 +86,9 @@ class Sessions:
             await session.close()
             raise CapacityError("The server is shutting down.")
         session_id = secrets.token_urlsafe(12)
-        self._seats[session_id] = seat = Seat(session, playback, self._peer_config, self._metrics, microphone)
+        self._seats[session_id] = seat = Seat(
+            session, playback, self._peer_config, self._metrics, self._booth, microphone
+        )
         self._keepers[session_id] = asyncio.create_task(self._keep(session_id, seat))
         self._metrics.sessions_total += 1
         self._metrics.sessions_active = self.active
@@ -146,3 +150,4 @@ class Sessions:
             seat.leaving.set()
         if self._keepers:
             await asyncio.wait(set(self._keepers.values()))
+        self._booth.close()

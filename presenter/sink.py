@@ -29,6 +29,10 @@ class Sink(Protocol):
     """Whether sound leaves by the clock, so that a picture that would come too late is better left out."""
 
     @property
+    def matte_wanted(self) -> bool:
+        """Whether anybody wants pictures without their background as well."""
+
+    @property
     def queued_ms(self) -> float:
         """Sound that was put and has not left yet."""
 

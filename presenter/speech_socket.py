@@ -56,6 +56,8 @@ class Intake:
     def __init__(self, session: Session) -> None:
         """Begin with no sound received."""
         self._session = session
+        self.received_ms = 0.0
+        """Audio that has arrived, whatever became of it."""
         self._decoder: PcmDecoder | None = None
         self._utterance: str | None = None
 
@@ -87,16 +89,19 @@ class Intake:
     def _speak(self, event: SpeechAudio) -> None:
         if self._decoder is None or self._decoder.format != event.format or self._utterance != event.utterance:
             self._decoder, self._utterance = PcmDecoder(event.format), event.utterance
-        self._session.speech.push(self._decoder.push(event.data), event.format.rate, event.utterance)
+        pcm = self._decoder.push(event.data)
+        self.received_ms += 1000 * len(pcm) / event.format.rate
+        self._session.speech.push(pcm, event.format.rate, event.utterance)
 
 
 class _Outbox:
     """Events on their way to one client."""
 
-    def __init__(self, codec: Codec, socket: web.WebSocketResponse, session: Session) -> None:
+    def __init__(self, codec: Codec, socket: web.WebSocketResponse, session: Session, intake: Intake) -> None:
         self._codec = codec
         self._socket = socket
         self._session = session
+        self._intake = intake
         self._events: asyncio.Queue[EventOut] = asyncio.Queue(_BACKLOG_EVENTS)
         self.overflowed = asyncio.Event()
 
@@ -113,7 +118,8 @@ class _Outbox:
 
     def credit(self) -> Credit:
         """Return how much more fits."""
-        return Credit(int(self._session.speech.free_ms), round(self._session.speech.buffered_ms))
+        speech = self._session.speech
+        return Credit(int(speech.free_ms), round(speech.buffered_ms), int(self._intake.received_ms))
 
     async def write(self) -> None:
         """Send until cancelled."""
@@ -137,9 +143,10 @@ async def serve_bot(request: web.Request, seat: Seat, session_id: str, codec: Co
     socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=HARD_LIMIT_BYTES)
     await socket.prepare(request)
     with seat.bot() as session:
-        outbox = _Outbox(codec, socket, session)
+        intake = Intake(session)
+        outbox = _Outbox(codec, socket, session, intake)
         outbox.put(Ready(session_id, VOICE_RATE, int(session.speech.free_ms)))
-        await _serve(socket, seat, outbox, _read(socket, codec, Intake(session), outbox))
+        await _serve(socket, seat, outbox, _read(socket, codec, intake, outbox))
     return socket
 
 
@@ -147,7 +154,7 @@ async def serve_observer(request: web.Request, seat: Seat, codec: Codec) -> web.
     """Tell somebody what happens in a session until they leave or it ends; whatever they say is refused."""
     socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=HARD_LIMIT_BYTES)
     await socket.prepare(request)
-    outbox = _Outbox(codec, socket, seat.session)
+    outbox = _Outbox(codec, socket, seat.session, Intake(seat.session))
     await _serve(socket, seat, outbox, _refuse(socket, outbox))
     return socket
 

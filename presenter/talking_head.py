@@ -57,6 +57,7 @@ class _Tray:
     """A sink that is emptied by hand: silence is made when it is asked for, speech is made ahead."""
 
     real_time = False
+    matte_wanted = False
 
     def __init__(self) -> None:
         self._time = 0

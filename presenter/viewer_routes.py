@@ -1,7 +1,8 @@
-"""Routes for those who watch: WHEP (draft-ietf-wish-whep) for players, the embedded page for everybody else."""
+"""Routes for those who watch: WHEP (draft-ietf-wish-whep), publishing by WHIP (RFC 9725), and the embedded page."""
 
 from aiohttp import hdrs, web
 
+from presenter.bodies import json_object, text
 from presenter.guard import ApiError
 from presenter.keys import seat_of
 from presenter.web_folder import web_folder
@@ -32,7 +33,8 @@ async def _options(_: web.Request) -> web.Response:
 async def _watch(request: web.Request) -> web.Response:
     if request.content_type != SDP:
         raise ApiError(415, "unsupported_media_type", f"Expected an SDP offer as {SDP}, got {request.content_type}.")
-    viewer, answer = await seat_of(request).watch(await request.text())
+    matte = request.query.get("matte", "0") not in ("", "0", "false")
+    viewer, answer = await seat_of(request).watch(await request.text(), matte=matte)
     location = request.app.router["viewer"].url_for(id=request.match_info["id"], viewer=viewer)
     return web.Response(status=201, text=answer, content_type=SDP, headers=_CORS | {hdrs.LOCATION: str(location)})
 
@@ -41,6 +43,21 @@ async def _watch(request: web.Request) -> web.Response:
 async def _leave(request: web.Request) -> web.Response:
     await seat_of(request).unwatch(request.match_info["viewer"])
     return web.Response(status=204, headers=_CORS)
+
+
+@routes.post("/api/sessions/{id}/whip")
+async def _publish(request: web.Request) -> web.Response:
+    body = await json_object(request)
+    token = text(body, "token") if "token" in body else None
+    publication = await seat_of(request).publish(text(body, "url"), token)
+    location = request.app.router["publication"].url_for(id=request.match_info["id"], publication=publication)
+    return web.json_response({"id": publication}, status=201, headers={hdrs.LOCATION: str(location)})
+
+
+@routes.delete("/api/sessions/{id}/whip/{publication}", name="publication")
+async def _unpublish(request: web.Request) -> web.Response:
+    await seat_of(request).unpublish(request.match_info["publication"])
+    return web.Response(status=204)
 
 
 @routes.get("/embed")

@@ -3,16 +3,19 @@
 A receiver reports its estimate (REMB) several times a second. aiortc (1.16) makes a new VP8 encoder
 whenever that has moved by 10 %, and a new encoder starts with a keyframe: a burst many times the
 size of a frame, on a path that has just been found narrow. Here an estimate goes through at once
-when it falls, and in few, large steps when it rises.
+when it falls, and in few, large steps when it rises. What is then made of the targets of all viewers
+is up to the feed they share (`stream.broadcast`).
 """
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable
 from typing import Any, cast
 
 from aiortc import RTCRtpSender
 from aiortc.codecs import h264, vpx
-from aiortc.rtp import RTCP_PSFB_APP, AnyRtcpPacket, RtcpPsfbPacket, pack_remb_fci, unpack_remb_fci
+from aiortc.rtp import RTCP_PSFB_APP, AnyRtcpPacket, RtcpPsfbPacket, unpack_remb_fci
 
 from stream.clock import SessionClock
 
@@ -59,24 +62,34 @@ class BitrateGovernor:
 
 
 class ViewerBitrate:
-    """Puts a governor between one `RTCRtpSender` and its viewer's estimates."""
+    """Takes one viewer's estimates from its `RTCRtpSender` and passes on what is worth a new bitrate."""
 
-    def __init__(self, sender: RTCRtpSender, governor: BitrateGovernor, clock: SessionClock) -> None:
-        """Wrap one method of this one sender; other senders of the process are not touched."""
+    def __init__(
+        self, sender: RTCRtpSender, governor: BitrateGovernor, clock: SessionClock, on_change: Callable[[int], None]
+    ) -> None:
+        """Wrap one method of this one sender; other senders of the process are not touched.
+
+        Args:
+            sender: of video.
+            governor: the rule.
+            clock: the session's.
+            on_change: called with each new target, in bits per second.
+        """
         self._ssrc = sender._ssrc
         self._governor = governor
         self._clock = clock
+        self._on_change = on_change
         self._handle = sender._handle_rtcp_packet
         cast(Any, sender)._handle_rtcp_packet = self._filter
 
     async def _filter(self, packet: AnyRtcpPacket) -> None:
-        """Hold estimates back that change nothing; let everything else through."""
-        if isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP:
-            try:
-                estimate, ssrcs = unpack_remb_fci(packet.fci)
-            except ValueError:
-                return  # an application message that is not an estimate
-            if self._ssrc not in ssrcs or not self._governor.update(estimate, self._clock.elapsed_ns() / 1e9):
-                return
-            packet.fci = pack_remb_fci(self._governor.target, ssrcs)
-        await self._handle(packet)
+        """Keep estimates; let everything else through."""
+        if not isinstance(packet, RtcpPsfbPacket) or packet.fmt != RTCP_PSFB_APP:
+            await self._handle(packet)
+            return
+        try:
+            estimate, ssrcs = unpack_remb_fci(packet.fci)
+        except (ValueError, IndexError, struct.error):
+            return  # an application message that is not an estimate
+        if self._ssrc in ssrcs and self._governor.update(estimate, self._clock.elapsed_ns() / 1e9):
+            self._on_change(self._governor.target)

@@ -26,6 +26,11 @@ def samples(milliseconds: float) -> int:
     return round(milliseconds * SAMPLE_RATE / 1000)
 
 
+def ntp(unix_ns: int) -> int:
+    """Convert nanoseconds since 1970 to seconds since 1900 in 32.32 (RFC 5905 section 6)."""
+    return ((_NTP_UNIX_OFFSET_S * _NS + unix_ns) << 32) // _NS
+
+
 class SessionClock:
     """Counts samples at 16 kHz since it was made.
 
@@ -52,12 +57,8 @@ class SessionClock:
         return self.elapsed_ns() * SAMPLE_RATE // _NS
 
     def ntp(self, elapsed_ns: int) -> int:
-        """Return the 64-bit NTP time (seconds since 1900 in 32.32) of an instant of this clock.
-
-        Source: RFC 5905 section 6, the format RTCP sender reports carry (RFC 3550 section 4).
-        """
-        wall_ns = self._epoch_wall_ns + elapsed_ns
-        return ((_NTP_UNIX_OFFSET_S * _NS + wall_ns) << 32) // _NS
+        """Return the 64-bit NTP time of an instant of this clock, as sender reports carry it (RFC 3550 section 4)."""
+        return ntp(self._epoch_wall_ns + elapsed_ns)
 
     def unix_ms(self) -> float:
         """Return now in milliseconds since 1970, on the clock that stamps what is sent."""

@@ -68,20 +68,20 @@ class VideoFrame:
     """One picture, owner of its memory: nobody writes to its arrays after construction.
 
     Raises:
-        StreamError: if `rgb` is not contiguous uint8 `[H, W, 3]`, or `alpha` not contiguous uint8 `[H, W]`.
+        StreamError: if `rgb` is not contiguous uint8 `[H, W, 3]`, or `cutout` not contiguous uint8 `[H, W, 4]`.
     """
 
     rgb: ByteArray
     """uint8 `[H, W, 3]`, C-contiguous."""
     pts: int
     """Equal to the `pts` of the chunk it belongs to."""
-    alpha: ByteArray | None = None
-    """uint8 `[H, W]`, C-contiguous, straight: 0 where the background is; None for a picture with its background."""
+    cutout: ByteArray | None = None
+    """The same without its background, uint8 `[H, W, 4]`: colour and straight alpha; None where nobody wants it."""
 
     def __post_init__(self) -> None:
         """Check type, shape and layout once, at the boundary."""
         shape = self.rgb.shape[:2]
-        for name, array, expected in (("rgb", self.rgb, (*shape, 3)), ("alpha", self.alpha, shape)):
+        for name, array, expected in (("rgb", self.rgb, (*shape, 3)), ("cutout", self.cutout, (*shape, 4))):
             if array is None:
                 continue
             _check(f"VideoFrame.{name}", array, np.uint8, expected)

@@ -1,59 +1,42 @@
-"""The clock meets the queue: one task pulls the playout and hands each 20 ms to every viewer.
+"""The clock meets the queue: one task pulls the playout and hands each 20 ms to every feed.
 
-Audio and video of one tick are handed out in the same step of the event loop, to all viewers
-alike, so matching sound and picture leave at the same instant. What a slow viewer does not fetch
-is bounded here and never slows the others.
+Audio and video of one tick are handed out in the same step of the event loop, so matching sound
+and picture leave at the same instant. Each codec is encoded once (`stream.broadcast`) for all
+viewers; what a slow viewer does not fetch is bounded here and never slows the others.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from fractions import Fraction
-from typing import Generic, TypeVar
+from typing import ClassVar, Protocol
 
-import av
-import numpy as np
-from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtcrtpsender import RTCEncodedFrame
 
-from stream.clock import SessionClock, ms, samples
-from stream.media import SAMPLE_RATE, VOICE_RATE, VOICE_RATIO, AudioChunk, VideoFrame
+from stream.broadcast import EncodingStats, FaceFeed, VoiceFeed
+from stream.clock import SessionClock, samples
+from stream.encoders import EncodedFrame, FaceEncoder, VoiceEncoder
+from stream.mailbox import Mailbox
+from stream.media import AudioChunk, VideoFrame
 from stream.playout import TICK_SAMPLES, Playout, PlayoutStats, Tick
 
-_VIDEO_CLOCK_RATE = 90_000
-_AUDIO_BACKLOG_TICKS = 30  # 600 ms: more than a catch-up after a stall hands out at once
-_VIDEO_BACKLOG_FRAMES = 2
+_VOICE_BACKLOG = 30  # 600 ms
+_FACE_BACKLOG = 8  # 320 ms
 _MAX_CATCH_UP = samples(500)  # after a longer stall (a suspended machine) the past is skipped
 
-T = TypeVar("T")
 
+class Sink(Protocol):
+    """Who takes ticks from a playback."""
 
-class _Mailbox(Generic[T]):
-    """A bounded hand-over to one reader; the oldest item gives way to the newest."""
+    def release(self, tick: Tick) -> None:
+        """Take one tick; called on the event loop, must not wait."""
 
-    def __init__(self, capacity: int) -> None:
-        self._items: deque[T] = deque(maxlen=capacity)
-        self._changed = asyncio.Event()
-        self._closed = False
-        self.dropped = 0
-
-    def put(self, item: T) -> None:
-        self.dropped += len(self._items) == self._items.maxlen
-        self._items.append(item)
-        self._changed.set()
-
-    def close(self) -> None:
-        self._closed = True
-        self._changed.set()
-
-    async def get(self) -> T:
-        while not self._items:
-            if self._closed:
-                raise MediaStreamError
-            self._changed.clear()
-            await self._changed.wait()
-        return self._items.popleft()
+    def stop(self) -> None:
+        """End: nothing more will come."""
 
 
 class Playback:
@@ -69,13 +52,21 @@ class Playback:
         """Nothing runs yet."""
         self.clock = clock
         self._playout = playout
-        self._viewers: set[VoiceTrack | FaceTrack] = set()
         self._observers: list[Callable[[Tick], None]] = []
+        self._sinks: set[Sink] = set()
+        self._voices: dict[str, VoiceFeed] = {}
+        self._faces: dict[tuple[str, bool], FaceFeed] = {}
+        self._matte_tracks: set[FaceTrack] = set()
         self._room = asyncio.Event()
         self._time = 0
 
+    @property
+    def matte_wanted(self) -> bool:
+        """Whether any viewer has asked for the matte beside the picture; may be read from any thread."""
+        return bool(self._matte_tracks)
+
     async def run(self) -> None:
-        """Release a tick every 20 ms until cancelled; ends every track on the way out."""
+        """Release a tick every 20 ms until cancelled; ends every sink on the way out."""
         self._time = self._next_tick(self.clock.now())
         try:
             while True:
@@ -83,15 +74,15 @@ class Playback:
                 if self.clock.now() - self._time > _MAX_CATCH_UP:
                     self._time = self._next_tick(self.clock.now())
                 tick = self._playout.pull(self._time)
-                for viewer in tuple(self._viewers):
-                    viewer.release(tick)
+                for sink in tuple(self._sinks):
+                    sink.release(tick)
                 for observe in self._observers:
                     observe(tick)
                 self._room.set()
                 self._time += TICK_SAMPLES
         finally:
-            for viewer in tuple(self._viewers):
-                viewer.stop()
+            for sink in tuple(self._sinks):
+                sink.stop()
 
     @property
     def queued_ms(self) -> float:
@@ -137,129 +128,174 @@ class Playback:
         """Return the playout's counters and level."""
         return self._playout.stats()
 
-    def tracks(self) -> tuple[VoiceTrack, FaceTrack]:
-        """Return the two tracks of a new viewer; they start at the present when first read."""
-        return VoiceTrack(self), FaceTrack(self)
+    def encodings(self) -> dict[str, EncodingStats]:
+        """Return the counters of each encoder at work, by the MIME type of what it makes."""
+        faces = {mime + "+matte" * matte: feed.stats for (mime, matte), feed in self._faces.items()}
+        return faces | {mime: feed.stats for mime, feed in self._voices.items()}
 
-    def join(self, viewer: VoiceTrack | FaceTrack) -> None:
-        """Start to release ticks to a track; a new face track is shown the present face."""
-        self._viewers.add(viewer)
+    def tracks(self, *, bitrate: int, matte: bool = False) -> tuple[VoiceTrack, FaceTrack]:
+        """Return the two tracks of a new viewer; they start at the present when first read.
+
+        Args:
+            bitrate: bits per second of video that the viewer can take, as far as is known.
+            matte: whether the viewer wants the matte to the right of the picture.
+        """
+        face = FaceTrack(self, bitrate=bitrate, matte=matte)
+        if matte:
+            self._matte_tracks.add(face)
+        return VoiceTrack(self), face
+
+    def forget(self, track: FaceTrack) -> None:
+        """Note that a viewer's picture has ended."""
+        self._matte_tracks.discard(track)
+
+    def add(self, sink: Sink) -> None:
+        """Release ticks to a sink from now on."""
+        self._sinks.add(sink)
+
+    def remove(self, sink: Sink) -> None:
+        """Release no more ticks to a sink."""
+        self._sinks.discard(sink)
+
+    def voice_feed(self, codec: RTCRtpCodecParameters) -> VoiceFeed:
+        """Return the one feed of this audio codec."""
+        key = codec.mimeType.lower()
+        if key not in self._voices:
+            feed = VoiceFeed(VoiceEncoder(codec), lambda: self.remove(self._voices.pop(key)))
+            self._voices[key] = feed
+            self.add(feed)
+        return self._voices[key]
+
+    def face_feed(self, codec: RTCRtpCodecParameters, *, matte: bool) -> FaceFeed:
+        """Return the one feed of this video codec, and show it the present face."""
+        key = codec.mimeType.lower(), matte
+        if key not in self._faces:
+            feed = FaceFeed(FaceEncoder(codec, matte=matte), lambda: self.remove(self._faces.pop(key)))
+            self._faces[key] = feed
+            self.add(feed)
         present = self._playout.last_frame
-        if isinstance(viewer, FaceTrack) and present is not None:
+        if present is not None:
             # One tick back: the next frame may be due at the very next tick.
-            viewer.show(present, self._time - TICK_SAMPLES)
-
-    def leave(self, viewer: VoiceTrack | FaceTrack) -> None:
-        """Release no more ticks to a track."""
-        self._viewers.discard(viewer)
+            self._faces[key].show(present, self._time - TICK_SAMPLES)
+        return self._faces[key]
 
     @staticmethod
     def _next_tick(now: int) -> int:
         return -(-now // TICK_SAMPLES) * TICK_SAMPLES
 
 
-class VoiceTrack(MediaStreamTrack):
-    """The voice for one viewer: s16 stereo at 48 kHz, 20 ms a frame, pts without gaps."""
+class Track(ABC):
+    """One viewer's end of a feed: gives out frames that are encoded already.
+
+    Stands in for a `MediaStreamTrack` in an `RTCRtpSender`, see `stream.outbound`.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, playback: Playback, backlog: int) -> None:
+        """Join on the first `next_frame`, so that nothing ages while a connection is being made."""
+        self.id = str(uuid.uuid4())
+        self.sent_time: int | None = None
+        """Timestamp of the last frame given out, samples at 16 kHz of the session's clock."""
+        self._playback = playback
+        self._mailbox = Mailbox(backlog, self.ask_keyframe)
+        self._missed = 0
+        self._joined = self._stopped = False
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were not encoded, or not fetched by this viewer's sender, in time."""
+        return self._missed + self._mailbox.dropped
+
+    async def next_frame(self, codec: RTCRtpCodecParameters) -> RTCEncodedFrame:
+        """Wait for the next frame in the negotiated codec.
+
+        Raises:
+            MediaStreamError: when the track has ended.
+        """
+        if self._stopped:
+            raise MediaStreamError
+        if not self._joined:
+            self._joined = True
+            self._join(codec)
+        frame = await self._mailbox.get()
+        self.sent_time = frame.time
+        return RTCEncodedFrame(frame.payloads, frame.timestamp, frame.audio_level)
+
+    def put(self, frame: EncodedFrame) -> None:
+        """Take a frame from the feed."""
+        self._mailbox.put(frame)
+
+    def miss(self) -> None:
+        """Note that a frame was given up before it was encoded."""
+        self._missed += 1
+
+    def stop(self) -> None:
+        """End the track; a pending `next_frame` raises."""
+        self._stopped = True
+        self._mailbox.close()
+        self._leave()
+
+    @abstractmethod
+    def ask_keyframe(self) -> None:
+        """Ask for a frame that can be decoded without the ones before."""
+
+    @abstractmethod
+    def _join(self, codec: RTCRtpCodecParameters) -> None: ...
+
+    @abstractmethod
+    def _leave(self) -> None: ...
+
+
+class VoiceTrack(Track):
+    """The voice for one viewer, 20 ms a frame, without gaps."""
 
     kind = "audio"
 
     def __init__(self, playback: Playback) -> None:
-        """Join on the first `recv`, so that nothing ages while a connection is being made."""
-        super().__init__()
-        self._playback = playback
-        self._mailbox: _Mailbox[Tick] = _Mailbox(_AUDIO_BACKLOG_TICKS)
-        self._joined = False
-        self.sent_time: int | None = None
-        """Timestamp of the last frame given out, samples at 16 kHz of the session's clock."""
+        """Join later."""
+        super().__init__(playback, _VOICE_BACKLOG)
+        self._feed: VoiceFeed | None = None
 
-    @property
-    def dropped_ms(self) -> float:
-        """Sound this viewer's sender did not fetch in time."""
-        return self._mailbox.dropped * ms(TICK_SAMPLES)
+    def ask_keyframe(self) -> None:
+        """Do nothing: a frame of voice depends on no other."""
 
-    def release(self, tick: Tick) -> None:
-        """Take one tick from the playback."""
-        self._mailbox.put(tick)
+    def _join(self, codec: RTCRtpCodecParameters) -> None:
+        self._feed = self._playback.voice_feed(codec)
+        self._feed.join(self)
 
-    async def recv(self) -> av.AudioFrame:
-        """Wait for the next 20 ms.
-
-        Raises:
-            MediaStreamError: when the track has ended.
-        """
-        if self.readyState != "live":
-            raise MediaStreamError
-        if not self._joined:
-            self._joined = True
-            self._playback.join(self)
-        tick = await self._mailbox.get()
-        # Stereo, because libswresample would lower a mono voice by 3 dB on the way to Opus.
-        stereo = np.repeat(tick.voice, 2)[None, :]
-        frame = av.AudioFrame.from_ndarray(stereo, format="s16", layout="stereo")
-        frame.sample_rate = VOICE_RATE
-        frame.pts, frame.time_base = tick.time * VOICE_RATIO, Fraction(1, VOICE_RATE)
-        self.sent_time = tick.time
-        return frame
-
-    def stop(self) -> None:
-        """End the track; a pending `recv` raises."""
-        super().stop()
-        self._playback.leave(self)
-        self._mailbox.close()
+    def _leave(self) -> None:
+        if self._feed is not None:
+            self._feed.leave(self)
 
 
-class FaceTrack(MediaStreamTrack):
-    """The picture for one viewer: rgb24 frames, strictly growing pts at 90 kHz."""
+class FaceTrack(Track):
+    """The picture for one viewer, from a keyframe on, with strictly growing timestamps."""
 
     kind = "video"
 
-    def __init__(self, playback: Playback) -> None:
-        """Join on the first `recv`, so that nothing ages while a connection is being made."""
-        super().__init__()
-        self._playback = playback
-        self._mailbox: _Mailbox[tuple[VideoFrame, int]] = _Mailbox(_VIDEO_BACKLOG_FRAMES)
-        self._joined = False
-        self._newest_time = -1
-        self.sent_time: int | None = None
-        """Timestamp of the last frame given out, samples at 16 kHz of the session's clock."""
+    def __init__(self, playback: Playback, *, bitrate: int, matte: bool) -> None:
+        """Join later."""
+        super().__init__(playback, _FACE_BACKLOG)
+        self.bitrate = bitrate
+        """Bits per second that this viewer can take."""
+        self._matte = matte
+        self._feed: FaceFeed | None = None
 
-    @property
-    def dropped(self) -> int:
-        """Frames this viewer's encoder did not fetch in time."""
-        return self._mailbox.dropped
+    def limit(self, bitrate: int) -> None:
+        """Set what this viewer can take, in bits per second; its feed heeds it from the next frame on."""
+        self.bitrate = bitrate
 
-    def release(self, tick: Tick) -> None:
-        """Take one tick from the playback."""
-        if tick.frame is not None:
-            self.show(tick.frame, tick.time)
+    def ask_keyframe(self) -> None:
+        """Ask for a keyframe: the viewer has lost something."""
+        if self._feed is not None:
+            self._feed.ask_keyframe()
 
-    def show(self, frame: VideoFrame, time: int) -> None:
-        """Queue a frame for `time`, unless something newer was queued already."""
-        if time > self._newest_time:
-            self._newest_time = time
-            self._mailbox.put((frame, time))
+    def _join(self, codec: RTCRtpCodecParameters) -> None:
+        self._feed = self._playback.face_feed(codec, matte=self._matte)
+        self._feed.join(self)
 
-    async def recv(self) -> av.VideoFrame:
-        """Wait for the next frame.
-
-        Raises:
-            MediaStreamError: when the track has ended.
-        """
-        if self.readyState != "live":
-            raise MediaStreamError
-        if not self._joined:
-            self._joined = True
-            self._playback.join(self)
-        picture, time = await self._mailbox.get()
-        # No copy, and rgb24: the encoder's own thread converts it, not the event loop.
-        frame = av.VideoFrame.from_numpy_buffer(picture.rgb, format="rgb24")
-        frame.pts = time * _VIDEO_CLOCK_RATE // SAMPLE_RATE
-        frame.time_base = Fraction(1, _VIDEO_CLOCK_RATE)
-        self.sent_time = time
-        return frame
-
-    def stop(self) -> None:
-        """End the track; a pending `recv` raises."""
-        super().stop()
-        self._playback.leave(self)
-        self._mailbox.close()
+    def _leave(self) -> None:
+        self._playback.forget(self)
+        if self._feed is not None:
+            self._feed.leave(self)

@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
-from aiortc.exceptions import OperationError
+from aiortc.exceptions import InvalidStateError, OperationError
 from aiortc.sdp import SessionDescription
 
-from stream.bitrate import ViewerBitrate
+from stream.clock import ms
 from stream.errors import NegotiationError, StreamError
 from stream.inbound import InboundStats, InboundVoice
 from stream.loopback import allow_loopback
 from stream.media import AudioChunk
+from stream.outbound import send_track
 from stream.peer_config import PeerConfig
-from stream.reports import SenderReports
+from stream.playout import TICK_SAMPLES
 from stream.tracks import Playback
 
 __all__ = ["Peer", "PeerConfig", "PeerStats"]
@@ -38,9 +39,9 @@ class PeerStats:
 
     microphone: InboundStats = InboundStats()
     voice_dropped_ms: float = 0.0
-    """Sound its sender did not fetch in time."""
+    """Sound that was not encoded, or not fetched by its sender, in time."""
     frames_dropped: int = 0
-    """Frames its encoder did not fetch in time."""
+    """Frames that were not encoded, or not fetched by its sender, in time."""
 
 
 class Peer:
@@ -51,6 +52,8 @@ class Peer:
         playback: Playback,
         config: PeerConfig | None = None,
         on_message: Callable[[dict[str, Any]], None] | None = None,
+        *,
+        matte: bool = False,
     ) -> None:
         """Prepare a peer that shows `playback`.
 
@@ -59,11 +62,12 @@ class Peer:
             config: codec, bitrates, ICE.
             on_message: called on the event loop with each JSON object that arrives on the data
                 channel (at most 16 KiB each; others are ignored).
+            matte: send the matte, grey, to the right of the picture.
         """
         self._playback = playback
         self._config = config or PeerConfig()
         self._on_message = on_message
-        self._voice, self._face = playback.tracks()
+        self._voice, self._face = playback.tracks(bitrate=self._config.start_bitrate, matte=matte)
         self._inbound = InboundVoice(backlog_ms=self._config.microphone_backlog_ms)
         self._reader: asyncio.Task[None] | None = None
         self._channel: RTCDataChannel | None = None
@@ -106,12 +110,15 @@ class Peer:
         """Send a JSON object on the data channel; False if there is none open."""
         if self._channel is None or self._channel.readyState != "open":
             return False
-        self._channel.send(json.dumps(message))
+        try:
+            self._channel.send(json.dumps(message))
+        except (ConnectionError, InvalidStateError):  # it is closing just now
+            return False
         return True
 
     def stats(self) -> PeerStats:
         """Return the loss counters."""
-        return PeerStats(self._inbound.stats(), self._voice.dropped_ms, self._face.dropped)
+        return PeerStats(self._inbound.stats(), self._voice.dropped * ms(TICK_SAMPLES), self._face.dropped)
 
     async def close(self) -> None:
         """End the connection; works before `answer`, and any number of times."""
@@ -148,11 +155,7 @@ class Peer:
         """Add what the offer has room for; a track without a counterpart would never connect."""
         for track in (self._voice, self._face):
             if track.kind in kinds:
-                transceiver = pc.addTransceiver(track)
-                SenderReports(transceiver.sender, track, self._playback.clock)
-                if track.kind == "video":
-                    transceiver.setCodecPreferences(self._config.video_codecs())
-                    ViewerBitrate(transceiver.sender, self._config.governor(), self._playback.clock)
+                send_track(pc, track, self._config, self._playback.clock)
 
     def _attach_microphone(self, pc: RTCPeerConnection) -> None:
         """Read the first audio track that the remote end sends, if it sends one."""

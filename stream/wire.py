@@ -156,10 +156,15 @@ class Interrupted:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """How much more audio fits now, and how much is waiting to be played."""
+    """How much more audio fits now, and how much is waiting to be played.
+
+    In all, `received_ms + free_ms` may be sent on this connection by now; so what is still on its way counts as well.
+    """
 
     free_ms: int
     buffered_ms: int
+    received_ms: int = 0
+    """Audio that has arrived on this connection, whatever became of it."""
 
 
 @dataclass(frozen=True, slots=True)

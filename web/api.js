@@ -56,7 +56,14 @@ export async function pictureUrl(path) {
   return URL.createObjectURL(await (await request(path)).blob());
 }
 
-export const createSession = (presenter) => postJson("/api/sessions", { presenter });
+/** `{available, message}`: whether typed text can be spoken here, and if not, why. */
+export async function getVoice() {
+  return (await request("/api/voice")).json();
+}
+
+/** `microphone`: "voice" when the presenter repeats it, "interrupt" when it only cuts in, "off" when there is none. */
+export const createSession = (presenter, microphone) => postJson("/api/sessions", { presenter, microphone });
+export const sayText = (id, text) => postJson(`/api/sessions/${id}/say`, { text });
 export const sendOffer = (id, description) => postJson(`/api/sessions/${id}/offer`, { sdp: description.sdp, type: description.type });
 
 /** Free the session at once, also while the page is being closed. */

@@ -1,14 +1,17 @@
 // The page's logic: what a press of a button means in each state.
 
 import { adoptToken, listPresenters, saveToken } from "./api.js";
+import { showCaptions } from "./captions.js";
 import { prepareEnroll } from "./enroll.js";
-import { insecure, openMicrophone, Session } from "./session.js";
-import { Figures, Median } from "./stats.js";
+import { insecure, openMicrophone } from "./microphone.js";
+import { showFigures } from "./monitor.js";
+import { SayBox } from "./say.js";
+import { Session } from "./session.js";
+import { play } from "./sound.js";
+import { Figures } from "./stats.js";
 import * as ui from "./ui.js";
 
-const READ_INTERVAL_MS = 250;
-const SILENT_AFTER_MS = 8000;
-const { toggle, mic, hear, video, unmute, microphone, add, tokenForm, tokenInput } = ui.elements;
+const { toggle, mic, hear, video, unmute, microphone, add, caption, captions, tokenForm, tokenInput } = ui.elements;
 
 const remembered = {
   get: (key) => localStorage.getItem(`presenter.${key}`) ?? "",
@@ -17,7 +20,7 @@ const remembered = {
 
 let presenters = [];
 let chosen = null;
-let call = null; // {session, microphone: MediaStream, figures, timer} while connecting or live
+let call = null; // {session, spoken, microphone: MediaStream, figures} while connecting or live
 let ending = null; // a promise while the call before gives its seat back
 
 // ---- presenters ----
@@ -31,7 +34,7 @@ async function loadPresenters(preferred = chosen?.name || remembered.get("name")
   toggle.disabled = presenters.length === 0;
   if (!presenters.length) return ui.showNotice("No presenter yet", "Add one from a photo to begin.", { soft: true });
   choose(presenters.find(({ name }) => name === preferred) ?? presenters[0]);
-  return undefined;
+  return sayBox.load();
 }
 
 function choose(presenter) {
@@ -40,7 +43,9 @@ function choose(presenter) {
   remembered.set("name", presenter.name);
   ui.showPresenters(presenters, presenter.name, choose);
   ui.showPoster(presenter);
-  if (changed && call) stop().then(start); // a session has one face for life
+  if (!changed || !call) return;
+  const { spoken } = call;
+  stop().then(() => start(spoken)); // a session has one face for life
 }
 
 // ---- microphone ----
@@ -92,47 +97,71 @@ function setVoiceMuted(muted) {
   unmute.hidden = true;
 }
 
-async function play(stream) {
-  if (video.srcObject !== stream) video.srcObject = stream;
-  try {
-    await video.play();
-  } catch (error) {
-    if (error.name !== "NotAllowedError") return; // a newer play() took over
-    video.muted = true; // muted playback needs no gesture; the button asks for one
-    unmute.hidden = false;
-    await video.play().catch(() => {});
-  }
+// ---- captions ----
+
+function setCaptions(shown) {
+  document.body.dataset.captions = shown ? "on" : "off";
+  remembered.set("captions", shown ? "on" : "off");
+  captions.setAttribute("aria-pressed", String(shown));
 }
 
 // ---- one conversation ----
 
-async function start() {
-  if (call) return undefined; // pressed while another face's session was about to start
+/** Begin a call: `spoken` by the visitor into a microphone, or else without one, for typed text. */
+function start(spoken) {
+  if (call) return; // pressed while another face's session was about to start
   ui.hideNotice();
   ui.setState("connecting");
   const session = new Session();
-  const current = { session, microphone: null, figures: new Figures(session.peer, session.clock), timer: 0 };
-  call = current;
-  listen(current);
+  call = { session, spoken, microphone: null, figures: new Figures(session.peer, session.clock) };
+  listen(call);
+  call.ready = connect(call);
+}
+
+async function connect(current) {
   try {
-    const stream = await openMicrophone(remembered.get("microphone"));
-    if (call !== current) return closeStream(stream);
-    current.microphone = stream;
-    setMicrophoneMuted(false);
-    listMicrophones();
+    if (current.spoken) await takeMicrophone(current);
     await ending;
-    if (call !== current) return undefined;
-    await session.start(stream, chosen.name);
-    if (call !== current) return undefined;
-    ui.setState("listening");
-    follow(current);
+    if (call !== current) return;
+    await current.session.start(chosen.name, current.microphone);
+    if (call !== current) return;
+    showQuiet(current);
+    showFigures(current, { muted: microphoneMuted });
   } catch (error) {
-    if (call === current) {
-      await stop();
-      report(error);
-    }
+    if (call !== current) return;
+    await stop();
+    report(error);
   }
+}
+
+async function takeMicrophone(current) {
+  const stream = await openMicrophone(remembered.get("microphone"));
+  if (call !== current) return closeStream(stream);
+  current.microphone = stream;
+  setMicrophoneMuted(false);
+  listMicrophones();
   return undefined;
+}
+
+// Returns whether the presenter will say it.
+async function say(text) {
+  start(false);
+  const current = call;
+  await current.ready;
+  if (call !== current) return false;
+  await current.session.say(text);
+  return true;
+}
+
+function interrupt() {
+  call?.session.interrupt();
+}
+
+// Live, and nobody says anything.
+function showQuiet({ spoken }) {
+  ui.setState("listening", spoken);
+  if (!spoken) ui.setStatusText("Ready");
+  else if (microphoneMuted()) ui.setStatusText("Microphone off");
 }
 
 async function stop() {
@@ -140,8 +169,8 @@ async function stop() {
   call = null;
   ui.setState("idle");
   ui.setPlaying(false);
+  sayBox.speaking = false;
   unmute.hidden = true;
-  clearTimeout(current?.timer);
   closeStream(current?.microphone);
   video.srcObject = null;
   ending = Promise.all([ending, current?.session.close()]);
@@ -150,41 +179,23 @@ async function stop() {
 
 function listen(current) {
   const { session, figures } = current;
-  session.addEventListener("media", ({ detail }) => play(detail));
+  showCaptions(session, caption);
+  session.addEventListener("media", ({ detail }) => play(video, detail, unmute));
   session.addEventListener("unstable", () => ui.setStatusText("Connection unstable"));
-  session.addEventListener("stable", () => call === current && ui.setState("listening"));
+  session.addEventListener("stable", () => call === current && showQuiet(current));
+  session.addEventListener("state", ({ detail }) => (sayBox.speaking = call === current && detail.state === "speaking"));
+  session.addEventListener("caption", () => (captions.hidden = false));
   session.addEventListener("stats", ({ detail }) => {
     figures.server = detail;
     if (call !== current || !video.videoWidth) return;
-    ui.setState(detail.speaking ? "speaking" : "listening");
-    if (microphoneMuted()) ui.setStatusText("Microphone off");
+    if (detail.speaking) ui.setState("speaking", current.spoken);
+    else showQuiet(current);
   });
   session.addEventListener("lost", async ({ detail }) => {
     if (call !== current) return;
     await stop();
     report(detail);
   });
-}
-
-// Reads and shows the figures until the call ends; warns once when the microphone stays silent.
-function follow(current) {
-  const medians = { latencyMs: new Median(9), skewMs: new Median(9), fps: new Median(3), roundTripMs: new Median(5) };
-  let heardMs = performance.now();
-  const tick = async () => {
-    if (call !== current) return;
-    const now = await current.figures.read();
-    if (call !== current) return;
-    const shown = Object.fromEntries(Object.entries(medians).map(([key, median]) => [key, median.push(now[key])]));
-    ui.showFigures(shown);
-    ui.setLevels(now.microphoneLevel ?? 0, now.voiceLevel ?? 0);
-    if (now.microphoneLevel !== 0 || microphoneMuted()) heardMs = performance.now();
-    if (performance.now() - heardMs > SILENT_AFTER_MS) {
-      heardMs = Infinity;
-      ui.showNotice("Nothing to hear", "The microphone gives no sound. Is it switched off, or is another one chosen?", { soft: true });
-    }
-    current.timer = setTimeout(tick, READ_INTERVAL_MS);
-  };
-  tick();
 }
 
 // ---- messages ----
@@ -194,6 +205,7 @@ const TITLES = {
   capacity: "All seats are taken",
   network: "Server not reachable",
   presenter_not_found: "Presenter not found",
+  no_voice: "No voice for typed text",
 };
 
 function report(error, fatal = true) {
@@ -204,10 +216,12 @@ function report(error, fatal = true) {
 
 // ---- wiring ----
 
-toggle.addEventListener("click", () => (call ? stop() : start()));
+const sayBox = new SayBox({ say, interrupt, report: (error) => report(error, false) });
+toggle.addEventListener("click", () => (call ? stop() : start(true)));
 mic.addEventListener("click", () => setMicrophoneMuted(!microphoneMuted()));
 hear.addEventListener("click", () => setVoiceMuted(!video.muted));
 unmute.addEventListener("click", () => setVoiceMuted(false));
+captions.addEventListener("click", () => setCaptions(document.body.dataset.captions === "off"));
 microphone.addEventListener("change", changeMicrophone);
 video.addEventListener("playing", () => call && ui.setPlaying(true));
 add.addEventListener("click", prepareEnroll((name) => loadPresenters(name)));
@@ -219,6 +233,7 @@ tokenForm.addEventListener("submit", (event) => {
   loadPresenters();
 });
 document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !event.target.closest("dialog")) interrupt();
   if (event.target.closest("input, select, dialog") || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "m" && !mic.disabled) mic.click();
   if (event.key === "h") hear.click();
@@ -228,6 +243,7 @@ window.addEventListener("pagehide", () => call && stop());
 
 adoptToken();
 setVoiceMuted(remembered.get("voice") === "off");
+setCaptions(remembered.get("captions") !== "off");
 if (insecure()) report(insecure());
 listMicrophones();
 loadPresenters();

@@ -3,8 +3,8 @@
 const FPS_READINGS = 9; // about two seconds: single readings see 5, 6 or 7 frames
 const NTP_TO_UNIX_MS = 2208988800000;
 
-// Chromium counts estimatedPlayoutTimestamp from 1900, others may count from 1970.
-const toUnixMs = (ntp) => (ntp === undefined ? null : ntp > 3e12 ? ntp - NTP_TO_UNIX_MS : ntp);
+/** Chromium counts estimatedPlayoutTimestamp from 1900, others may count from 1970; null where there is none. */
+export const toUnixMs = (ntp) => (ntp === undefined ? null : ntp > 3e12 ? ntp - NTP_TO_UNIX_MS : ntp);
 
 /** Reads one peer connection repeatedly; rates are over the time since the previous reading. */
 export class Figures {

@@ -17,20 +17,20 @@ const BUTTON = { idle: "Start talking", connecting: "Cancel", listening: "Stop",
 
 export const elements = {
   toggle: $("toggle"), mic: $("mic"), hear: $("hear"), video: $("video"), unmute: $("unmute"), microphone: $("microphone"),
-  add: $("add"), tokenForm: $("token-form"), tokenInput: $("token-input"),
+  add: $("add"), caption: $("caption"), captions: $("captions"), tokenForm: $("token-form"), tokenInput: $("token-input"),
 };
 
 $("notice-close").addEventListener("click", () => hideNotice());
 
-/** One of idle, connecting, listening, speaking, error. */
-export function setState(state) {
+/** One of idle, connecting, listening, speaking, error; `spoken` while live: with a microphone. */
+export function setState(state, spoken = false) {
   document.body.dataset.state = state;
   $("status-text").textContent = STATUS[state];
-  $("toggle-text").textContent = BUTTON[state];
   const live = state === "listening" || state === "speaking";
-  elements.mic.disabled = !live;
+  $("toggle-text").textContent = live && !spoken ? "End" : BUTTON[state];
+  elements.mic.disabled = !live || !spoken;
   $("figures").hidden = !live;
-  $("hint").hidden = live;
+  $("hints").hidden = live;
   if (!live) setLevels(0, 0);
 }
 

@@ -25,6 +25,8 @@ def test_there_are_the_three_presets():
         ("server: {port: 70000}", "server.port: expected 0..65535"),
         ("server: [1]", "expected a mapping"),
         ("engine: {device: tpu}", "engine.device: expected one of cpu, cuda"),
+        ("engine: {convolution: fft}", "engine.convolution: expected one of auto, direct, winograd on cpu"),
+        ("engine: {device: cuda, convolution: winograd}", "engine.convolution: expected one of auto, direct on cuda"),
         ("engine: {threads: 0}", "engine.threads: expected at least 1"),
         ("a: b: c", "not valid YAML"),
     ],

@@ -89,8 +89,9 @@ def test_cut_out_frames_are_the_plain_ones_inside(renderer, stored):
     still = np.zeros_like(stored.identity.neutral)
     painter = renderer._painter
     for number in (0, 400):
-        plain = painter.frame(still, number, eyelids=2)
-        rgb, alpha = painter.cutout_frame(still, number, eyelids=2)
+        plain, cutout = painter.frame_and_cutout(still, number, eyelids=2)
+        np.testing.assert_array_equal(plain, painter.frame(still, number, eyelids=2))
+        rgb, alpha = cutout[..., :3], cutout[..., 3]
         inside = cv2.erode((alpha == 255).astype(np.uint8), np.ones((5, 5))) == 1
         assert inside.mean() > 0.3
         np.testing.assert_array_equal(rgb[inside], plain[inside])
@@ -102,14 +103,16 @@ def test_matte_follows_the_head(renderer, stored):
     painter, frame = renderer._painter, stored.identity.frame
     extreme = max(range(1000), key=lambda number: sway(number)[0] + 3 * sway(number)[2])
     still = np.zeros_like(stored.identity.neutral)
-    rgb, alpha = painter.cutout_frame(still, extreme)
+    _, cutout = painter.frame_and_cutout(still, extreme)
+    rgb, alpha = cutout[..., :3], cutout[..., 3]
     matte = stored.identity.matte
     top = face_of(stored.identity).nonzero()[0].min()
     shift = alpha[top].nonzero()[0].mean() - matte[top].nonzero()[0].mean()
     assert shift > 2
     np.testing.assert_array_equal(alpha[-4:], matte[-4:])  # shoulders stay
     # Composing and moving commute: what is moved is one picture.
-    composed = over(painter.cut_out().apply(painter._still(still, 0))[..., :3], matte, WHITE)
+    cutout = painter.cut_out()
+    composed = over(cutout.apply(painter._still(still, 0))[..., :3], cutout.matte, WHITE)
     moved = painter._sway.apply(np.rint(composed).astype(np.uint8), extreme)
     difference = np.abs(over(rgb, alpha, WHITE) - moved)
     assert np.percentile(difference, 99.9) < 6
@@ -121,7 +124,7 @@ def test_matte_is_switched_at_the_next_frame(renderer):
     for number in range(8):
         renderer.matte = 4 <= number < 6
         frames += [frame for _, frame in renderer.push(chunk(number))]
-    assert [frame.alpha is not None for frame in frames] == [False, False, True, True, False, False]
+    assert [frame.cutout is not None for frame in frames] == [False, False, True, True, False, False]
 
 
 def test_presenter_of_an_older_version_gets_its_matte_when_wanted(tmp_path, engine, stored):
@@ -131,7 +134,7 @@ def test_presenter_of_an_older_version_gets_its_matte_when_wanted(tmp_path, engi
     assert old.matte is None
     renderer = engine.renderer(StoredIdentity(old, shipped_dir() / "default" / "generator.safetensors"))
     renderer.matte = True
-    alphas = [frame.alpha for number in range(3) for _, frame in renderer.push(chunk(number))]
+    alphas = [frame.cutout[..., 3] for number in range(3) for _, frame in renderer.push(chunk(number))]
     renderer.close()
     still = np.abs(alphas[0].astype(int) - stored.identity.matte).mean()
     assert still < 8  # moved by the sway, and otherwise the same
@@ -145,7 +148,7 @@ def test_without_mediapipe_an_old_presenter_says_so_and_goes_on(engine, stored, 
     assert not renderer.matte
     frames = [frame for number in range(3) for _, frame in renderer.push(chunk(number))]
     renderer.close()
-    assert [frame.alpha for frame in frames] == [None]
+    assert [frame.cutout for frame in frames] == [None]
 
 
 @pytest.mark.parametrize("level", [0, 128])

@@ -1,12 +1,16 @@
 """The live path from sound to frames, on the shipped networks and presenter."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from models import winograd
 from models.mesh import aperture
+from models.still import DETAIL
 from presenter.config import load_config
 from presenter.engine import Engine
-from presenter.errors import CapacityError
+from presenter.errors import CapacityError, ConfigError
 from presenter.identities import IdentityStore
 from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk
 
@@ -29,8 +33,6 @@ def stored(tmp_path_factory):
 
 @pytest.fixture
 def engine():
-    from dataclasses import replace
-
     config = load_config("tiny")
     return Engine.load(replace(config, server=replace(config.server, max_sessions=3)))
 
@@ -124,8 +126,9 @@ def test_painting_touches_only_the_face(engine, stored):
     renderer = engine.renderer(stored)
     displacement = np.zeros_like(stored.identity.neutral)
     painter = renderer._painter
-    pasted = stored.identity.frame.copy()
+    pasted = painter._template.copy()
     painter._paster.paste(pasted, painter.crop(displacement))
+    pasted = pasted[::DETAIL, ::DETAIL]
     changed = np.abs(pasted.astype(int) - stored.identity.frame).max(-1) > 0
     rows, columns = np.nonzero(changed)
     landmarks = stored.identity.pose.project(stored.identity.mesh)
@@ -134,3 +137,59 @@ def test_painting_touches_only_the_face(engine, stored):
     assert columns.max() < landmarks[454, 0] + 40
     # With the mouth as in the template, painting it again changes little.
     assert np.abs(pasted.astype(int) - stored.identity.frame).mean() < 2.0
+
+
+def test_an_interrupt_closes_the_mouth_from_where_it_is_seen(engine, stored):
+    """Frames were made far ahead of what is on the screen; those are forgotten, and three frames later it is closed."""
+    renderer = engine.renderer(stored)
+    neutral = stored.identity.neutral
+    pairs = [pair for chunk in chunks(40, 0) for pair in renderer.push(chunk)]
+    opening = {moved.pts: aperture(neutral + moved.displacement) for moved in renderer._moved}
+    shown = max((frame.pts for _, frame in pairs[5:20]), key=opening.__getitem__)
+    number = next(moved.frame for moved in renderer._moved if moved.pts == shown)
+    rest = aperture(neutral)
+    pts = renderer.interrupt(shown, 40 * CHUNK_SAMPLES)
+    assert pts == 40 * CHUNK_SAMPLES + renderer.latency_samples
+    silence = AudioChunk(np.zeros(CHUNK_SAMPLES, np.float32), np.zeros(VOICE_SAMPLES, np.int16), pts)
+    closing, frames = [opening[shown]], []
+    for k in range(6):
+        [(chunk, frame)] = renderer.push(replace(silence, pts=pts + k * CHUNK_SAMPLES))
+        assert chunk.pts == frame.pts == 40 * CHUNK_SAMPLES + k * CHUNK_SAMPLES, "from the first chunk on"
+        frames.append(renderer._moved[-1].frame)
+        closing.append(aperture(neutral + renderer._moved[-1].displacement))
+    steps = np.diff(closing[:4])
+    print(f"aperture {np.round(closing, 3)}, at rest {rest:.3f}")
+    assert frames == list(range(number + 1, number + 7)), "the head goes on from where it is seen"
+    assert np.all(steps < 0.01), "it never opens"
+    assert closing[3] - rest < 0.03, "closed after three frames, 120 ms"
+    assert steps.min() > -0.75 * (closing[0] - rest), "in more than one jump"
+
+
+def test_an_interrupt_before_any_frame_is_no_fault(engine, stored):
+    renderer = engine.renderer(stored)
+    pts = renderer.interrupt(None, 0)
+    assert [chunk.pts for chunk, _ in renderer.push(chunks(4, 0)[3])] == [0]
+    assert pts == renderer.latency_samples
+
+
+@pytest.mark.parametrize("convolution", ["direct", "winograd"])
+def test_both_convolutions_paint_the_same(stored, convolution):
+    """A grey value apart at the most; and the faster one is what `auto` takes, whichever it is."""
+    if convolution == "winograd" and not winograd.is_available():
+        pytest.skip("no NNPACK on this machine")
+    engine_config = replace(load_config("tiny").engine, convolution=convolution)
+    engine = Engine.load(replace(load_config("tiny"), engine=engine_config))
+    assert engine.convolution == convolution
+    displacement = np.zeros_like(stored.identity.neutral)
+    frame = engine.renderer(stored)._painter.frame(displacement, 7)
+    reference = Engine.load(replace(load_config("tiny"), engine=replace(engine_config, convolution="direct")))
+    wanted = reference.renderer(stored)._painter.frame(displacement, 7)
+    assert np.abs(frame.astype(int) - wanted).max() <= 1
+
+
+def test_winograd_without_nnpack_is_an_error(monkeypatch):
+    monkeypatch.setattr(winograd, "is_available", lambda: False)
+    config = load_config("tiny")
+    assert Engine.load(config).convolution == "direct"
+    with pytest.raises(ConfigError, match="engine.convolution"):
+        Engine.load(replace(config, engine=replace(config.engine, convolution="winograd")))

@@ -24,6 +24,7 @@ from stream.playout import TICK_SAMPLES, Playout, Tick
 from stream.tracks import Playback
 
 CHUNK_S = 0.04
+pytestmark = pytest.mark.usefixtures("light_painting")
 Scenario = Callable[[Session, "Viewer"], Awaitable[None]]
 
 
@@ -54,13 +55,6 @@ class Viewer(Playback):
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     return Engine.load(load_config("tiny"))
-
-
-@pytest.fixture(autouse=True)
-def light_painting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the mouth: these tests are about time, and must not depend on how fast this machine paints."""
-    blank = np.zeros((256, 256, 4), np.float32)
-    monkeypatch.setattr(Painter, "crop", lambda painter, displacement: blank)
 
 
 @pytest.fixture

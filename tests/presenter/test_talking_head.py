@@ -10,19 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.painter import Painter
 from presenter.config import load_config
 from presenter.errors import IdentityNotFoundError
 from presenter.talking_head import Pair, TalkingHead
 from stream.errors import StreamError
 
+pytestmark = pytest.mark.usefixtures("light_painting")
 Scenario = Callable[[TalkingHead], Awaitable[None]]
-
-
-@pytest.fixture(autouse=True)
-def light_painting(monkeypatch: pytest.MonkeyPatch) -> None:
-    blank = np.zeros((256, 256, 4), np.float32)
-    monkeypatch.setattr(Painter, "crop", lambda painter, displacement: blank)
 
 
 @pytest.fixture

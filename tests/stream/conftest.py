@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import av
 import numpy as np
 import pytest
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtp import RtcpSrPacket
 
@@ -45,9 +45,19 @@ class Microphone(MediaStreamTrack):
 
 
 class Remote:
-    """An aiortc client that keeps decoded media, RTP timestamps and sender reports."""
+    """An aiortc client that keeps decoded media, RTP timestamps and sender reports.
 
-    def __init__(self, microphone: Microphone | None = None) -> None:
+    With `channel=False` its offer is a viewer's, as WHEP clients send it: media to receive, nothing else.
+    """
+
+    def __init__(
+        self,
+        microphone: Microphone | None = None,
+        *,
+        kinds: tuple[str, ...] = ("audio", "video"),
+        channel: bool = True,
+        codec: str | None = None,
+    ) -> None:
         allow_loopback()
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.frames: dict[str, list[Any]] = {"audio": [], "video": []}
@@ -55,14 +65,19 @@ class Remote:
         self.reports: dict[str, list[tuple[int, int]]] = {"audio": [], "video": []}
         """(NTP, RTP) of each sender report."""
         self._tasks: list[asyncio.Task[None]] = []
-        if microphone is None:
-            self.pc.addTransceiver("audio", direction="recvonly")
-        else:
+        if microphone is not None:
             self.pc.addTrack(microphone)
-        self.pc.addTransceiver("video", direction="recvonly")
-        self.channel = self.pc.createDataChannel("control")
+        elif "audio" in kinds:
+            self.pc.addTransceiver("audio", direction="recvonly")
+        if "video" in kinds:
+            video = self.pc.addTransceiver("video", direction="recvonly")
+            if codec is not None:
+                capabilities = RTCRtpReceiver.getCapabilities("video").codecs
+                video.setCodecPreferences([c for c in capabilities if c.mimeType == f"video/{codec}"])
         self.messages: list[str] = []
-        self.channel.on("message", self.messages.append)
+        if channel:
+            self.channel = self.pc.createDataChannel("control")
+            self.channel.on("message", self.messages.append)
         self.pc.on("track", self._collect)
 
     async def connect(self, answer: Callable[[str], Awaitable[str]]) -> None:

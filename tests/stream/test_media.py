@@ -52,20 +52,20 @@ def test_a_frame_that_is_not_contiguous_rgb_is_refused(rgb: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    "alpha",
+    "cutout",
     [
-        np.zeros((4, 8, 1), np.uint8),
-        np.zeros((4, 4), np.uint8),
-        np.zeros((4, 8), np.float32),
-        np.zeros((4, 16), np.uint8)[:, ::2],
+        np.zeros((4, 8, 3), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 8, 4), np.float32),
+        np.zeros((4, 16, 4), np.uint8)[:, ::2],
     ],
 )
-def test_alpha_that_does_not_fit_its_picture_is_refused(alpha: np.ndarray) -> None:
+def test_a_cutout_that_does_not_fit_its_picture_is_refused(cutout: np.ndarray) -> None:
     rgb = np.zeros((4, 8, 3), np.uint8)
-    assert VideoFrame(rgb, 0).alpha is None
-    assert VideoFrame(rgb, 0, np.zeros((4, 8), np.uint8)).alpha is not None
-    with pytest.raises(StreamError, match=r"VideoFrame\.alpha: expected"):
-        VideoFrame(rgb, 0, alpha)
+    assert VideoFrame(rgb, 0).cutout is None
+    assert VideoFrame(rgb, 0, np.zeros((4, 8, 4), np.uint8)).cutout is not None
+    with pytest.raises(StreamError, match=r"VideoFrame\.cutout: expected"):
+        VideoFrame(rgb, 0, cutout)
 
 
 def test_silence_is_silent_in_both_branches() -> None:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import numpy as np
 import pytest
+from aiortc.codecs import depayload, get_decoder
+from aiortc.codecs.vpx import Vp8Encoder
+from aiortc.jitterbuffer import JitterFrame
 from aiortc.mediastreams import MediaStreamError
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtcrtpsender import RTCEncodedFrame
 
 from stream.clock import SessionClock, samples
-from stream.media import CHUNK_SAMPLES, AudioChunk, VideoFrame
-from stream.playout import Playout, PlayoutConfig
-from stream.tracks import FaceTrack, Playback, VoiceTrack
+from stream.encoders import is_vp8_keyframe
+from stream.media import CHUNK_SAMPLES, AudioChunk, VideoFrame, silence
+from stream.playout import Playout, PlayoutConfig, Tick
+from stream.tracks import FaceTrack, Playback, Track
 
 
 def pair(k: int) -> tuple[AudioChunk, VideoFrame]:
@@ -41,111 +49,237 @@ async def feed(playback: Playback, count: int) -> None:
         await playback.put(*pair(k))
 
 
-def test_matching_sound_and_picture_are_given_out_at_the_same_instant(run: Callable) -> None:
-    async def scenario() -> tuple[dict[int, int], dict[int, int], dict[int, int], dict[int, int]]:
-        heard: dict[int, int] = {}
-        seen: dict[int, int] = {}
-        heard_pts: dict[int, int] = {}
-        seen_pts: dict[int, int] = {}
+class Recorder:
+    """A sink that keeps its ticks and when they came."""
 
-        async def listen(voice: VoiceTrack) -> None:
-            while len(heard) < 20:
-                frame = await voice.recv()
-                k = int(frame.to_ndarray()[0, 0]) - 1
-                if k >= 0 and k not in heard:
-                    heard[k], heard_pts[k] = playback.clock.elapsed_ns(), frame.pts
+    def __init__(self, playback: Playback) -> None:
+        self.ticks: list[Tick] = []
+        self.came_ns: list[int] = []
+        self.stopped = False
+        self._clock = playback.clock
+        playback.add(self)
 
-        async def watch(face: FaceTrack) -> None:
-            while len(seen) < 20:
-                frame = await face.recv()
-                k = int(frame.to_ndarray()[0, 0, 0])
-                if k not in seen:
-                    seen[k], seen_pts[k] = playback.clock.elapsed_ns(), frame.pts
+    def release(self, tick: Tick) -> None:
+        self.ticks.append(tick)
+        self.came_ns.append(self._clock.elapsed_ns())
 
+    def stop(self) -> None:
+        self.stopped = True
+
+    async def until(self, condition: Callable[[Tick], bool]) -> Tick:
+        """Wait for a tick of this kind, among those to come."""
+        seen = len(self.ticks)
+        while not any(condition(tick) for tick in self.ticks[seen:]):  # noqa: ASYNC110  ticks only grow
+            await asyncio.sleep(0.005)
+        return next(tick for tick in self.ticks[seen:] if condition(tick))
+
+
+VP8 = RTCRtpCodecParameters(mimeType="video/VP8", clockRate=90_000, payloadType=97)
+H264 = RTCRtpCodecParameters(mimeType="video/H264", clockRate=90_000, payloadType=99)
+OPUS = RTCRtpCodecParameters(mimeType="audio/opus", clockRate=48_000, channels=2, payloadType=96)
+
+
+def decoded(frames: list[RTCEncodedFrame], codec: RTCRtpCodecParameters) -> list[np.ndarray]:
+    """What a receiver shows, as rgb24."""
+    decoder = get_decoder(codec)
+    shown = []
+    for frame in frames:
+        data = b"".join(depayload(codec, payload) for payload in frame.payloads)
+        shown += decoder.decode(JitterFrame(data=data, timestamp=frame.timestamp))
+    return [picture.to_ndarray(format="rgb24") for picture in shown]
+
+
+def test_a_tick_carries_matching_sound_and_picture_in_real_time(run: Callable) -> None:
+    async def scenario() -> Recorder:
         async with playing(target_ms=80) as playback:
-            voice, face = playback.tracks()
-            await asyncio.gather(feed(playback, 24), listen(voice), watch(face))
-        return heard, seen, heard_pts, seen_pts
+            recorder = Recorder(playback)
+            await feed(playback, 24)
+            await asyncio.sleep(0.2)
+            return recorder
 
-    heard, seen, heard_pts, seen_pts = run(scenario())
-    apart_ms = [abs(heard[k] - seen[k]) / 1e6 for k in heard if k in seen]
-    print(f"given out apart by, ms: median {np.median(apart_ms):.3f}, worst {max(apart_ms):.3f}")
-    assert np.median(apart_ms) < 5
-    for k in heard:
-        # 48 kHz and 90 kHz pictures of one instant.
-        assert heard_pts[k] * 90_000 == seen_pts[k] * 48_000
+    recorder = run(scenario())
+    assert set(np.diff([tick.time for tick in recorder.ticks])) == {320}
+    shown = [tick for tick in recorder.ticks if tick.frame is not None and tick.voice.any()]
+    assert [int(tick.frame.rgb[0, 0, 0]) + 1 for tick in shown] == [int(tick.voice[0]) for tick in shown]  # type: ignore[union-attr]
+    assert len(shown) >= 20
+    late_ms = [came / 1e6 - tick.time / 16 for tick, came in zip(recorder.ticks, recorder.came_ns, strict=True)]
+    assert min(late_ms) >= 0
+    assert np.median(late_ms) < 20
 
 
-def test_voice_frames_are_stereo_without_gaps_in_real_time(run: Callable) -> None:
-    async def scenario() -> tuple[list[int], float]:
-        async with playing() as playback:
-            voice, _ = playback.tracks()
-            first = await voice.recv()
-            assert (first.sample_rate, first.layout.name, first.samples) == (48_000, "stereo", 960)
-            start = playback.clock.elapsed_ns()
-            pts = [(await voice.recv()).pts for _ in range(25)]
-            return pts, (playback.clock.elapsed_ns() - start) / 1e9
+def test_sound_and_picture_of_a_viewer_are_stamped_alike(run: Callable) -> None:
+    async def scenario() -> tuple[dict[int, int], dict[int, int]]:
+        async with playing(target_ms=40) as playback:
+            voice, face = playback.tracks(bitrate=1_000_000)
+            heard: dict[int, int] = {}
+            seen: dict[int, int] = {}
 
-    pts, seconds = run(scenario())
-    assert set(np.diff(pts)) == {960}
-    assert seconds == pytest.approx(0.5, abs=0.3)
+            async def read(track: Track, codec: RTCRtpCodecParameters, stamps: dict[int, int]) -> None:
+                for _ in range(12):
+                    stamp = (await track.next_frame(codec)).timestamp
+                    assert track.sent_time is not None
+                    stamps[track.sent_time] = stamp
+
+            await asyncio.gather(feed(playback, 15), read(voice, OPUS, heard), read(face, VP8, seen))
+            return heard, seen
+
+    heard, seen = run(scenario())
+    assert len(seen) == len(heard) == 12
+    assert all(stamp == time * 90_000 // 16_000 for time, stamp in seen.items())
+    assert len({stamp - time * 3 for time, stamp in heard.items()}) == 1
+    assert all(np.diff(list(seen.values())) > 0)
+    assert set(heard) & set(seen), "a picture has the time of a sound"
 
 
 def test_a_late_viewer_sees_the_present_face_at_once(run: Callable) -> None:
-    async def scenario() -> tuple[float, int]:
+    async def scenario() -> tuple[float, list[np.ndarray]]:
         async with playing(target_ms=40) as playback:
-            voice, face = playback.tracks()
+            _, face = playback.tracks(bitrate=1_000_000)
             await feed(playback, 3)
-            await asyncio.wait_for(face.recv(), 1)
-            await asyncio.sleep(0.15)
-            _, late = playback.tracks()
+            await asyncio.wait_for(face.next_frame(VP8), 1)
+            await asyncio.sleep(0.5)
+            _, late = playback.tracks(bitrate=1_000_000)
             start = playback.clock.elapsed_ns()
-            frame = await late.recv()
-            voice.stop()
-            return (playback.clock.elapsed_ns() - start) / 1e6, int(frame.to_ndarray()[0, 0, 0])
+            frame = await late.next_frame(VP8)
+            return (playback.clock.elapsed_ns() - start) / 1e6, decoded([frame], VP8)
 
     wait_ms, shown = run(scenario())
-    assert wait_ms < 150
-    assert shown == 2
+    assert wait_ms < 190, "sooner than the picture would be repeated anyway"
+    assert abs(int(shown[0][0, 0, 0]) - 2) < 8
 
 
-def test_nothing_ages_before_a_viewer_reads_and_a_stalled_one_stays_bounded(run: Callable) -> None:
-    async def scenario() -> tuple[float, float, float]:
+def test_nothing_is_encoded_before_a_viewer_reads_or_after_the_last_left(run: Callable) -> None:
+    async def scenario() -> None:
         async with playing() as playback:
-            early, _ = playback.tracks()
-            stalled, _ = playback.tracks()
-            await stalled.recv()
-            await asyncio.sleep(1.0)
-            first_age = playback.clock.now() - (await early.recv()).pts // 3
-            stalled_age = playback.clock.now() - (await stalled.recv()).pts // 3
-            return first_age / 16, stalled.dropped_ms, stalled_age / 16
+            viewers = [playback.tracks(bitrate=1_000_000) for _ in range(2)]
+            await feed(playback, 4)
+            assert playback.encodings() == {}
+            for voice, face in viewers:
+                await voice.next_frame(OPUS)
+                await face.next_frame(VP8)
+            assert set(playback.encodings()) == {"audio/opus", "video/vp8"}
+            viewers[0][0].stop()
+            viewers[0][1].stop()
+            await viewers[1][0].next_frame(OPUS)
+            viewers[1][0].stop()
+            viewers[1][1].stop()
+            assert playback.encodings() == {}
 
-    first_age_ms, dropped_ms, stalled_age_ms = run(scenario())
-    assert first_age_ms < 200
-    assert dropped_ms > 200
-    assert stalled_age_ms < 900
+    run(scenario())
+
+
+def test_one_encode_per_frame_however_many_viewers(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    encode = Vp8Encoder.encode
+
+    def counted(self: Vp8Encoder, frame: Any, force_keyframe: bool = False) -> Any:
+        calls.append(frame.pts)
+        return encode(self, frame, force_keyframe)
+
+    monkeypatch.setattr(Vp8Encoder, "encode", counted)
+
+    async def scenario() -> list[list[bytes]]:
+        async with playing(target_ms=40) as playback:
+            faces = [playback.tracks(bitrate=1_000_000)[1] for _ in range(5)]
+
+            async def watch(face: FaceTrack) -> list[bytes]:
+                return [(await face.next_frame(VP8)).payloads[0] for _ in range(10)]
+
+            feeding = asyncio.create_task(feed(playback, 25))
+            seen = await asyncio.gather(*map(watch, faces))
+            await feeding
+            return seen
+
+    seen = run(scenario())
+    assert len(calls) == len(set(calls)), "no frame was encoded twice"
+    assert all(viewer == seen[0] for viewer in seen), "all got the same"
+
+
+def test_codecs_and_mattes_side_by_side(run: Callable) -> None:
+    picture = np.full((32, 32, 3), (200, 40, 40), np.uint8)
+    cutout = np.dstack([picture, np.zeros((32, 32), np.uint8)])
+    cutout[:, 16:, 3] = 255
+
+    async def scenario() -> tuple[dict[str, list[np.ndarray]], set[str]]:
+        async with playing(target_ms=40) as playback:
+            wanted = [("vp8", VP8, False), ("h264", H264, False), ("vp8 matte", VP8, True), ("h264 matte", H264, True)]
+            assert not playback.matte_wanted
+            faces = {name: playback.tracks(bitrate=1_000_000, matte=matte)[1] for name, _, matte in wanted}
+            assert playback.matte_wanted
+            await playback.put(silence(0), VideoFrame(picture, 0, cutout))
+            shown = {}
+            for name, codec, _ in wanted:
+                shown[name] = decoded([await faces[name].next_frame(codec)], codec)
+            encodings = set(playback.encodings())
+            for face in faces.values():
+                face.stop()
+            assert not playback.matte_wanted
+            return shown, encodings
+
+    shown, encodings = run(scenario())
+    assert encodings == {"video/vp8", "video/h264", "video/vp8+matte", "video/h264+matte"}
+    for name in ("vp8", "h264"):
+        assert shown[name][0].shape == (32, 32, 3)
+        both = shown[f"{name} matte"][0].astype(int)
+        assert both.shape == (32, 64, 3)
+        assert abs(both[8:24, 4:28] - [200, 40, 40]).mean() < 12, "the colour is to the left"
+        assert both[8:24, 36:44].mean() < 20, "see-through is black"
+        assert both[8:24, 52:60].mean() > 235, "opaque is white"
+
+
+def test_a_slow_viewer_gets_an_unbroken_stream_again_and_slows_nobody(run: Callable) -> None:
+    async def scenario() -> tuple[int, int, list[RTCEncodedFrame], list[RTCEncodedFrame], int]:
+        async with playing(target_ms=40) as playback:
+            _, quick = playback.tracks(bitrate=1_000_000)
+            _, slow = playback.tracks(bitrate=1_000_000)
+            seen: list[RTCEncodedFrame] = []
+
+            async def watch() -> None:
+                while len(seen) < 40:
+                    seen.append(await quick.next_frame(VP8))
+
+            feeding = asyncio.create_task(feed(playback, 60))
+            watching = asyncio.create_task(watch())
+            await slow.next_frame(VP8)
+            await watching
+            late = [await slow.next_frame(VP8) for _ in range(6)]
+            await feeding
+            return quick.dropped, slow.dropped, seen, late, playback.encodings()["video/vp8"].keyframes
+
+    quick_dropped, slow_dropped, seen, late, keyframes = run(scenario())
+    assert slow_dropped >= 8
+    assert slow_dropped > quick_dropped
+    assert is_vp8_keyframe(late[0].payloads[0]), "what can't be decoded is not sent"
+    assert len(decoded(late, VP8)) == 6
+    assert all(np.diff([frame.timestamp for frame in seen]) > 0)
+    assert keyframes == 2, "one when they came, one when the slow one came back"
+
+
+def test_a_stalled_listener_stays_bounded(run: Callable) -> None:
+    async def scenario() -> tuple[float, float]:
+        async with playing() as playback:
+            voice, _ = playback.tracks(bitrate=1_000_000)
+            await voice.next_frame(OPUS)
+            await asyncio.sleep(1.0)
+            await voice.next_frame(OPUS)
+            assert voice.sent_time is not None
+            return voice.dropped, (playback.clock.now() - voice.sent_time) / 16
+
+    dropped, age_ms = run(scenario())
+    assert dropped > 10
+    assert age_ms < 900
 
 
 def test_a_full_queue_makes_the_source_wait_and_loses_nothing(run: Callable) -> None:
     async def scenario() -> tuple[list[int], float]:
-        values: list[int] = []
-
-        async def listen(voice: VoiceTrack) -> None:
-            while len(values) < 40:
-                value = int((await voice.recv()).to_ndarray()[0, 0])
-                if value:
-                    values.append(value)
-
         async with playing(target_ms=40, max_ms=120) as playback:
-            voice, _ = playback.tracks()
-            listener = asyncio.create_task(listen(voice))
-            await asyncio.sleep(0)
+            recorder = Recorder(playback)
             start = playback.clock.elapsed_ns()
             for k in range(20):
                 await playback.put(*pair(k))
             took = (playback.clock.elapsed_ns() - start) / 1e9
-            await listener
-            return values, took
+            await recorder.until(lambda tick: tick.source_pts == 19 * CHUNK_SAMPLES + 320)
+            return [int(tick.voice[0]) for tick in recorder.ticks if tick.source_pts is not None], took
 
     values, took = run(scenario())
     assert values == [k // 2 + 1 for k in range(40)]
@@ -155,16 +289,13 @@ def test_a_full_queue_makes_the_source_wait_and_loses_nothing(run: Callable) -> 
 def test_an_interrupt_is_heard_within_a_tick(run: Callable) -> None:
     async def scenario() -> float:
         async with playing(target_ms=40) as playback:
-            voice, _ = playback.tracks()
+            recorder = Recorder(playback)
             for k in range(20):
                 await playback.put(*pair(k))
-            while not (await voice.recv()).to_ndarray().any():
-                pass
+            await recorder.until(lambda tick: bool(tick.voice.any()))
             playback.clear()
             at = playback.clock.elapsed_ns()
-            silent = 0
-            while silent < 2:
-                silent = 0 if (await voice.recv()).to_ndarray()[0, 600:].any() else silent + 1
+            await recorder.until(lambda tick: not tick.voice.any())
             return (playback.clock.elapsed_ns() - at) / 1e6
 
     assert run(scenario()) < 200
@@ -180,41 +311,65 @@ def test_a_stopped_machine_skips_the_past_instead_of_playing_it(run: Callable) -
     async def scenario() -> tuple[int, int]:
         clock = Jumping()
         playback = Playback(Playout(), clock)
+        recorder = Recorder(playback)
         task = asyncio.create_task(playback.run())
-        voice, _ = playback.tracks()
-        await voice.recv()
+        await recorder.until(lambda _: True)
         clock.jump_ns = 10_000_000_000
-        await voice.recv()
-        received = 0
-        while clock.now() - (await voice.recv()).pts // 3 > samples(60):
-            received += 1
+        jumped = len(recorder.ticks)
+        await recorder.until(lambda tick: clock.now() - tick.time < samples(60))
         task.cancel()
-        return received, clock.now()
+        await asyncio.gather(task, return_exceptions=True)
+        assert recorder.stopped
+        return len(recorder.ticks) - jumped, clock.now()
 
-    received, now = run(scenario())
-    assert received < 10
+    released, now = run(scenario())
+    assert released < 10
     assert now > samples(10_000)
 
 
 def test_tracks_end_with_the_playback_and_by_stop(run: Callable) -> None:
     async def scenario() -> None:
         async with playing() as playback:
-            voice, face = playback.tracks()
-            other, _ = playback.tracks()
-            await voice.recv()
-            pending = asyncio.create_task(face.recv())
+            voice, face = playback.tracks(bitrate=1_000_000)
+            other, _ = playback.tracks(bitrate=1_000_000)
+            await voice.next_frame(OPUS)
+            pending = asyncio.create_task(face.next_frame(VP8))
             await asyncio.sleep(0)
             face.stop()
             with pytest.raises(MediaStreamError):
                 await pending
             with pytest.raises(MediaStreamError):
-                await face.recv()
+                await face.next_frame(VP8)
             other.stop()
             other.stop()
             with pytest.raises(MediaStreamError):
-                await other.recv()
-        assert voice.readyState == face.readyState == "ended"
+                await other.next_frame(OPUS)
+        for _ in range(30):  # what was encoded before is still there
+            with contextlib.suppress(MediaStreamError):
+                await voice.next_frame(OPUS)
         with pytest.raises(MediaStreamError):
-            await voice.recv()
+            await voice.next_frame(OPUS)
 
     run(scenario())
+
+
+def test_an_encoder_that_fails_ends_its_viewers_and_nobody_else(
+    run: Callable, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(Vp8Encoder, "encode", fail)
+
+    async def scenario() -> None:
+        async with playing(target_ms=40) as playback:
+            voice, face = playback.tracks(bitrate=1_000_000)
+            feeding = asyncio.create_task(feed(playback, 5))
+            with pytest.raises(MediaStreamError):
+                await face.next_frame(VP8)
+            await feeding
+            await voice.next_frame(OPUS)
+            assert set(playback.encodings()) == {"audio/opus"}
+
+    run(scenario())
+    assert "out of order" in caplog.text

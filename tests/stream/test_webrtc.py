@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from aiortc.exceptions import InvalidStateError
 
 from stream.clock import SessionClock
 from stream.errors import NegotiationError, StreamError
@@ -105,6 +106,54 @@ def test_messages_both_ways(remote: type, run: Callable) -> None:
     assert got == [{"type": "clear"}], "only objects of a sane size come through"
     assert messages == ['{"fps": 25}']
     assert before is False
+
+
+@pytest.mark.parametrize("kinds", [("audio", "video"), ("video",), ("audio",)])
+def test_a_viewer_needs_neither_microphone_nor_data_channel(remote: type, run: Callable, kinds: tuple) -> None:
+    async def scenario() -> tuple[str, bool]:
+        async with session() as playback:
+            peer, client = Peer(playback), remote(kinds=kinds, channel=False)
+            answers: list[str] = []
+
+            async def answer(offer: str) -> str:
+                answers.append(await peer.answer(offer))
+                return answers[0]
+
+            await client.connect(answer)
+            await playback.put(*first_pair())
+            await client.until(lambda: all(client.frames[kind] for kind in kinds))
+            sent = peer.send({"fps": 25})
+            await client.close()
+            await asyncio.wait_for(peer.closed.wait(), 5)
+            assert [chunk async for chunk in peer.microphone()] == []
+            return answers[0], sent
+
+    sdp, sent = run(scenario())
+    assert [line.split("m=")[1] for line in sdp.split() if line.startswith("m=")] == list(kinds)
+    assert not sent
+
+
+def test_sending_on_a_channel_that_closes_is_no_error(remote: type, run: Callable) -> None:
+    async def scenario() -> list[bool]:
+        async with session() as playback:
+            peer, client = Peer(playback), remote()
+            await client.connect(peer.answer)
+            await client.until(lambda: client.channel.readyState == "open")
+            sent = [peer.send({"n": 0})]
+            channel: Any = peer._channel
+            closing = asyncio.create_task(peer.close())
+            while not closing.done():
+                sent.append(peer.send({"n": 1}))
+                await asyncio.sleep(0)
+            channel.send = lambda _: (_ for _ in ()).throw(InvalidStateError)  # it closed between the look and the call
+            channel._RTCDataChannel__readyState = "open"
+            sent.append(peer.send({"n": 2}))
+            await client.close()
+            return sent
+
+    sent = run(scenario())
+    assert sent[0] is True
+    assert sent[-1] is False
 
 
 def test_two_viewers_of_one_playback_and_one_leaves(remote: type, run: Callable) -> None:

@@ -1,0 +1,26 @@
+// Puts a presenter where this script stands:
+//
+//   <script src="https://HOST/static/embed-presenter.js" data-session="ID" async></script>
+//
+// Options, present or not: data-transparent (no background), data-captions, data-no-badge.
+(() => {
+  const script = document.currentScript;
+  const { session, transparent, captions, noBadge } = script.dataset;
+  if (!session) {
+    console.error("embed-presenter.js: expected data-session on its script element, got none");
+    return;
+  }
+  const address = new URL("/embed", script.src);
+  address.searchParams.set("session", session);
+  if (transparent !== undefined) address.searchParams.set("transparent", "1");
+  if (captions !== undefined) address.searchParams.set("captions", "1");
+  if (noBadge !== undefined) address.searchParams.set("badge", "0");
+
+  const frame = document.createElement("iframe");
+  frame.src = address;
+  frame.title = "Presenter";
+  frame.allow = "autoplay";
+  // A frame whose colour scheme differs from its page's is painted opaque by browsers.
+  Object.assign(frame.style, { display: "block", width: "100%", aspectRatio: "1", border: "0", colorScheme: "light" });
+  script.after(frame);
+})();

@@ -1,0 +1,30 @@
+// The microphone, with words for people where it can't be had.
+
+import { LinkError } from "./link.js";
+
+const ERRORS = {
+  NotAllowedError: ["Microphone blocked", "Allow the microphone for this page in the address bar, then press start again."],
+  NotFoundError: ["No microphone found", "Connect a microphone or choose another one, then press start again."],
+  NotReadableError: ["Microphone is busy", "Another program is using it. Close that program, then press start again."],
+  OverconstrainedError: ["Microphone not available", "The chosen microphone is gone. Choose another one, then press start again."],
+};
+
+/** Why this page can't have a microphone at all, or null. */
+export function insecure() {
+  if (window.isSecureContext && navigator.mediaDevices?.getUserMedia) return null;
+  return new LinkError("This page is not secure", "Browsers give the microphone only to https:// pages and to http://localhost. Open the page that way.");
+}
+
+/** Ask for the microphone, with the browser's echo cancellation on. */
+export async function openMicrophone(deviceId) {
+  const reason = insecure();
+  if (reason) throw reason;
+  const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
+  if (deviceId) audio.deviceId = { exact: deviceId };
+  try {
+    return await navigator.mediaDevices.getUserMedia({ audio });
+  } catch (error) {
+    const known = ERRORS[error.name] ?? ["The microphone did not start", error.message || error.name];
+    throw new LinkError(...known);
+  }
+}

@@ -1,0 +1,45 @@
+// A viewer of a running session, by WHEP (draft-ietf-wish-whep): the offer goes out by POST, the resource that comes back
+// is deleted when the viewer leaves.
+
+import { Link } from "./link.js";
+
+/** The server's refusal. */
+export class WhepError extends Error {
+  constructor(status) {
+    super(status === 404 ? "This presentation has ended." : `The server refused to show this presentation (${status}).`);
+    this.status = status;
+  }
+
+  /** Whether asking again may help: 501 means that a picture without background can't be had. */
+  get passes() {
+    return this.status >= 500 && this.status !== 501;
+  }
+}
+
+/** A `Link` that receives only. */
+export class Viewer extends Link {
+  #resource = null;
+
+  /** Resolves once the connection stands. `endpoint` is the session's WHEP address. */
+  watch(endpoint) {
+    return this.connect(async (offer) => {
+      const headers = { "Content-Type": "application/sdp" };
+      const response = await fetch(endpoint, { method: "POST", headers, body: offer.sdp });
+      if (response.status !== 201) throw new WhepError(response.status);
+      this.#resource = new URL(response.headers.get("Location"), response.url);
+      if (this.closed) this.#leave();
+      return response.text();
+    });
+  }
+
+  #leave() {
+    if (this.#resource) fetch(this.#resource, { method: "DELETE", keepalive: true }).catch(() => {});
+    this.#resource = null;
+  }
+
+  /** Safe at any time and more than once. */
+  close() {
+    super.close();
+    this.#leave();
+  }
+}

@@ -38,7 +38,7 @@ class NumberedHead(TalkingHead):
 
 @pytest.fixture
 def head_class(monkeypatch):
-    blank = np.zeros((256, 256, 4), np.float32)
+    blank = np.zeros((4, 256, 256), np.float32)
     monkeypatch.setattr(Painter, "crop", lambda painter, displacement: blank)
     return NumberedHead
 

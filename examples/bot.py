@@ -16,6 +16,7 @@ from stream.wire import Playback, SpeakEnded
 
 
 async def main() -> None:
+    """Speak, follow, and break off if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recording", help="a WAV with 16-bit samples")
     parser.add_argument("--url", default="http://localhost:8080")

@@ -71,11 +71,11 @@ def use_winograd(network: nn.Module) -> None:
 
 
 def ratio(winograd: Callable[[], object], direct: Callable[[], object], rounds: int = 6) -> float:
-    """Time of one way over that of another: the best of interleaved rounds, so that load hits both alike."""
+    """Processor time of one way over that of another: the best of interleaved rounds, so that load changes little."""
     best = [math.inf, math.inf]
     for _ in range(rounds):
         for i, way in enumerate((winograd, direct)):
-            started = time.perf_counter()
+            started = time.process_time()
             way()
-            best[i] = min(best[i], time.perf_counter() - started)
+            best[i] = min(best[i], time.process_time() - started)
     return best[0] / best[1]

@@ -11,7 +11,7 @@ from presenter.latencies import Latencies
 from presenter.metrics import Metrics
 from presenter.renderer import Renderer
 from presenter.sink import Flush, SessionEvent, Sink
-from presenter.sources import IDLE_MS, MARGIN_MS, Sources, Work
+from presenter.sources import HALF_RATE_MS, IDLE_MS, MARGIN_MS, Sources, Work
 from stream.clock import ms, samples
 from stream.media import CHUNK_SAMPLES, AudioChunk, VideoFrame
 from stream.playout import Tick
@@ -201,11 +201,15 @@ class Session:
             self._leave_out = self._look_ahead
 
     def _is_behind(self, work: Work) -> bool:
-        """Whether the picture of this chunk would come too late for its sound."""
+        """Whether the picture of this chunk is left out, because it would come too late for its sound."""
+        if not self.playback.real_time or not self._frames:
+            return False
+        paint_ms = self._latencies.paint_ms
+        if paint_ms > HALF_RATE_MS and work.chunk.pts // CHUNK_SAMPLES % 2:
+            return True
         if work.arrived is not None:
             return self._sources.is_behind
-        late = self.playback.queued_ms < self._latencies.paint_ms + MARGIN_MS
-        return late and self._frames > 0 and self.playback.real_time
+        return self.playback.queued_ms < paint_ms + MARGIN_MS
 
     def _hear_only(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame | None]]:
         return [(heard, None) for heard in self._renderer.skip(chunk)]

@@ -22,6 +22,9 @@ GIVEN_UP_MS = 2000
 """After this much of it the utterance is taken to have ended."""
 MARGIN_MS = 10.0
 """A painted frame has to be ready this long before its turn."""
+HALF_RATE_MS = 38.0
+"""Where a picture takes longer than this, every second one is left out: 12.5 a second at a steady pace look better than
+as many as happen to fit."""
 
 _BEHIND = 2  # chunks waiting: a picture is left out, so that the voice does not wait for it
 _TOO_MANY = 3  # chunks waiting: the thread does not keep up, so pauses are shortened before speech is delayed further

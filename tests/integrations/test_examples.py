@@ -110,5 +110,5 @@ def test_pipecat_bot_is_seen_and_heard(recording):
         assert heard_s == pytest.approx(SECONDS, abs=0.25)
         assert (512, 512) in sizes
     finally:
-        server.terminate()
-        server.wait(20)
+        server.kill()
+        server.wait()

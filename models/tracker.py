@@ -5,6 +5,8 @@ The networks are MediaPipe's (face detection, attention mesh), as its Python pac
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from types import TracebackType
 from typing import Any
@@ -34,7 +36,9 @@ class FaceTracker:
     def __init__(self, *, video: bool, max_faces: int = 2) -> None:
         os.environ.setdefault("GLOG_minloglevel", "2")
         try:
-            from mediapipe.python.solutions import face_mesh  # slow to import, not needed to go live
+            # Slow to import, not needed to go live. With protobuf 5 and later it prints that it tried an older way.
+            with contextlib.redirect_stderr(io.StringIO()):
+                from mediapipe.python.solutions import face_mesh
         except ImportError as error:
             raise TrackerUnavailableError(
                 f"the face tracker can't be loaded ({error}); run: pip install --no-deps mediapipe==0.10.21"

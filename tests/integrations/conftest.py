@@ -1,0 +1,59 @@
+"""A real talking head that paints nothing, so that tests are light, and numbers its pictures, so that they can tell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from models.painter import Painter
+from presenter.config import load_config
+from presenter.talking_head import TalkingHead
+from stream.media import VideoFrame
+
+IDLE, SPEECH = 50, 200
+
+
+class NumberedHead(TalkingHead):
+    """Pictures of 48 x 64: `[0, 0]` holds their number, the rest is 200 in speech and 50 in idle."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.size = (48, 64)
+        self.painted = 0
+        self.closed = 0
+
+    async def __anext__(self):
+        pair = await super().__anext__()
+        rgb = np.full((*self.size, 3), SPEECH if pair.speech else IDLE, np.uint8)
+        rgb[0, 0] = self.painted % 256
+        self.painted += 1
+        return replace(pair, frame=VideoFrame(rgb, pair.frame.pts))
+
+    async def aclose(self):
+        self.closed += 1
+        await super().aclose()
+
+
+@pytest.fixture
+def head_class(monkeypatch):
+    blank = np.zeros((4, 256, 256), np.float32)
+    monkeypatch.setattr(Painter, "crop", lambda painter, displacement: blank)
+    return NumberedHead
+
+
+@pytest.fixture
+def config(tmp_path):
+    return replace(load_config("tiny"), presenters=str(tmp_path))
+
+
+@pytest.fixture
+def speech():
+    """A function of seconds, rate and seed: int16 `[N]` of noise that is nowhere quiet, so that each sample shows."""
+
+    def noise(seconds, rate, seed=0):
+        level = np.random.default_rng(seed).uniform(0.1, 0.5, round(seconds * rate))
+        return (level * 2**15).astype(np.int16)
+
+    return noise

@@ -120,7 +120,7 @@ class Renderer:
         """Stop in the middle of a word: forget what was heard, go on from the frame on the screen, and close the mouth.
 
         The frames that were made ahead will not be shown, so head and eyelids continue where they are seen to be, and
-        the mouth closes from the shape that it is seen in. Silence needs no look-ahead: a fresh state is one of silence.
+        the mouth closes from the shape that it is seen in. Silence needs no look-ahead: it is what a fresh state heard.
 
         Args:
             shown_pts: `pts` of the frame on the screen, or None if there is none.

@@ -58,6 +58,8 @@ class Session:
         """
         self.playback = playback
         self.speech = speech or SpeechQueue()
+        self.stopped = asyncio.Event()
+        """Set when rendering has ended, by `close` or by a fault."""
         self.bot_listens = False
         """What a bot said of itself; shown as the state "listening" while nobody speaks."""
         self.ear_delay_ms = 0.0
@@ -107,6 +109,7 @@ class Session:
         self._tasks = [loop.create_task(self.playback.run()), loop.create_task(self._render())]
         for task in self._tasks:
             task.add_done_callback(_log_failure)
+            task.add_done_callback(lambda _: self.stopped.set())
 
     def listen(self, microphone: AsyncIterator[AudioChunk], use: MicrophoneUse = "voice") -> None:
         """Hear a microphone until it ends, instead of the one before."""

@@ -19,6 +19,7 @@ from typing import Self
 
 from presenter.config import AppConfig, load_config
 from presenter.engine import Engine
+from presenter.errors import PresenterError
 from presenter.identities import IdentityStore
 from presenter.metrics import Metrics
 from presenter.renderer import Renderer
@@ -140,7 +141,6 @@ class TalkingHead:
         self._session.subscribe(self._note)
         self._session.start()
         self._ended: str | None = None
-        self._closed = asyncio.Event()
 
     @classmethod
     async def open(cls, presenter: str = "default", config: AppConfig | None = None) -> TalkingHead:
@@ -196,17 +196,23 @@ class TalkingHead:
         return self
 
     async def __anext__(self) -> Pair:
-        """Wait for the next pair."""
+        """Wait for the next pair.
+
+        Raises:
+            PresenterError: if rendering has failed, which only a bug makes happen; the log says why.
+        """
         taking = asyncio.ensure_future(self._tray.take(self._session.wake))
-        closing = asyncio.ensure_future(self._closed.wait())
+        stopping = asyncio.ensure_future(self._session.stopped.wait())
         try:
-            await asyncio.wait({taking, closing}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if self._session.failed:
+                raise PresenterError("the presenter stopped because of a fault in rendering; the log says why")
             if not taking.done():
                 raise StopAsyncIteration
             put = taking.result()
         finally:
             taking.cancel()
-            closing.cancel()
+            stopping.cancel()
         ended, self._ended = self._ended, None
         return Pair(put.chunk, put.frame, speech=not put.elastic, ended=ended)
 
@@ -226,5 +232,4 @@ class TalkingHead:
 
     async def aclose(self) -> None:
         """End the iteration and give everything back; safe twice."""
-        self._closed.set()
         await self._session.close()

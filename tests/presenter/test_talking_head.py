@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from presenter.config import load_config
-from presenter.errors import IdentityNotFoundError
+from presenter.errors import IdentityNotFoundError, PresenterError
 from presenter.talking_head import Pair, TalkingHead
 from stream.errors import StreamError
 
@@ -124,6 +124,22 @@ def test_iteration_ends_with_close_and_bad_input_is_refused(play: Callable[[Scen
             if seen == 3:
                 await head.aclose()
         assert seen == 3
+
+    play(scenario)
+
+
+def test_a_fault_in_rendering_ends_the_iteration(
+    play: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(head: TalkingHead) -> None:
+        await take(head, 2)
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr("presenter.renderer.Renderer.push", fail)
+        with pytest.raises(PresenterError, match="fault"):
+            await asyncio.wait_for(take(head, 5), 10)
 
     play(scenario)
 

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from models.matting import MattingError
+from presenter import connection as connections
+from presenter.connection import Connection
 from presenter.guard import ApiError
 from presenter.metrics import Metrics
 from presenter.narrator import Narrator, VoiceBooth
@@ -16,82 +18,13 @@ from stream.clock import ms
 from stream.errors import StreamError
 from stream.progress import WordBegins
 from stream.tracks import Playback
-from stream.webrtc import Peer, PeerConfig, PeerStats
+from stream.webrtc import PeerConfig
 from stream.whip import WhipPublisher
 from stream.wire import StateChanged
 
-CONNECT_TIMEOUT_S = 20.0
-"""A session to which nobody is connected for this long is given up."""
-SILENT_TIMEOUT_S = 20.0
-"""A page that pinged before and then stopped for this long is gone (a crashed tab closes nothing)."""
 STATS_INTERVAL_S = 0.25
 MAX_VIEWERS = 100
 """Viewers of one session."""
-
-_FAREWELL_S = 1.0  # for the last message to arrive; closing drops what the data channel still holds
-_MAX_EAR_DELAY_MS = 2000.0  # a page that claims more has its clock wrong
-
-
-class _Connection:
-    """One WebRTC peer of a seat: what it reports and what it has lost."""
-
-    def __init__(self, seat: "Seat", *, matte: bool = False) -> None:
-        self._seat = seat
-        self._counted = PeerStats()  # what the metrics have of this peer's losses
-        self._opened_at = asyncio.get_running_loop().time()
-        self._pinged_at: float | None = None
-        self.peer = Peer(seat.playback, seat.peer_config, self._receive, matte=matte)
-
-    def is_over(self) -> bool:
-        """Whether the remote end has left, never came, or fell silent."""
-        now = asyncio.get_running_loop().time()
-        if self._pinged_at is not None and now - self._pinged_at > SILENT_TIMEOUT_S:
-            return True
-        late = not self.peer.connected.is_set() and now - self._opened_at > CONNECT_TIMEOUT_S
-        return late or self.peer.closed.is_set()
-
-    def count_losses(self, metrics: Metrics) -> PeerStats:
-        """Return what the transport lost, and add to the metrics what is new of it."""
-        lost, before = self.peer.stats(), self._counted
-        heard, heard_before = lost.microphone, before.microphone
-        metrics.sound_filled_ms_total += heard.filled_ms - heard_before.filled_ms
-        metrics.sound_lost_ms_total += heard.dropped_ms - heard_before.dropped_ms
-        metrics.sound_lost_ms_total += lost.voice_dropped_ms - before.voice_dropped_ms
-        metrics.frames_dropped_total += lost.frames_dropped - before.frames_dropped
-        self._counted = lost
-        return lost
-
-    def report(self, figures: dict[str, Any], lost: PeerStats) -> None:
-        """Send the session's figures with what this peer lost."""
-        heard = lost.microphone
-        self.peer.send(
-            figures
-            | {
-                "lost_ms": round(figures["lost_ms"] + heard.dropped_ms + lost.voice_dropped_ms, 1),
-                "filled_ms": round(heard.filled_ms, 1),
-                "late_packets": heard.late_packets,
-                "frames_dropped": lost.frames_dropped,
-            }
-        )
-
-    def _receive(self, message: dict[str, Any]) -> None:
-        session, server_ms = self._seat.session, self._seat.playback.clock.unix_ms()
-        if message.get("type") == "ping":
-            self._pinged_at = asyncio.get_running_loop().time()
-            self.peer.send({"type": "pong", "sent_ms": message.get("sent_ms"), "server_ms": server_ms})
-            playing_ms, trip_ms = message.get("playing_ms"), message.get("round_trip_ms")
-            if isinstance(playing_ms, int | float) and isinstance(trip_ms, int | float):
-                # Half the way ago that was heard; and half the way lasts until a flush arrives there.
-                delay_ms = server_ms - playing_ms - trip_ms
-                session.ear_delay_ms = min(max(delay_ms, 0.0), _MAX_EAR_DELAY_MS)
-        elif message.get("type") == "interrupt":
-            session.interrupt()
-
-    async def say_goodbye(self, message: str) -> None:
-        """Tell the page why the session ends and wait a moment for it to hang up."""
-        if message and self.peer.send({"type": "end", "message": message}):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.peer.closed.wait(), _FAREWELL_S)
 
 
 class Seat:
@@ -129,8 +62,8 @@ class Seat:
         """What pages are told when the server ends the session."""
         self._metrics = metrics
         self._microphone: MicrophoneUse = microphone
-        self._page: _Connection | None = None
-        self._viewers: dict[str, _Connection] = {}
+        self._page: Connection | None = None
+        self._viewers: dict[str, Connection] = {}
         self._publications: dict[str, WhipPublisher] = {}
         self._bots = 0
         self._served = False
@@ -145,7 +78,7 @@ class Seat:
         """
         if self._page is not None:
             raise ApiError(409, "already_connected", "This session has had its offer; open another one.")
-        self._page = page = _Connection(self)
+        self._page = page = self._connect(on_interrupt=self.session.interrupt)
         try:
             sdp = await self._answer(page, offer_sdp)
         except BaseException:
@@ -168,7 +101,7 @@ class Seat:
         if len(self._viewers) >= MAX_VIEWERS:
             raise ApiError(503, "capacity", f"This session has {MAX_VIEWERS} viewers already.")
         viewer_id = secrets.token_urlsafe(12)
-        self._viewers[viewer_id] = viewer = _Connection(self, matte=matte)
+        self._viewers[viewer_id] = viewer = self._connect(matte=matte)
         try:
             if matte:
                 await self.session.cut_out()
@@ -180,7 +113,12 @@ class Seat:
                 raise ApiError(422, "no_matte", str(error)) from error
             raise
 
-    async def _answer(self, connection: _Connection, offer_sdp: str) -> str:
+    def _connect(self, *, on_interrupt: Callable[[], object] | None = None, matte: bool = False) -> Connection:
+        return Connection(
+            self.playback, self.peer_config, on_ear_delay=self._update_ear_delay, on_interrupt=on_interrupt, matte=matte
+        )
+
+    async def _answer(self, connection: Connection, offer_sdp: str) -> str:
         try:
             sdp = await connection.peer.answer(offer_sdp)
         except StreamError as error:
@@ -264,7 +202,7 @@ class Seat:
             self._alone_since = now
         elif page_left:
             return "its page left"
-        elif now - self._alone_since > CONNECT_TIMEOUT_S:
+        elif now - self._alone_since > connections.CONNECT_TIMEOUT_S:
             return "everybody left" if self._served else "nobody connected"
         return None
 
@@ -276,8 +214,15 @@ class Seat:
             viewer = self._viewers.pop(viewer_id)
             viewer.count_losses(self._metrics)
             await viewer.peer.close()
+        self._update_ear_delay()
 
-    def _connections(self) -> list[_Connection]:
+    def _update_ear_delay(self) -> None:
+        """Let the session know when sound is heard: by the page, or else by the viewer who hears it first."""
+        told = [viewer.ear_delay_ms for viewer in self._viewers.values() if viewer.ear_delay_ms is not None]
+        page_ms = self._page.ear_delay_ms if self._page else None
+        self.session.ear_delay_ms = page_ms if page_ms is not None else min(told, default=0.0)
+
+    def _connections(self) -> list[Connection]:
         return [*([self._page] if self._page else []), *self._viewers.values()]
 
     def _report(self) -> None:

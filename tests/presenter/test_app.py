@@ -18,7 +18,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from aiortc import RTCConfiguration, RTCPeerConnection
 
-import presenter.seat
+import presenter.connection
 from presenter.app import create_app, page_url, peer_config, serve_forever
 from presenter.config import AppConfig, ServerConfig, load_config
 from presenter.engine import Engine
@@ -256,7 +256,7 @@ def test_two_requests_for_the_last_seat(play: Play) -> None:
 
 
 def test_session_that_never_connects_is_cleared(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presenter.seat, "CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(presenter.connection, "CONNECT_TIMEOUT_S", 0.3)
 
     async def scenario(client: TestClient[Any, Any]) -> None:
         await client.post("/api/sessions", json={"presenter": DEFAULT})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from presenter.config import AppConfig, ServerConfig, load_config
 from presenter.engine import Engine
 from presenter.identities import IdentityStore
 from stream.loopback import allow_loopback
+from stream.wire import Interrupted, Playback
 
 pytestmark = pytest.mark.usefixtures("light_painting")
 Server = TestClient[Any, Any]
@@ -185,6 +187,37 @@ def test_refusals(
         response = await server.post(path.format(id=session), data=body, headers=headers)
         assert response.status == status, await response.text()
         assert (await response.json())["error"]["code"] == code
+
+    play(scenario)
+
+
+def test_a_viewer_tells_what_it_hears_and_cannot_interrupt(play: Callable[..., None]) -> None:
+    async def scenario(server: Server, session: str) -> None:
+        viewer = Viewer()
+        channel = viewer.pc.createDataChannel("presenter")
+        said: list[dict[str, Any]] = []
+        channel.on("message", lambda message: said.append(json.loads(message)))
+        response = await server.post(f"/whep/{session}", data=await viewer.offer(), headers=SDP)
+        await viewer.accept(await response.text())
+        await viewer.sees()
+        async with connect(str(server.make_url("/")).rstrip("/"), session=session) as bot:
+            tone = (8000 * np.sin(np.arange(72_000) / 20)).astype("<i2").tobytes()
+            await bot.speak(tone, 24_000)
+            channel.send('{"type": "ping", "sent_ms": 1}')
+            async for event in bot:
+                if isinstance(event, Playback) and event.played_ms >= 600:
+                    break
+            assert not isinstance(event, Interrupted)
+            pong = next(message for message in said if message["type"] == "pong")
+            now_ms = pong["server_ms"]
+            for bad in ('"x"', "null", "1e999", "[]"):
+                channel.send(f'{{"type": "ping", "playing_ms": {bad}, "round_trip_ms": 0}}')
+            channel.send(json.dumps({"type": "ping", "playing_ms": now_ms - 10_000, "round_trip_ms": 0}))
+            channel.send('{"type": "interrupt"}')
+            await asyncio.sleep(0.3)
+            interrupted = await bot.interrupt()
+            assert interrupted.played_ms == 0, "two seconds late at the most, so nothing was heard yet"
+        await viewer.close()
 
     play(scenario)
 

@@ -15,53 +15,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import urllib.error
-import urllib.request
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 import websockets
 
-from presenter.errors import PresenterError
+from presenter.client_http import TIMEOUT_S, ClientError, request, socket_address
+from stream.dialects.native import EVENT_TYPES
 from stream.pcm import AudioFormat
-from stream.wire import (
-    Credit,
-    EventOut,
-    Interrupted,
-    MarkReached,
-    Playback,
-    Problem,
-    Ready,
-    SpeakEnded,
-    SpeakStarted,
-    StateChanged,
-    Stats,
-    Word,
-)
+from stream.wire import Credit, EventOut, Interrupted, Ready, Word
 
 __all__ = ["ClientError", "PresenterClient", "connect"]
 
 _MAX_PIECE_BYTES = 1 << 18
-_TIMEOUT_S = 10.0
-_KINDS: dict[str, type[Any]] = {
-    "ready": Ready,
-    "state": StateChanged,
-    "speak_started": SpeakStarted,
-    "mark": MarkReached,
-    "playback": Playback,
-    "speak_ended": SpeakEnded,
-    "interrupted": Interrupted,
-    "credit": Credit,
-    "stats": Stats,
-    "error": Problem,
-}
-
-
-class ClientError(PresenterError):
-    """The server refused something, can't be reached, or has ended the session."""
+_KINDS = {name: kind for kind, name in EVENT_TYPES.items()}
 
 
 @asynccontextmanager
@@ -89,9 +59,9 @@ async def connect(
     opened = session
     if opened is None:
         body = {"presenter": presenter, "microphone": microphone}
-        opened = (await _request("POST", f"{base}/api/sessions", token, body))["id"]
+        opened = (await request("POST", f"{base}/api/sessions", token, body))["id"]
     try:
-        address = f"{_socket_address(base)}/api/sessions/{quote(opened)}/audio?dialect=native"
+        address = f"{socket_address(base)}/api/sessions/{quote(opened)}/audio?dialect=native"
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             socket = await websockets.connect(address, additional_headers=headers, max_size=None)
@@ -105,7 +75,7 @@ async def connect(
                 await client.aclose()
     finally:
         if session is None:
-            await _request("DELETE", f"{base}/api/sessions/{quote(opened)}", token, None, missing_ok=True)
+            await request("DELETE", f"{base}/api/sessions/{quote(opened)}", token, None, missing_ok=True)
 
 
 class PresenterClient:
@@ -189,7 +159,7 @@ class PresenterClient:
         self._interrupts.append(answer)
         await self._send({"type": "interrupt"})
         try:
-            return await asyncio.wait_for(answer, _TIMEOUT_S)
+            return await asyncio.wait_for(answer, TIMEOUT_S)
         except TimeoutError as error:
             raise ClientError("expected an answer to the interrupt, got none") from error
 
@@ -287,39 +257,3 @@ def _event(message: dict[str, Any]) -> EventOut | None:
         message["utterance"] = message.pop("utterance_id")
     event: EventOut = kind(**message)
     return event
-
-
-def _socket_address(base: str) -> str:
-    parts = urlsplit(base)
-    if parts.scheme not in ("http", "https"):
-        raise ClientError(f"url: expected http://… or https://…, got {base!r}")
-    return urlunsplit(parts._replace(scheme="wss" if parts.scheme == "https" else "ws"))
-
-
-async def _request(
-    method: str, url: str, token: str | None, body: dict[str, Any] | None, *, missing_ok: bool = False
-) -> Any:
-    """Send one request; returns the JSON that comes back, or None."""
-    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
-    request = urllib.request.Request(url, json.dumps(body).encode() if body else None, headers, method=method)
-
-    def send() -> Any:
-        try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
-                content = response.read()
-        except urllib.error.HTTPError as error:
-            if missing_ok and error.code == 404:
-                return None
-            raise ClientError(f"{method} {url}: {_reason(error)}") from error
-        except OSError as error:
-            raise ClientError(f"{url}: the server can't be reached: {error}") from error
-        return json.loads(content) if content else None
-
-    return await asyncio.to_thread(send)
-
-
-def _reason(error: urllib.error.HTTPError) -> str:
-    try:
-        return str(json.loads(error.read())["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return str(error)

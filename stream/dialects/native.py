@@ -45,7 +45,7 @@ from stream.wire import (
 
 _KNOWN = "start, end, words, mark, interrupt, listening or keep_alive"
 _START = '{"type": "start", "sample_rate": ...} first'
-_TYPES: dict[type, str] = {
+EVENT_TYPES: dict[type[EventOut], str] = {
     Ready: "ready",
     StateChanged: "state",
     SpeakStarted: "speak_started",
@@ -57,12 +57,13 @@ _TYPES: dict[type, str] = {
     Stats: "stats",
     Problem: "error",
 }
+"""What each event out is called in JSON."""
 
 
 def native_json(event: EventOut) -> str:
     """Return an event as the presenter's own JSON; an utterance is called `utterance_id`, as in `start`."""
     fields = {"utterance_id" if name == "utterance" else name: value for name, value in asdict(event).items()}
-    return json.dumps({"type": _TYPES[type(event)], **fields})
+    return json.dumps({"type": EVENT_TYPES[type(event)], **fields})
 
 
 class NativeCodec:

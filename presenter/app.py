@@ -58,7 +58,7 @@ def create_app(engine: Engine, store: IdentityStore, config: AppConfig) -> web.A
         speech_limit_s=server.max_speech_s,
     )
     app[UPLOAD_LIMIT] = server.max_upload_mb * 1024 * 1024
-    app.on_response_prepare.append(guard.add_security_headers)
+    app.on_response_prepare.append(guard.add_headers)
     app.on_shutdown.append(_shut_down)
     for table in (routes, session_routes.routes, viewer_routes.routes):
         app.add_routes(table)

@@ -14,10 +14,13 @@ its types. Audio may be given faster than it is said: `speak` waits where the se
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import secrets
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from typing import Any
 from urllib.parse import quote
 
@@ -26,11 +29,12 @@ import websockets
 from presenter.client_http import TIMEOUT_S, ClientError, request, socket_address
 from stream.dialects.native import EVENT_TYPES
 from stream.pcm import AudioFormat
-from stream.wire import Credit, EventOut, Interrupted, Ready, Word
+from stream.wire import Credit, EventOut, Interrupted, Playback, Ready, Stats, Word
 
 __all__ = ["ClientError", "PresenterClient", "connect"]
 
-_MAX_PIECE_BYTES = 1 << 18
+_PIECE_MS = 200  # of one message: less than any server's buffer
+_MAX_EVENTS = 1000
 _KINDS = {name: kind for kind, name in EVENT_TYPES.items()}
 
 
@@ -75,7 +79,9 @@ async def connect(
                 await client.aclose()
     finally:
         if session is None:
-            await request("DELETE", f"{base}/api/sessions/{quote(opened)}", token, None, missing_ok=True)
+            # It ends by itself as well; and what ended the block matters more.
+            with contextlib.suppress(ClientError):
+                await request("DELETE", f"{base}/api/sessions/{quote(opened)}", token, None)
 
 
 class PresenterClient:
@@ -91,7 +97,7 @@ class PresenterClient:
         self._events: asyncio.Queue[EventOut | None] = asyncio.Queue()
         self._interrupts: deque[asyncio.Future[Interrupted]] = deque()
         self._granted_ms = self._sent_ms = 0.0
-        self._cuts = 0  # interrupts, whoever asked for them
+        self._saying: str | None = None  # what is being sent, until somebody interrupts it
         self._credit = asyncio.Condition()
         self._error: ClientError | None = None
         self._speaking = asyncio.Lock()
@@ -114,7 +120,7 @@ class PresenterClient:
             sample_rate: 8000..48000 Hz.
             channels: 1, or 2 interleaved.
             encoding: `pcm_s16le` or `mulaw`.
-            utterance: an id that comes back in events; the server gives one when None.
+            utterance: an id that comes back in events; one is made up when None.
             words: what is said when, for captions.
 
         Returns:
@@ -127,19 +133,20 @@ class PresenterClient:
         audio_format = AudioFormat(sample_rate, channels, encoding)
         start = {"type": "start", "sample_rate": sample_rate, "channels": channels, "format": encoding}
         async with self._speaking:
-            await self._send(start | ({"utterance_id": utterance} if utterance else {}))
-            cuts = self._cuts
+            self._saying = utterance or f"speech-{secrets.token_hex(4)}"
+            await self._send(start | {"utterance_id": self._saying})
             told = [{"text": word.text, "start_ms": word.start_ms, "end_ms": word.end_ms} for word in words]
-            async for piece in _pieces(audio):
-                await self._reserve(1000 * len(piece) / audio_format.bytes_per_second, cuts)
-                if self._cuts != cuts:
+            async for piece in _pieces(audio, max(1, audio_format.bytes_per_second * _PIECE_MS // 1000)):
+                await self._reserve(1000 * len(piece) / audio_format.bytes_per_second)
+                if self._saying is None:
                     return False
                 await self._send(piece)
                 if told:
                     await self._send({"type": "words", "words": told})
                     told = []
-            await self._send({"type": "end"})
-            return True
+            if self._saying is not None:
+                await self._send({"type": "end"})
+            return self._saying is not None
 
     async def mark(self, name: str) -> None:
         """Ask for `MarkReached` once all that was sent before has been heard."""
@@ -205,24 +212,27 @@ class PresenterClient:
                 self._credit.notify_all()
         elif isinstance(event, Interrupted):
             await self._cut(event)
-        self._events.put_nowait(event)
+        # Who never reads events must not pay for that with memory.
+        if not isinstance(event, Stats | Playback | Credit) or self._events.qsize() < _MAX_EVENTS:
+            self._events.put_nowait(event)
 
     async def _cut(self, event: Interrupted) -> None:
         if self._interrupts and not (answer := self._interrupts.popleft()).done():
             answer.set_result(event)
         async with self._credit:
-            self._cuts += 1
+            if event.utterance == self._saying:
+                self._saying = None
             self._credit.notify_all()
 
-    async def _reserve(self, length_ms: float, cuts: int) -> None:
+    async def _reserve(self, length_ms: float) -> None:
         """Wait until a piece fits into the server's buffer, or is not wanted any more."""
 
         def settled() -> bool:
-            return bool(self._error) or self._cuts != cuts or self._sent_ms + length_ms <= self._granted_ms
+            return bool(self._error) or self._saying is None or self._sent_ms + length_ms <= self._granted_ms
 
         async with self._credit:
             await self._credit.wait_for(settled)
-        if self._cuts == cuts:
+        if self._saying is not None:
             self._sent_ms += length_ms
 
     async def _send(self, message: dict[str, Any] | bytes) -> None:
@@ -234,18 +244,20 @@ class PresenterClient:
             raise ClientError("the session has ended") from error
 
 
-async def _pieces(audio: bytes | Iterable[bytes] | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """Yield audio in messages of a size that every server takes."""
-    if isinstance(audio, bytes):
-        audio = [audio]
+async def _pieces(audio: bytes | Iterable[bytes] | AsyncIterable[bytes], size: int) -> AsyncIterator[bytes]:
+    """Yield audio in messages of at most `size` bytes."""
+    async for piece in _each(audio):
+        for at in range(0, len(piece), size):
+            yield piece[at : at + size]
+
+
+async def _each(audio: bytes | Iterable[bytes] | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     if isinstance(audio, AsyncIterable):
         async for piece in audio:
-            for at in range(0, len(piece), _MAX_PIECE_BYTES):
-                yield piece[at : at + _MAX_PIECE_BYTES]
+            yield piece
     else:
-        for piece in audio:
-            for at in range(0, len(piece), _MAX_PIECE_BYTES):
-                yield piece[at : at + _MAX_PIECE_BYTES]
+        for piece in [audio] if isinstance(audio, bytes) else audio:
+            yield piece
 
 
 def _event(message: dict[str, Any]) -> EventOut | None:
@@ -255,5 +267,6 @@ def _event(message: dict[str, Any]) -> EventOut | None:
         return None
     if "utterance_id" in message:
         message["utterance"] = message.pop("utterance_id")
-    event: EventOut = kind(**message)
+    known = {field.name for field in fields(kind)}  # a later version may say more
+    event: EventOut = kind(**{name: value for name, value in message.items() if name in known})
     return event

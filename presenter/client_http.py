@@ -31,13 +31,11 @@ def socket_address(base: str) -> str:
     return urlunsplit(parts._replace(scheme="wss" if parts.scheme == "https" else "ws"))
 
 
-async def request(
-    method: str, url: str, token: str | None, body: dict[str, Any] | None, *, missing_ok: bool = False
-) -> Any:
+async def request(method: str, url: str, token: str | None, body: dict[str, Any] | None) -> Any:
     """Send one request; returns the JSON that comes back, or None.
 
     Raises:
-        ClientError: if the server can't be reached or refuses; `missing_ok` lets a 404 pass.
+        ClientError: if the server can't be reached or refuses.
     """
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     message = urllib.request.Request(url, json.dumps(body).encode() if body else None, headers, method=method)
@@ -47,8 +45,6 @@ async def request(
             with urllib.request.urlopen(message, timeout=TIMEOUT_S) as response:
                 content = response.read()
         except urllib.error.HTTPError as error:
-            if missing_ok and error.code == 404:
-                return None
             raise ClientError(f"{method} {url}: {_reason(error)}") from error
         except OSError as error:
             raise ClientError(f"{url}: the server can't be reached: {error}") from error

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import math
 from collections.abc import Callable
 from typing import Any, TypeGuard
 
@@ -16,6 +15,7 @@ SILENT_TIMEOUT_S = 20.0
 """A page that pinged before and then stopped for this long is gone (a crashed tab closes nothing)."""
 
 _FAREWELL_S = 1.0  # for the last message to arrive; closing drops what the data channel still holds
+_MAX_NUMBER = 1e15  # what is larger, infinite or no number is no time in ms
 _MAX_EAR_DELAY_MS = 2000.0  # a page that claims more has its clock wrong
 
 
@@ -106,4 +106,4 @@ class Connection:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and abs(value) < _MAX_NUMBER

@@ -33,6 +33,13 @@ SECURITY_HEADERS = {
 
 OPEN_PREFIX = "/whep/"
 """Below this any page may watch: the id of a session, which can't be guessed, is the permission."""
+CORS: dict[str, str] = {
+    hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
+    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "POST, DELETE, OPTIONS",
+    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "authorization, content-type",
+    hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: "location, retry-after",
+}
+"""What answers below `OPEN_PREFIX` carry, errors as well."""
 
 _STATUS_OF_ERROR: dict[type[PresenterError], tuple[int, str]] = {
     IdentityNotFoundError: (404, "presenter_not_found"),
@@ -96,7 +103,7 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
         return error_response(500, "internal", "The server failed on this request; its log says why.")
 
 
-async def add_security_headers(_: web.Request, response: web.StreamResponse) -> None:
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """`on_response_prepare` signal: put the security headers on every answer, and have kept copies checked for age.
 
     Without that a browser guesses, and after an update runs modules of two versions together.
@@ -104,6 +111,8 @@ async def add_security_headers(_: web.Request, response: web.StreamResponse) -> 
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault(hdrs.CACHE_CONTROL, "no-cache")
+    if request.path.startswith(OPEN_PREFIX):
+        response.headers.update(CORS)
 
 
 def check_origin(public_origin: str) -> Middleware:

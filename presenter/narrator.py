@@ -1,8 +1,8 @@
 """Speaks texts in a live session with the voice built in, sentence by sentence, with captions."""
 
 import asyncio
-import itertools
 import logging
+import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -59,7 +59,7 @@ class Narrator:
         """Say nothing yet."""
         self._session = session
         self._booth = booth
-        self._numbers = itertools.count(1)
+        self._flushes = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
         session.subscribe(self._follow)
@@ -71,8 +71,11 @@ class Narrator:
             VoiceMissingError: if the extra `[voice]` is not installed.
             PresenterError: if the text can't be spoken.
         """
+        flushes = self._flushes
         pieces = await self._booth.speak(text)
-        utterance = f"text-{next(self._numbers)}"
+        utterance = f"text-{secrets.token_hex(4)}"
+        if flushes != self._flushes:
+            return utterance  # interrupted while the voice was being loaded
         task = asyncio.create_task(self._push(pieces, utterance))
         self._tasks.add(task)
         task.add_done_callback(self._finish)
@@ -80,12 +83,14 @@ class Narrator:
 
     async def _push(self, pieces: Iterator[SpokenPiece], utterance: str) -> None:
         said_ms = 0.0
-        async with self._turn:
-            piece = await self._booth.next_piece(pieces)
-            while piece is not None:
-                following = await self._say_piece(piece, pieces, utterance, said_ms)
-                said_ms += 1000 * len(piece.pcm) / piece.rate + PAUSE_MS
-                piece = following
+        try:
+            async with self._turn:
+                piece = await self._booth.next_piece(pieces)
+                while piece is not None:
+                    following = await self._say_piece(piece, pieces, utterance, said_ms)
+                    said_ms += 1000 * len(piece.pcm) / piece.rate + PAUSE_MS
+                    piece = following
+        finally:
             self._session.speech.end(utterance)
             self._session.wake()
 
@@ -112,6 +117,7 @@ class Narrator:
 
     def _follow(self, event: SessionEvent) -> None:
         if isinstance(event, Flush):
+            self._flushes += 1
             for task in self._tasks:
                 task.cancel()
 
@@ -119,4 +125,3 @@ class Narrator:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a text could not be said to its end", exc_info=error)
-            self._session.speech.end()

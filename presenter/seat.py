@@ -71,19 +71,20 @@ class Seat:
         session.subscribe(self._tell_pages)
 
     async def answer(self, offer_sdp: str) -> str:
-        """Connect the page, whose microphone is heard: offer in, answer with all candidates out; once.
+        """Connect the page, whose microphone is heard: offer in, answer with all candidates out.
 
         Raises:
-            ApiError: if there was an offer before, or this one can't be answered.
+            ApiError: if a page is connected already, or the offer can't be answered.
         """
         if self._page is not None:
-            raise ApiError(409, "already_connected", "This session has had its offer; open another one.")
+            raise ApiError(409, "already_connected", "This session has its page; open another one.")
         self._page = page = self._connect(on_interrupt=self.session.interrupt)
         try:
             sdp = await self._answer(page, offer_sdp)
         except BaseException:
+            self._page = None
             if not (self._bots or self._viewers or self._publications):
-                self.leaving.set()  # the one offer is spent: somebody else may have the seat at once
+                self.leaving.set()  # its page has failed: somebody else may have the seat at once
             raise
         self.session.listen(page.peer.microphone(), self._microphone)
         return sdp
@@ -107,7 +108,7 @@ class Seat:
                 await self.session.cut_out()
             return viewer_id, await self._answer(viewer, offer_sdp)
         except BaseException as error:
-            del self._viewers[viewer_id]
+            self._viewers.pop(viewer_id, None)
             await viewer.peer.close()
             if isinstance(error, MattingError):
                 raise ApiError(422, "no_matte", str(error)) from error
@@ -152,7 +153,7 @@ class Seat:
             raise ApiError(502, "whip_failed", str(error)) from error
         finally:
             if publisher.closed.is_set():
-                del self._publications[publication_id]
+                self._publications.pop(publication_id, None)
         self._served = True
         self.session.start()
         return publication_id
@@ -207,7 +208,11 @@ class Seat:
         return None
 
     async def _clear_away(self) -> None:
-        """Forget the viewers that have left and the publications that have ended."""
+        """Forget the page and the viewers that have left, and the publications that have ended."""
+        if self._page is not None and self._page.is_over():
+            page, self._page = self._page, None  # others are here, and another page may come
+            page.count_losses(self._metrics)
+            await page.peer.close()
         self._publications = {key: one for key, one in self._publications.items() if not one.closed.is_set()}
         gone = [viewer_id for viewer_id, viewer in self._viewers.items() if viewer.is_over()]
         for viewer_id in gone:

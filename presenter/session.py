@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Literal
 
+from models.matting import MattingError
 from presenter.latencies import Latencies
 from presenter.metrics import Metrics
 from presenter.renderer import CLOSING, Renderer
@@ -78,6 +79,8 @@ class Session:
         self._user_speaks = False
         self._wake = asyncio.Event()
         self._interrupts = 0  # how many; what was rendered before the last one is not played
+        self._cutting = asyncio.Lock()
+        self._no_matte: MattingError | None = None  # it can't be had, and trying takes seconds
         self._closing = 0  # pictures in which the mouth closes after an interrupt
         self._leave_out = 0  # chunks of silence inside the renderer that speech does not wait for
         self._latencies = Latencies()
@@ -124,16 +127,19 @@ class Session:
 
     async def _hear(self, microphone: AsyncIterator[AudioChunk], use: MicrophoneUse) -> None:
         detector = SpeechDetector(BARGE_IN)
-        async for chunk in microphone:
-            if use == "interrupt":
-                before, self._user_speaks = self._user_speaks, detector.push(chunk)
-                if self._user_speaks and not before and self._has_speech:
-                    self.interrupt()
-            elif use == "voice" and not self._has_speech:
-                lost_ms = self._sources.lost_ms
-                self._sources.hear(chunk, self.playback.clock.now())
-                self._metrics.sound_lost_ms_total += self._sources.lost_ms - lost_ms
-                self._wake.set()
+        try:
+            async for chunk in microphone:
+                if use == "interrupt":
+                    before, self._user_speaks = self._user_speaks, detector.push(chunk)
+                    if self._user_speaks and not before and self._has_speech:
+                        self.interrupt()
+                elif use == "voice" and not self._has_speech:
+                    lost_ms = self._sources.lost_ms
+                    self._sources.hear(chunk, self.playback.clock.now())
+                    self._metrics.sound_lost_ms_total += self._sources.lost_ms - lost_ms
+                    self._wake.set()
+        finally:
+            self._user_speaks = False
 
     @property
     def _has_speech(self) -> bool:
@@ -148,7 +154,14 @@ class Session:
         Raises:
             MattingError: if the presenter has no matte and none can be made.
         """
-        await asyncio.to_thread(setattr, self._renderer, "matte", True)
+        async with self._cutting:
+            if self._no_matte is not None:
+                raise self._no_matte
+            try:
+                await asyncio.to_thread(setattr, self._renderer, "matte", True)
+            except MattingError as error:
+                self._no_matte = error
+                raise
 
     async def _render(self) -> None:
         pts = interrupts = 0
@@ -254,10 +267,14 @@ class Session:
         return self._progress.speaking or self._vad.speaking
 
     def mark(self, name: str) -> None:
-        """Report `MarkReached` once all speech that was pushed before has been played."""
+        """Report `MarkReached` once all speech that was pushed before has been played; an interrupt takes marks along.
+
+        Raises:
+            WireError: if too many marks wait already.
+        """
         utterance = self.speech.recent()
         if utterance is not None and (not utterance.given_out or self._progress.is_saying(utterance.id)):
-            utterance.marks.append((utterance.received_ms, name))
+            self.speech.add_mark(utterance, name)
         else:
             self._publish(MarkReached(name, 0 if utterance is None else round(utterance.received_ms)))
 
@@ -265,32 +282,39 @@ class Session:
         """Fall silent at once and close the mouth: what waits, what was rendered and what is queued is forgotten.
 
         Args:
-            utterance: only if this one is being said; if it waits behind another, it alone is forgotten.
+            utterance: only if this one is being said; what waits behind it is forgotten with it. If it waits itself,
+                it alone is forgotten.
 
         Returns:
             What was being said, and how much of it had been heard; subscribers are told the same, and to forget
-            what is on its way to the ear.
+            what is on its way to the ear, and of each utterance that was forgotten before it began.
         """
         if utterance is None or self._progress.is_saying(utterance):
-            event = self._fall_silent()
+            event, waiting = self._fall_silent()
         else:
-            self.speech.forget(utterance)
-            event = Interrupted(utterance, 0)
+            known = self.speech.recent(utterance)
+            said = known is not None and known.given_out
+            if not said:
+                self.speech.forget(utterance)
+            event, waiting = Interrupted(utterance, round(known.received_ms) if known and said else 0), []
+        for name in waiting:
+            self._publish(Interrupted(name, 0))
         self._publish(event)
         return event
 
-    def _fall_silent(self) -> Interrupted:
-        waiting = self.speech.next_id
+    def _fall_silent(self) -> tuple[Interrupted, list[str]]:
         heard_until = self.playback.clock.now() - samples(self.ear_delay_ms)
         utterance, heard_ms = self._progress.interrupt(heard_until)
-        self._sources.clear()
+        waiting = [name for name in self._sources.clear() if name != utterance]
+        if utterance is None and waiting:
+            utterance = waiting.pop(0)
         self.playback.clear()
         self._interrupts += 1
         self._leave_out = 0
         self._metrics.interrupts_total += 1
         self._publish(Flush(self.playback.clock.unix_ms()))
         self._wake.set()
-        return Interrupted(utterance or waiting, round(heard_ms))
+        return Interrupted(utterance, round(heard_ms)), waiting
 
     def stats(self) -> dict[str, Any]:
         """Return what the page shows.

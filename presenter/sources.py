@@ -78,11 +78,11 @@ class Sources:
             self.lost_ms += ms(CHUNK_SAMPLES)
         self._heard.append((chunk, now))
 
-    def clear(self) -> None:
-        """Interrupt: forget what waits; the model hears silence instead."""
-        self.speech.clear()
+    def clear(self) -> list[str]:
+        """Interrupt: forget what waits, and return which utterances that were; the model hears silence instead."""
         self._heard.clear()
         self._fillers = self._look_ahead
+        return self.speech.clear()
 
     def choose(self, now: int, queued_ms: float, paint_ms: float) -> Work | None:
         """Return what to hear next, or None if nothing is due.

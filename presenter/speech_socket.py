@@ -7,6 +7,7 @@ expected; the session goes on.
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Coroutine
 from typing import Any
 
@@ -35,6 +36,7 @@ from stream.wire import (
     SpeakEnded,
     SpeechAudio,
     SpeechEnd,
+    SpeechStart,
     Stats,
     WireError,
     Words,
@@ -60,6 +62,7 @@ class Intake:
         """Audio that has arrived, whatever became of it."""
         self._decoder: PcmDecoder | None = None
         self._utterance: str | None = None
+        self._unnamed: str | None = None  # what is being said where the dialect has no names
 
     def take(self, event: EventIn) -> None:
         """Act on one event.
@@ -70,28 +73,38 @@ class Intake:
         """
         session = self._session
         match event:
+            case SpeechStart(utterance):
+                session.speech.begin(utterance)
             case SpeechAudio():
                 self._speak(event)
             case SpeechEnd(utterance):
-                session.speech.end(utterance)
+                session.speech.end(utterance or self._utterance)
+                self._unnamed = None
             case Interrupt(utterance):
                 session.interrupt(utterance)
             case Mark(name):
                 session.mark(name)
             case Words(utterance, words):
-                session.speech.add_words(words, utterance)
+                session.speech.add_words(words, utterance or self._utterance)
             case Listening(on):
                 session.bot_listens = on
             case KeepAlive():
                 pass
         session.wake()
 
+    def begin_anew(self) -> None:
+        """Note an interrupt: sound without a name is something new from now on."""
+        self._unnamed = None
+
     def _speak(self, event: SpeechAudio) -> None:
-        if self._decoder is None or self._decoder.format != event.format or self._utterance != event.utterance:
-            self._decoder, self._utterance = PcmDecoder(event.format), event.utterance
+        if event.utterance is None and self._unnamed is None:
+            self._unnamed = f"speech-{secrets.token_hex(4)}"  # another bot's, or a text, may be under way
+        name = event.utterance or self._unnamed
+        if self._decoder is None or self._decoder.format != event.format or self._utterance != name:
+            self._decoder, self._utterance = PcmDecoder(event.format), name
         pcm = self._decoder.push(event.data)
         self.received_ms += 1000 * len(pcm) / event.format.rate
-        self._session.speech.push(pcm, event.format.rate, event.utterance)
+        self._session.speech.push(pcm, event.format.rate, name)
 
 
 class _Outbox:
@@ -109,6 +122,8 @@ class _Outbox:
         """Queue an event that clients know; with each report of progress goes the credit."""
         if not isinstance(event, EventOut):
             return
+        if isinstance(event, Interrupted):
+            self._intake.begin_anew()
         try:
             self._events.put_nowait(event)
             if isinstance(event, Playback | SpeakEnded | Interrupted):
@@ -132,9 +147,10 @@ class _Outbox:
                     await self._socket.send_bytes(message)
 
     async def report(self) -> None:
-        """Queue figures every second, until cancelled."""
+        """Queue figures and credit every second, until cancelled."""
         while True:
             self.put(Stats(_flat(self._session.stats())))
+            self.put(self.credit())
             await asyncio.sleep(STATS_INTERVAL_S)
 
 

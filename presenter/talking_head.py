@@ -1,10 +1,12 @@
 """A presenter without a server: speech in, matched sound and pictures out, for programs that play them themselves.
 
-async with await TalkingHead.open("default") as head:
-head.push(pcm, rate=24_000)
-head.end()
-async for pair in head:
-play(pair.chunk.voice, pair.frame)
+    async with await TalkingHead.open("default") as head:
+        head.push(pcm, rate=24_000)
+        head.end()
+        async for pair in head:
+            play(pair.chunk.voice, pair.frame)
+
+It is a `Session` whose sink is emptied by hand.
 """
 
 from __future__ import annotations

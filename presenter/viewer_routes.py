@@ -9,12 +9,6 @@ from presenter.web_folder import web_folder
 
 SDP = "application/sdp"
 
-_CORS: dict[str, str] = {
-    hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
-    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "POST, DELETE, OPTIONS",
-    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "authorization, content-type",
-    hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: "location",
-}
 _EMBED_POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob: mediastream:; "
     "frame-ancestors *; base-uri 'none'; form-action 'none'"
@@ -26,7 +20,7 @@ routes = web.RouteTableDef()
 @routes.options("/whep/{id}")
 @routes.options("/whep/{id}/{viewer}")
 async def _options(_: web.Request) -> web.Response:
-    return web.Response(status=204, headers=_CORS | {"Accept-Post": SDP})
+    return web.Response(status=204, headers={"Accept-Post": SDP})
 
 
 @routes.post("/whep/{id}", name="whep")
@@ -36,13 +30,13 @@ async def _watch(request: web.Request) -> web.Response:
     matte = request.query.get("matte", "0") not in ("", "0", "false")
     viewer, answer = await seat_of(request).watch(await request.text(), matte=matte)
     location = request.app.router["viewer"].url_for(id=request.match_info["id"], viewer=viewer)
-    return web.Response(status=201, text=answer, content_type=SDP, headers=_CORS | {hdrs.LOCATION: str(location)})
+    return web.Response(status=201, text=answer, content_type=SDP, headers={hdrs.LOCATION: str(location)})
 
 
 @routes.delete("/whep/{id}/{viewer}", name="viewer")
 async def _leave(request: web.Request) -> web.Response:
     await seat_of(request).unwatch(request.match_info["viewer"])
-    return web.Response(status=204, headers=_CORS)
+    return web.Response(status=204)
 
 
 @routes.post("/api/sessions/{id}/whip")

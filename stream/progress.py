@@ -17,6 +17,7 @@ from stream.speech import SpeechChunk, Utterance
 from stream.wire import MarkReached, Playback, SpeakEnded, SpeakStarted, Word
 
 _REPORT_MS = 200.0  # between two reports of the position
+_WORDS_PER_TICK = 20  # more than anybody says in 20 ms; the rest of a heap follows with the next ticks
 _HISTORY_TICKS = 150  # 3 s of positions, for listeners that are late
 
 
@@ -39,7 +40,7 @@ class Progress:
         self._expected: dict[int, SpeechChunk] = {}
         self._playing: Utterance | None = None
         self._played_ms = self._reported_ms = 0.0
-        self._history: deque[tuple[int, str, float]] = deque(maxlen=_HISTORY_TICKS)
+        self._history: deque[tuple[int, Utterance, float]] = deque(maxlen=_HISTORY_TICKS)
 
     @property
     def pending(self) -> bool:
@@ -79,9 +80,9 @@ class Progress:
         """
         waiting = next(iter(self._expected.values()), None)
         current = self._playing or (waiting.utterance if waiting else None)
-        heard_ms = 0.0
+        heard_ms = current.begun_ms if current else 0.0
         for time, utterance, played_ms in self._history:
-            if current is not None and utterance == current.id and time <= heard_time:
+            if utterance is current and time <= heard_time:
                 heard_ms = played_ms
         self._expected.clear()
         self._playing, self._played_ms = None, 0.0
@@ -103,7 +104,7 @@ class Progress:
             yield from self._begin(speech.utterance)
         played_before_ms = speech.start_ms + min(speech.length_ms, ms(passed - TICK_SAMPLES))
         self._played_ms = speech.start_ms + min(speech.length_ms, ms(passed))
-        self._history.append((tick.time, speech.utterance.id, self._played_ms))
+        self._history.append((tick.time, speech.utterance, self._played_ms))
         yield from self._places(speech.utterance, tick.time, played_before_ms)
 
     def _begin(self, utterance: Utterance) -> Iterator[Happening]:
@@ -113,7 +114,9 @@ class Progress:
         yield SpeakStarted(utterance.id)
 
     def _places(self, utterance: Utterance, time: int, before_ms: float) -> Iterator[Happening]:
-        while utterance.words and utterance.words[0].start_ms < self._played_ms:
+        for _ in range(_WORDS_PER_TICK):
+            if not utterance.words or utterance.words[0].start_ms >= self._played_ms:
+                break
             word = utterance.words.popleft()
             yield WordBegins(word, time + samples(max(0.0, word.start_ms - before_ms)))
         while utterance.marks and utterance.marks[0][0] <= self._played_ms:

@@ -21,10 +21,11 @@ from stream.chunker import MAX_RATE, MIN_RATE, Chunker
 from stream.clock import ms
 from stream.errors import StreamError
 from stream.media import CHUNK_SAMPLES, AudioChunk, Int16Array
-from stream.wire import Word
+from stream.wire import WireError, Word
 
 _PIECE_MS = 200  # resampled at a time
-_REMEMBERED = 64  # ids of interrupted utterances whose late audio is ignored
+_REMEMBERED = 64  # utterances that words, marks and late audio are still known of
+_MAX_WORDS, _MAX_MARKS = 5000, 256  # waiting in one utterance
 
 
 class SpeechFullError(StreamError):
@@ -41,6 +42,8 @@ class Utterance:
     """No more sound will be added."""
     received: int = 0
     """Samples at `rate` that have come."""
+    begun_ms: float = 0.0
+    """Where it goes on from, if it was taken to have ended before."""
     taken_ms: float = 0.0
     """Sound given out as chunks, the silence that fills the last one not counted."""
     marks: deque[tuple[float, str]] = field(default_factory=deque)
@@ -130,11 +133,6 @@ class SpeechQueue:
         return max(0.0, self.limit_ms - self.buffered_ms)
 
     @property
-    def next_id(self) -> str | None:
-        """The utterance that is said next, or None if nothing waits."""
-        return self._sources[0].utterance.id if self._sources else None
-
-    @property
     def open(self) -> bool:
         """Whether an utterance has begun that has not ended: more sound is expected."""
         return any(not source.utterance.ended for source in self._sources)
@@ -183,15 +181,40 @@ class SpeechQueue:
         if (source := self._find(utterance)) is not None:
             source.utterance.ended = True
 
+    def begin(self, utterance: str) -> None:
+        """Take what comes under this name as something new, also if one of the same name was interrupted."""
+        self.end(utterance)
+        self._ignored = deque((known for known in self._ignored if known != utterance), _REMEMBERED)
+        self._recent = deque((known for known in self._recent if known.id != utterance), _REMEMBERED)
+
     def recent(self, utterance: str | None = None) -> Utterance | None:
         """Return one of the latest utterances, also when all of it was taken; without an id, the latest."""
         wanted = (known for known in reversed(self._recent) if utterance in (None, known.id))
         return next(wanted, None)
 
     def add_words(self, words: Iterable[Word], utterance: str | None = None) -> None:
-        """Add what is said when; words of an unknown utterance are ignored."""
-        if (known := self.recent(utterance)) is not None:
-            known.words.extend(words)
+        """Add what is said when; words of an unknown utterance are ignored.
+
+        Raises:
+            WireError: if more words wait than anybody says in one utterance.
+        """
+        if (known := self.recent(utterance)) is None:
+            return
+        added = list(words)
+        if len(known.words) + len(added) > _MAX_WORDS:
+            raise WireError("too_many", f"{len(known.words) + len(added)} words wait", f"at most {_MAX_WORDS}")
+        known.words.extend(added)
+
+    @staticmethod
+    def add_mark(utterance: Utterance, name: str) -> None:
+        """Tie a name to the end of what an utterance has received.
+
+        Raises:
+            WireError: if too many marks wait already.
+        """
+        if len(utterance.marks) >= _MAX_MARKS:
+            raise WireError("too_many", f"{_MAX_MARKS} marks wait", f"at most {_MAX_MARKS}")
+        utterance.marks.append((utterance.received_ms, name))
 
     def has(self, count: int) -> bool:
         """Whether `count` chunks can be taken now."""
@@ -222,30 +245,31 @@ class SpeechQueue:
         if self._sources:
             self._sources[0].flush()
 
-    def clear(self) -> None:
-        """Interrupt: forget all that was not taken, and what is still to come of it."""
-        for source in self._sources:
-            self._ignore(source)
-        self._sources.clear()
+    def clear(self) -> list[str]:
+        """Interrupt: forget all that was not taken, and what is still to come of it; returns the ids."""
+        forgotten = [source.utterance.id for source in self._sources]
+        for name in forgotten:
+            self.forget(name)
+        return forgotten
 
-    def forget(self, utterance: str) -> bool:
-        """Forget one utterance as `clear` forgets all; False if none of this id waits."""
-        found = [source for source in self._sources if source.utterance.id == utterance]
-        for source in found:
-            self._ignore(source)
+    def forget(self, utterance: str) -> None:
+        """Forget one utterance as `clear` forgets all, also if nothing of it has come yet."""
+        for source in [source for source in self._sources if source.utterance.id == utterance]:
+            source.utterance.ended = True
             self._sources.remove(source)
-        return bool(found)
-
-    def _ignore(self, source: _Source) -> None:
-        source.utterance.ended = True
-        self._ignored.append(source.utterance.id)
+        self._recent = deque((known for known in self._recent if known.id != utterance), _REMEMBERED)
+        self._ignored.append(utterance)
 
     def _find(self, utterance: str | None) -> _Source | None:
         wanted = (s for s in reversed(self._sources) if not s.utterance.ended and utterance in (None, s.utterance.id))
         return next(wanted, None)
 
     def _begin(self, utterance: str | None, rate: int) -> _Source:
-        source = _Source(Utterance(utterance or f"utterance-{next(self._numbers)}", rate))
+        begun = Utterance(utterance or f"unnamed-{next(self._numbers)}", rate)
+        if utterance is not None and (earlier := self.recent(utterance)) is not None and earlier.rate == rate:
+            # It was taken to have ended, and goes on: its places go on as well.
+            begun.received, begun.begun_ms, begun.taken_ms = earlier.received, earlier.received_ms, earlier.received_ms
+        source = _Source(begun)
         self._sources.append(source)
         self._recent.append(source.utterance)
         return source

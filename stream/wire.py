@@ -2,7 +2,7 @@
 
 A `Codec` turns the messages of one vendor's protocol (a dialect) into these events and back. It
 does no I/O and keeps no clock. Times are milliseconds of speech; `played_ms` counts from the start
-of the utterance and says what has left this server.
+of the utterance and says what has left this server, and in `Interrupted` what was heard.
 """
 
 from __future__ import annotations
@@ -32,6 +32,13 @@ class WireError(StreamError):
 
 
 # --- from the bot ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStart:
+    """An utterance begins anew, whatever became of an earlier one of the same name."""
+
+    utterance: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,7 @@ class Listening:
     on: bool
 
 
-EventIn = SpeechAudio | SpeechEnd | Interrupt | Mark | Words | KeepAlive | Listening
+EventIn = SpeechStart | SpeechAudio | SpeechEnd | Interrupt | Mark | Words | KeepAlive | Listening
 
 # --- to the bot ------------------------------------------------------------------------------------
 

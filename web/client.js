@@ -1,6 +1,7 @@
-// A client for voice bots, in a browser, Node 22 or later, or Deno: your bot's speech in, a presenter's face out.
+// A client for voice bots in Node 22 or later, Deno, or a page of the server itself: your bot's speech in, a presenter's
+// face out. Pages from elsewhere may watch, not speak.
 //
-//   import { Presenter } from "https://HOST/static/client.js";
+//   import { Presenter } from "./web/client.js";
 //
 //   const presenter = await Presenter.connect({ url: "http://localhost:8080", presenter: "default" });
 //   console.log("watch it at", presenter.viewerUrl);
@@ -47,7 +48,6 @@ export class Presenter {
   #listeners = new Map();
   #credit = new Credit();
   #utterance = null;
-  #spoken = 0;
   #interrupts = []; // those who wait for the server's `interrupted`
 
   /** Use `Presenter.connect`. */
@@ -132,7 +132,7 @@ export class Presenter {
    *
    * @param {{sampleRate: number, channels?: 1 | 2, id?: string}} options of 16-bit PCM; `id` comes back in events
    */
-  speak({ sampleRate, channels = 1, id = `utterance-${(this.#spoken += 1)}` }) {
+  speak({ sampleRate, channels = 1, id = `speech-${crypto.randomUUID().slice(0, 8)}` }) {
     const send = (data) => this.#send(data);
     this.#utterance?.end();
     this.#utterance = new Utterance(id, sampleRate * channels * 2, this.#credit, send);

@@ -10,9 +10,9 @@ export class WhepError extends Error {
     this.status = status;
   }
 
-  /** Whether asking again may help: 501 means that a picture without background can't be had. */
+  /** Whether asking again may help. */
   get passes() {
-    return this.status >= 500 && this.status !== 501;
+    return this.status >= 500;
   }
 }
 

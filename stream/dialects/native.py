@@ -12,6 +12,7 @@ An utterance without a name gets one, so that its late audio is still known afte
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import asdict
 from typing import ClassVar
 
@@ -36,6 +37,7 @@ from stream.wire import (
     SpeakStarted,
     SpeechAudio,
     SpeechEnd,
+    SpeechStart,
     StateChanged,
     Stats,
     WireError,
@@ -74,6 +76,7 @@ class NativeCodec:
     def __init__(self) -> None:
         self._format: AudioFormat | None = None
         self._utterance: str | None = None
+        self._prefix = secrets.token_hex(3)  # names are not given twice, by whatever connection of a session
         self._started = 0
 
     def decode(self, message: str | bytes) -> list[EventIn]:
@@ -108,11 +111,11 @@ class NativeCodec:
     def _start(self, fields: Fields) -> list[EventIn]:
         encoding = fields.text("format") if "format" in fields else "pcm_s16le"
         audio_format = make_format(fields.integer("sample_rate"), fields.integer("channels", 1), encoding)
-        utterance = fields.optional_name("utterance_id") or f"utterance-{self._started + 1}"
+        utterance = fields.optional_name("utterance_id") or f"speech-{self._prefix}-{self._started + 1}"
         ended = self._end() if self._format else []
         self._started += 1
         self._format, self._utterance = audio_format, utterance
-        return ended
+        return [*ended, SpeechStart(utterance)]
 
     def _end(self) -> list[EventIn]:
         self._opened("end")

@@ -143,9 +143,9 @@ def test_interrupt_tells_what_was_heard_and_the_next_words_are_said(play: Callab
 def test_more_than_fits_waits_for_credit_and_arrives_whole(play: Callable[..., None]) -> None:
     async def scenario(server: Server) -> None:
         async with connect(address(server)) as presenter:
-            await presenter.speak((tone(0.1) for _ in range(25)), 24_000)
+            await presenter.speak((tone(0.1) for _ in range(25)), 24_000, utterance="a")
             events = await collect(presenter, SpeakEnded)
-            assert of(events, SpeakEnded) == [SpeakEnded("utterance-1", 2500)]
+            assert of(events, SpeakEnded) == [SpeakEnded("a", 2500)]
             assert not of(events, Problem)
             credits = [event for event in events if isinstance(event, Credit)]
             assert credits
@@ -166,6 +166,52 @@ def test_an_interrupted_utterance_is_not_sent_to_its_end(play: Callable[..., Non
             assert (await collect(presenter, SpeakEnded))[-1] == SpeakEnded("next", 200)
 
     play(scenario, max_speech_s=1)
+
+
+def test_what_waits_behind_is_told_and_a_name_may_come_again(play: Callable[..., None]) -> None:
+    async def scenario(server: Server) -> None:
+        async with connect(address(server)) as presenter:
+            await presenter.speak(tone(3.0), 24_000, utterance="a")
+            await presenter.speak(tone(1.0), 24_000, utterance="b")
+            await collect(presenter, Playback)
+            interrupted = await presenter.interrupt()
+            told = await collect(presenter, Interrupted)
+            told += await collect(presenter, Interrupted)
+            assert of(told, Interrupted) == [Interrupted("b", 0), interrupted] or interrupted == Interrupted("b", 0)
+            assert {event.utterance for event in of(told, Interrupted)} == {"a", "b"}  # type: ignore[union-attr]
+            await presenter.speak(tone(0.3), 24_000, utterance="a")
+            assert (await collect(presenter, SpeakEnded))[-1] == SpeakEnded("a", 300)
+
+    play(scenario)
+
+
+def test_a_bot_that_connects_again_is_heard_after_an_interrupt(play: Callable[..., None]) -> None:
+    async def scenario(server: Server) -> None:
+        session = await open_session(server)
+        for _ in range(2):
+            async with raw(server, "native", session) as socket:
+                await socket.send('{"type": "start", "sample_rate": 24000}')
+                await socket.send(tone(2.0))
+                await until(socket, "speak_started")
+                await socket.send('{"type": "interrupt"}')
+                await until(socket, "interrupted")
+
+    play(scenario)
+
+
+def test_marks_and_words_are_bounded(play: Callable[..., None]) -> None:
+    async def scenario(server: Server) -> None:
+        async with raw(server, "native", await open_session(server)) as socket:
+            await socket.send('{"type": "start", "sample_rate": 24000}')
+            await socket.send(tone(1.0))
+            word = {"text": "x", "start_ms": 900, "end_ms": 950}
+            await socket.send(json.dumps({"type": "words", "words": [word] * 5001}))
+            assert (await until(socket, "error"))["code"] == "too_many"
+            for k in range(257):
+                await socket.send(json.dumps({"type": "mark", "name": f"m{k}"}))
+            assert (await until(socket, "error"))["code"] == "too_many"
+
+    play(scenario)
 
 
 @asynccontextmanager

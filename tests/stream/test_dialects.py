@@ -24,6 +24,7 @@ from stream.wire import (
     SpeakStarted,
     SpeechAudio,
     SpeechEnd,
+    SpeechStart,
     StateChanged,
     Stats,
     WireError,
@@ -47,13 +48,21 @@ EVENTS: list[EventOut] = [
     Stats({"fps": 25.0}),
     Problem("bad_json", "not JSON", "a JSON object"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def known_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that are given are told apart by chance; not here."""
+    monkeypatch.setattr("stream.dialects.native.secrets.token_hex", lambda _: "0")
+
+
 NATIVE_OUT = [
     {"type": "ready", "session": "s", "sample_rate": 48_000, "credit_ms": 8_000},
     {"type": "state", "state": "speaking"},
     {"type": "speak_started", "utterance_id": "a"},
     {"type": "mark", "name": "m", "played_ms": 20},
     {"type": "playback", "utterance_id": "a", "played_ms": 40},
-    {"type": "credit", "free_ms": 4_000, "buffered_ms": 2_000},
+    {"type": "credit", "free_ms": 4_000, "buffered_ms": 2_000, "received_ms": 0},
     {"type": "speak_ended", "utterance_id": "a", "played_ms": 60},
     {"type": "interrupted", "utterance_id": "a", "played_ms": 80},
     {"type": "state", "state": "idle"},
@@ -99,7 +108,7 @@ CONVERSATIONS: list[tuple[str, str, list[tuple[object, list[EventIn]]]]] = [
         "an utterance with all that may be said",
         "native",
         [
-            (START, []),
+            (START, [SpeechStart("a")]),
             (PCM, [SpeechAudio(PCM, MULAW_STEREO, "a")]),
             (b"", []),
             (
@@ -118,17 +127,17 @@ CONVERSATIONS: list[tuple[str, str, list[tuple[object, list[EventIn]]]]] = [
         "utterances without names are told apart, and a start ends what is open",
         "native",
         [
-            ({"type": "start", "sample_rate": 24_000}, []),
-            (PCM, [SpeechAudio(PCM, RATE_24, "utterance-1")]),
-            ({"type": "start", "sample_rate": 16_000}, [SpeechEnd("utterance-1")]),
-            (PCM, [SpeechAudio(PCM, RATE_16, "utterance-2")]),
+            ({"type": "start", "sample_rate": 24_000}, [SpeechStart("speech-0-1")]),
+            (PCM, [SpeechAudio(PCM, RATE_24, "speech-0-1")]),
+            ({"type": "start", "sample_rate": 16_000}, [SpeechEnd("speech-0-1"), SpeechStart("speech-0-2")]),
+            (PCM, [SpeechAudio(PCM, RATE_16, "speech-0-2")]),
         ],
     ),
     (
         "late audio of an interrupted utterance still bears its name",
         "native",
         [
-            (START, []),
+            (START, [SpeechStart("a")]),
             ({"type": "interrupt"}, [Interrupt(None)]),
             ({"type": "interrupt", "utterance_id": "a"}, [Interrupt("a")]),
             (PCM, [SpeechAudio(PCM, MULAW_STEREO, "a")]),

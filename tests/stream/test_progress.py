@@ -123,6 +123,16 @@ def test_an_interrupt_knows_what_the_ear_had_heard(late_ms: int, heard_ms: int) 
     assert not stage.tick(places[4] + TICK_SAMPLES), "what was forgotten tells nothing"
 
 
+def test_what_was_heard_of_an_earlier_one_of_the_same_name_does_not_count() -> None:
+    stage = Stage()
+    stage.say("a", 400)
+    stage.play(stage.expect())
+    stage.queue.begin("a")
+    stage.say("a", 400)
+    stage.tick(stage.expect()[0])
+    assert stage.progress.interrupt(stage.time - 16 * 200) == ("a", 0.0)
+
+
 def test_interrupt_before_the_first_sound_and_with_nothing_said() -> None:
     stage = Stage()
     assert stage.progress.interrupt(0) == (None, 0.0)

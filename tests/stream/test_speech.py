@@ -148,9 +148,32 @@ def test_forget_takes_one_away() -> None:
     for name in "abc":
         queue.push(noise(640), 16_000, name)
         queue.end(name)
-    assert queue.forget("b")
-    assert not queue.forget("b")
+    queue.forget("b")
+    queue.forget("d")  # nothing of it has come yet
+    queue.push(noise(640), 16_000, "d")
+    queue.push(noise(640), 16_000, "b")
     assert [chunk.utterance.id for chunk in take_all(queue)] == ["a", "c"]
+
+
+def test_a_name_may_begin_anew_after_an_interrupt() -> None:
+    queue = SpeechQueue()
+    queue.push(noise(640), 16_000, "a")
+    queue.clear()
+    queue.begin("a")
+    queue.push(noise(640), 16_000, "a")
+    queue.end("a")
+    assert [(chunk.utterance.id, chunk.start_ms) for chunk in take_all(queue)] == [("a", 0)]
+
+
+def test_an_utterance_that_was_given_up_goes_on_where_it_was() -> None:
+    queue = SpeechQueue()
+    queue.push(noise(1280), 16_000, "a")
+    queue.end("a")
+    take_all(queue)
+    queue.push(noise(640), 16_000, "a")
+    queue.end("a")
+    [chunk] = take_all(queue)
+    assert (chunk.start_ms, chunk.length_ms, chunk.utterance.received_ms) == (80, 40, 120)
 
 
 def test_names_are_given_where_none_came() -> None:

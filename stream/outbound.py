@@ -37,7 +37,8 @@ def send_track(
     track: VoiceTrack | FaceTrack,
     config: PeerConfig,
     clock: SessionClock,
-    direction: str = "sendrecv",
+    *,
+    receives: bool = False,
 ) -> None:
     """Add a transceiver that sends a track; before anything is negotiated.
 
@@ -46,9 +47,10 @@ def send_track(
         track: what; it ends with its sender.
         config: codec and bitrates.
         clock: the session's, which the sender reports follow.
-        direction: "sendrecv" or "sendonly".
+        receives: let the remote end send too; somebody must read that then, for aiortc decodes it
+            into a queue without bound.
     """
-    transceiver = pc.addTransceiver(track.kind, direction=direction)
+    transceiver = pc.addTransceiver(track.kind, direction="sendrecv" if receives else "sendonly")
     sender = transceiver.sender
     EncodedSender(sender, track)
     SenderReports(sender, track, clock)

@@ -14,7 +14,6 @@ from typing import Any
 
 from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from aiortc.exceptions import InvalidStateError, OperationError
-from aiortc.sdp import SessionDescription
 
 from stream.clock import ms
 from stream.errors import NegotiationError, StreamError
@@ -24,6 +23,7 @@ from stream.media import AudioChunk
 from stream.outbound import send_track
 from stream.peer_config import PeerConfig
 from stream.playout import TICK_SAMPLES
+from stream.sdp import offered_kinds
 from stream.tracks import Playback
 
 __all__ = ["Peer", "PeerConfig", "PeerStats"]
@@ -31,6 +31,7 @@ __all__ = ["Peer", "PeerConfig", "PeerStats"]
 logger = logging.getLogger(__name__)
 
 _MAX_MESSAGE_BYTES = 16_384
+_MAX_BUFFERED_BYTES = 65_536  # of messages that the remote end has not acknowledged
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Peer:
         config: PeerConfig | None = None,
         on_message: Callable[[dict[str, Any]], None] | None = None,
         *,
+        hears: bool = True,
         matte: bool = False,
     ) -> None:
         """Prepare a peer that shows `playback`.
@@ -62,11 +64,14 @@ class Peer:
             config: codec, bitrates, ICE.
             on_message: called on the event loop with each JSON object that arrives on the data
                 channel (at most 16 KiB each; others are ignored).
+            hears: take the remote microphone, if there is one; no other media is ever taken.
             matte: send the matte, grey, to the right of the picture.
         """
         self._playback = playback
         self._config = config or PeerConfig()
         self._on_message = on_message
+        self._on_message_failed = False
+        self._hears = hears
         self._voice, self._face = playback.tracks(bitrate=self._config.start_bitrate, matte=matte)
         self._inbound = InboundVoice(backlog_ms=self._config.microphone_backlog_ms)
         self._reader: asyncio.Task[None] | None = None
@@ -103,15 +108,16 @@ class Peer:
             raise NegotiationError(f"offer can't be answered: {error or type(error).__name__}") from error
 
     def microphone(self) -> AsyncIterator[AudioChunk]:
-        """Return the remote microphone, chunk by chunk; ends with the connection."""
+        """Return the remote microphone, chunk by chunk; ends with the connection. Silent unless the peer hears."""
         return self._inbound.chunks()
 
     def send(self, message: Mapping[str, Any]) -> bool:
-        """Send a JSON object on the data channel; False if there is none open."""
-        if self._channel is None or self._channel.readyState != "open":
+        """Send a JSON object on the data channel; False if there is none open, or it is 64 KiB behind."""
+        channel = self._channel
+        if channel is None or channel.readyState != "open" or channel.bufferedAmount > _MAX_BUFFERED_BYTES:
             return False
         try:
-            self._channel.send(json.dumps(message))
+            channel.send(json.dumps(message))
         except (ConnectionError, InvalidStateError):  # it is closing just now
             return False
         return True
@@ -141,13 +147,14 @@ class Peer:
     async def _negotiate(self, offer_sdp: str) -> str:
         allow_loopback()
         self._config.apply_to_encoders()
-        kinds = _media_kinds(offer_sdp)
+        kinds = offered_kinds(offer_sdp)
         self._pc = pc = RTCPeerConnection(self._config.rtc_configuration())
         pc.on("datachannel", self._on_datachannel)
         pc.on("connectionstatechange", self._on_state)
         self._add_tracks(pc, kinds)
         await pc.setRemoteDescription(RTCSessionDescription(sdp=offer_sdp, type="offer"))
-        self._attach_microphone(pc)
+        if self._hears:
+            self._attach_microphone(pc)
         await pc.setLocalDescription(await pc.createAnswer())
         return str(pc.localDescription.sdp)
 
@@ -155,10 +162,11 @@ class Peer:
         """Add what the offer has room for; a track without a counterpart would never connect."""
         for track in (self._voice, self._face):
             if track.kind in kinds:
-                send_track(pc, track, self._config, self._playback.clock)
+                receives = self._hears and track is self._voice
+                send_track(pc, track, self._config, self._playback.clock, receives=receives)
 
     def _attach_microphone(self, pc: RTCPeerConnection) -> None:
-        """Read the first audio track that the remote end sends, if it sends one."""
+        """Read the audio track that the remote end sends, if it sends one."""
         for transceiver in pc.getTransceivers():
             track = transceiver.receiver.track
             if transceiver.kind == "audio" and track is not None:
@@ -178,10 +186,15 @@ class Peer:
             message = json.loads(data)
         except (ValueError, RecursionError):
             message = None
-        if isinstance(message, dict):
-            self._on_message(message)
-        else:
+        if not isinstance(message, dict):
             logger.info("data channel: expected a JSON object, got %.40r", data)
+            return
+        try:
+            self._on_message(message)
+        except Exception:  # it would end aiortc's reception
+            if not self._on_message_failed:  # once: the remote end chooses how often
+                logger.exception("a message on the data channel was not handled")
+            self._on_message_failed = True
 
     async def _on_state(self) -> None:
         state = self.state
@@ -195,25 +208,3 @@ class Peer:
 def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.error("the microphone can't be read any more", exc_info=error)
-
-
-def _media_kinds(offer_sdp: str) -> set[str]:
-    """Return the kinds of media in an offer ("audio", "video", "application").
-
-    Raises:
-        NegotiationError: if it is not an SDP with media, or lacks what a secure connection needs.
-    """
-    try:
-        parsed = SessionDescription.parse(offer_sdp).media
-    except (ValueError, IndexError, AssertionError, AttributeError, KeyError) as error:
-        raise NegotiationError(f"offer: expected an SDP, got {offer_sdp[:60]!r}") from error
-    kinds = {media.kind for media in parsed}
-    if not kinds & {"audio", "video"}:
-        raise NegotiationError(f"offer: expected audio or video, got {sorted(kinds)}")
-    for media in parsed:
-        # aiortc (1.16) finds these missing only while it connects, in a task that nobody awaits.
-        if media.dtls is None or media.dtls.role is None:
-            raise NegotiationError(f"offer: expected a=setup for {media.kind}, got none")
-        if not media.dtls.fingerprints:
-            raise NegotiationError(f"offer: expected a=fingerprint for {media.kind}, got none")
-    return kinds

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from aiortc.exceptions import InvalidStateError
+from aiortc.mediastreams import VideoStreamTrack
 
 from stream.clock import SessionClock
 from stream.errors import NegotiationError, StreamError
@@ -154,6 +155,105 @@ def test_sending_on_a_channel_that_closes_is_no_error(remote: type, run: Callabl
     sent = run(scenario())
     assert sent[0] is True
     assert sent[-1] is False
+
+
+def test_a_message_that_cannot_be_handled_is_logged_once_and_the_next_ones_come(
+    remote: type, run: Callable, caplog: pytest.LogCaptureFixture
+) -> None:
+    got: list[Any] = []
+
+    def handle(message: dict[str, Any]) -> None:
+        got.append(message["n"] / 1)
+
+    async def scenario() -> None:
+        client = remote()
+        async with session() as playback:
+            peer = Peer(playback, on_message=handle)
+            await client.connect(peer.answer)
+            await client.until(lambda: client.channel.readyState == "open")
+            for message in ({"n": "a"}, {"m": 1}, {"n": 2}):
+                client.channel.send(json.dumps(message))
+            await client.until(lambda: got == [2.0])
+            assert peer.state == "connected"
+            await peer.close()
+            await client.close()
+
+    run(scenario())
+    [record] = [one for one in caplog.records if one.name == "stream.webrtc" and one.levelname == "ERROR"]
+    assert record.exc_info is not None
+
+
+def test_a_channel_that_is_behind_takes_no_more_until_it_has_caught_up(remote: type, run: Callable) -> None:
+    async def scenario() -> tuple[list[bool], int]:
+        async with session() as playback:
+            peer, client = Peer(playback), remote()
+            await client.connect(peer.answer)
+            await client.until(lambda: client.channel.readyState == "open")
+            channel: Any = peer._channel
+            sent = [peer.send({"text": "x" * 10_000}) for _ in range(20)]
+            assert channel.bufferedAmount <= 65_536 + 10_100
+            await client.until(lambda: len(client.messages) == sum(sent) and channel.bufferedAmount == 0)
+            assert peer.send({"n": 1})
+            await client.until(lambda: len(client.messages) == sum(sent) + 1)
+            await peer.close()
+            await client.close()
+            return sent, len(client.messages)
+
+    sent, _ = run(scenario())
+    assert sent[0] is True
+    assert sent[-1] is False
+
+
+@pytest.mark.parametrize("hears", [True, False])
+def test_media_that_nobody_reads_is_not_received(remote: type, microphone: type, run: Callable, hears: bool) -> None:
+    async def scenario() -> tuple[Any, str]:
+        client = remote(microphone(beeps(10)), codec="VP8")
+        video = next(one for one in client.pc.getTransceivers() if one.kind == "video")
+        video.direction = "sendrecv"
+        video.sender.replaceTrack(VideoStreamTrack())
+        answers: list[str] = []
+        async with session() as playback:
+            peer = Peer(playback, hears=hears)
+
+            async def answer(offer: str) -> str:
+                answers.append(await peer.answer(offer))
+                return answers[0].replace("a=sendonly", "a=sendrecv")  # a client that sends what was refused
+
+            await client.connect(answer)
+            await playback.put(*first_pair())
+            await client.until(lambda: bool(client.frames["video"] and client.frames["audio"]))
+            for sender in client.pc.getSenders():
+                await client.until(lambda sender=sender: sender._RTCRtpSender__packet_count > 20)
+            received = {one.kind: one for one in peer._pc.getTransceivers()}  # type: ignore[union-attr]
+            heard = peer.stats().microphone.received_ms
+            for kind, transceiver in received.items():
+                listens = hears and kind == "audio"
+                assert transceiver.currentDirection == ("sendrecv" if listens else "sendonly")
+                track: Any = transceiver.receiver.track
+                assert track._queue.qsize() <= (2 if listens else 0), f"{kind} piles up"
+                report = await transceiver.receiver.getStats()
+                assert any(key.startswith("inbound-rtp") for key in report) == listens
+            await peer.close()
+            await client.close()
+            return heard, answers[0]
+
+    heard, sdp = run(scenario())
+    assert (heard > 0) == hears
+    assert sdp.split("m=video")[1].count("a=sendonly") == 1
+
+
+@pytest.mark.parametrize("kind", ["audio", "video"])
+def test_an_offer_with_two_sections_of_a_kind_is_refused(remote: type, run: Callable, kind: str) -> None:
+    async def scenario() -> None:
+        async with session() as playback:
+            client, peer = remote(), Peer(playback)
+            client.pc.addTransceiver(kind, direction="recvonly")
+            with pytest.raises(NegotiationError, match=f"expected one audio, one video and one data .* got .*2 {kind}"):
+                await client.connect(peer.answer)
+            assert peer.closed.is_set()
+            await client.close()
+
+    run(scenario())
 
 
 def test_two_viewers_of_one_playback_and_one_leaves(remote: type, run: Callable) -> None:

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from aiohttp import web
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack, VideoStreamTrack
 
+from stream import whip
 from stream.clock import SessionClock
 from stream.errors import NegotiationError, StreamError
 from stream.media import CHUNK_SAMPLES, VideoFrame, silence
@@ -203,32 +204,242 @@ def reply(**options: Any) -> Callable[[web.Request], Awaitable[web.Response]]:
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
-        ({"status": 401, "text": "who are you?"}, StreamError, "expected status 201 .* got 401 'who are you"),
+        ({"status": 401, "text": "the secret"}, StreamError, r"expected status 201 from http://[\d.:]+/whip, got 401$"),
         ({"status": 200, "text": "v=0"}, StreamError, "expected status 201 .* got 200"),
         ({"status": 201, "text": "v=0", "content_type": SDP}, StreamError, "expected a Location header"),
         ({"status": 201, "text": "v=0", "headers": {"Location": "/r"}}, StreamError, "expected application/sdp"),
         (
             {"status": 201, "text": "hello", "content_type": SDP, "headers": {"Location": "/r"}},
             NegotiationError,
-            "expected an SDP answer, got 'hello'",
+            "expected an SDP answer",
+        ),
+        (
+            {"status": 201, "text": "v=0\r\nt=the secret", "content_type": SDP, "headers": {"Location": "/r"}},
+            NegotiationError,
+            "expected an SDP answer",
+        ),
+        (
+            {"status": 201, "text": "x" * 70_000, "content_type": SDP, "headers": {"Location": "/r"}},
+            StreamError,
+            "expected at most 65536 bytes",
         ),
         ({"status": 307, "headers": {"Location": "/whip"}}, StreamError, "TooManyRedirects"),
     ],
-    ids=["refused", "not created", "no location", "no sdp type", "no sdp", "redirected in circles"],
+    ids=[
+        "refused",
+        "not created",
+        "no location",
+        "no sdp type",
+        "no sdp",
+        "nothing in it",
+        "long",
+        "redirected in circles",
+    ],
 )
 def test_an_endpoint_that_refuses_or_errs_is_named_and_the_publication_closed(
-    run: Callable, options: dict[str, Any], error: type[Exception], text: str
+    run: Callable, options: dict[str, Any], error: type[Exception], text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def scenario() -> None:
-        deleted = reply(status=200)
-        async with serving(web.post("/whip", reply(**options)), web.delete("/r", deleted)) as url, show() as playback:
+    async def scenario() -> list[str]:
+        deleted: list[str] = []
+
+        async def delete(request: web.Request) -> web.Response:
+            deleted.append(request.path)
+            return web.Response()
+
+        async with serving(web.post("/whip", reply(**options)), web.delete("/r", delete)) as url, show() as playback:
             publisher = WhipPublisher(playback)
-            with pytest.raises(error, match=text):
-                await publisher.publish(f"{url}/whip", "secret")
+            with pytest.raises(error, match=text) as caught:
+                await publisher.publish(f"{url}/whip", "token")
+            assert "secret" not in str(caught.value), "what the endpoint says is not the caller's to read"
             assert publisher.closed.is_set()
             assert playback.encodings() == {}
+            return deleted
+
+    caplog.set_level("INFO", "stream.whip")
+    made = options["status"] == 201 and "headers" in options
+    assert run(scenario()) == (["/r"] if made else []), "what was made is deleted, whatever is wrong with it"
+    if options.get("text"):
+        assert ("the secret" in options["text"]) == ("the secret" in caplog.text)
+
+
+@asynccontextmanager
+async def raw(answer: bytes) -> AsyncIterator[str]:
+    """Serve the same bytes to everybody, HTTP or not."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+def test_what_another_kind_of_server_says_is_logged_and_not_told(
+    run: Callable, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> str:
+        async with raw(b"SSH-2.0-secret\r\n") as url, show() as playback:
+            with pytest.raises(StreamError, match="expected an endpoint that answers") as caught:
+                await WhipPublisher(playback).publish(f"{url}/whip", "token")
+            return str(caught.value)
+
+    caplog.set_level("INFO", "stream.whip")
+    assert "secret" not in run(scenario())
+    assert "secret" in caplog.text
+    assert "token" not in caplog.text
+
+
+def test_an_answer_in_several_segments_is_read_to_its_end(run: Callable) -> None:
+    async def scenario() -> None:
+        endpoint = Endpoint()
+
+        async def publish(request: web.Request) -> web.StreamResponse:
+            whole = await endpoint.publish(request)
+            response = web.StreamResponse(status=201, headers={"Location": "/resource/1", "Content-Type": SDP})
+            await response.prepare(request)
+            body = whole.body
+            assert isinstance(body, bytes)
+            for start in range(0, len(body), 400):
+                await response.write(body[start : start + 400])
+                await asyncio.sleep(0.005)
+            return response
+
+        routes = (web.post("/whip", publish), web.delete("/resource/1", endpoint.delete))
+        async with serving(*routes) as url, show() as playback:
+            publisher = WhipPublisher(playback)
+            await publisher.publish(f"{url}/whip")
+            await until(lambda: bool(endpoint.frames["audio"] and endpoint.frames["video"]))
+            await publisher.close()
+            await endpoint.close()
 
     run(scenario())
+
+
+def test_media_that_an_endpoint_sends_back_is_not_received(run: Callable) -> None:
+    async def scenario() -> None:
+        endpoint = Endpoint()
+        sender: Any = endpoint.pc.addTrack(VideoStreamTrack())
+
+        async def publish(request: web.Request) -> web.Response:
+            offer = (await request.text()).replace("a=sendonly", "a=sendrecv")  # so it takes leave to send
+            await endpoint.pc.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            await endpoint.pc.setLocalDescription(await endpoint.pc.createAnswer())
+            sdp = endpoint.pc.localDescription.sdp
+            assert "a=sendrecv" in sdp
+            return web.Response(status=201, text=sdp, content_type=SDP, headers={"Location": "/r"})
+
+        async with serving(web.post("/whip", publish)) as url, show() as playback:
+            publisher = WhipPublisher(playback)
+            await publisher.publish(f"{url}/whip")
+            await until(lambda: sender._RTCRtpSender__packet_count > 20 and bool(endpoint.frames["video"]))
+            await asyncio.sleep(0.2)  # what has arrived would be decoded by now
+            for transceiver in publisher._pc.getTransceivers():  # type: ignore[union-attr]
+                track: Any = transceiver.receiver.track
+                assert track is None or track._queue.empty(), f"{transceiver.kind} piles up"
+            await publisher.close()
+            await endpoint.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("missing", ["a=fingerprint:", "a=setup:"])
+def test_an_answer_without_security_is_refused_and_deleted(run: Callable, missing: str) -> None:
+    async def scenario() -> Endpoint:
+        endpoint = Endpoint()
+
+        async def publish(request: web.Request) -> web.Response:
+            response = await endpoint.publish(request)
+            lines = (response.text or "").splitlines(keepends=True)
+            response.text = "".join(line for line in lines if not line.startswith(missing))
+            return response
+
+        routes = (web.post("/whip/live", publish), web.delete("/resource/1", endpoint.delete))
+        async with serving(*routes) as url, show() as playback:
+            publisher = WhipPublisher(playback)
+            with pytest.raises(NegotiationError, match=f"answer: expected {missing.rstrip(':')}"):
+                await publisher.publish(f"{url}/whip/live")
+            assert publisher.closed.is_set()
+            await endpoint.close()
+            return endpoint
+
+    assert [method for method, _, _ in run(scenario()).requests] == ["POST", "DELETE"]
+
+
+def test_a_publication_that_never_connects_is_closed_and_deleted(
+    run: Callable, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> Endpoint:
+        endpoint = Endpoint()
+
+        async def publish(request: web.Request) -> web.Response:
+            response = await endpoint.publish(request)
+            await endpoint.pc.close()  # it answers, and nobody is there
+            return response
+
+        routes = (web.post("/whip/live", publish), web.delete("/resource/1", endpoint.delete))
+        async with serving(*routes) as url, show() as playback:
+            publisher = WhipPublisher(playback)
+            await publisher.publish(f"{url}/whip/live")
+            await asyncio.wait_for(publisher.closed.wait(), 8)
+            assert not publisher.connected.is_set()
+            assert playback.encodings() == {}
+            return endpoint
+
+    monkeypatch.setattr(whip, "CONNECT_TIMEOUT_S", 0.2)
+    assert [method for method, _, _ in run(scenario()).requests] == ["POST", "DELETE"]
+    assert "expected a connection within 0.2 s" in caplog.text
+
+
+def test_a_publication_that_connects_outlives_the_wait_for_it(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        endpoint = Endpoint()
+        async with serving(web.post("/whip", endpoint.publish)) as url, show() as playback:
+            publisher = WhipPublisher(playback)
+            await publisher.publish(f"{url}/whip")
+            await asyncio.wait_for(publisher.connected.wait(), 5)
+            expiry = publisher._expiry
+            assert expiry is not None
+            await asyncio.wait_for(expiry, 5)
+            assert not publisher.closed.is_set()
+            await publisher.close()
+            await endpoint.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("answer", ["usable", "not usable"])
+def test_a_publication_closed_before_its_answer_is_deleted_when_that_comes(run: Callable, answer: str) -> None:
+    async def scenario() -> Endpoint:
+        endpoint, asked, closed = Endpoint(), asyncio.Event(), asyncio.Event()
+
+        async def publish(request: web.Request) -> web.Response:
+            response = await endpoint.publish(request)
+            asked.set()
+            await closed.wait()
+            if answer == "not usable":
+                response.content_type = "text/plain"
+            return response
+
+        routes = (web.post("/whip/live", publish), web.delete("/resource/1", endpoint.delete))
+        async with serving(*routes) as url, show() as playback:
+            publisher = WhipPublisher(playback)
+            publishing = asyncio.create_task(publisher.publish(f"{url}/whip/live"))
+            await asked.wait()
+            await publisher.close()
+            closed.set()
+            expected = "before the publication was closed" if answer == "usable" else "expected application/sdp"
+            with pytest.raises(StreamError, match=expected):
+                await publishing
+            assert publisher.closed.is_set()
+            await endpoint.close()
+            return endpoint
+
+    assert [method for method, _, _ in run(scenario()).requests] == ["POST", "DELETE"]
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/whip", "ftp://127.0.0.1/whip", "nonsense"])

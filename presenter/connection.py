@@ -29,6 +29,7 @@ class Connection:
         *,
         on_ear_delay: Callable[[], None],
         on_interrupt: Callable[[], object] | None = None,
+        hears: bool = False,
         matte: bool = False,
     ) -> None:
         """Wait for the offer.
@@ -38,6 +39,7 @@ class Connection:
             config: codec, bitrates and ICE servers.
             on_ear_delay: called when the peer has reported `ear_delay_ms`.
             on_interrupt: called when it asks to interrupt; None if that is not its to ask.
+            hears: take its microphone.
             matte: send the presenter without its background, and to its right its matte.
         """
         self.ear_delay_ms: float | None = None
@@ -48,7 +50,7 @@ class Connection:
         self._counted = PeerStats()  # what the metrics have of this peer's losses
         self._opened_at = asyncio.get_running_loop().time()
         self._pinged_at: float | None = None
-        self.peer = Peer(playback, config, self._receive, matte=matte)
+        self.peer = Peer(playback, config, self._receive, hears=hears, matte=matte)
 
     def is_over(self) -> bool:
         """Whether the remote end has left, never came, or fell silent."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from models.matting import MattingError
@@ -78,7 +78,7 @@ class Seat:
         """
         if self._page is not None:
             raise ApiError(409, "already_connected", "This session has its page; open another one.")
-        self._page = page = self._connect(on_interrupt=self.session.interrupt)
+        self._page = page = self._connect(is_page=True)
         try:
             sdp = await self._answer(page, offer_sdp)
         except BaseException:
@@ -114,9 +114,14 @@ class Seat:
                 raise ApiError(422, "no_matte", str(error)) from error
             raise
 
-    def _connect(self, *, on_interrupt: Callable[[], object] | None = None, matte: bool = False) -> Connection:
+    def _connect(self, *, is_page: bool = False, matte: bool = False) -> Connection:
         return Connection(
-            self.playback, self.peer_config, on_ear_delay=self._update_ear_delay, on_interrupt=on_interrupt, matte=matte
+            self.playback,
+            self.peer_config,
+            on_ear_delay=self._update_ear_delay,
+            on_interrupt=self.session.interrupt if is_page else None,
+            hears=is_page,
+            matte=matte,
         )
 
     async def _answer(self, connection: Connection, offer_sdp: str) -> str:

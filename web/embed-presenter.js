@@ -1,6 +1,6 @@
 // Puts a presenter where this script stands:
 //
-//   <script src="https://HOST/static/embed-presenter.js" data-session="ID" async></script>
+//   <script src="HOST/static/embed-presenter.js" data-session="ID" async></script>
 //
 // Options, present or not: data-transparent (no background), data-captions, data-no-badge.
 (() => {

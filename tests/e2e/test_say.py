@@ -39,7 +39,7 @@ def wait_for_faces(page: Any) -> None:
 
 def wait_for_status(page: Any, text: str) -> None:
     said = "text => document.getElementById('status-text').textContent === text"
-    page.wait_for_function(said, arg=text, timeout=20_000)
+    page.wait_for_function(said, arg=text, timeout=60_000)  # the voice is loaded first
 
 
 @pytest.fixture

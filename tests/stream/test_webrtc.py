@@ -267,7 +267,7 @@ def test_two_viewers_of_one_playback_and_one_leaves(remote: type, run: Callable)
             await first.until(lambda: bool(first.frames["video"] and second.frames["audio"]))
             await peers[0].close()
             heard = len(second.frames["audio"])
-            # A keyframe for the second is due 300 ms after that for the first, and while nothing moves pictures are rare.
+            # A keyframe for the second is due 300 ms after that for the first, and pictures that stand still are rare.
             await second.until(lambda: len(second.frames["audio"]) >= heard + 10 and bool(second.frames["video"]))
             await peers[1].close()
             await first.close()

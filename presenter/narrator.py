@@ -117,9 +117,13 @@ class Narrator:
 
     def _follow(self, event: SessionEvent) -> None:
         if isinstance(event, Flush):
-            self._flushes += 1
-            for task in self._tasks:
-                task.cancel()
+            self.stop()
+
+    def stop(self) -> None:
+        """Forget the texts that are being said, made or waited for."""
+        self._flushes += 1
+        for task in self._tasks:
+            task.cancel()
 
     def _finish(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -260,6 +260,7 @@ class Seat:
     async def close(self) -> None:
         """Disconnect everybody and end the session."""
         self.closing.set()
+        self.narrator.stop()
         connections = self._connections()
         try:
             await asyncio.gather(*(connection.say_goodbye(self.farewell) for connection in connections))

@@ -400,3 +400,17 @@ def test_a_text_is_said_with_its_words(play: Callable[..., None]) -> None:
             assert refused.status == 400
 
     play(scenario)
+
+
+def test_a_text_ends_with_its_session(play: Callable[..., None]) -> None:
+    async def scenario(server: Server) -> None:
+        session = await open_session(server)
+        async with raw(server, "native", session):
+            said = {"text": "This goes on and on. " * 20}
+            assert (await server.post(f"/api/sessions/{session}/say", json=said)).status == 200
+            await asyncio.sleep(2)  # the queue is full by now: it waits
+            assert (await server.delete(f"/api/sessions/{session}")).status == 204
+        await asyncio.sleep(0.2)
+        assert not [task for task in asyncio.all_tasks() if "Narrator" in repr(task.get_coro())]
+
+    play(scenario, max_speech_s=2)

@@ -2,7 +2,9 @@
 
 StreamError
 ├── MediaFileError      a file can't be read or written as audio or video
-└── NegotiationError    an SDP offer can't be answered
+├── NegotiationError    an SDP offer can't be answered
+├── WireError           a message of a speech socket can't be understood (stream.wire)
+└── SpeechFullError     there is no room for more speech now (stream.speech)
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ Rules, in order:
    delay is corrected where nobody hears it: in a pause, quiet chunks are skipped with their frames
    when more is held than jitter needs, and the pause is stretched when less is. Only elastic chunks
    are treated so; speech that came ahead of time is played as it is, pauses included.
-5. `clear` forgets all that has not left; what is put next leaves at the very next tick.
+5. `clear` forgets all that has not left; what is put next leaves at the very next tick, and so does
+   what follows it.
 
 Time is an argument, in samples at 16 kHz of the session's clock. Not thread-safe: it belongs to
 the event loop.
@@ -36,6 +37,7 @@ TICK_SAMPLES = CHUNK_SAMPLES // 2
 """One pull: 20 ms, the packet time of Opus; 320 samples at 16 kHz."""
 TICK_VOICE_SAMPLES = TICK_SAMPLES * VOICE_RATIO
 """Played samples per pull: 960 at 48 kHz."""
+_CLOSING_STARTS = 2  # one for each picture in which the mouth closes, should the second be late
 _HOLD_SAMPLES = samples(200)  # the last frame is repeated this often while nothing new comes
 _FADE_SAMPLES = 240  # 5 ms at 48 kHz: an interrupt must not click
 
@@ -90,7 +92,7 @@ class Playout:
         self._current: AudioChunk | None = None
         self._current_left = 0
         self._next_frame: VideoFrame | None = None
-        self._at_once = False
+        self._urgent_starts = 0
         self._fading: Int16Array | None = None
         self._last_frame: VideoFrame | None = None
         self._last_frame_time = -_HOLD_SAMPLES
@@ -142,7 +144,7 @@ class Playout:
             self._fading = self._rest_of_current()[:_FADE_SAMPLES]
         self._waiting.clear()
         self._current, self._current_left, self._next_frame = None, 0, None
-        self._at_once = True
+        self._urgent_starts = _CLOSING_STARTS
 
     def cut_pause(self, keep_ms: float) -> None:
         """Shorten the pause at the end of the queue to `keep_ms` in all, so that what follows starts sooner."""
@@ -187,7 +189,8 @@ class Playout:
         """Give up a chunk that was played; play stops if nothing follows, or a pause can be stretched."""
         if not self._waiting:
             self._count(underruns=1)
-            self._cushion.starve(time)
+            if not self._urgent_starts:
+                self._cushion.starve(time)
             self._current = None
         elif self._config.live and self._cushion.is_thin and self._is_pause(self._waiting[0]):
             self._current = None
@@ -197,9 +200,10 @@ class Playout:
             return False
         waited_ms = ms(time - self._waiting[0].arrived)
         # After an interrupt nothing is at stake but silence, and the mouth has to close.
-        if not self._at_once and not self._cushion.is_full(self.queued_ms, waited_ms, time):
+        if self._urgent_starts:
+            self._urgent_starts -= 1
+        elif not self._cushion.is_full(self.queued_ms, waited_ms, time):
             return False
-        self._at_once = False
         self._cushion.start()
         return True
 

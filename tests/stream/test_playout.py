@@ -219,6 +219,22 @@ def test_after_clear_the_next_utterance_starts_with_its_frame() -> None:
     check_invariants(b)
 
 
+def test_after_clear_two_pairs_leave_without_a_cushion() -> None:
+    b = bench(target_ms=80)
+    for k in range(4):
+        b.put(k)
+    b.run(3)
+    b.playout.clear()
+    waited = []
+    for k in (100, 101, 102):
+        asked = b.time
+        b.put(k)
+        b.run(8)
+        waited.append(next(time for pts, time in b.shown() if pts == k * CHUNK_SAMPLES) - asked)
+    assert waited[:2] == [0, 0], "the mouth closes at once"
+    assert waited[2] > 0, "then there is a cushion again"
+
+
 def test_a_standing_backlog_is_trimmed_in_silence_only() -> None:
     b = bench(target_ms=80, max_ms=2000)
     for k in range(15):

@@ -200,9 +200,6 @@ async def _read(socket: web.WebSocketResponse, codec: Codec, intake: Intake, out
         if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
             break
         try:
-            if len(message.data) > codec.MAX_MESSAGE_BYTES:
-                got, limit = len(message.data), codec.MAX_MESSAGE_BYTES
-                raise WireError("too_large", f"a message of {got} bytes", f"at most {limit} bytes in one message")
             for event in codec.decode(message.data):
                 intake.take(event)
         except WireError as error:

@@ -137,7 +137,7 @@ class SpeechQueue:
         """Whether an utterance has begun that has not ended: more sound is expected."""
         return any(not source.utterance.ended for source in self._sources)
 
-    def push(self, pcm: npt.NDArray[np.int16], rate: int, utterance: str | None = None) -> bool:
+    def push(self, pcm: npt.NDArray[np.int16], rate: int, utterance: str | None = None) -> None:
         """Add sound to an utterance, which begins with it; without an id, to the present one or a new one.
 
         Sound for an utterance that was interrupted is ignored: it was on its way when that happened.
@@ -147,9 +147,6 @@ class SpeechQueue:
             rate: samples per second, 8000..192000; the same within an utterance.
             utterance: the caller's id.
 
-        Returns:
-            False if it was ignored.
-
         Raises:
             SpeechFullError: if it does not fit; nothing of it is kept.
             StreamError: if type, shape or rate can't be used, or the rate changes within the utterance.
@@ -158,10 +155,8 @@ class SpeechQueue:
             raise StreamError(f"speech: expected int16 [N], [N, 1] or [N, 2], got {pcm.dtype.name} {list(pcm.shape)}")
         if not MIN_RATE <= rate <= MAX_RATE:
             raise StreamError(f"speech: expected a rate of {MIN_RATE}..{MAX_RATE} Hz, got {rate} Hz")
-        if utterance in self._ignored:
-            return False
-        if not len(pcm):
-            return True
+        if utterance in self._ignored or not len(pcm):
+            return
         length_ms = 1000 * len(pcm) / rate
         if length_ms > self.free_ms:
             raise SpeechFullError(
@@ -174,7 +169,6 @@ class SpeechQueue:
             )
         # One channel is what is said; two are averaged here, so that a change within an utterance does no harm.
         source.add(pcm if pcm.ndim == 1 else np.round(pcm.mean(axis=1)).astype(np.int16))
-        return True
 
     def end(self, utterance: str | None = None) -> None:
         """Note that an utterance is complete; without an id, the present one. Unknown ids are ignored."""

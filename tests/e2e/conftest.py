@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
@@ -19,14 +18,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from presenter.bench_browser import FLAGS, chromium
+
 playwright = pytest.importorskip("playwright.sync_api")
 
 TEXT = (
     "Good morning, and welcome. My mother bought a big blue boat, and five people helped to move it."
     " Please watch my lips while I speak."
 )
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = ("--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required")
 FAKE_DEVICE = "--use-fake-device-for-media-stream"
 ALLOW = "--use-fake-ui-for-media-stream"
 
@@ -152,7 +151,7 @@ def launch() -> Iterator[Callable[..., Any]]:
 
     Not with the session: while Playwright runs, its event loop counts as running, and later tests start their own.
     """
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM)), None)
+    path = chromium()
     if path is None:
         pytest.skip("no Chromium found (apt-get install chromium)")
     with playwright.sync_playwright() as driver:

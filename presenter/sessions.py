@@ -20,6 +20,9 @@ from stream.speech import SpeechQueue
 from stream.tracks import Playback
 from stream.webrtc import PeerConfig
 
+CLEARING_S = 5.0
+"""How long somebody who comes waits for the seat of somebody who is just leaving."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -74,6 +77,7 @@ class Sessions:
             CapacityError: if every seat is taken, or the server is shutting down.
             IdentityNotFoundError: if there is no such presenter.
         """
+        await self._wait_for_leaving()
         if self.closed or self.active >= self.limit:
             raise CapacityError("Every seat is taken right now; try again in a moment.")
         self._opening += 1
@@ -93,6 +97,19 @@ class Sessions:
         self._metrics.sessions_total += 1
         self._metrics.sessions_active = self.active
         return session_id
+
+    async def _wait_for_leaving(self) -> None:
+        """If the house is full but somebody is on the way out, wait: a page that is reloaded finds its seat free."""
+        deadline = asyncio.get_running_loop().time() + CLEARING_S
+        while self.active >= self.limit and (leaving := self._leaving()):
+            left_s = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait(leaving, timeout=max(0.0, left_s), return_when=asyncio.FIRST_COMPLETED)
+            if left_s <= 0:
+                return
+
+    def _leaving(self) -> list[asyncio.Task[None]]:
+        seats = self._seats
+        return [task for key, task in self._keepers.items() if key not in seats or seats[key].leaving.is_set()]
 
     async def _make(self, name: str, playback: Playback) -> Session:
         executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
@@ -174,7 +175,7 @@ def browser(launch: Callable[..., Any], speech: Path) -> Any:
 
 @pytest.fixture
 def open_page(server: Server) -> Iterator[Callable[..., Any]]:
-    """Open the page of `server` (or another address) and fail on any error in it."""
+    """Open the page of `server` (or another address) and fail on any error in it; leave a free seat behind."""
     contexts: list[Any] = []
     errors: list[str] = []
 
@@ -189,5 +190,19 @@ def open_page(server: Server) -> Iterator[Callable[..., Any]]:
 
     yield open_one
     for context in contexts:
+        for page in context.pages:
+            page.goto("about:blank")  # a page that is left says so; one whose browser is closed may not come to it
         context.close()
+    wait_until_free(server.url)
     assert not errors
+
+
+def wait_until_free(url: str) -> None:
+    """Wait until nobody is seated: the server has one seat, and takes 20 s to notice a page that vanished."""
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as response:
+            if not json.load(response)["sessions"]["active"]:
+                return
+        time.sleep(0.05)
+    raise AssertionError("a session outlived the pages of its test")

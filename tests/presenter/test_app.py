@@ -24,6 +24,7 @@ from presenter.config import AppConfig, ServerConfig, load_config
 from presenter.engine import Engine
 from presenter.errors import ConfigError
 from presenter.identities import DEFAULT, IdentityStore
+from presenter.seat import Seat
 from presenter.web_folder import web_folder
 from stream.loopback import allow_loopback
 from stream.webrtc import Peer
@@ -243,6 +244,26 @@ def test_full_house(play: Play) -> None:
         assert "presenter_sessions_total 2\n" in metrics
         assert "presenter_sessions_refused_total 1\n" in metrics
 
+    play(scenario)
+
+
+def test_the_seat_of_one_who_is_leaving_is_waited_for(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    close, on_the_way_out = Seat.close, asyncio.Event()
+
+    async def linger(seat: Seat) -> None:
+        on_the_way_out.set()
+        await asyncio.sleep(0.3)
+        await close(seat)
+
+    async def scenario(client: TestClient[Any, Any]) -> None:
+        session = (await (await client.post("/api/sessions", json={"presenter": DEFAULT})).json())["id"]
+        leaving = asyncio.create_task(client.delete(f"/api/sessions/{session}"))
+        await asyncio.wait_for(on_the_way_out.wait(), 3)
+        assert not leaving.done()
+        assert (await client.post("/api/sessions", json={"presenter": DEFAULT})).status == 200
+        assert (await leaving).status == 204
+
+    monkeypatch.setattr(Seat, "close", linger)
     play(scenario)
 
 

@@ -179,6 +179,15 @@ class Renderer:
         self._state.reset()
         self._closing_from = None
 
+    def take_over(self, other: Renderer) -> None:
+        """Go on where another presenter stops, as if this one had heard and moved all of it.
+
+        Args:
+            other: made by the same engine; not to be used any more.
+        """
+        self._state, self._waiting, self._frame = other._state, other._waiting, other._frame
+        self._moved, self._closing_from, self._closing = other._moved, other._closing_from, other._closing
+
     def close(self) -> None:
         """Give the slot back; safe to call twice."""
         if not self._closed:

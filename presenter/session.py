@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Literal
 
-from models.matting import MattingError
 from presenter.latencies import Latencies
 from presenter.metrics import Metrics
+from presenter.render_thread import RenderThread
 from presenter.renderer import CLOSING, Renderer
 from presenter.sink import Flush, SessionEvent, Sink
 from presenter.sources import HALF_RATE_MS, IDLE_MS, MARGIN_MS, Sources, Work
@@ -65,9 +65,8 @@ class Session:
         """What a bot said of itself; shown as the state "listening" while nobody speaks."""
         self.ear_delay_ms = 0.0
         """How much later than its release sound is heard, as the page reports it."""
-        self._renderer = renderer
-        self._look_ahead = renderer.latency_samples // CHUNK_SAMPLES
-        self._executor = executor
+        self._thread = RenderThread(renderer, executor)
+        self._look_ahead = self._thread.latency_samples // CHUNK_SAMPLES
         self._metrics = metrics
         self._sources = Sources(self.speech, self._look_ahead)
         self._vad = SpeechDetector()
@@ -79,8 +78,6 @@ class Session:
         self._user_speaks = False
         self._wake = asyncio.Event()
         self._interrupts = 0  # how many; what was rendered before the last one is not played
-        self._cutting = asyncio.Lock()
-        self._no_matte: MattingError | None = None  # it can't be had, and trying takes seconds
         self._closing = 0  # pictures in which the mouth closes after an interrupt
         self._leave_out = 0  # chunks of silence inside the renderer that speech does not wait for
         self._latencies = Latencies()
@@ -154,25 +151,22 @@ class Session:
         Raises:
             MattingError: if the presenter has no matte and none can be made.
         """
-        async with self._cutting:
-            if self._no_matte is not None:
-                raise self._no_matte
-            try:
-                await asyncio.to_thread(setattr, self._renderer, "matte", True)
-            except MattingError as error:
-                self._no_matte = error
-                raise
+        await self._thread.cut_out()
+
+    async def show(self, renderer: Renderer) -> None:
+        """Go on with another presenter; see `RenderThread.show`."""
+        await self._thread.show(renderer)
 
     async def _render(self) -> None:
         pts = interrupts = 0
         while True:
             if interrupts != self._interrupts:
                 interrupts = self._interrupts
-                pts = await self._compute(self._renderer.interrupt, self.playback.shown_pts, pts)
+                pts = await self._thread.interrupt(self.playback.shown_pts, pts)
                 self._closing = len(CLOSING) + 1
             elif (work := self._choose()) is not None:
-                if self._renderer.matte and not self.playback.matte_wanted:
-                    self._renderer.matte = False
+                if not self.playback.matte_wanted:
+                    self._thread.leave_background()
                 await self._step(work._replace(chunk=replace(work.chunk, pts=pts)), interrupts)
                 pts += CHUNK_SAMPLES
             else:
@@ -191,7 +185,7 @@ class Session:
         begun = clock.now()
         self._expect(work)
         paints = not self._leave_out and not self._is_behind(work)
-        pairs = await self._compute(self._renderer.push if paints else self._hear_only, work.chunk)
+        pairs = await self._thread.push(work.chunk, paint=paints)
         took_ms = ms(clock.now() - begun)
         self._latencies.rendered(took_ms, painted=paints)
         self._metrics.render_ms.add(took_ms)
@@ -231,12 +225,6 @@ class Session:
         if work.arrived is not None:
             return self._sources.is_behind
         return self.playback.queued_ms < paint_ms + MARGIN_MS
-
-    def _hear_only(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame | None]]:
-        return [(heard, None) for heard in self._renderer.skip(chunk)]
-
-    async def _compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
 
     def _note_ready(self, chunk: AudioChunk, frame: VideoFrame | None, now: int) -> None:
         ready_ms = self._latencies.ready(chunk.pts, now, self.playback.queued_ms)
@@ -347,10 +335,7 @@ class Session:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)  # a failure was logged when it happened
-        try:
-            await self._compute(self._renderer.close)
-        finally:
-            self._executor.shutdown(wait=False)
+        await self._thread.close()
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

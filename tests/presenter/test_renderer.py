@@ -191,3 +191,14 @@ def test_winograd_without_nnpack_is_an_error(monkeypatch):
     assert Engine.load(config).convolution == "direct"
     with pytest.raises(ConfigError, match="engine.convolution"):
         Engine.load(replace(config, engine=replace(config.engine, convolution="winograd")))
+
+
+def test_one_takes_over_from_another_as_if_it_had_heard_all(engine, stored):
+    sound = chunks(14, 3)
+    alone = render(engine.renderer(stored), sound)
+    first, second = engine.renderer(stored), engine.renderer(stored)
+    pairs = [pair for chunk in sound[:7] for pair in first.push(chunk)]
+    second.take_over(first)
+    pairs += render(second, sound[7:])
+    assert [chunk.pts for chunk, _ in pairs] == [chunk.pts for chunk, _ in alone]
+    assert all(np.array_equal(a.rgb, b.rgb) for (_, a), (_, b) in zip(pairs, alone, strict=True))

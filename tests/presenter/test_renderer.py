@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from models import winograd
+from models.head_motion import sway
 from models.mesh import aperture
 from models.still import DETAIL
 from presenter.config import load_config
@@ -181,7 +182,7 @@ def test_both_convolutions_paint_the_same(stored):
     for convolution in ("direct", "winograd"):
         engine = Engine.load(replace(config, engine=replace(config.engine, convolution=convolution)))
         assert engine.convolution == convolution
-        frames.append(engine.renderer(stored)._painter.frame(displacement, 7).astype(int))
+        frames.append(engine.renderer(stored)._painter.frame(displacement, sway(7)).astype(int))
     assert np.abs(frames[0] - frames[1]).max() <= 1
 
 

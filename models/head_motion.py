@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import NamedTuple, Protocol
 
@@ -14,6 +15,7 @@ EYES_CLOSED = 4
 """The level of closed eyelids; 0 is open."""
 BLINK_CURVE = (1, 2, 4, 4, 3, 2, 1)  # eyelid levels of one blink, frame by frame
 _MEAN_BLINK_S = 4.0
+_FROM_SHOULDERS = 0.8  # an idle head tilts about a point so far below the one in its neck
 _REMEMBERED_FRAMES = 64  # more than a playout queue and the look-ahead hold
 _JUMP = 0.02  # inter-ocular distances or radians from frame to frame: more than a slow head moves
 
@@ -82,13 +84,20 @@ def blink_schedule(frame: int) -> int:
 def sway(frame: int) -> HeadPose:
     """Head pose at a frame.
 
-    Sums of slow sines with incommensurate periods: smooth, small and without a visible loop.
+    Sums of slow sines with incommensurate periods: smooth, small and without a visible loop. The head turns by a degree
+    and a half at the most: enough to be a body before a background rather than a picture on one.
     """
     t = frame / FPS
-    right = 0.014 * np.sin(2 * np.pi * t / 7.3) + 0.008 * np.sin(2 * np.pi * t / 3.1 + 1.0)
-    down = 0.008 * np.sin(2 * np.pi * t / 5.2 + 0.5) + 0.005 * np.sin(2 * np.pi * t / 2.3)
-    roll = 0.008 * np.sin(2 * np.pi * t / 8.9 + 2.0) + 0.004 * np.sin(2 * np.pi * t / 3.7)
-    return HeadPose(float(right), float(down), float(roll))
+    roll = 0.008 * _wave(t, 8.9, 2.0) + 0.004 * _wave(t, 3.7)
+    right = 0.014 * _wave(t, 7.3) + 0.008 * _wave(t, 3.1, 1.0) + _FROM_SHOULDERS * roll
+    down = 0.008 * _wave(t, 5.2, 0.5) + 0.005 * _wave(t, 2.3)
+    yaw = 0.017 * _wave(t, 6.7, 0.4) + 0.008 * _wave(t, 2.9, 2.5)
+    pitch = 0.013 * _wave(t, 5.9, 1.2) + 0.006 * _wave(t, 2.6, 0.3)
+    return HeadPose(right, down, roll, yaw, pitch)
+
+
+def _wave(t: float, period: float, phase: float = 0.0) -> float:
+    return math.sin(2 * math.pi * t / period + phase)
 
 
 class Handover:

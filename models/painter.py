@@ -84,7 +84,8 @@ class Painter:
         Args and errors as of `frame` and `cut_out`.
         """
         still = self._still(displacement, eyelids)
-        return self._warp.apply(still, pose), self._warp.apply(self.cut_out().apply(still), pose)
+        positions = self._warp.positions(pose)
+        return self._warp.move(still, positions), self._warp.move(self.cut_out().apply(still), positions)
 
     def cut_out(self) -> Cutout:
         """What `frame_and_cutout` needs, `detailed`; computed at the first call, and kept.

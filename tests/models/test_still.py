@@ -41,9 +41,7 @@ def test_detailed_keeps_the_pixels(shape):
 def test_sway_moves_as_cubic_interpolation_does(frame):
     warp, picture = head_warp(), texture()
     moved = warp.apply(detailed(picture), sway(frame))
-    right, down, roll, *_ = sway(frame)
-    field = warp._weight * (np.array([right, down], np.float32) * UNIT) + warp._turn * np.float32(roll)
-    positions = warp._grid / DETAIL - cv2.resize(field, (SIDE, SIDE))
+    positions = warp.positions(sway(frame)) / DETAIL
     cubic = cv2.remap(picture, positions, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     linear = cv2.remap(picture, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     assert np.abs(moved.astype(int) - cubic).mean() < 0.5 * np.abs(linear.astype(int) - cubic).mean()

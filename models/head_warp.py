@@ -12,7 +12,7 @@ from models.still import DETAIL, Picture
 
 # Where the head turns, in inter-ocular distances from the middle of the face oval: the neck, just under the chin.
 NECK_BELOW = 1.4
-_EARS = (234, 454)  # as deep in the head as the axis it turns about
+EARS = (234, 454)  # as deep in the head as the axis it turns about
 # The head as an ellipse around the face's middle: hair belongs to it.
 _HEAD_ABOVE = 0.35
 _HEAD_RADII = (1.3, 1.9)
@@ -82,7 +82,7 @@ def limited(pose: HeadPose) -> HeadPose:
 
 def _depth(coarse: Floats, landmarks: Floats, head: NDArray[np.bool_], unit: float) -> Floats:
     """Depth at each pixel of the coarse grid, pixels from the axis of the head away from the viewer `[h, w]`."""
-    axis = landmarks[list(_EARS), 2].mean()
+    axis = landmarks[list(EARS), 2].mean()
     places = (landmarks - [*coarse[0, 0], axis]) / [_COARSE, _COARSE, 1]
     face = np.zeros(head.shape, np.float32)
     known = np.zeros(head.shape, np.uint8)

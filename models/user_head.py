@@ -15,6 +15,8 @@ AWAY_S = 0.7
 """A face that was not seen for so long has left; shorter gaps are bridged."""
 
 _SETTLING_S = 1.0
+_ANOTHER = 1.0  # inter-ocular distances between two pictures: somebody else's face
+_REACH = np.array([0.4, 0.3, 0.4, 0.6, 0.5])  # of a pose: what is further would only have to come back
 _DRIFT_S = 15.0  # in which the neutral pose follows a user who sits differently now
 _LIDS = (((159, 145), (158, 153), (160, 144)), ((386, 374), (385, 380), (387, 373)))
 _CORNERS = ((33, 133), (362, 263))
@@ -34,6 +36,8 @@ class UserMove(NamedTuple):
 
     pose: HeadPose
     eyes_closed: bool
+    appeared: float
+    """When the user did, in seconds: poses of different appearances have nothing to do with each other."""
 
 
 class Reading(NamedTuple):
@@ -78,6 +82,7 @@ class UserHead:
         self._settling: list[Reading] = []
         self._known = False
         self._appeared = self._seen = -np.inf
+        self._last = np.zeros(2)
         self._open_gap = 0.0
         self._closed = False
         middle = topology().reference[FACE_OVAL].mean(0)
@@ -89,16 +94,20 @@ class UserHead:
         reading = read_head(landmarks)
         elapsed = time_s - self._seen
         self._seen = time_s
-        if elapsed > AWAY_S:
+        if elapsed > AWAY_S or self._is_another(reading):
             self._appeared, elapsed = time_s, 0.0
             self._settling.clear()
             self._filter.reset()
+        self._last = reading.place
         self._adapt(reading, time_s - self._appeared, elapsed)
         closed = self._close(reading.gap, elapsed)
         pose = self._filter.filter(self._relative(reading), time_s)
         if not self._known:
             return None
-        return UserMove(HeadPose(*(float(value) for value in pose)), closed)
+        return UserMove(HeadPose(*(float(value) for value in pose)), closed, self._appeared)
+
+    def _is_another(self, reading: Reading) -> bool:
+        return float(np.hypot(*(reading.place - self._last))) > _ANOTHER * reading.scale
 
     def _adapt(self, reading: Reading, since_s: float, elapsed: float) -> None:
         """Learn how the user sits."""
@@ -121,7 +130,7 @@ class UserHead:
         turned = _rotation(angles)
         by_turning = (turned - np.eye(3)) @ self._ears_from_neck
         shift = (reading.place - self._place) / self._scale - by_turning[:2]
-        return np.concatenate([shift, angles])
+        return np.clip(np.concatenate([shift, angles]), -_REACH, _REACH)
 
     def _close(self, gap: float, elapsed: float) -> bool:
         """Whether the eyes are closed, and learn how far they open."""

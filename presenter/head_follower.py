@@ -78,7 +78,7 @@ class HeadFollower:
         self._lock = threading.Lock()
         self._idle = IdleMotion()
         self._handover = Handover()
-        self._following = False
+        self._appeared: float | None = None
         self._frame = self._moment = 0
         self._started = False
         self._eyelids = 0
@@ -90,7 +90,7 @@ class HeadFollower:
     @property
     def following(self) -> bool:
         """Whether the frames asked for last are moved by the user."""
-        return self._following
+        return self._appeared is not None
 
     def at(self, frame: int) -> tuple[HeadPose, int]:
         """Pose and eyelid level of a frame that is painted now; see `HeadMotion`."""
@@ -98,10 +98,10 @@ class HeadFollower:
         was_cut = self._follow_clock(frame)
         move = self._move_at(self._moment)
         pose, eyelids = self._idle.at(frame) if move is None else (move.pose, EYES_CLOSED * move.eyes_closed)
-        changed = (move is not None) != self._following
-        self._following = move is not None
+        appeared = None if move is None else move.appeared
+        changed, self._appeared = appeared != self._appeared, appeared
         if changed or was_cut:
-            self._handover.begin(frame, pose, _RETURNING_FRAMES if self._following else _LEAVING_FRAMES)
+            self._handover.begin(frame, pose, _RETURNING_FRAMES if self.following else _LEAVING_FRAMES)
         return self._handover.apply(frame, pose), self._lids(eyelids, passed)
 
     def close(self) -> None:
@@ -171,17 +171,17 @@ class HeadFollower:
             after = self._seen[later] if later < len(self._seen) else None
         if before is None or moment - before.time > _AWAY_SAMPLES:
             return None
-        if after is None or after.time - before.time > _AWAY_SAMPLES:
+        if after is None or after.move.appeared != before.move.appeared:
             return before.move
         # Lids take two frames to close: they begin when the next picture shows them closed.
         closed = before.move.eyes_closed or after.move.eyes_closed
         share = (moment - before.time) / (after.time - before.time)
         pose = np.add(before.move.pose, share * np.subtract(after.move.pose, before.move.pose))
-        return UserMove(HeadPose(*(float(value) for value in pose)), closed)
+        return UserMove(HeadPose(*(float(value) for value in pose)), closed, before.move.appeared)
 
     def _lids(self, wanted: int, frames: int) -> int:
         """Move the eyelids towards a level as fast as they can; what begins to close closes."""
-        self._shutting = self._eyelids < EYES_CLOSED and (self._shutting or wanted == EYES_CLOSED) and self._following
+        self._shutting = self._eyelids < EYES_CLOSED and (self._shutting or wanted == EYES_CLOSED) and self.following
         if self._shutting:
             wanted = EYES_CLOSED
         low, high = self._eyelids - _RISE * frames, self._eyelids + _FALL * frames

@@ -137,9 +137,11 @@ class Webcam:
         """Read a picture and publish it; False if there is none."""
         arrived, bgr = capture.read() if capture.isOpened() else (False, None)
         if arrived:
+            now = self._clock.now()
+            rgb = cv2.cvtColor(_shrunk(bgr), cv2.COLOR_BGR2RGB)
             with self._arrived:
                 self._count += 1
-                self._newest = WebcamPicture(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), self._count, self._clock.now())
+                self._newest = WebcamPicture(rgb, self._count, now)
                 self._arrived.notify_all()
         return bool(arrived)
 
@@ -184,6 +186,12 @@ def list_webcams() -> list[tuple[int, str]]:
             if int((folder / "index").read_text()) == 0:  # further ones carry a camera's metadata
                 found.append((int(folder.name.removeprefix("video")), (folder / "name").read_text().strip()))
     return sorted(found)
+
+
+def _shrunk(picture: ByteArray) -> ByteArray:
+    """A picture `[H, W, 3]` of no more than about the wanted size: not every camera gives that."""
+    factor = picture.shape[1] // _SIZE[0]
+    return picture if factor < 2 else cv2.resize(picture, None, fx=1 / factor, fy=1 / factor)
 
 
 def _open(source: int | str) -> Any:

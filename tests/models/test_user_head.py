@@ -16,7 +16,7 @@ REST = HeadPose()
 
 
 def face(pose: HeadPose = REST, lids: float = 1.0, at: tuple[float, float] = (300, 220), sits: HeadPose = SITS):
-    """A face as a tracker reports it: at a place, sitting somehow, and moved from there; lids as shares of open ones."""
+    """A face as a tracker reports it: sitting somehow at a place, moved from there; lids as shares of open ones."""
     mesh = topology().reference.copy()
     gap = mesh[LOWER, 1] - mesh[UPPER, 1]
     mesh[UPPER, 1] += (1 - lids) * gap

@@ -1,4 +1,4 @@
-"""The presenter's head follows a user's: in time, without jumps, through blinks and empty chairs, with the real tracker."""
+"""The presenter's head follows a user's: in time, without jumps, through blinks and empty chairs, really tracked."""
 
 import logging
 import time

@@ -68,6 +68,13 @@ def test_pictures_come_in_rgb(tmp_path):
     assert red > 150 > 80 > blue
 
 
+def test_a_camera_that_gives_larger_pictures_than_wanted():
+    plug = Plug()
+    plug.read = lambda: (True, np.zeros((1080, 1920, 3), np.uint8))
+    with Webcam(0, SessionClock(), plug) as camera:
+        assert camera.newest().rgb.shape == (360, 640, 3)
+
+
 def test_what_nobody_fetches_is_left_out(film):
     hand = Clock()
     with Webcam(film, SessionClock(hand)) as camera:

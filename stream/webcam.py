@@ -135,15 +135,15 @@ class Webcam:
 
     def _fetch(self, capture: Any) -> bool:
         """Read a picture and publish it; False if there is none."""
-        arrived, bgr = capture.read() if capture.isOpened() else (False, None)
-        if arrived:
+        bgr = capture.read()[1] if capture.isOpened() else None
+        if bgr is not None:
             now = self._clock.now()
             rgb = cv2.cvtColor(_shrunk(bgr), cv2.COLOR_BGR2RGB)
             with self._arrived:
                 self._count += 1
                 self._newest = WebcamPicture(rgb, self._count, now)
                 self._arrived.notify_all()
-        return bool(arrived)
+        return bgr is not None
 
     def _look_for_it(self) -> Any:
         """Try until the camera gives pictures again, or this is closed; returns the last attempt."""

@@ -17,7 +17,7 @@ EARS = (234, 454)  # as deep in the head as the axis it turns about
 _HEAD_ABOVE = 0.35
 _HEAD_RADII = (1.3, 1.9)
 _SMOOTHNESS = 0.1  # of the depth, inter-ocular distances
-_SPREADING = 400  # rounds in which the depth of the face spreads over the head; more change nothing
+_SPREADING = 1200  # rounds in which the depth of the face spreads over the head; more change less than a hundredth
 _COARSE = 4
 _LIMITS = HeadPose(0.16, 0.12, *np.radians([9, 14, 13]))
 """What a picture stands: a pose comes ever closer to these and never gets there."""

@@ -1,4 +1,4 @@
-"""From a mesh displacement to a finished frame: rasterise, generate, paste, blink, sway."""
+"""From a mesh displacement to a finished frame: rasterise, generate, paste, blink, move the head."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.crop import crop_points, crop_rasteriser, to_crop
+from models.head_motion import AT_REST, HeadPose
+from models.head_warp import HeadWarp
 from models.identity import Identity, picture_tensor
 from models.live_inputs import live_planes, masked_target
 from models.matting import Cutout, draw_matte
 from models.mesh import NUM_VERTICES, Floats
-from models.still import DETAIL, HeadSway, Paster, detailed
+from models.still import DETAIL, Paster, detailed
 
 # (target features [1, C, 64, 64], live inputs [1, 6, 256, 256]) -> colour and blend mask [1, 4, 256, 256]
 Paint = Callable[[Tensor, Tensor], Tensor]
@@ -48,7 +50,7 @@ class Painter:
         height, width = identity.frame.shape[:2]
         self._paster = Paster((DETAIL * height, DETAIL * width), transform / [DETAIL, DETAIL, 1])
         landmarks = identity.pose.project(identity.mesh)
-        self._sway = HeadSway((height, width), landmarks, identity.pose.scale)
+        self._warp = HeadWarp((height, width), landmarks, identity.pose.scale)
         self._cutout: Cutout | None = None
 
     def points(self, displacement: Floats) -> Floats:
@@ -64,25 +66,26 @@ class Painter:
             painted = self._paint(self._target, picture_tensor(planes))
         return painted[0].cpu().numpy()
 
-    def frame(self, displacement: Floats, number: int, eyelids: int = 0) -> NDArray[np.uint8]:
+    def frame(self, displacement: Floats, pose: HeadPose = AT_REST, eyelids: int = 0) -> NDArray[np.uint8]:
         """A finished frame `[H, W, 3]`.
 
         Args:
             displacement: Of the mesh from its neutral `[478, 3]`, inter-ocular distances.
-            number: Frame number, for the sway.
-            eyelids: Which blink overlay to show, 0 for open eyes.
+            pose: Of the head.
+            eyelids: Level of closure, 0 for open eyes to `EYES_CLOSED`.
         """
-        return self._sway.apply(self._still(displacement, eyelids), number)
+        return self._warp.apply(self._still(displacement, eyelids), pose)
 
     def frame_and_cutout(
-        self, displacement: Floats, number: int, eyelids: int = 0
+        self, displacement: Floats, pose: HeadPose = AT_REST, eyelids: int = 0
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """A finished frame `[H, W, 3]`, and the same without its background `[H, W, 4]`: colour and straight alpha.
 
         Args and errors as of `frame` and `cut_out`.
         """
         still = self._still(displacement, eyelids)
-        return self._sway.apply(still, number), self._sway.apply(self.cut_out().apply(still), number)
+        positions = self._warp.positions(pose)
+        return self._warp.move(still, positions), self._warp.move(self.cut_out().apply(still), positions)
 
     def cut_out(self) -> Cutout:
         """What `frame_and_cutout` needs, `detailed`; computed at the first call, and kept.

@@ -1,4 +1,4 @@
-"""A still picture that lives: blinks, small head movements, and a painted crop pasted into it."""
+"""A still picture that lives: eyelid overlays, a picture of twice the size, and a painted crop pasted into it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.crop import crop_mask, mask_region
-from models.mesh import FACE_OVAL, Floats
+from models.head_motion import EYES_CLOSED
+from models.mesh import Floats
 
 Picture = NDArray[np.uint8]
 
-FPS = 25
-BLINK_CURVE = (1, 2, 4, 4, 3, 2, 1)  # eyelid overlays of one blink, frame by frame; 0 is open
-_MEAN_BLINK_S = 4.0
 DETAIL = 2  # a still is held at so many times its size: see `detailed`
 
 
@@ -32,31 +30,6 @@ class Blinks:
     overlays: Picture
 
 
-def blink_schedule(frame: int) -> int:
-    """Which eyelid overlay frame number `frame` shows (0 = open); irregular, yet reproducible.
-
-    Time is cut into spans of the mean blink interval, and each span holds one blink at a place that
-    a hash of its number decides, so that any frame can be asked for on its own.
-    """
-    span = int(_MEAN_BLINK_S * FPS)
-    number, position = divmod(frame, span)
-    start = (number * 2654435761 >> 7) % (span - 2 * len(BLINK_CURVE)) + len(BLINK_CURVE) // 2
-    step = position - start
-    return BLINK_CURVE[step] if 0 <= step < len(BLINK_CURVE) else 0
-
-
-def sway(frame: int) -> tuple[float, float, float]:
-    """Head position at a frame: shift right and down in inter-ocular distances, roll in radians.
-
-    Sums of slow sines with incommensurate periods: smooth, small and without a visible loop.
-    """
-    t = frame / FPS
-    right = 0.014 * np.sin(2 * np.pi * t / 7.3) + 0.008 * np.sin(2 * np.pi * t / 3.1 + 1.0)
-    down = 0.008 * np.sin(2 * np.pi * t / 5.2 + 0.5) + 0.005 * np.sin(2 * np.pi * t / 2.3)
-    roll = 0.008 * np.sin(2 * np.pi * t / 8.9 + 2.0) + 0.004 * np.sin(2 * np.pi * t / 3.7)
-    return float(right), float(down), float(roll)
-
-
 def detailed(picture: Picture) -> Picture:
     """A picture `[H, W, ...]` at twice its size, with its own pixels at even places.
 
@@ -67,50 +40,6 @@ def detailed(picture: Picture) -> Picture:
     scale = np.array([[DETAIL, 0, 0], [0, DETAIL, 0]], np.float32)
     size = (DETAIL * width, DETAIL * height)
     return cv2.warpAffine(picture, scale, size, flags=cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
-
-
-class HeadSway:
-    """Moves the head in a picture and leaves shoulders and background where they are.
-
-    Args:
-        size: `(height, width)` of the frame.
-        landmarks: The face in the frame `[478, 3]`, pixels.
-        unit: Pixels per inter-ocular distance.
-    """
-
-    def __init__(self, size: tuple[int, int], landmarks: Floats, unit: float) -> None:
-        height, width = size
-        oval = landmarks[FACE_OVAL, :2]
-        centre = oval.mean(0) - [0, 0.35 * unit]  # hair belongs to the head
-        pivot = oval.mean(0) + [0, 2.2 * unit]  # the neck
-        self._unit = unit
-        self._size = (width, height)
-        self._grid = DETAIL * _grid(width, height, 1)
-        # The field is smooth: a sixteenth of its values say it all, and cost a sixteenth.
-        coarse = _grid(width // _COARSE, height // _COARSE, _COARSE)
-        distance = np.hypot(*np.moveaxis((coarse - centre) / [1.3 * unit, 1.9 * unit], -1, 0))
-        fade = np.clip((1.75 - distance) / 0.65, 0.0, 1.0)[..., None]
-        self._weight = (fade * fade * (3 - 2 * fade)).astype(np.float32)
-        from_pivot = coarse - pivot
-        turned = np.stack([-from_pivot[..., 1], from_pivot[..., 0]], -1)
-        self._turn = (self._weight * turned).astype(np.float32)
-
-    def apply(self, picture: Picture, frame: int) -> Picture:
-        """The frame `[H, W, C]` of a number, from the `detailed` picture `[2 H, 2 W, C]`."""
-        right, down, roll = DETAIL * np.array(sway(frame), np.float32)
-        offset = np.array([right, down], np.float32) * self._unit
-        moved = self._weight * offset + self._turn * roll
-        positions = cv2.subtract(self._grid, cv2.resize(moved, self._size, interpolation=cv2.INTER_LINEAR))
-        return cv2.remap(picture, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-
-_COARSE = 4
-
-
-def _grid(width: int, height: int, step: int) -> Floats:
-    """Pixel centres `[H, W, 2]` of a picture shrunk by `step`, in the picture's own coordinates."""
-    x, y = (np.arange(n, dtype=np.float32) * step + (step - 1) / 2 for n in (width, height))
-    return np.stack(np.meshgrid(x, y), -1)
 
 
 class Paster:
@@ -147,7 +76,7 @@ class Paster:
         frame[self._region] = cv2.blendLinear(colour, frame[self._region], alpha, 1 - alpha)
 
 
-def draw_blinks(rgb: Picture, landmarks: Floats, levels: int = 4) -> Blinks:
+def draw_blinks(rgb: Picture, landmarks: Floats, levels: int = EYES_CLOSED) -> Blinks:
     """Make eyelid overlays from a picture with open eyes, by pulling the upper lids down.
 
     Args:

@@ -14,6 +14,7 @@ import torch
 
 from models import winograd
 from models.generator import LiveInputs
+from models.head_motion import sway
 from models.painter import Painter
 from presenter.config import AppConfig
 from presenter.engine import Engine, winograd_ratio
@@ -125,7 +126,7 @@ def _time_stages(config: AppConfig, engine: Engine) -> dict[str, Any]:
             "syncformer_ms": _clock(lambda: syncformer.step(pcm, style, state)),
             "generator_ms": _clock(lambda: folded(target, live)),
             "crop_ms": _clock(lambda: painter.crop(displacement)),
-            "frame_ms": _clock(lambda: painter.frame(displacement, 0)),
+            "frame_ms": _clock(lambda: painter.frame(displacement, sway(0))),
         }
 
 

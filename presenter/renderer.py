@@ -9,16 +9,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from models.head_motion import FPS, Handover, HeadMotion, HeadPose, IdleMotion
 from models.identity import Identity
 from models.mesh import Floats
 from models.painter import Painter
-from models.still import blink_schedule
 from models.syncformer import StyleSyncFormer
 from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame, silence
 
 CLOSING = (0.45,)
 """How much of the mouth's last shape is left in the frames after an interrupt; the next one is at rest. With the way to
 the screen that is the 80 to 120 ms in which lips close."""
+_HANDOVER_FRAMES = FPS // 2  # until the head has found into another motion
 _REMEMBERED_FRAMES = 64  # more than a playout queue and the look-ahead hold
 
 
@@ -66,6 +67,10 @@ class Renderer:
         self._closing_from: Floats | None = None
         self._closing = 0
         self._matte = False
+        self.motion: HeadMotion = IdleMotion()
+        """What moves head and eyelids. May be exchanged from any thread: the head goes on from where it is seen."""
+        self._followed: HeadMotion = self.motion
+        self._handover = Handover()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -195,11 +200,19 @@ class Renderer:
             self._release()
 
     def _paint(self, displacement: Floats, pts: int) -> VideoFrame:
-        eyelids = blink_schedule(self._frame)
+        pose, eyelids = self._move()
         if self._matte:
-            rgb, cutout = self._painter.frame_and_cutout(displacement, self._frame, eyelids)
+            rgb, cutout = self._painter.frame_and_cutout(displacement, pose, eyelids)
             return VideoFrame(rgb, pts, cutout)
-        return VideoFrame(self._painter.frame(displacement, self._frame, eyelids), pts)
+        return VideoFrame(self._painter.frame(displacement, pose, eyelids), pts)
+
+    def _move(self) -> tuple[HeadPose, int]:
+        motion = self.motion
+        pose, eyelids = motion.at(self._frame)
+        if motion is not self._followed:
+            self._followed = motion
+            self._handover.begin(self._frame, pose, _HANDOVER_FRAMES)
+        return self._handover.apply(self._frame, pose), eyelids
 
     def _hear(self, pcm: Floats) -> Floats:
         with torch.inference_mode():

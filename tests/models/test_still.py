@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from models.crop import CROP_SIZE, crop_mask
+from models.head_motion import sway
+from models.head_warp import HeadWarp
 from models.mesh import topology
-from models.still import DETAIL, HeadSway, Paster, detailed, sway
+from models.still import DETAIL, Paster, detailed
 
 SIDE, UNIT = 256, 50.0
 
@@ -18,9 +20,9 @@ def texture() -> np.ndarray:
     return np.clip(128 + 3 * (blurred - 128), 0, 255).astype(np.uint8)
 
 
-def head_sway() -> HeadSway:
+def head_warp() -> HeadWarp:
     landmarks = topology().reference * UNIT + [SIDE / 2, SIDE / 2 - UNIT, 0]
-    return HeadSway((SIDE, SIDE), landmarks.astype(np.float32), UNIT)
+    return HeadWarp((SIDE, SIDE), landmarks.astype(np.float32), UNIT)
 
 
 def sharpness(picture: np.ndarray) -> float:
@@ -37,11 +39,9 @@ def test_detailed_keeps_the_pixels(shape):
 
 @pytest.mark.parametrize("frame", [0, 30, 77, 150])
 def test_sway_moves_as_cubic_interpolation_does(frame):
-    swaying, picture = head_sway(), texture()
-    moved = swaying.apply(detailed(picture), frame)
-    right, down, roll = sway(frame)
-    field = swaying._weight * (np.array([right, down], np.float32) * UNIT) + swaying._turn * np.float32(roll)
-    positions = swaying._grid / DETAIL - cv2.resize(field, (SIDE, SIDE))
+    warp, picture = head_warp(), texture()
+    moved = warp.apply(detailed(picture), sway(frame))
+    positions = warp.positions(sway(frame)) / DETAIL
     cubic = cv2.remap(picture, positions, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     linear = cv2.remap(picture, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     assert np.abs(moved.astype(int) - cubic).mean() < 0.5 * np.abs(linear.astype(int) - cubic).mean()
@@ -50,7 +50,7 @@ def test_sway_moves_as_cubic_interpolation_does(frame):
 
 def test_corners_stay():
     picture = texture()
-    moved = head_sway().apply(detailed(picture), 77)
+    moved = head_warp().apply(detailed(picture), sway(77))
     np.testing.assert_array_equal(moved[:8, :8], picture[:8, :8])
     assert not np.array_equal(moved[100:150, 100:150], picture[100:150, 100:150])
 

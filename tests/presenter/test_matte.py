@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from models.head_motion import sway
 from models.matting import Cutout, MattingError, draw_matte
 from models.mesh import FACE_OVAL
-from models.still import sway
 from presenter.config import load_config
 from presenter.engine import Engine
 from presenter.identities import IdentityStore, StoredIdentity, load_identity, save_identity, shipped_dir
@@ -88,9 +88,9 @@ def test_soft_pixels_show_the_person_and_not_what_was_behind():
 def test_cut_out_frames_are_the_plain_ones_inside(renderer, stored):
     still = np.zeros_like(stored.identity.neutral)
     painter = renderer._painter
-    for number in (0, 400):
-        plain, cutout = painter.frame_and_cutout(still, number, eyelids=2)
-        np.testing.assert_array_equal(plain, painter.frame(still, number, eyelids=2))
+    for pose in map(sway, (0, 400)):
+        plain, cutout = painter.frame_and_cutout(still, pose, eyelids=2)
+        np.testing.assert_array_equal(plain, painter.frame(still, pose, eyelids=2))
         rgb, alpha = cutout[..., :3], cutout[..., 3]
         inside = cv2.erode((alpha == 255).astype(np.uint8), np.ones((5, 5))) == 1
         assert inside.mean() > 0.3
@@ -101,7 +101,7 @@ def test_cut_out_frames_are_the_plain_ones_inside(renderer, stored):
 
 def test_matte_follows_the_head(renderer, stored):
     painter, frame = renderer._painter, stored.identity.frame
-    extreme = max(range(1000), key=lambda number: sway(number)[0] + 3 * sway(number)[2])
+    extreme = max(map(sway, range(1000)), key=lambda pose: pose.right + 3 * pose.roll)
     still = np.zeros_like(stored.identity.neutral)
     _, cutout = painter.frame_and_cutout(still, extreme)
     rgb, alpha = cutout[..., :3], cutout[..., 3]
@@ -113,7 +113,7 @@ def test_matte_follows_the_head(renderer, stored):
     # Composing and moving commute: what is moved is one picture.
     cutout = painter.cut_out()
     composed = over(cutout.apply(painter._still(still, 0))[..., :3], cutout.matte, WHITE)
-    moved = painter._sway.apply(np.rint(composed).astype(np.uint8), extreme)
+    moved = painter._warp.apply(np.rint(composed).astype(np.uint8), extreme)
     difference = np.abs(over(rgb, alpha, WHITE) - moved)
     assert np.percentile(difference, 99.9) < 6
     assert not np.array_equal(frame, rgb)

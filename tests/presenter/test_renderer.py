@@ -1,11 +1,13 @@
 """The live path from sound to frames, on the shipped networks and presenter."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from models import winograd
+from models.head_motion import HeadPose, IdleMotion, sway
 from models.mesh import aperture
 from models.still import DETAIL
 from presenter.config import load_config
@@ -165,6 +167,59 @@ def test_an_interrupt_closes_the_mouth_from_where_it_is_seen(engine, stored):
     assert steps.min() > -0.75 * (closing[0] - rest), "in more than one jump"
 
 
+class Turned:
+    """A head held to a side, eyes shut."""
+
+    def at(self, frame: int) -> tuple[HeadPose, int]:
+        return HeadPose(right=0.1, yaw=0.2), 4
+
+
+def moves(renderer, sound) -> list[tuple[HeadPose, int]]:
+    """The poses and eyelids that are painted."""
+    painted = []
+    painter = renderer._painter
+    renderer._painter = SimpleNamespace(frame=lambda _, *move: painted.append(move) or stand_in)
+    stand_in = np.zeros((*renderer.size, 3), np.uint8)
+    for chunk in sound:
+        renderer.push(chunk)
+    renderer._painter = painter
+    return painted
+
+
+def test_nobody_moves_the_head_unless_told(engine, stored):
+    renderer = engine.renderer(stored)
+    idle = [IdleMotion().at(frame) for frame in range(1, 11)]
+    assert moves(renderer, chunks(12, 0)) == idle
+
+
+def test_another_motion_is_found_into_without_a_jump(engine, stored):
+    renderer = engine.renderer(stored)
+    before = moves(renderer, chunks(8, 0))
+    renderer.motion = Turned()
+    after = moves(renderer, chunks(20, 1))
+    poses = np.array([pose for pose, _ in before + after])
+    assert np.abs(np.diff(poses, axis=0)).max() < 1.5 * 0.2 / 12 + 0.002
+    assert after[-1] == Turned().at(0)
+    assert {eyelids for _, eyelids in after} == {4}
+    # An interrupt goes back to a frame of the way there, and on from it.
+    shown = renderer._moved[-14]
+    renderer.interrupt(shown.pts, 40 * CHUNK_SAMPLES)
+    again = np.array([pose for pose, _ in moves(renderer, chunks(20, 0))])
+    seen = poses[shown.frame - 1]
+    assert np.abs(again[0] - seen).max() < 1.5 * 0.2 / 12 + 0.002
+    assert np.abs(np.diff(again, axis=0)).max() < 1.5 * 0.2 / 12 + 0.002
+
+
+def test_a_turned_head_is_painted(engine, stored):
+    renderer = engine.renderer(stored)
+    displacement = np.zeros_like(stored.identity.neutral)
+    still, turned = (renderer._painter.frame(displacement, pose) for pose in (HeadPose(), HeadPose(yaw=0.15)))
+    box = [int(edge) for edge in (*stored.identity.pose.project(stored.identity.mesh)[1, :2],)]
+    nose = np.s_[box[1] - 30 : box[1] + 30, box[0] - 30 : box[0] + 60]
+    shifts = {k: np.abs(turned[nose].astype(int) - np.roll(still, k, axis=1)[nose]).mean() for k in range(-25, 26)}
+    assert 8 < min(shifts, key=shifts.__getitem__) < 25, "pixels to the right"
+
+
 def test_an_interrupt_before_any_frame_is_no_fault(engine, stored):
     renderer = engine.renderer(stored)
     pts = renderer.interrupt(None, 0)
@@ -181,7 +236,7 @@ def test_both_convolutions_paint_the_same(stored):
     for convolution in ("direct", "winograd"):
         engine = Engine.load(replace(config, engine=replace(config.engine, convolution=convolution)))
         assert engine.convolution == convolution
-        frames.append(engine.renderer(stored)._painter.frame(displacement, 7).astype(int))
+        frames.append(engine.renderer(stored)._painter.frame(displacement, sway(7)).astype(int))
     assert np.abs(frames[0] - frames[1]).max() <= 1
 
 

@@ -1,0 +1,137 @@
+"""How a head moves: its pose and eyelids frame by frame, while nobody moves it, and from one movement to the next."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from models.mesh import Floats
+
+FPS = 25
+EYES_CLOSED = 4
+"""The level of closed eyelids; 0 is open."""
+BLINK_CURVE = (1, 2, 4, 4, 3, 2, 1)  # eyelid levels of one blink, frame by frame
+_MEAN_BLINK_S = 4.0
+_FROM_SHOULDERS = 0.8  # an idle head tilts about a point so far below the one in its neck
+_REMEMBERED_FRAMES = 64  # more than a playout queue and the look-ahead hold
+_JUMP = 0.02  # inter-ocular distances or radians from frame to frame: more than a slow head moves
+
+
+class HeadPose(NamedTuple):
+    """Where a head is, from its place in the still picture, as the viewer sees it.
+
+    The head turns about a point in its neck (`models.head_warp`), and is shifted then.
+    """
+
+    right: float = 0.0
+    """To the picture's right, inter-ocular distances."""
+    down: float = 0.0
+    """Inter-ocular distances."""
+    roll: float = 0.0
+    """Clockwise, radians."""
+    yaw: float = 0.0
+    """Nose to the picture's right, radians."""
+    pitch: float = 0.0
+    """Nose down, radians."""
+
+
+AT_REST = HeadPose()
+
+
+def rotation(pose: HeadPose) -> Floats:
+    """The rotation `[3, 3]` of a pose, x right, y down, z away: yaw first, then pitch, then roll."""
+    (cr, cy, cp), (sr, sy, sp) = (f([pose.roll, pose.yaw, pose.pitch]) for f in (np.cos, np.sin))
+    turn = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
+    nod = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    tilt = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return (tilt @ nod @ turn).astype(np.float32)
+
+
+class HeadMotion(Protocol):
+    """What moves a head."""
+
+    def at(self, frame: int) -> tuple[HeadPose, int]:
+        """Pose and eyelid level (0 open, `EYES_CLOSED`) at a frame number.
+
+        Numbers go up, some are left out, and after an interrupt they go back to the frame that was seen last.
+        """
+
+
+class IdleMotion:
+    """A head that nobody moves: it sways a little and blinks. Every frame can be asked for on its own."""
+
+    def at(self, frame: int) -> tuple[HeadPose, int]:
+        """Pose and eyelid level at a frame number."""
+        return sway(frame), blink_schedule(frame)
+
+
+def blink_schedule(frame: int) -> int:
+    """Which eyelid level frame number `frame` shows (0 = open); irregular, yet reproducible.
+
+    Time is cut into spans of the mean blink interval, and each span holds one blink at a place that
+    a hash of its number decides, so that any frame can be asked for on its own.
+    """
+    span = int(_MEAN_BLINK_S * FPS)
+    number, position = divmod(frame, span)
+    start = (number * 2654435761 >> 7) % (span - 2 * len(BLINK_CURVE)) + len(BLINK_CURVE) // 2
+    step = position - start
+    return BLINK_CURVE[step] if 0 <= step < len(BLINK_CURVE) else 0
+
+
+def sway(frame: int) -> HeadPose:
+    """Head pose at a frame.
+
+    Sums of slow sines with incommensurate periods: smooth, small and without a visible loop. The head turns by a degree
+    and a half at the most: enough to be a body before a background rather than a picture on one.
+    """
+    t = frame / FPS
+    roll = 0.008 * _wave(t, 8.9, 2.0) + 0.004 * _wave(t, 3.7)
+    right = 0.014 * _wave(t, 7.3) + 0.008 * _wave(t, 3.1, 1.0) + _FROM_SHOULDERS * roll
+    down = 0.008 * _wave(t, 5.2, 0.5) + 0.005 * _wave(t, 2.3)
+    yaw = 0.017 * _wave(t, 6.7, 0.4) + 0.008 * _wave(t, 2.9, 2.5)
+    pitch = 0.013 * _wave(t, 5.9, 1.2) + 0.006 * _wave(t, 2.6, 0.3)
+    return HeadPose(right, down, roll, yaw, pitch)
+
+
+def _wave(t: float, period: float, phase: float = 0.0) -> float:
+    return math.sin(2 * math.pi * t / period + phase)
+
+
+class Handover:
+    """Carries a head from one movement to another: it starts where the head is seen, and what is left of the way fades.
+
+    Feed it every frame's pose, and say where a movement begins that does not go on from the one before.
+    """
+
+    def __init__(self) -> None:
+        """Nothing shown yet."""
+        self._shown: deque[tuple[int, HeadPose]] = deque(maxlen=_REMEMBERED_FRAMES)
+        self._offset = np.zeros(5)
+        self._begun, self._frames = 0, 1
+
+    def begin(self, frame: int, pose: HeadPose, frames: int) -> None:
+        """From `frame` on another movement is followed, whose `pose` that is; reach it within so many frames."""
+        while self._shown and self._shown[-1][0] >= frame:
+            self._shown.pop()
+        if self._shown:
+            self._offset = np.subtract(self._shown[-1][1], pose)
+            self._begun, self._frames = frame, frames
+
+    def apply(self, frame: int, pose: HeadPose) -> HeadPose:
+        """The pose to show at a frame, for the pose that the movement asks for."""
+        if self._shown and frame <= self._shown[-1][0]:  # an interrupt: go on from what was seen then
+            left = self._left(frame)
+            while self._shown and self._shown[-1][0] >= frame:
+                self._shown.pop()
+            if self._shown and np.abs(np.add(pose, left) - self._shown[-1][1]).max() > _JUMP:
+                self.begin(frame, pose, max(self._frames, FPS // 2))
+        shown = HeadPose(*(float(value) for value in np.add(pose, self._left(frame))))
+        self._shown.append((frame, shown))
+        return shown
+
+    def _left(self, frame: int) -> Floats:
+        share = min(max((frame - self._begun) / self._frames, 0.0), 1.0)
+        return self._offset * (1 - share * share * (3 - 2 * share))

@@ -1,0 +1,75 @@
+"""What the camera tells its user about itself, and the same as plain words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Shows(StrEnum):
+    """What the camera shows."""
+
+    LIVE = "LIVE"
+    """The presenter, speaking what the microphone hears."""
+    IDLE = "IDLE"
+    """The presenter, listening to nobody."""
+    STILL = "STILL"
+    """One picture."""
+
+
+class Webcam(StrEnum):
+    """Whose head the presenter's follows."""
+
+    FOLLOWING = "following you"
+    """That of the user."""
+    AWAY = "you are away"
+    """Nobody's: the user left the picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All that the line tells; None is what is not known yet."""
+
+    presenter: str
+    """The name."""
+    shows: Shows = Shows.LIVE
+    """What the camera shows."""
+    muted: bool = False
+    """Whether the microphone is not heard."""
+    speaking: bool = False
+    """Whether a voice is heard."""
+    level_dbfs: float | None = None
+    """Loudest sample of the microphone since the last status, in dB below full scale; None if it is gone."""
+    clipped: bool = False
+    """Whether a sample of the microphone was clipped since the last status."""
+    delay_ms: float | None = None
+    """From the microphone to the camera and the virtual microphone, in milliseconds."""
+    fps: float | None = None
+    """Frames per second that reach the camera."""
+    dropped: int = 0
+    """Frames since the start that did not."""
+    skew_ms: float | None = None
+    """How much later the voice is heard than its picture is seen, in milliseconds."""
+    drift_ppm: float | None = None
+    """How much faster the microphone's clock is than the session's, in parts per million."""
+    webcam: Webcam | None = None
+    """Whose head is followed; None without a webcam."""
+
+
+def plain(status: Status) -> str:
+    """Say a status in one line of words, without what is not known."""
+    level = "microphone is gone" if status.level_dbfs is None else f"microphone {status.level_dbfs:.0f} dBFS"
+    words = [
+        status.presenter,
+        "MUTED" if status.muted else "",
+        status.shows if status.shows is not Shows.LIVE or not status.muted else "",
+        "speaking" if status.speaking else "",
+        level + (" CLIPPED" if status.clipped else ""),
+        "" if status.delay_ms is None else f"delay {status.delay_ms:.0f} ms",
+        "" if status.fps is None else f"{status.fps:.1f} fps",
+        f"{status.dropped} dropped",
+        "" if status.skew_ms is None else f"A/V {status.skew_ms:+.0f} ms",
+        "" if status.drift_ppm is None else f"drift {status.drift_ppm:+.0f} ppm",
+        status.webcam or "",
+    ]
+    return ", ".join(filter(None, words))

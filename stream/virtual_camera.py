@@ -1,0 +1,289 @@
+"""A camera that other programs open, filled from a playback's ticks.
+
+The picture of tick T is sent at T + delay, the instant at which the virtual microphone plays T's
+sound, so the two need no other link than the session's clock. In between the camera repeats its
+last picture, so that it runs at a steady rate whatever the renderer does.
+
+A picture is composed ahead of its time and sent, which converts its colours, in one worker thread.
+The event loop never waits for either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from stream.camera_drivers import PACKAGE, CameraError, find_camera, why_no_camera
+from stream.canvas import Canvas
+from stream.clock import SessionClock, ms, samples
+from stream.media import FPS, SAMPLE_RATE, ByteArray, VideoFrame
+from stream.playout import Tick
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+
+_GRACE = samples(20)  # a new picture due so soon after a repetition's turn takes that turn
+_TICKS_STOPPED = samples(100)  # with no tick for so long nothing new is on its way
+_COMPOSE_ROOM = samples(15)  # nothing is composed with less time left to what has to be sent
+_REOPEN = samples(2000)
+_BACKLOG = 64  # 2.5 s of pictures
+_WINDOW = samples(2000)
+_LATENESS_KEPT = 1500  # a minute of pictures
+
+
+class Device(Protocol):
+    """What is used of `pyvirtualcam.Camera`."""
+
+    @property
+    def device(self) -> str:
+        """Its name in other programs, or its file."""
+
+    def send(self, frame: ByteArray) -> None:
+        """Show a picture, RGB uint8 `[H, W, 3]`."""
+
+    def close(self) -> None:
+        """Release the device."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStats:
+    """Counters since construction."""
+
+    sent: int = 0
+    """Pictures that were new."""
+    repeated: int = 0
+    dropped: int = 0
+    """New pictures that were overtaken, or due while the device was gone."""
+    late_ms: float = 0.0
+    """How late new pictures left, 95th percentile of the last minute."""
+    fps: float = 0.0
+    """Pictures a second, repeated ones included, over the last two seconds."""
+
+
+class VirtualCamera:
+    """A `TickSink`: add it to a playback (`matte=canvas.needs_cutout`), call `open`, run `run()` as a task.
+
+    It outlives the playback: after `stop` the last picture stands until another playback's ticks come.
+    """
+
+    def __init__(
+        self,
+        clock: SessionClock,
+        canvas: Canvas,
+        *,
+        delay_ms: float,
+        fps: int = FPS,
+        device: str | None = None,
+        backend: str | None = None,
+        opener: Callable[..., Device] | None = None,
+        executor: Executor | None = None,
+    ) -> None:
+        """Open nothing yet.
+
+        Args:
+            clock: the one that ticks are stamped by.
+            canvas: composes the pictures.
+            delay_ms: from a tick to its picture.
+            fps: least rate, kept by repeating pictures.
+            device: file or name of the camera; None for the first.
+            backend: pyvirtualcam's name of a driver; None for any.
+            opener: called as `pyvirtualcam.Camera` is, which is the default.
+            executor: runs one thing at a time; a thread of its own by default.
+        """
+        self.delay_ms = delay_ms
+        self.canvas = canvas
+        self.frozen = False
+        """Whether to show the last picture and let new ones pass."""
+        self.problem: str | None = None
+        """Why nothing reaches the device at present."""
+        self._clock, self._fps, self._period = clock, fps, SAMPLE_RATE // fps
+        self._wanted, self._backend, self._opener = device, backend, opener
+        self._executor = executor or ThreadPoolExecutor(1, "camera")
+        self._device: Device | None = None
+        self._waiting: deque[tuple[int, VideoFrame]] = deque()
+        self._composed: tuple[VideoFrame, ByteArray] | None = None
+        self._picture = canvas.card()
+        self._news = asyncio.Event()
+        self._turn = self._reopen_at = 0
+        self._last_tick = -_TICKS_STOPPED
+        self._stats = CameraStats()
+        self._lateness: deque[int] = deque(maxlen=_LATENESS_KEPT)
+        self._times: deque[int] = deque(maxlen=8 * fps)
+
+    @property
+    def device(self) -> str:
+        """Name or file of the open camera."""
+        return "" if self._device is None else self._device.device
+
+    def stats(self) -> CameraStats:
+        """Return the counters; those of time are as of now."""
+        recent = sum(time > self._clock.now() - _WINDOW for time in self._times)
+        late = float(np.percentile(self._lateness, 95)) if self._lateness else 0.0
+        return replace(self._stats, late_ms=late * 1000 / SAMPLE_RATE, fps=recent / (ms(_WINDOW) / 1000))
+
+    def open(self) -> None:
+        """Open the device; may take a second.
+
+        Raises:
+            CameraError: if that fails; says what to install or to choose.
+        """
+        opener = self._opener or _pyvirtualcam()
+        given = {} if self._backend is None else {"backend": self._backend}
+        try:
+            wanted = find_camera(self._wanted)
+            self._device = opener(self.canvas.width, self.canvas.height, self._fps, device=wanted, **given)
+        except Exception as error:  # drivers raise what they like
+            raise CameraError(why_no_camera(str(error), self._wanted)) from error
+
+    def release(self, tick: Tick) -> None:
+        """Take one tick; its picture, if it has one, is due at its time plus `delay_ms`."""
+        self._last_tick = tick.time
+        if tick.frame is not None:
+            if len(self._waiting) == _BACKLOG:
+                self._drop()
+            self._waiting.append((tick.time, tick.frame))
+        self._news.set()
+
+    def stop(self) -> None:
+        """Go on with what has come: the last picture will stand."""
+
+    async def run(self) -> None:
+        """Send pictures until cancelled, then close the device; a device that disappears is waited for."""
+        self._turn = self._clock.now()
+        try:
+            while True:
+                self._pass_over()
+                due, frame = self._next()
+                if self._device is None and not await self._reopen():
+                    await self._clock.sleep_until(min(self._reopen_at, self._clock.now() + self._period))
+                elif await self._compose_ahead(due, frame):
+                    continue
+                elif self._clock.now() < due:
+                    await self._wait(due)
+                else:
+                    await self._send(due, frame)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close the device, after what is being sent; it can't be used again."""
+        self._executor.submit(self._close_device).result()
+        self._executor.shutdown(wait=False)
+
+    def _due(self, time: int) -> int:
+        return time + samples(self.delay_ms)
+
+    def _pass_over(self) -> None:
+        """Leave out what was overtaken, and while frozen or without a device all that is due."""
+        now, waiting = self._clock.now(), self._waiting
+        while len(waiting) > 1 and self._due(waiting[1][0]) <= now:
+            self._drop(counted=not self.frozen)
+        if (self.frozen or self._device is None) and waiting and self._due(waiting[0][0]) <= now:
+            self._drop(counted=not self.frozen)
+
+    def _drop(self, *, counted: bool = True) -> None:
+        self._waiting.popleft()
+        self._stats = replace(self._stats, dropped=self._stats.dropped + counted)
+
+    def _next(self) -> tuple[int, VideoFrame | None]:
+        """What to send next and when: a new picture, or None for the last one again."""
+        again = self._turn + self._period
+        if self.frozen:
+            return again, None
+        if self._waiting:
+            time, frame = self._waiting[0]
+            return (due, frame) if (due := self._due(time)) <= again + _GRACE else (again, None)
+        ticking = self._clock.now() - self._last_tick < _TICKS_STOPPED
+        known = self._due(self._last_tick)  # up to here all that is due has come
+        return (again + _GRACE if ticking and known < again + _GRACE else again), None
+
+    async def _compose_ahead(self, due: int, frame: VideoFrame | None) -> bool:
+        """Compose the first picture that waits, if there is time before `due` or it is the one that is due."""
+        if not self._waiting or self.frozen or self._device is None:
+            return False
+        first = self._waiting[0][1]
+        if self._composed is not None and self._composed[0] is first:
+            return False
+        if frame is not first and due - self._clock.now() < _COMPOSE_ROOM:
+            return False
+        self._composed = first, await self._work(self.canvas.compose, first)
+        return True
+
+    async def _wait(self, due: int) -> None:
+        """Wait until `due`, or until a tick may have changed what is next."""
+        self._news.clear()
+        waits = [asyncio.ensure_future(w) for w in (self._clock.sleep_until(due), self._news.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _send(self, due: int, frame: VideoFrame | None) -> None:
+        if frame is not None:
+            self._waiting.popleft()
+            assert self._composed is not None
+            self._picture = self._composed[1]
+        # A turn that was missed by more than a picture is not made up for.
+        self._turn = due if self._clock.now() - due < self._period else self._clock.now()
+        assert self._device is not None
+        try:
+            left = await self._work(self._send_now, self._device, self._picture)
+        except Exception as error:  # the device was unplugged, or its driver unloaded
+            await self._lose(error)
+            return
+        self._times.append(left)
+        if frame is None:
+            self._stats = replace(self._stats, repeated=self._stats.repeated + 1)
+            return
+        self._lateness.append(left - due)
+        self._stats = replace(self._stats, sent=self._stats.sent + 1)
+
+    def _send_now(self, device: Device, picture: ByteArray) -> int:
+        device.send(picture)
+        return self._clock.now()
+
+    async def _lose(self, error: Exception) -> None:
+        self.problem = f"the camera is gone ({error}); waiting for it to come back"
+        _log.warning("%s", self.problem)
+        self._reopen_at = self._clock.now() + _REOPEN
+        await self._work(self._close_device)
+
+    async def _reopen(self) -> bool:
+        if self._clock.now() < self._reopen_at:
+            return False
+        self._reopen_at = self._clock.now() + _REOPEN
+        try:
+            await self._work(self.open)
+        except CameraError as error:
+            self.problem = str(error)
+            return False
+        self.problem, self._turn = None, self._clock.now()
+        _log.info("the camera is back: %s", self.device)
+        return True
+
+    def _close_device(self) -> None:
+        device, self._device = self._device, None
+        if device is not None:
+            try:
+                device.close()
+            except Exception:  # it is gone already
+                _log.debug("closing the camera", exc_info=True)
+
+    async def _work(self, function: Callable[..., _T], *arguments: Any) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+
+
+def _pyvirtualcam() -> Callable[..., Device]:
+    try:
+        from pyvirtualcam import Camera
+    except ImportError as error:
+        raise CameraError(f"{PACKAGE} ({error})") from error
+    return Camera

@@ -20,7 +20,8 @@ load it:
   sudo modprobe v4l2loopback devices=1 card_label="Presenter" exclusive_caps=1
 and have it loaded at every start:
   echo v4l2loopback | sudo tee /etc/modules-load.d/v4l2loopback.conf
-  echo 'options v4l2loopback devices=1 card_label="Presenter" exclusive_caps=1' | sudo tee /etc/modprobe.d/v4l2loopback.conf"""
+  echo 'options v4l2loopback devices=1 card_label="Presenter" exclusive_caps=1' \\
+    | sudo tee /etc/modprobe.d/v4l2loopback.conf"""
 MACOS = """\
 the camera comes with OBS 30 or later (macOS 13 or later):
   brew install --cask obs

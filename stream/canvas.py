@@ -35,6 +35,7 @@ _SMALL = 8  # what is stretched is computed at an eighth of the canvas
 _CHANGED = 6.0  # mean difference at the rim of two pictures that show different backgrounds
 _EDGE = 12.0  # steps between neighbours in a thumbnail's top rows that are more than light falling off
 _THUMBNAIL = 64
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
 # Shares of the picture's height.
 _SINK = 0.05  # it stands so far below the canvas: head room above, and shoulders leave through the bottom
 _TOP = 0.06  # what has to be free of hair to be stretched upwards
@@ -80,7 +81,7 @@ class Canvas:
 
         Args:
             size: `720p`, `1080p`, or width and height in pixels, both even.
-            background: `own`, `#rrggbb`, a basic colour of CSS, or an image file, which covers the canvas and is cropped.
+            background: `own`, `#rrggbb`, a basic colour of CSS, or an image file, cropped to the canvas.
             place: `left`, `centre` or `right`.
             scale: height of the presenter's picture, in heights of the canvas.
 
@@ -118,8 +119,12 @@ class Canvas:
         picture = cv2.multiply(colour, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), scale=1 / 255)
         size = (scene.width, scene.height)
         how = cv2.INTER_AREA if scene.height < colour.shape[0] else cv2.INTER_CUBIC
-        picture, alpha = (cv2.resize(plane, size, interpolation=how) for plane in (picture, alpha))
-        return self._over(scene, picture, alpha)
+        large, alpha = (cv2.resize(plane, size, interpolation=how) for plane in (picture, alpha))
+        if cutout is not None:
+            # Opacity ends at 255 where colour would overshoot, and a bright rim would show.
+            limit = cv2.resize(cv2.dilate(picture, _NEIGHBOURS), size, interpolation=cv2.INTER_LINEAR)
+            large = cv2.min(large, limit)
+        return self._over(scene, large, alpha)
 
     def _over(self, scene: _Scene, picture: ByteArray, alpha: ByteArray) -> ByteArray:
         """Lay a weighted picture over the plate, as far as it is on the canvas."""
@@ -136,10 +141,8 @@ class Canvas:
     def _scene_of(self, frame: VideoFrame, cutout: ByteArray | None) -> _Scene:
         """Return the scene as it is, or a new one when somebody else stands in it."""
         rim, scene = _rim(frame.rgb), self._scene
-        if scene is not None and scene.is_cutout == (cutout is not None) and scene.rim.shape == rim.shape:
-            # Measured at the rim, where nobody moves.
-            if float(np.mean(cv2.absdiff(scene.rim, rim))) < _CHANGED:
-                return scene
+        if scene is not None and scene.is_cutout == (cutout is not None) and _is_alike(scene.rim, rim):
+            return scene
         has_room = _has_plain_top(frame.rgb) if cutout is None else not cutout[:2, :, 3].any()
         rows, columns = frame.rgb.shape[:2]
         # A head that the picture's own edge cuts off stays at the edge of the canvas.
@@ -183,7 +186,7 @@ def _plate(background: str | Path, width: int, height: int) -> ByteArray:
     path = Path(background).expanduser()
     if not path.is_file():
         raise CanvasError(
-            f"background: expected {OWN!r}, #rrggbb, one of {', '.join(COLOURS)}, or an image file; found no file {code!r}"
+            f"background: expected {OWN!r}, #rrggbb, a colour ({', '.join(COLOURS)}) or an image; found no {code!r}"
         )
     image = cv2.imdecode(np.frombuffer(path.read_bytes() or b"\0", np.uint8), cv2.IMREAD_COLOR)
     if image is None:
@@ -201,6 +204,10 @@ def _rim(rgb: ByteArray) -> ByteArray:
     """Samples `[N, 3]` of a picture's sides and top."""
     samples = rgb[::16, ::16]
     return np.concatenate([samples[:, 0], samples[:, -1], samples[0]])
+
+
+def _is_alike(rim: ByteArray, other: ByteArray) -> bool:
+    return rim.shape == other.shape and float(np.mean(cv2.absdiff(rim, other))) < _CHANGED
 
 
 def _has_plain_top(rgb: ByteArray) -> bool:

@@ -21,19 +21,17 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from stream.camera_drivers import PACKAGE, CameraError, find_camera, why_no_camera
+from stream.camera_schedule import Schedule
 from stream.canvas import Canvas
-from stream.clock import SessionClock, ms, samples
+from stream.clock import SessionClock, samples
 from stream.media import FPS, SAMPLE_RATE, ByteArray, VideoFrame
 from stream.playout import Tick
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
-_GRACE = samples(20)  # a new picture due so soon after a repetition's turn takes that turn
-_TICKS_STOPPED = samples(100)  # with no tick for so long nothing new is on its way
 _COMPOSE_ROOM = samples(15)  # nothing is composed with less time left to what has to be sent
 _REOPEN = samples(2000)
-_BACKLOG = 64  # 2.5 s of pictures
 _WINDOW = samples(2000)
 _LATENESS_KEPT = 1500  # a minute of pictures
 
@@ -97,22 +95,20 @@ class VirtualCamera:
             opener: called as `pyvirtualcam.Camera` is, which is the default.
             executor: runs one thing at a time; a thread of its own by default.
         """
-        self.delay_ms = delay_ms
         self.canvas = canvas
         self.frozen = False
         """Whether to show the last picture and let new ones pass."""
         self.problem: str | None = None
         """Why nothing reaches the device at present."""
-        self._clock, self._fps, self._period = clock, fps, SAMPLE_RATE // fps
+        self._clock, self._fps = clock, fps
+        self._schedule = Schedule(SAMPLE_RATE // fps, delay_ms)
         self._wanted, self._backend, self._opener = device, backend, opener
         self._executor = executor or ThreadPoolExecutor(1, "camera")
         self._device: Device | None = None
-        self._waiting: deque[tuple[int, VideoFrame]] = deque()
         self._composed: tuple[VideoFrame, ByteArray] | None = None
         self._picture = canvas.card()
         self._news = asyncio.Event()
-        self._turn = self._reopen_at = 0
-        self._last_tick = -_TICKS_STOPPED
+        self._reopen_at = 0
         self._stats = CameraStats()
         self._lateness: deque[int] = deque(maxlen=_LATENESS_KEPT)
         self._times: deque[int] = deque(maxlen=8 * fps)
@@ -122,11 +118,23 @@ class VirtualCamera:
         """Name or file of the open camera."""
         return "" if self._device is None else self._device.device
 
+    @property
+    def delay_ms(self) -> float:
+        """From a tick to its picture; may be set at any time."""
+        return self._schedule.delay_ms
+
+    @delay_ms.setter
+    def delay_ms(self, delay_ms: float) -> None:
+        self._schedule.delay_ms = delay_ms
+
     def stats(self) -> CameraStats:
         """Return the counters; those of time are as of now."""
         recent = sum(time > self._clock.now() - _WINDOW for time in self._times)
         late = float(np.percentile(self._lateness, 95)) if self._lateness else 0.0
-        return replace(self._stats, late_ms=late * 1000 / SAMPLE_RATE, fps=recent / (ms(_WINDOW) / 1000))
+        dropped = self._stats.dropped + self._schedule.dropped
+        return replace(
+            self._stats, dropped=dropped, late_ms=1000 * late / SAMPLE_RATE, fps=recent * SAMPLE_RATE / _WINDOW
+        )
 
     def open(self) -> None:
         """Open the device; may take a second.
@@ -144,11 +152,7 @@ class VirtualCamera:
 
     def release(self, tick: Tick) -> None:
         """Take one tick; its picture, if it has one, is due at its time plus `delay_ms`."""
-        self._last_tick = tick.time
-        if tick.frame is not None:
-            if len(self._waiting) == _BACKLOG:
-                self._drop()
-            self._waiting.append((tick.time, tick.frame))
+        self._schedule.put(tick)
         self._news.set()
 
     def stop(self) -> None:
@@ -156,62 +160,34 @@ class VirtualCamera:
 
     async def run(self) -> None:
         """Send pictures until cancelled, then close the device; a device that disappears is waited for."""
-        self._turn = self._clock.now()
         try:
             while True:
-                self._pass_over()
-                due, frame = self._next()
                 if self._device is None and not await self._reopen():
-                    await self._clock.sleep_until(min(self._reopen_at, self._clock.now() + self._period))
-                elif await self._compose_ahead(due, frame):
+                    await self._clock.sleep_until(self._clock.now() + SAMPLE_RATE // self._fps)
                     continue
-                elif self._clock.now() < due:
-                    await self._wait(due)
-                else:
+                now = self._clock.now()
+                if self.frozen:
+                    self._schedule.discard(now)
+                self._schedule.overtake(now)
+                due, frame = self._schedule.next(now, frozen=self.frozen)
+                if now >= due:
                     await self._send(due, frame)
+                elif not await self._compose_ahead(due - now, frame):
+                    await self._wait(due)
         finally:
             self.close()
 
     def close(self) -> None:
-        """Close the device, after what is being sent; it can't be used again."""
+        """Close the device, after what is being sent; the camera can't be used again."""
         self._executor.submit(self._close_device).result()
         self._executor.shutdown(wait=False)
 
-    def _due(self, time: int) -> int:
-        return time + samples(self.delay_ms)
-
-    def _pass_over(self) -> None:
-        """Leave out what was overtaken, and while frozen or without a device all that is due."""
-        now, waiting = self._clock.now(), self._waiting
-        while len(waiting) > 1 and self._due(waiting[1][0]) <= now:
-            self._drop(counted=not self.frozen)
-        if (self.frozen or self._device is None) and waiting and self._due(waiting[0][0]) <= now:
-            self._drop(counted=not self.frozen)
-
-    def _drop(self, *, counted: bool = True) -> None:
-        self._waiting.popleft()
-        self._stats = replace(self._stats, dropped=self._stats.dropped + counted)
-
-    def _next(self) -> tuple[int, VideoFrame | None]:
-        """What to send next and when: a new picture, or None for the last one again."""
-        again = self._turn + self._period
-        if self.frozen:
-            return again, None
-        if self._waiting:
-            time, frame = self._waiting[0]
-            return (due, frame) if (due := self._due(time)) <= again + _GRACE else (again, None)
-        ticking = self._clock.now() - self._last_tick < _TICKS_STOPPED
-        known = self._due(self._last_tick)  # up to here all that is due has come
-        return (again + _GRACE if ticking and known < again + _GRACE else again), None
-
-    async def _compose_ahead(self, due: int, frame: VideoFrame | None) -> bool:
-        """Compose the first picture that waits, if there is time before `due` or it is the one that is due."""
-        if not self._waiting or self.frozen or self._device is None:
+    async def _compose_ahead(self, left: int, frame: VideoFrame | None) -> bool:
+        """Compose the first picture that waits, if nothing else has to be sent before that is done."""
+        first = self._schedule.first
+        if first is None or self.frozen or (frame is not first and left < _COMPOSE_ROOM):
             return False
-        first = self._waiting[0][1]
         if self._composed is not None and self._composed[0] is first:
-            return False
-        if frame is not first and due - self._clock.now() < _COMPOSE_ROOM:
             return False
         self._composed = first, await self._work(self.canvas.compose, first)
         return True
@@ -227,17 +203,15 @@ class VirtualCamera:
                 wait.cancel()
 
     async def _send(self, due: int, frame: VideoFrame | None) -> None:
+        self._schedule.take(due, self._clock.now(), frame)
         if frame is not None:
-            self._waiting.popleft()
-            assert self._composed is not None
+            if self._composed is None or self._composed[0] is not frame:
+                self._composed = frame, await self._work(self.canvas.compose, frame)
             self._picture = self._composed[1]
-        # A turn that was missed by more than a picture is not made up for.
-        self._turn = due if self._clock.now() - due < self._period else self._clock.now()
-        assert self._device is not None
         try:
-            left = await self._work(self._send_now, self._device, self._picture)
+            left = await self._work(self._send_now, self._picture)
         except Exception as error:  # the device was unplugged, or its driver unloaded
-            await self._lose(error)
+            self._lose(error, frame is not None)
             return
         self._times.append(left)
         if frame is None:
@@ -246,27 +220,34 @@ class VirtualCamera:
         self._lateness.append(left - due)
         self._stats = replace(self._stats, sent=self._stats.sent + 1)
 
-    def _send_now(self, device: Device, picture: ByteArray) -> int:
-        device.send(picture)
+    def _send_now(self, picture: ByteArray) -> int:
+        assert self._device is not None
+        try:
+            self._device.send(picture)
+        except Exception:
+            self._close_device()
+            raise
         return self._clock.now()
 
-    async def _lose(self, error: Exception) -> None:
+    def _lose(self, error: Exception, is_new: bool) -> None:
         self.problem = f"the camera is gone ({error}); waiting for it to come back"
         _log.warning("%s", self.problem)
         self._reopen_at = self._clock.now() + _REOPEN
-        await self._work(self._close_device)
+        self._stats = replace(self._stats, dropped=self._stats.dropped + is_new)
 
     async def _reopen(self) -> bool:
-        if self._clock.now() < self._reopen_at:
+        now = self._clock.now()
+        self._stats = replace(self._stats, dropped=self._stats.dropped + self._schedule.discard(now))
+        if now < self._reopen_at:
             return False
-        self._reopen_at = self._clock.now() + _REOPEN
+        self._reopen_at = now + _REOPEN
         try:
             await self._work(self.open)
         except CameraError as error:
             self.problem = str(error)
             return False
-        self.problem, self._turn = None, self._clock.now()
-        _log.info("the camera is back: %s", self.device)
+        self.problem = None
+        _log.info("the camera is open: %s", self.device)
         return True
 
     def _close_device(self) -> None:
@@ -283,7 +264,7 @@ class VirtualCamera:
 
 def _pyvirtualcam() -> Callable[..., Device]:
     try:
-        from pyvirtualcam import Camera
+        from pyvirtualcam import Camera  # not needed to import this module
     except ImportError as error:
         raise CameraError(f"{PACKAGE} ({error})") from error
     return Camera

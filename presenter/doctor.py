@@ -153,7 +153,7 @@ def _sound_server() -> str:
     """Whether PulseAudio, or PipeWire in its place, is there to make the device."""
     if shutil.which("pactl") is None:
         raise MissingError("pactl is not here; install it (Debian, Ubuntu, Fedora: pulseaudio-utils, Arch: libpulse)")
-    answer = subprocess.run(["pactl", "info"], capture_output=True, text=True, timeout=10, check=False)
+    answer = subprocess.run(["pactl", "info"], capture_output=True, text=True, timeout=30, check=False)
     if answer.returncode:
         raise MissingError(
             "neither PulseAudio nor PipeWire (with pipewire-pulse) is running;"

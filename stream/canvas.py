@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 
 from stream.errors import StreamError
-from stream.media import ByteArray, FloatArray, VideoFrame
+from stream.media import ByteArray, VideoFrame
+from stream.surround import SIDE_STRIP, TOP_STRIP, has_plain_top, is_alike, rim_of, soft_edges, stretched, surround
 
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
 """Canvas sizes that have a name."""
@@ -31,17 +32,8 @@ COLOURS = {
 """The basic colours of CSS."""
 
 _CARD = (58, 66, 76)  # shown on its own background before the presenter's first picture
-_SMALL = 8  # what is stretched is computed at an eighth of the canvas
-_CHANGED = 6.0  # mean difference at the rim of two pictures that show different backgrounds
-_EDGE = 12.0  # steps between neighbours in a thumbnail's top rows that are more than light falling off
-_THUMBNAIL = 64
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
-# Shares of the picture's height.
-_SINK = 0.05  # it stands so far below the canvas: head room above, and shoulders leave through the bottom
-_TOP = 0.06  # what has to be free of hair to be stretched upwards
-_STRIP = 0.12  # what is stretched to the sides
-_SOFT = 0.08  # width of the soft edge at the sides
-_SOFT_TOP = 0.03
+_SINK = 0.05  # share of its height below the canvas: head room, and shoulders leave at the bottom
 
 
 class CanvasError(StreamError):
@@ -140,10 +132,10 @@ class Canvas:
 
     def _scene_of(self, frame: VideoFrame, cutout: ByteArray | None) -> _Scene:
         """Return the scene as it is, or a new one when somebody else stands in it."""
-        rim, scene = _rim(frame.rgb), self._scene
-        if scene is not None and scene.is_cutout == (cutout is not None) and _is_alike(scene.rim, rim):
+        rim, scene = rim_of(frame.rgb), self._scene
+        if scene is not None and scene.is_cutout == (cutout is not None) and is_alike(scene.rim, rim):
             return scene
-        has_room = _has_plain_top(frame.rgb) if cutout is None else not cutout[:2, :, 3].any()
+        has_room = has_plain_top(frame.rgb) if cutout is None else not cutout[:2, :, 3].any()
         rows, columns = frame.rgb.shape[:2]
         # A head that the picture's own edge cuts off stays at the edge of the canvas.
         height = round(self.height * (self._scale if has_room else max(self._scale, 1.0)))
@@ -153,11 +145,11 @@ class Canvas:
         sides = (left > 0, left + width < self.width)
         if cutout is not None:
             assert self._plate is not None
-            return _Scene(rim, True, height, width, top, left, self._plate, _ramp(rows, columns, sides, False))
-        ramp = _ramp(rows, columns, sides, top > 0)
-        xs = _stretched(columns, left, width, self.width, _STRIP * rows)
-        ys = _stretched(rows, top, height, max(self.height, top + height), _TOP * rows)[: self.height]
-        return _Scene(rim, False, height, width, top, left, _surround(frame.rgb, xs, ys, left, width), ramp)
+            return _Scene(rim, True, height, width, top, left, self._plate, soft_edges(rows, columns, sides, False))
+        ramp = soft_edges(rows, columns, sides, top > 0)
+        xs = stretched(columns, left, width, self.width, SIDE_STRIP * rows)
+        ys = stretched(rows, top, height, max(self.height, top + height), TOP_STRIP * rows)[: self.height]
+        return _Scene(rim, False, height, width, top, left, surround(frame.rgb, xs, ys, left, width), ramp)
 
 
 def _size(size: str | tuple[int, int]) -> tuple[int, int]:
@@ -198,70 +190,3 @@ def _plate(background: str | Path, width: int, height: int) -> ByteArray:
     image = cv2.cvtColor(cv2.resize(image, size, interpolation=how), cv2.COLOR_BGR2RGB)
     top, left = (size[1] - height) // 2, (size[0] - width) // 2
     return np.ascontiguousarray(image[top : top + height, left : left + width])
-
-
-def _rim(rgb: ByteArray) -> ByteArray:
-    """Samples `[N, 3]` of a picture's sides and top."""
-    samples = rgb[::16, ::16]
-    return np.concatenate([samples[:, 0], samples[:, -1], samples[0]])
-
-
-def _is_alike(rim: ByteArray, other: ByteArray) -> bool:
-    return rim.shape == other.shape and float(np.mean(cv2.absdiff(rim, other))) < _CHANGED
-
-
-def _has_plain_top(rgb: ByteArray) -> bool:
-    """Whether nothing but light and shade is in the top rows: no hair, nothing that would be seen to be stretched."""
-    rows = rgb[: round(_TOP * rgb.shape[0])]
-    strip = cv2.resize(rows, (_THUMBNAIL, 4), interpolation=cv2.INTER_AREA).astype(np.float32).mean(axis=2)
-    return bool(np.abs(np.diff(strip, axis=1)).max() < _EDGE and np.abs(np.diff(strip, axis=0)).max() < _EDGE)
-
-
-def _ramp(rows: int, columns: int, sides: tuple[bool, bool], top: bool) -> ByteArray:
-    """Opacity `[rows, columns]` that falls off at these edges, smoothly."""
-
-    def rise(count: int, share: float) -> FloatArray:
-        t = np.clip((np.arange(count, dtype=np.float32) + 0.5) / (share * rows), 0, 1)
-        return t * t * (3 - 2 * t)
-
-    across, down = rise(columns, _SOFT), rise(rows, _SOFT_TOP)
-    across = (across if sides[0] else np.ones_like(across)) * (across[::-1] if sides[1] else 1)
-    return np.rint(255 * np.outer(down if top else np.ones_like(down), across)).astype(np.uint8)
-
-
-def _stretched(count: int, start: int, length: int, total: int, strip: float) -> FloatArray:
-    """Where `total` positions of a canvas look into a picture of `count` pixels that covers `length` from `start`.
-
-    Inside they look straight ahead; the outermost `strip` pixels are stretched to what lies outside, at a slope
-    that goes on smoothly from the picture's.
-    """
-    step = count / length
-    places = (np.arange(total) + 0.5 - start) * step
-
-    def outer(depth: FloatArray, outside: float) -> FloatArray:
-        whole = max(outside, 0.0) + strip
-        t = np.clip((depth + whole - strip) / whole, 0, 1)
-        return np.maximum(0, (t**3 - 2 * t**2 + t) * strip / 2 + (3 - 2 * t) * t**2 * strip + (t**3 - t**2) * whole)
-
-    places = np.where(places < strip, outer(places, start * step), places)
-    far = count - places
-    return np.where(far < strip, count - outer(far, (total - start - length) * step), places).astype(np.float32)
-
-
-def _surround(rgb: ByteArray, xs: FloatArray, ys: FloatArray, left: int, width: int) -> ByteArray:
-    """The background beyond the edges of a picture that covers `width` columns from `left`: soft, then softer.
-
-    `xs` and `ys` say where in the picture each column and row of the canvas looks.
-    """
-    rows, columns = rgb.shape[:2]
-    small = cv2.resize(rgb, (2 * _THUMBNAIL, 2 * _THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float32)
-    small = cv2.GaussianBlur(small, (0, 0), 2)
-    x, y = np.meshgrid(xs[::_SMALL] * small.shape[1] / columns - 0.5, ys[::_SMALL] * small.shape[0] / rows - 0.5)
-    soft = cv2.GaussianBlur(cv2.remap(small, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), (0, 0), 2)
-    softer = cv2.GaussianBlur(soft, (0, 0), sigmaX=1, sigmaY=len(y) / 6)  # down the stretched lines, or they show
-    places = np.arange(len(x[0])) * _SMALL
-    outside = np.maximum(left - places, places - left - width) / max(left, len(xs) - left - width, 1)
-    soft += (softer - soft) * np.clip(outside, 0, 1)[None, :, None]
-    wide = cv2.resize(soft, (len(xs), len(ys)), interpolation=cv2.INTER_CUBIC)
-    wide += np.random.default_rng(0).uniform(-0.5, 0.5, wide.shape).astype(np.float32)  # or a smooth shade shows bands
-    return np.rint(np.clip(wide, 0, 255)).astype(np.uint8)

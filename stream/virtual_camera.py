@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
-
-import numpy as np
 
 from stream.camera_drivers import PACKAGE, CameraError, find_camera, why_no_camera
 from stream.camera_schedule import Schedule
+from stream.camera_stats import CameraMeter, CameraStats
 from stream.canvas import Canvas
 from stream.clock import SessionClock, samples
 from stream.media import FPS, SAMPLE_RATE, ByteArray, VideoFrame
@@ -32,8 +30,6 @@ _log = logging.getLogger(__name__)
 
 _COMPOSE_ROOM = samples(15)  # nothing is composed with less time left to what has to be sent
 _REOPEN = samples(2000)
-_WINDOW = samples(2000)
-_LATENESS_KEPT = 1500  # a minute of pictures
 
 
 class Device(Protocol):
@@ -48,21 +44,6 @@ class Device(Protocol):
 
     def close(self) -> None:
         """Release the device."""
-
-
-@dataclass(frozen=True, slots=True)
-class CameraStats:
-    """Counters since construction."""
-
-    sent: int = 0
-    """Pictures that were new."""
-    repeated: int = 0
-    dropped: int = 0
-    """New pictures that were overtaken, or due while the device was gone."""
-    late_ms: float = 0.0
-    """How late new pictures left, 95th percentile of the last minute."""
-    fps: float = 0.0
-    """Pictures a second, repeated ones included, over the last two seconds."""
 
 
 class VirtualCamera:
@@ -109,9 +90,7 @@ class VirtualCamera:
         self._picture = canvas.card()
         self._news = asyncio.Event()
         self._reopen_at = 0
-        self._stats = CameraStats()
-        self._lateness: deque[int] = deque(maxlen=_LATENESS_KEPT)
-        self._times: deque[int] = deque(maxlen=8 * fps)
+        self._meter = CameraMeter()
 
     @property
     def device(self) -> str:
@@ -129,12 +108,8 @@ class VirtualCamera:
 
     def stats(self) -> CameraStats:
         """Return the counters; those of time are as of now."""
-        recent = sum(time > self._clock.now() - _WINDOW for time in self._times)
-        late = float(np.percentile(self._lateness, 95)) if self._lateness else 0.0
-        dropped = self._stats.dropped + self._schedule.dropped
-        return replace(
-            self._stats, dropped=dropped, late_ms=1000 * late / SAMPLE_RATE, fps=recent * SAMPLE_RATE / _WINDOW
-        )
+        stats = self._meter.stats(self._clock.now())
+        return replace(stats, dropped=stats.dropped + self._schedule.dropped)
 
     def open(self) -> None:
         """Open the device; may take a second.
@@ -213,12 +188,10 @@ class VirtualCamera:
         except Exception as error:  # the device was unplugged, or its driver unloaded
             self._lose(error, frame is not None)
             return
-        self._times.append(left)
         if frame is None:
-            self._stats = replace(self._stats, repeated=self._stats.repeated + 1)
-            return
-        self._lateness.append(left - due)
-        self._stats = replace(self._stats, sent=self._stats.sent + 1)
+            self._meter.repeated(left)
+        else:
+            self._meter.sent(due, left)
 
     def _send_now(self, picture: ByteArray) -> int:
         assert self._device is not None
@@ -233,11 +206,11 @@ class VirtualCamera:
         self.problem = f"the camera is gone ({error}); waiting for it to come back"
         _log.warning("%s", self.problem)
         self._reopen_at = self._clock.now() + _REOPEN
-        self._stats = replace(self._stats, dropped=self._stats.dropped + is_new)
+        self._meter.dropped(is_new)
 
     async def _reopen(self) -> bool:
         now = self._clock.now()
-        self._stats = replace(self._stats, dropped=self._stats.dropped + self._schedule.discard(now))
+        self._meter.dropped(self._schedule.discard(now))
         if now < self._reopen_at:
             return False
         self._reopen_at = now + _REOPEN

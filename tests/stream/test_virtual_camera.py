@@ -346,6 +346,15 @@ def test_every_system_has_its_commands() -> None:
     assert "not on Plan9" in why_no_camera("nothing", None, "Plan9")
 
 
+def test_the_guide_gives_the_same_commands() -> None:
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "meetings.md").read_text()
+    for advice in (LINUX, MACOS, WINDOWS, PERMISSION):
+        lines = [line.strip().split("  ")[-1] for line in advice.splitlines() if line.startswith("  ")]
+        commands = [line.removeprefix("Debian, Ubuntu:").strip() for line in lines if "RPM" not in line]
+        assert commands
+        assert [command for command in commands if command not in guide] == []
+
+
 @pytest.fixture
 def sysfs(tmp_path: Path) -> Path:
     for number, name in ((10, "Presenter"), (2, "Integrated Camera")):

@@ -106,7 +106,7 @@ def bench(config: AppConfig, arguments: argparse.Namespace) -> int:
 
 
 def doctor(config: AppConfig, arguments: argparse.Namespace) -> int:
-    """Check the machine; the exit status is 1 when something is missing."""
+    """Check the machine; the exit status is 1 when something fails that is not optional."""
     from presenter.doctor import check_machine
 
     checks = check_machine(config)
@@ -114,8 +114,8 @@ def doctor(config: AppConfig, arguments: argparse.Namespace) -> int:
         print(json.dumps([vars(check) for check in checks], indent=1))
     else:
         for check in checks:
-            print(f"{'ok  ' if check.ok else 'FAIL'} {check.name}: {check.message}")
-    return 0 if all(check.ok for check in checks) else 1
+            print(f"{check.mark:<4} {check.name}: {check.message}")
+    return 0 if all(check.ok or check.optional for check in checks) else 1
 
 
 def _print_report(report: dict[str, Any], as_json: bool) -> None:

@@ -56,14 +56,14 @@ class Playback:
         self._sinks: set[TickSink] = set()
         self._voices: dict[str, VoiceFeed] = {}
         self._faces: dict[tuple[str, bool], FaceFeed] = {}
-        self._matte_tracks: set[FaceTrack] = set()
+        self._matte_takers: set[FaceTrack | TickSink] = set()
         self._room = asyncio.Event()
         self._time = 0
 
     @property
     def matte_wanted(self) -> bool:
-        """Whether any viewer has asked for the matte beside the picture; may be read from any thread."""
-        return bool(self._matte_tracks)
+        """Whether any viewer or sink has asked for the matte beside the picture; may be read from any thread."""
+        return bool(self._matte_takers)
 
     async def run(self) -> None:
         """Release a tick every 20 ms until cancelled; ends every sink on the way out."""
@@ -142,20 +142,23 @@ class Playback:
         """
         face = FaceTrack(self, bitrate=bitrate, matte=matte)
         if matte:
-            self._matte_tracks.add(face)
+            self._matte_takers.add(face)
         return VoiceTrack(self), face
 
     def forget(self, track: FaceTrack) -> None:
         """Note that a viewer's picture has ended."""
-        self._matte_tracks.discard(track)
+        self._matte_takers.discard(track)
 
-    def add(self, sink: TickSink) -> None:
-        """Release ticks to a sink from now on."""
+    def add(self, sink: TickSink, *, matte: bool = False) -> None:
+        """Release ticks to a sink from now on; with `matte` it wants frames to carry their `cutout`."""
         self._sinks.add(sink)
+        if matte:
+            self._matte_takers.add(sink)
 
     def remove(self, sink: TickSink) -> None:
         """Release no more ticks to a sink."""
         self._sinks.discard(sink)
+        self._matte_takers.discard(sink)
 
     def voice_feed(self, codec: RTCRtpCodecParameters) -> VoiceFeed:
         """Return the one feed of this audio codec."""

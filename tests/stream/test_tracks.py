@@ -227,6 +227,23 @@ def test_codecs_and_mattes_side_by_side(run: Callable) -> None:
         assert both[8:24, 52:60].mean() > 235, "opaque is white"
 
 
+def test_a_sink_can_want_the_matte(run: Callable) -> None:
+    async def scenario() -> None:
+        async with playing() as playback:
+            plain, camera = Recorder(playback), Recorder(playback)
+            assert not playback.matte_wanted
+            playback.add(camera, matte=True)
+            assert playback.matte_wanted
+            _, face = playback.tracks(bitrate=1_000_000, matte=True)
+            playback.remove(camera)
+            playback.remove(plain)
+            assert playback.matte_wanted, "a viewer still does"
+            face.stop()
+            assert not playback.matte_wanted
+
+    run(scenario())
+
+
 def test_a_slow_viewer_gets_an_unbroken_stream_again_and_slows_nobody(run: Callable) -> None:
     async def scenario() -> tuple[int, int, list[RTCEncodedFrame], list[RTCEncodedFrame], int]:
         async with playing(target_ms=40) as playback:

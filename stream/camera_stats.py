@@ -1,0 +1,61 @@
+"""What a camera's pictures did: how many left, how late, at what rate."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from stream.clock import samples
+from stream.media import SAMPLE_RATE
+
+_WINDOW = samples(2000)
+_LATENESS_KEPT = 1500  # a minute of pictures
+_TIMES_KEPT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStats:
+    """Counters since construction."""
+
+    sent: int = 0
+    """Pictures that were new."""
+    repeated: int = 0
+    dropped: int = 0
+    """New pictures that were overtaken, or due while the device was gone."""
+    late_ms: float = 0.0
+    """How late new pictures left, 95th percentile of the last minute."""
+    fps: float = 0.0
+    """Pictures a second, repeated ones included, over the last two seconds."""
+
+
+class CameraMeter:
+    """Counts pictures; times are in samples at 16 kHz."""
+
+    def __init__(self) -> None:
+        """Begin at zero."""
+        self._stats = CameraStats()
+        self._lateness: deque[int] = deque(maxlen=_LATENESS_KEPT)
+        self._times: deque[int] = deque(maxlen=_TIMES_KEPT)
+
+    def sent(self, due: int, left: int) -> None:
+        """Count a new picture that was due at one instant and left at another."""
+        self._times.append(left)
+        self._lateness.append(left - due)
+        self._stats = replace(self._stats, sent=self._stats.sent + 1)
+
+    def repeated(self, left: int) -> None:
+        """Count a picture that was sent again."""
+        self._times.append(left)
+        self._stats = replace(self._stats, repeated=self._stats.repeated + 1)
+
+    def dropped(self, count: int) -> None:
+        """Count new pictures that were not sent."""
+        self._stats = replace(self._stats, dropped=self._stats.dropped + count)
+
+    def stats(self, now: int) -> CameraStats:
+        """Return the counters; the rate is as of now."""
+        recent = sum(time > now - _WINDOW for time in self._times)
+        late = float(np.percentile(self._lateness, 95)) if self._lateness else 0.0
+        return replace(self._stats, late_ms=1000 * late / SAMPLE_RATE, fps=recent * SAMPLE_RATE / _WINDOW)

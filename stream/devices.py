@@ -17,7 +17,7 @@ from stream.errors import DeviceError
 Kind = Literal["input", "output"]
 
 PULSE_HOST = "PulseAudio"
-_WORDS = {"input": "microphone", "output": "sound output"}
+_WORDS: dict[Kind, str] = {"input": "microphone", "output": "sound output"}
 # One card shows up once per interface on Windows; MME cuts names off and adds 100 ms.
 _HOSTS = (PULSE_HOST, "Core Audio", "Windows WASAPI", "ALSA", "JACK Audio Connection Kit", "Windows DirectSound", "MME")
 
@@ -64,17 +64,16 @@ def list_devices() -> list[AudioDevice]:
         sounddevice = portaudio.library()
         hosts = [host["name"] for host in sounddevice.query_hostapis()]
         rows = list(sounddevice.query_devices())
-        defaults = tuple(sounddevice.default.device)
+        defaults = {kind: _default_number(kind) for kind in _WORDS}
     listed = _pulse_devices()
     for index, row in enumerate(rows):
         host = hosts[row["hostapi"]]
         # What ALSA calls the default rate of a converting device is made up; PulseAudio works at 48 kHz mostly.
         rate = 48_000 if host == "ALSA" and row["name"] in ("pulse", "default") else round(row["default_samplerate"])
-        for kind, key, default in (("input", "max_input_channels", 0), ("output", "max_output_channels", 1)):
-            if row[key]:
-                device_kind: Kind = "input" if kind == "input" else "output"
-                is_default = index == defaults[default]
-                listed.append(AudioDevice(row["name"], device_kind, index, row[key], rate, is_default, host))
+        for kind in _WORDS:
+            channels = row[f"max_{kind}_channels"]
+            if channels:
+                listed.append(AudioDevice(row["name"], kind, index, channels, rate, index == defaults[kind], host))
     return listed
 
 
@@ -125,6 +124,14 @@ def route(device: AudioDevice) -> tuple[int, dict[str, str]]:
         )
     variable = "PULSE_SOURCE" if device.kind == "input" else "PULSE_SINK"
     return names.index("pulse"), {variable: device.pulse_name}
+
+
+def _default_number(kind: Kind) -> int | None:
+    sounddevice = portaudio.library()
+    try:
+        return int(sounddevice.query_devices(kind=kind)["index"])
+    except sounddevice.PortAudioError:
+        return None
 
 
 def _pulse_devices() -> list[AudioDevice]:

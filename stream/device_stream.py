@@ -24,7 +24,7 @@ BLOCKS_PER_S = 100
 _LATENCY_S = 0.02
 _CHECK_S = 0.25
 _STALLED_CHECKS = 4
-_FIRST_CHECKS = 20  # the monitor of a PulseAudio sink that was idle gives its first block after 2 s
+_FIRST_CHECKS = 20  # a PulseAudio sink that was idle, and its monitor, take up to 2 s to get going
 _PULSE_CHECKS = 4
 _RETRY_S = 2.0
 _RESTART_RETRIES = 5  # looking for new devices interrupts other streams: then only every 10 s
@@ -72,7 +72,7 @@ class DeviceStream:
         self._closed = False
         self._failure: Exception | None = None
         self._ahead: deque[float] = deque(maxlen=BLOCKS_PER_S)
-        self._open_latency_s = 0.0
+        self._open_latency_s = _LATENCY_S
 
     @property
     def is_open(self) -> bool:
@@ -151,7 +151,7 @@ class DeviceStream:
             # Counted, not timed: a machine that slept, or a loop that stood still, is no loss.
             still = 0 if self._blocks != blocks else still + 1
             blocks = self._blocks
-            stalled = still >= (_STALLED_CHECKS if blocks else _FIRST_CHECKS)
+            stalled = still >= _STALLED_CHECKS and checks >= _FIRST_CHECKS
             if self._ended or stalled or self._restarts != portaudio.restarts():
                 return
             if checks % _PULSE_CHECKS == 0 and await asyncio.to_thread(self._is_elsewhere):
@@ -162,7 +162,6 @@ class DeviceStream:
         return self._pulse_index is not None and self._pulse_now(self.device) != self._pulse_index
 
     async def _recover(self) -> None:
-        restarted = self._restarts != portaudio.restarts()
         await asyncio.to_thread(self._shut)
         attempts = 0
         while not self._closed:
@@ -172,7 +171,7 @@ class DeviceStream:
                 self._tell_gone()
             attempts += 1
             await asyncio.sleep(_RETRY_S)
-        if not self._closed and (attempts or not restarted):
+        if attempts and not self._closed:
             self._say(f"The {word(self._kind)} {self.device.name!r} is back.", logging.INFO)
 
     def _tell_gone(self) -> None:
@@ -252,9 +251,10 @@ class DeviceStream:
 
     def _output(self, block: npt.NDArray[Any], count: int, times: Any, status: Any) -> None:
         ahead_s = times.outputBufferDacTime - times.currentTime
-        if not 0.0 < ahead_s < _MAX_AHEAD_S:  # some interfaces leave one of the times out
+        if 0.0 < ahead_s < _MAX_AHEAD_S:
+            self._ahead.append(ahead_s)
+        else:  # the first blocks, and some interfaces, come without one of the times
             ahead_s = self._open_latency_s
-        self._ahead.append(ahead_s)
         self._call(block, ahead_s)
 
     def _call(self, block: npt.NDArray[Any], ahead_s: float) -> None:

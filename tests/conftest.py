@@ -61,9 +61,12 @@ class PulseServer:
         command = ["pacat", "--playback", f"--device={sink}", f"--rate={rate}", "--channels=1", "--format=s16le"]
         self._players.append(subprocess.Popen([*command, "--latency-msec=20", str(path)]))
 
-    def play_tone(self, sink: str, frequency: float, seconds: float, amplitude: float = 0.25) -> None:
-        times = np.arange(round(seconds * 48_000)) / 48_000
-        self.play(sink, np.rint(32767 * amplitude * np.sin(2 * np.pi * frequency * times)))
+    def play_tone(
+        self, sink: str, frequency: float, seconds: float, *, amplitude: float = 0.25, rate: int = 48_000
+    ) -> None:
+        """Play a sine; an idle sink may change its own rate to that of what is played."""
+        times = np.arange(round(seconds * rate)) / rate
+        self.play(sink, np.rint(32767 * amplitude * np.sin(2 * np.pi * frequency * times)), rate)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 
 from stream import device_stream, portaudio
 from stream.device_stream import DeviceStream
+from stream.devices import AudioDevice
 from stream.errors import DeviceError
 
 
@@ -171,3 +172,22 @@ def test_cancelling_closes_the_device(pulse: Any, run: Callable) -> None:
         assert not portaudio.others_open()
 
     run(scenario())
+
+
+@pytest.mark.parametrize(("others", "restarted"), [(False, [0, 1, 2, 3, 4, 5, 6]), (True, [0, 5])])
+def test_new_devices_are_looked_for_less_often_while_another_stream_runs(
+    monkeypatch: pytest.MonkeyPatch, others: bool, restarted: list[int]
+) -> None:
+    stream = DeviceStream("input", "Headset", silent)
+    stream._device = AudioDevice("Headset", "input", 3, 1, 48_000, False, "Core Audio")
+    restarts: list[int] = []
+
+    def gone(device: AudioDevice) -> AudioDevice:
+        raise DeviceError("is not there")
+
+    monkeypatch.setattr(device_stream, "find_again", gone)
+    monkeypatch.setattr(portaudio, "others_open", lambda: others)
+    for attempt in range(7):
+        monkeypatch.setattr(portaudio, "restart", lambda attempt=attempt: restarts.append(attempt))
+        assert not stream._reopen(attempt)
+    assert restarts == restarted

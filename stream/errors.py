@@ -3,6 +3,7 @@
 StreamError
 ├── MediaFileError      a file can't be read or written as audio or video
 ├── NegotiationError    an SDP offer can't be answered
+├── DeviceError         a microphone or sound output can't be found or opened
 ├── WireError           a message of a speech socket can't be understood (stream.wire)
 └── SpeechFullError     there is no room for more speech now (stream.speech)
 """
@@ -20,3 +21,7 @@ class MediaFileError(StreamError):
 
 class NegotiationError(StreamError):
     """A WebRTC offer is malformed or shares no codec with this side."""
+
+
+class DeviceError(StreamError):
+    """A microphone or sound output can't be found or opened; the text says what there is, or what to install."""

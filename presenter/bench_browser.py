@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from presenter.bench_server import running_clapper
-from presenter.clapper import claps
+from presenter.claps import claps
 from presenter.client import PresenterClient, connect
 from presenter.errors import PresenterError
 from stream.media import VOICE_RATE

@@ -15,14 +15,13 @@ from typing import Any, cast
 import numpy as np
 
 from presenter.app import create_app, serve_forever
+from presenter.claps import LOUD
 from presenter.config import AppConfig, ServerConfig
 from presenter.engine import Engine
 from presenter.identities import IdentityStore
-from stream.media import CHUNK_SAMPLES, VOICE_RATE, AudioChunk, Int16Array, VideoFrame, silence
+from stream.media import CHUNK_SAMPLES, AudioChunk, VideoFrame, silence
 
 SIZE = 256
-LOUD = 3000
-"""Of int16: a chunk that reaches this is a clap."""
 
 _LOOK_AHEAD = 2  # chunks, as a presenter's
 
@@ -74,17 +73,6 @@ class _Props:
 
     def renderer(self, _: object) -> Clapper:
         return Clapper()
-
-
-def claps(seconds: int, rate: int = VOICE_RATE) -> Int16Array:
-    """A clap each second, 40 ms long and half a second in: the chunk that is white is the one that is heard."""
-    voice = np.zeros(seconds * rate, np.int16)
-    t = np.arange(rate // 25) / rate
-    clap = (20_000 * np.sin(2 * np.pi * 1000 * t)).astype(np.int16)
-    for second in range(seconds):
-        at = second * rate + 13 * rate // 25  # where a chunk begins
-        voice[at : at + len(clap)] = clap
-    return voice
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The command line: `presenter serve | render | say | enroll | train | evaluate | bench | doctor`."""
+"""The command line: `presenter COMMAND`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from presenter import commands, training
 from presenter.config import AppConfig, check_config, load_config
@@ -33,10 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _override(config: AppConfig, arguments: argparse.Namespace) -> AppConfig:
-    """Command-line options win over the file."""
-    names = ("host", "port", "token", "max_sessions")
-    given = {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
-    config = dataclasses.replace(config, server=dataclasses.replace(config.server, **given))
+    """Command-line options win over the file; each is named after the section and the key that it sets."""
+    for section in ("server", "camera"):
+        before = getattr(config, section)
+        names = {field.name: f"{section}.{field.name}" for field in dataclasses.fields(before)}
+        given = {name: value for name, key in names.items() if (value := getattr(arguments, key, None)) is not None}
+        config = dataclasses.replace(config, **{section: dataclasses.replace(before, **given)})
     check_config(config)
     return config
 
@@ -48,11 +51,21 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve = verbs.add_parser("serve", help="start the server; open the page and speak")
-    serve.add_argument("--host", help="address to bind; anything but loopback needs --token")
-    serve.add_argument("--port", type=int, help="TCP port (default 8080)")
-    serve.add_argument("--token", help="bearer token that clients must send")
-    serve.add_argument("--max-sessions", type=int, help="live streams at a time")
+    serve.add_argument(
+        "--host", dest="server.host", metavar="HOST", help="address to bind; anything but loopback needs --token"
+    )
+    serve.add_argument("--port", dest="server.port", metavar="PORT", type=int, help="TCP port (default 8080)")
+    serve.add_argument("--token", dest="server.token", metavar="TOKEN", help="bearer token that clients must send")
+    serve.add_argument(
+        "--max-sessions", dest="server.max_sessions", metavar="N", type=int, help="live streams at a time"
+    )
     serve.set_defaults(run=commands.serve)
+
+    _add_camera(verbs.add_parser("camera", help="be the webcam and the microphone of a meeting"))
+
+    devices = verbs.add_parser("devices", help="list microphones, sound outputs and cameras")
+    devices.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    devices.set_defaults(run=commands.devices)
 
     render = verbs.add_parser("render", help="render a recording to an MP4")
     render.add_argument("--audio", type=Path, required=True, help="any file with sound")
@@ -84,12 +97,12 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
     evaluate.set_defaults(run=commands.evaluate)
 
-    bench = verbs.add_parser("bench", help="time the live path, or a voice bot's, on this machine")
-    bench.add_argument("what", nargs="?", choices=("live", "voice"), default="live", help=commands.BENCHES)
+    bench = verbs.add_parser("bench", help="time the live path, a voice bot's or a meeting's, on this machine")
+    bench.add_argument("what", nargs="?", choices=("live", "voice", "camera"), default="live", help=commands.BENCHES)
     bench.add_argument(
         "--seconds",
         type=float,
-        help="live: of speech (20); voice: how long sync is measured (60)",
+        help="live: of speech (20); voice, camera: how long sync is measured (60)",
     )
     bench.add_argument("--viewers", type=int, default=50, help="voice: how many watch at a time")
     bench.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -101,3 +114,21 @@ def _parser() -> argparse.ArgumentParser:
     for verb in verbs.choices.values():
         verb.add_argument("--config", default=argparse.SUPPRESS, help=config_help)
     return parser
+
+
+def _add_camera(camera: argparse.ArgumentParser) -> None:
+    options: tuple[tuple[str, str, dict[str, Any]], ...] = (
+        ("--microphone", "microphone", {"help": "what to hear: a name, part of it, or a number (presenter devices)"}),
+        ("--voice", "voice", {"help": "where the delayed voice goes: a device, auto (default) or off"}),
+        ("--camera", "device", {"help": "which virtual camera"}),
+        ("--size", "size", {"help": "720p (default) or 1080p"}),
+        ("--background", "background", {"help": "own (default), a colour such as #204060, or an image"}),
+        ("--place", "place", {"help": "where the presenter stands: left, centre (default) or right"}),
+        ("--webcam", "webcam", {"nargs": "?", "const": "0", "help": "follow your head: the number of a camera (0)"}),
+        ("--gate", "gate_dbfs", {"type": float, "help": "silence what is below this level, such as -45 (dBFS)"}),
+        ("--offset", "offset_ms", {"type": float, "help": "let the picture leave this many ms after its voice"}),
+    )
+    camera.add_argument("--presenter", default="default", help="a presenter's name")
+    for name, key, how in options:
+        camera.add_argument(name, dest=f"camera.{key}", metavar=name[2:].upper(), **how)
+    camera.set_defaults(run=commands.camera)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import json
 import logging
 import sys
@@ -33,6 +34,36 @@ def serve(config: AppConfig, arguments: argparse.Namespace) -> int:
         print(f"Presenter is ready: open {url} and speak. Ctrl+C stops it.", flush=True)
 
     asyncio.run(serve_forever(app, server.host, server.port, ready))
+    return 0
+
+
+def camera(config: AppConfig, arguments: argparse.Namespace) -> int:
+    """Be the camera and the microphone of a meeting until `q`."""
+    from presenter.meeting_terminal import attend
+
+    asyncio.run(attend(config, arguments.presenter))
+    return 0
+
+
+def devices(config: AppConfig, arguments: argparse.Namespace) -> int:
+    """List microphones, outputs and cameras."""
+    from stream.camera_drivers import list_cameras
+    from stream.devices import list_devices
+    from stream.webcam import list_webcams
+
+    sound = list_devices()
+    found: dict[str, list[tuple[Any, str]]] = {
+        "microphones": [(dataclasses.asdict(one), str(one)) for one in sound if one.kind == "input"],
+        "outputs": [(dataclasses.asdict(one), str(one)) for one in sound if one.kind == "output"],
+        "virtual cameras": [(dataclasses.asdict(one), f"{one.device}: {one.name}") for one in list_cameras()],
+        "webcams": [({"number": number, "name": name}, f"{number}: {name}") for number, name in list_webcams()],
+    }
+    if arguments.json:
+        print(json.dumps({kind: [data for data, _ in rows] for kind, rows in found.items()}, indent=1))
+        return 0
+    options = dict(zip(found, ("--microphone", "--voice", "--camera", "--webcam"), strict=True))
+    for kind, rows in found.items():
+        print(f"{kind} ({options[kind]})", *(f"  {line}" for _, line in rows or [(None, "none")]), sep="\n")
     return 0
 
 
@@ -87,16 +118,23 @@ def evaluate(config: AppConfig, arguments: argparse.Namespace) -> int:
     return 0
 
 
-BENCHES = "live: milliseconds per stage; voice: first frame, interruption, viewers and sync of a voice bot's face"
+BENCHES = (
+    "live: milliseconds per stage; voice: first frame, interruption, viewers and sync of a voice bot's face;"
+    " camera: delay, skew and drift of a meeting's camera and microphone"
+)
 
 
 def bench(config: AppConfig, arguments: argparse.Namespace) -> int:
-    """Time the live path, or what a voice bot gets of it."""
+    """Time the live path, or what a voice bot or a meeting gets of it."""
     logging.getLogger("stream").setLevel(logging.WARNING)  # fifty viewers come and go
     if arguments.what == "voice":
         from presenter.bench_voice import run_voice_bench
 
         report = run_voice_bench(arguments.seconds or 60.0, arguments.viewers)
+    elif arguments.what == "camera":
+        from presenter.bench_camera import run_camera_bench
+
+        report = run_camera_bench(config, arguments.seconds or 60.0)
     else:
         from presenter.bench import run_bench
 

@@ -70,17 +70,47 @@ class EngineConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CameraConfig:
+    """`presenter camera`: devices by their names, by unique parts of them, or by number.
+
+    Attributes:
+        microphone: What is said; empty for the system's default.
+        voice: Where the delayed voice goes; `auto` for the virtual microphone, which is made where the system lets us,
+            `off` for none.
+        device: The virtual camera; empty for the first.
+        size: `720p` or `1080p`.
+        background: `own`, a colour, or an image.
+        place: Where the presenter stands: `left`, `centre` or `right`.
+        webcam: The camera that watches the user's head: its number or a video file; empty for none.
+        gate_dbfs: Sound below this level is silenced; 0 for no gate.
+        offset_ms: How much later than its voice the picture leaves, for programs that delay one of them.
+    """
+
+    microphone: str = ""
+    voice: str = "auto"
+    device: str = ""
+    size: str = "720p"
+    background: str = "own"
+    place: str = "centre"
+    webcam: str = ""
+    gate_dbfs: float = 0.0
+    offset_ms: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class AppConfig:
     """Everything that a preset file can set.
 
     Attributes:
         server: The HTTP side.
         engine: The networks.
+        camera: The way into meetings.
         presenters: Folder for presenters that users enrol; `~` is the home folder.
     """
 
     server: ServerConfig = field(default_factory=ServerConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    camera: CameraConfig = field(default_factory=CameraConfig)
     presenters: str = "~/.local/share/presenter"
 
     @property
@@ -138,6 +168,15 @@ def check_config(config: AppConfig) -> None:
         )
     if not 0 <= config.server.port <= 65535:
         raise ConfigError(f"server.port: expected 0..65535, got {config.server.port}")
+    choices = {"size": ("720p", "1080p"), "place": ("left", "centre", "right")}
+    for key, possible in choices.items():
+        if getattr(config.camera, key) not in possible:
+            got = getattr(config.camera, key)
+            raise ConfigError(f"camera.{key}: expected one of {', '.join(possible)}, got {got!r}")
+    if not -90 <= config.camera.gate_dbfs <= 0:
+        raise ConfigError(f"camera.gate_dbfs: expected -90..0 dBFS, got {config.camera.gate_dbfs:g}")
+    if abs(config.camera.offset_ms) > 500:
+        raise ConfigError(f"camera.offset_ms: expected -500..500, got {config.camera.offset_ms:g}")
     counts = {
         "server.max_sessions": config.server.max_sessions,
         "server.max_speech_s": config.server.max_speech_s,

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from presenter.config import AppConfig
 from presenter.errors import PresenterError
 from presenter.sources import HALF_RATE_MS
-
-_LOOPBACKS = {
-    "Darwin": ("BlackHole", "install BlackHole: brew install blackhole-2ch"),
-    "Windows": ("CABLE Input", "install VB-Cable from https://vb-audio.com/Cable and restart"),
-}
 
 
 class MissingError(PresenterError):
@@ -133,33 +125,26 @@ def _voice() -> str:
 
 
 def _microphone() -> str:
-    names = [str(device["name"]) for device in _audio_devices() if device["max_input_channels"] > 0]
-    if not names:
-        raise MissingError("found none; presenter camera needs one, the web page uses the browser's")
-    return ", ".join(names)
+    from stream.devices import find_input, list_devices
+    from stream.errors import DeviceError
+
+    try:
+        default = find_input(None)
+    except DeviceError as error:
+        raise MissingError(f"presenter camera needs one, the web page uses the browser's. {error}") from error
+    count = sum(device.kind == "input" and not device.is_monitor for device in list_devices())
+    return f"{default.name} is the default of {count}"
 
 
-def _virtual_microphone(system: str | None = None) -> str:
-    system = system or platform.system()
-    if system not in _LOOPBACKS:
-        return _sound_server()
-    wanted, advice = _LOOPBACKS[system]
-    if not any(wanted in str(device["name"]) for device in _audio_devices()):
-        raise MissingError(f"presenter camera needs one for the voice; {advice}")
-    return f"{wanted} is there"
+def _virtual_microphone() -> str:
+    from presenter.virtual_microphone import find_loopback
+    from stream.errors import DeviceError
 
-
-def _sound_server() -> str:
-    """Whether PulseAudio, or PipeWire in its place, is there to make the device."""
-    if shutil.which("pactl") is None:
-        raise MissingError("pactl is not here; install it (Debian, Ubuntu, Fedora: pulseaudio-utils, Arch: libpulse)")
-    answer = subprocess.run(["pactl", "info"], capture_output=True, text=True, timeout=30, check=False)
-    if answer.returncode:
-        raise MissingError(
-            "neither PulseAudio nor PipeWire (with pipewire-pulse) is running;"
-            " start one: systemctl --user start pipewire-pulse, or pulseaudio --start"
-        )
-    return "presenter camera makes it while it runs, as 'Presenter microphone'"
+    try:
+        found = find_loopback()
+    except DeviceError as error:
+        raise MissingError(str(error)) from error
+    return f"{found} is there" if found else "presenter camera makes it while it runs, as 'Presenter microphone'"
 
 
 def _virtual_camera() -> str:
@@ -176,15 +161,6 @@ def _virtual_camera() -> str:
         raise MissingError(str(error)) from error
     finally:
         camera.close()
-
-
-def _audio_devices() -> list[dict[str, Any]]:
-    """The devices that PortAudio knows."""
-    try:
-        import sounddevice
-    except OSError as error:
-        raise MissingError("PortAudio is not installed (Debian, Ubuntu: sudo apt install libportaudio2)") from error
-    return list(sounddevice.query_devices())
 
 
 def _port(config: AppConfig) -> str:

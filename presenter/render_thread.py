@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from models.head_motion import HeadMotion
 from models.matting import MattingError
 from presenter.renderer import Renderer
 from stream.media import AudioChunk, VideoFrame
@@ -60,6 +61,10 @@ class RenderThread:
     def leave_background(self) -> None:
         """Show the presenter with its background only, from the next picture on."""
         self._renderer.matte = False
+
+    def follow(self, motion: HeadMotion) -> None:
+        """Move the head and the eyelids by a motion, from the next picture on."""
+        self._renderer.motion = motion
 
     async def show(self, renderer: Renderer) -> None:
         """Go on with another presenter, without losing a word; the one before is closed.

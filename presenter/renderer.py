@@ -192,6 +192,7 @@ class Renderer:
         """
         self._state, self._waiting, self._frame = other._state, other._waiting, other._frame
         self._moved, self._closing_from, self._closing = other._moved, other._closing_from, other._closing
+        self.motion, self._followed, self._handover = other.motion, other._followed, other._handover
 
     def close(self) -> None:
         """Give the slot back; safe to call twice."""

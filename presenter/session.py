@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Literal
 
+from models.head_motion import HeadMotion
 from presenter.latencies import Latencies
 from presenter.metrics import Metrics
 from presenter.render_thread import RenderThread
@@ -152,6 +153,10 @@ class Session:
             MattingError: if the presenter has no matte and none can be made.
         """
         await self._thread.cut_out()
+
+    def follow(self, motion: HeadMotion) -> None:
+        """Move the head and the eyelids by a motion, from the next picture on."""
+        self._thread.follow(motion)
 
     async def show(self, renderer: Renderer) -> None:
         """Go on with another presenter; see `RenderThread.show`."""

@@ -106,6 +106,11 @@ class Microphone:
         return self._device.device
 
     @property
+    def latency_ms(self) -> float:
+        """From a sound to the block that brings it, as far as the system tells."""
+        return 1000 * self._device.latency_s
+
+    @property
     def stats(self) -> MicrophoneStats:
         """The levels and counters now."""
         gone = self._running is not None and not self._device.is_open

@@ -1,0 +1,74 @@
+"""A renderer whose pictures say which chunk they belong to: how far sound and picture are apart can be read off.
+
+The renderer inside does its work as ever; only what it painted is replaced by stripes, the bits of the chunk's number.
+Claps in what it hears are noted with their place. `presenter bench camera` and a test compare both with what comes out.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+
+from presenter.claps import ClapFinder
+from presenter.renderer import Renderer
+from stream.media import CHUNK_SAMPLES, VOICE_RATIO, AudioChunk, ByteArray, VideoFrame
+
+SIZE = 512
+BITS = 20  # 11 hours of chunks
+
+
+class MarkedRenderer:
+    """What a renderer is to a session, with stripes for pictures."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        """Hear nothing yet."""
+        self._renderer = renderer
+        self.claps = ClapFinder()
+        """What was heard, on the timeline of the chunks' `pts`, at 48 kHz."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever is not marked is the renderer's."""
+        return getattr(self._renderer, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set what is the renderer's there."""
+        if name in ("_renderer", "claps"):
+            super().__setattr__(name, value)
+        else:
+            setattr(self._renderer, name, value)
+
+    def push(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame]]:
+        """Hear and paint, and mark what was painted."""
+        self.claps.push(chunk.voice, chunk.pts * VOICE_RATIO)
+        return [(heard, mark(frame.pts)) for heard, frame in self._renderer.push(chunk)]
+
+    def skip(self, chunk: AudioChunk) -> list[AudioChunk]:
+        """Hear."""
+        self.claps.push(chunk.voice, chunk.pts * VOICE_RATIO)
+        return self._renderer.skip(chunk)
+
+
+def marked(renderer: Renderer) -> tuple[Renderer, ClapFinder]:
+    """Mark a renderer; returns it and the claps that it will hear."""
+    inside = MarkedRenderer(renderer)
+    return cast(Renderer, inside), inside.claps
+
+
+def mark(pts: int) -> VideoFrame:
+    """A picture that says its `pts`, which is a whole number of chunks."""
+    number = pts // CHUNK_SAMPLES
+    bits = [255 * (number >> bit & 1) for bit in range(BITS)]
+    row = np.repeat(np.array(bits, np.uint8), -(-SIZE // BITS))[:SIZE]
+    cutout = np.full((SIZE, SIZE, 4), 255, np.uint8)
+    cutout[..., :3] = row[:, None]
+    return VideoFrame(np.ascontiguousarray(cutout[..., :3]), pts, cutout)
+
+
+def read_mark(picture: ByteArray) -> int:
+    """Return the `pts` that a picture says, from a canvas `[H, W, 3]` that it stands in the middle of, as tall."""
+    height, width = picture.shape[:2]
+    stripe = -(-SIZE // BITS) * height / SIZE
+    columns = ((width - height) / 2 + (np.arange(BITS) + 0.5) * stripe).astype(int)
+    bits = picture[height // 2, columns, 0] > 127
+    return int(np.sum(bits << np.arange(BITS))) * CHUNK_SAMPLES

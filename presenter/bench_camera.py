@@ -76,7 +76,7 @@ class Ear:
         try:
             yield
         finally:
-            out, _ = await process.communicate()
+            out, _ = await process.communicate(b"")  # closes its standard input
             self.times += json.loads(out)
 
 

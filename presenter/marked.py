@@ -1,6 +1,6 @@
 """A renderer whose pictures say which chunk they belong to: how far sound and picture are apart can be read off.
 
-The renderer inside does its work as ever; only what it painted is replaced by stripes, the bits of the chunk's number.
+The renderer inside does its work as ever; on what it painted there are stripes, the bits of the chunk's number.
 Claps in what it hears are noted with their place. `presenter bench camera` and a test compare both with what comes out.
 """
 
@@ -14,12 +14,14 @@ from presenter.claps import ClapFinder
 from presenter.renderer import Renderer
 from stream.media import CHUNK_SAMPLES, VOICE_RATIO, AudioChunk, ByteArray, VideoFrame
 
-SIZE = 512
+SIZE = 512  # of the picture
 BITS = 20  # 11 hours of chunks
+STRIPE = 20
+LEFT, ROWS = 56, slice(156, 356)  # of the stripes: the borders stay as they are
 
 
 class MarkedRenderer:
-    """What a renderer is to a session, with stripes for pictures."""
+    """What a renderer is to a session, with stripes on its pictures."""
 
     def __init__(self, renderer: Renderer) -> None:
         """Hear nothing yet."""
@@ -41,7 +43,7 @@ class MarkedRenderer:
     def push(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame]]:
         """Hear and paint, and mark what was painted."""
         self.claps.push(chunk.voice, chunk.pts * VOICE_RATIO)
-        return [(heard, mark(frame.pts)) for heard, frame in self._renderer.push(chunk)]
+        return [(heard, mark(frame)) for heard, frame in self._renderer.push(chunk)]
 
     def skip(self, chunk: AudioChunk) -> list[AudioChunk]:
         """Hear."""
@@ -55,20 +57,24 @@ def marked(renderer: Renderer) -> tuple[Renderer, ClapFinder]:
     return cast(Renderer, inside), inside.claps
 
 
-def mark(pts: int) -> VideoFrame:
-    """A picture that says its `pts`, which is a whole number of chunks."""
-    number = pts // CHUNK_SAMPLES
-    bits = [255 * (number >> bit & 1) for bit in range(BITS)]
-    row = np.repeat(np.array(bits, np.uint8), -(-SIZE // BITS))[:SIZE]
-    cutout = np.full((SIZE, SIZE, 4), 255, np.uint8)
-    cutout[..., :3] = row[:, None]
-    return VideoFrame(np.ascontiguousarray(cutout[..., :3]), pts, cutout)
+def mark(frame: VideoFrame) -> VideoFrame:
+    """The same picture with stripes in its middle that say its `pts`, which is a whole number of chunks."""
+    number = frame.pts // CHUNK_SAMPLES
+    bits = np.array([255 * (number >> bit & 1) for bit in range(BITS)], np.uint8)
+    stripes = np.repeat(bits, STRIPE)[:, None]
+    pictures = [None if picture is None else picture.copy() for picture in (frame.rgb, frame.cutout)]
+    for picture in pictures:
+        if picture is not None:
+            picture[ROWS, LEFT : LEFT + BITS * STRIPE] = 255
+            picture[ROWS, LEFT : LEFT + BITS * STRIPE, :3] = stripes
+    rgb, cutout = pictures
+    assert rgb is not None
+    return VideoFrame(rgb, frame.pts, cutout)
 
 
 def read_mark(picture: ByteArray) -> int:
     """Return the `pts` that a picture says, from a canvas `[H, W, 3]` that it stands in the middle of, as tall."""
     height, width = picture.shape[:2]
-    stripe = -(-SIZE // BITS) * height / SIZE
-    columns = ((width - height) / 2 + (np.arange(BITS) + 0.5) * stripe).astype(int)
-    bits = picture[height // 2, columns, 0] > 127
+    columns = (width - height) / 2 + (LEFT + (np.arange(BITS) + 0.5) * STRIPE) * height / SIZE
+    bits = picture[height // 2, columns.astype(int), 0] > 127
     return int(np.sum(bits << np.arange(BITS))) * CHUNK_SAMPLES

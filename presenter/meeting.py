@@ -89,6 +89,7 @@ class Meeting:
         self._session.listen(self._microphone.chunks())
         self._session.start()
         self._apply()
+        self._keep_in_step()
         running = [loop.create_task(device) for device in devices]
         ends = [loop.create_task(self._left.wait()), loop.create_task(self._session.stopped.wait())]
         try:
@@ -177,9 +178,8 @@ class Meeting:
         )
 
     def status(self) -> Status:
-        """Return what the user is told; also lets the camera follow a delay of the voice that has changed."""
-        voice_ms = self._voice.delay_ms if self._voice else 0.0
-        self._camera.delay_ms = max(0.0, voice_ms + self._offset_ms)
+        """Return what the user is told; also keeps the camera in step with a voice whose delay has changed."""
+        voice_ms = self._keep_in_step()
         heard, shown, rendered = self._microphone.stats, self._camera.stats(), self._session.stats()
         said = self._voice.stats() if self._voice else None
         out_ms = rendered["latency_ms"]["out"]
@@ -197,6 +197,11 @@ class Meeting:
             drift_ppm=heard.drift_ppm,
             webcam=self._webcam(),
         )
+
+    def _keep_in_step(self) -> float:
+        voice_ms = self._voice.delay_ms if self._voice else 0.0
+        self._camera.delay_ms = max(0.0, voice_ms + self._offset_ms)
+        return voice_ms
 
     def _rate(self, sent: int) -> float | None:
         """New pictures per second over the last statuses."""

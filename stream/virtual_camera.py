@@ -86,6 +86,7 @@ class VirtualCamera:
         self._wanted, self._backend, self._opener = device, backend, opener
         self._executor = executor or ThreadPoolExecutor(1, "camera")
         self._device: Device | None = None
+        self._closed = False
         self._composed: tuple[VideoFrame, ByteArray] | None = None
         self._picture = canvas.card()
         self._news = asyncio.Event()
@@ -153,9 +154,11 @@ class VirtualCamera:
             self.close()
 
     def close(self) -> None:
-        """Close the device, after what is being sent; the camera can't be used again."""
-        self._executor.submit(self._close_device).result()
-        self._executor.shutdown(wait=False)
+        """Close the device, after what is being sent; the camera can't be used again. Safe twice."""
+        if not self._closed:
+            self._closed = True
+            self._executor.submit(self._close_device).result()
+            self._executor.shutdown(wait=False)
 
     async def _compose_ahead(self, left: int, frame: VideoFrame | None) -> bool:
         """Compose the first picture that waits, if nothing else has to be sent before that is done."""

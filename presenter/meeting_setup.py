@@ -34,7 +34,7 @@ from stream.webcam import Webcam
 PLAYOUT = PlayoutConfig(target_ms=40)
 """Picture and sound stay on this machine: there is no network's jitter to wait for."""
 
-_OWN = (pulse.VirtualMicrophone.source, f"{pulse.VirtualMicrophone.sink}.monitor")
+_OWN = {pulse.VirtualMicrophone.source, f"{pulse.VirtualMicrophone.sink}.monitor"}
 
 
 @asynccontextmanager
@@ -69,8 +69,10 @@ async def open_meeting(
         camera = VirtualCamera(clock, canvas, delay_ms=0.0, device=settings.device or None, backend=backend)
         await asyncio.to_thread(camera.open)
         stack.callback(camera.close)
+        # First the virtual microphone: PulseAudio may move streams that are open when a device is new.
+        output = choose_output(settings.voice, stack.enter_context(ExitStack()))
         microphone = await _open_microphone(settings, clock, stack)
-        voice = await _open_voice(settings, clock, stack)
+        voice = await _open_voice(output, clock, stack)
         head = await asyncio.to_thread(_open_webcam, settings, clock, stack)
         engine = await asyncio.to_thread(_load, config)
         cast = Cast(store.names(), lambda name: wrap(engine.renderer(store.load(name))))
@@ -93,17 +95,18 @@ async def _open_microphone(settings: CameraConfig, clock: SessionClock, stack: A
     microphone = Microphone(settings.microphone or None, clock, gate, corrector=DriftCorrector)
     await microphone.open()
     stack.push_async_callback(microphone.close)
-    if microphone.device.pulse_name in _OWN:
+    heard = {microphone.device.pulse_name}
+    if not settings.microphone and pulse.is_available():
+        heard |= {source.name for source in pulse.sources() if source.is_default}
+    if heard & _OWN:
         raise ConfigError("the microphone is the presenter's own voice: choose yours with --microphone")
     return microphone
 
 
-async def _open_voice(settings: CameraConfig, clock: SessionClock, stack: AsyncExitStack) -> VoiceOutput | None:
-    """The output that a meeting hears; the system's virtual microphone, if the user does not say which."""
-    if settings.voice == "off":
+async def _open_voice(output: str, clock: SessionClock, stack: AsyncExitStack) -> VoiceOutput | None:
+    if output == "off":
         return None
-    wanted = choose_output(settings.voice, stack.enter_context(ExitStack()))
-    voice = VoiceOutput(wanted, clock)
+    voice = VoiceOutput(output, clock)
     await voice.open()
     stack.push_async_callback(voice.close)
     return voice

@@ -4,6 +4,9 @@ StreamError
 ├── MediaFileError      a file can't be read or written as audio or video
 ├── NegotiationError    an SDP offer can't be answered
 ├── DeviceError         a microphone or sound output can't be found or opened
+├── CameraError         a virtual camera can't be opened (stream.camera_drivers)
+├── CanvasError         a background or a size can't be used (stream.canvas)
+├── WebcamError         a camera that looks at the user can't be opened (stream.webcam)
 ├── WireError           a message of a speech socket can't be understood (stream.wire)
 └── SpeechFullError     there is no room for more speech now (stream.speech)
 """

@@ -137,8 +137,13 @@ class VirtualMicrophone:
         Raises:
             DeviceError: if the server doesn't answer or can't make it.
         """
+        before = _fields(pactl("info"))
         try:
             self._make()
+            # The server may take what is new for the user's choice, and move to it whoever follows that.
+            for kind in ("sink", "source"):
+                if chosen := before.get(f"Default {kind.capitalize()}"):
+                    pactl(f"set-default-{kind}", chosen)
         except DeviceError:
             self._remove()
             raise

@@ -48,17 +48,20 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
 
 class SimulatedExecutor(ThreadPoolExecutor):
-    """One thread that does everything at once, and is done when `cost_s` of the loop's time has passed."""
+    """One thread that is done with everything when `cost_s` of the loop's time has passed; at once without that."""
 
-    def __init__(self, cost_s: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(self, cost_s: float = 0.0) -> None:
         super().__init__(max_workers=1)
         self._cost_s = cost_s
         self._free_at = 0.0
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
         future: Future[Any] = Future()
+        if not self._cost_s:
+            self._do(future, function, arguments, named)
+            return future
         loop = asyncio.get_running_loop()
-        self._free_at = max(self._free_at, loop.time()) + self._cost_s()
+        self._free_at = max(self._free_at, loop.time()) + self._cost_s
         loop.call_at(self._free_at, self._do, future, function, arguments, named)
         return future
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from presenter import doctor
+from presenter import doctor, virtual_microphone
+from presenter.bench_pulse import PulseServer
 from presenter.cli import main
 from presenter.doctor import Check, MissingError
 from presenter.errors import PresenterError
 from stream.camera_drivers import LINUX, CameraError
+from stream.devices import AudioDevice
+from stream.errors import DeviceError
 from stream.virtual_camera import VirtualCamera
-
-MICROPHONE = {"name": "Headset", "max_input_channels": 1}
-SPEAKER = {"name": "Speaker", "max_input_channels": 0}
 
 
 def missing() -> str:
@@ -26,15 +26,6 @@ def missing() -> str:
 
 def broken() -> str:
     raise RuntimeError
-
-
-def devices(monkeypatch: pytest.MonkeyPatch, *found: dict[str, Any]) -> None:
-    monkeypatch.setitem(sys.modules, "sounddevice", SimpleNamespace(query_devices=lambda: list(found)))
-
-
-def pactl(monkeypatch: pytest.MonkeyPatch, *, there: bool = True, status: int = 0) -> None:
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/usr/bin/{name}" if there else None)
-    monkeypatch.setattr(doctor.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=status))
 
 
 def test_three_states() -> None:
@@ -63,12 +54,12 @@ def test_the_pace_is_what_the_frame_time_allows() -> None:
         doctor._pace(90)
 
 
-def test_microphones_are_named_or_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    devices(monkeypatch, MICROPHONE, SPEAKER)
-    assert doctor._microphone() == "Headset"
-    devices(monkeypatch, SPEAKER)
-    with pytest.raises(MissingError, match="found none"):
+def test_microphones_are_named_or_missed(pulse: PulseServer) -> None:
+    with pytest.raises(MissingError, match="none is connected"):
         doctor._microphone()
+    pulse.pactl("load-module", "module-remap-source", "master=talk.monitor", "source_name=headset")
+    pulse.pactl("set-default-source", "headset")
+    assert doctor._microphone().endswith("is the default of 3")  # with ALSA's two ways there
 
 
 def test_without_portaudio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,22 +81,22 @@ ELSEWHERE = [("Darwin", "BlackHole 2ch", "blackhole-2ch"), ("Windows", "CABLE In
 def test_the_virtual_microphone_elsewhere(
     system: str, name: str, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    devices(monkeypatch, SPEAKER, {"name": name, "max_input_channels": 0})
-    assert "is there" in doctor._virtual_microphone(system)
-    devices(monkeypatch, SPEAKER)
-    with pytest.raises(MissingError, match=command):
-        doctor._virtual_microphone(system)
+    found: list[AudioDevice] = []
+    monkeypatch.setattr(virtual_microphone, "list_devices", lambda: found)
+    with pytest.raises(DeviceError, match=command):
+        virtual_microphone.find_loopback(system)
+    found.append(AudioDevice(name, "output", 1, 2, 48_000, False, "Core Audio"))
+    assert virtual_microphone.find_loopback(system) in name
 
 
-def test_the_virtual_microphone_on_linux(monkeypatch: pytest.MonkeyPatch) -> None:
-    pactl(monkeypatch)
-    assert "Presenter microphone" in doctor._virtual_microphone("Linux")
-    pactl(monkeypatch, status=1)
+def test_the_virtual_microphone_on_linux(pulse: PulseServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Presenter microphone" in doctor._virtual_microphone()
+    pulse.stop()
     with pytest.raises(MissingError, match="running"):
-        doctor._virtual_microphone("Linux")
-    pactl(monkeypatch, there=False)
+        doctor._virtual_microphone()
+    monkeypatch.setenv("PATH", "")
     with pytest.raises(MissingError, match="pulseaudio-utils"):
-        doctor._virtual_microphone("Linux")
+        doctor._virtual_microphone()
 
 
 def test_the_virtual_camera_is_opened_and_closed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,9 +87,7 @@ def syllables(seconds: int) -> np.ndarray:
     return np.rint(6000 * buzz * np.clip(1.5 * np.sin(2 * np.pi * 3 * times), 0, 1)).astype(np.int16)
 
 
-async def until(
-    true: Callable[[], object], timeout_s: float = 15.0, told: Callable[[], object] = lambda: ""
-) -> None:
+async def until(true: Callable[[], object], timeout_s: float = 15.0, told: Callable[[], object] = lambda: "") -> None:
     deadline = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < deadline, f"it did not come to that in time: {told()}"

@@ -14,6 +14,7 @@ from presenter.head_follower import HeadFollower
 from presenter.renderer import Renderer
 from presenter.session import Session
 from presenter.status import Shows, Status, Webcam
+from presenter.virtual_microphone import heard_as
 from stream.microphone import Microphone
 from stream.virtual_camera import VirtualCamera
 from stream.voice_output import VoiceOutput
@@ -171,9 +172,9 @@ class Meeting:
 
     def introduction(self) -> str:
         """What to choose in the meeting, and who can be shown."""
-        voice = f"microphone {self._voice.name!r}" if self._voice else "no voice"
+        voice = f" and the microphone {heard_as(self._voice.name)!r}" if self._voice else ""
         return (
-            f"In the meeting choose the camera {self._camera.device!r} and {voice}; it hears your"
+            f"In the meeting choose the camera {self._camera.device!r}{voice}. Your own microphone is"
             f" {self._microphone.device.name!r}. Presenters: {self._cast.numbered()}. ? shows the keys, q quits."
         )
 

@@ -51,3 +51,10 @@ def choose_output(wanted: str, stack: ExitStack) -> str:
     if wanted != "auto":
         return wanted
     return find_loopback() or stack.enter_context(pulse.VirtualMicrophone()).sink
+
+
+def heard_as(output: str) -> str:
+    """What a meeting calls the microphone that says what is played into an output."""
+    if output == pulse.SINK_NAME:
+        return pulse.SOURCE_NAME
+    return output.replace("CABLE Input", "CABLE Output")

@@ -20,6 +20,8 @@ from stream.errors import DeviceError
 Facility = Literal["sinks", "sources"]
 
 SINK, SOURCE = "presenter", "presenter_mic"
+SINK_NAME, SOURCE_NAME = "Presenter voice", "Presenter microphone"
+"""How programs show them."""
 _TIMEOUT_S = 5.0
 _RATE = re.compile(r"(\d+)ch (\d+)Hz")
 
@@ -159,13 +161,13 @@ class VirtualMicrophone:
         has_sink = index_of("sinks", SINK) is not None
         has_source = index_of("sources", SOURCE) is not None
         if not has_sink:
-            self._load("module-null-sink", f"sink_name={SINK}", "rate=48000", _named("sink", "Presenter voice"))
+            self._load("module-null-sink", f"sink_name={SINK}", "rate=48000", _named("sink", SINK_NAME))
             if has_source:  # the server has tied it to another sink when its own was removed
                 _unload_source()
                 has_source = False
         if not has_source:
             master = f"master={SINK}.monitor"
-            self._load("module-remap-source", master, f"source_name={SOURCE}", _named("source", "Presenter microphone"))
+            self._load("module-remap-source", master, f"source_name={SOURCE}", _named("source", SOURCE_NAME))
 
     def _load(self, module: str, *arguments: str) -> None:
         self._modules.append(pactl("load-module", module, *arguments).strip())

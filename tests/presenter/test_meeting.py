@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import pyvirtualcam.camera
@@ -22,7 +23,7 @@ from presenter.errors import ConfigError, PresenterError
 from presenter.meeting import Meeting
 from presenter.meeting_setup import open_meeting
 from presenter.meeting_terminal import KEYS, Controls
-from presenter.status import Shows
+from presenter.status import Shows, Webcam
 from presenter.status_line import StatusLine
 from stream.errors import DeviceError
 from stream.media import VOICE_RATE
@@ -171,6 +172,7 @@ def test_a_virtual_microphone_is_made_and_removed(tmp_path: Path, pulse: PulseSe
     async def scenario(meeting: Meeting) -> None:
         assert VirtualMicrophone.source in pulse.pactl("list", "short", "sources")
         pulse.play("talk", syllables(20))
+        assert "the microphone 'Presenter microphone'" in meeting.introduction()
         await until(lambda: meeting.status().speaking, told=meeting.status)
 
     attend(settings(tmp_path, voice="auto"), scenario)
@@ -196,6 +198,26 @@ def test_a_microphone_that_is_pulled_out_is_waited_for(
         attend(settings(tmp_path), scenario)
     assert "is gone; plug it in again" in caplog.text
     assert "is back" in caplog.text
+
+
+@pytest.mark.usefixtures("light_painting", "screen", "pulse")
+def test_the_users_head_is_followed_until_the_user_leaves(tmp_path: Path) -> None:
+    head = cv2.imread(str(Path(__file__).parents[2] / "presenter" / "presenters" / "default" / "frame.png"))
+    film = cv2.VideoWriter(str(tmp_path / "user.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10, head.shape[1::-1])
+    for _ in range(150):
+        film.write(head)
+    for _ in range(50):
+        film.write(np.full_like(head, 128))
+    film.release()
+
+    async def scenario(meeting: Meeting) -> None:
+        await until(lambda: meeting.status().webcam is Webcam.FOLLOWING)
+        Controls(meeting, StatusLine(KEYS)).press("w")
+        assert meeting.status().webcam is None
+        Controls(meeting, StatusLine(KEYS)).press("w")
+        await until(lambda: meeting.status().webcam is Webcam.AWAY, 30)
+
+    attend(settings(tmp_path, webcam=str(tmp_path / "user.mp4")), scenario)
 
 
 @pytest.mark.usefixtures("screen")

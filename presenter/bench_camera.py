@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyvirtualcam
 
-from presenter.bench_pulse import private_server
+from presenter.bench_pulse import PulseServer, private_server
 from presenter.claps import claps
 from presenter.config import AppConfig, CameraConfig
 from presenter.marked import MarkedRenderer, read_mark
@@ -80,15 +80,6 @@ class Ear:
             self.times += json.loads(out)
 
 
-async def _say(sound: bytes, sink: str) -> None:
-    """Play sound into a sink."""
-    command = ["pacat", "--raw", "--format=s16le", f"--rate={VOICE_RATE}", "--channels=1", "--latency-msec=20"]
-    process = await asyncio.create_subprocess_exec(
-        *command, f"--device={sink}", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL
-    )
-    await process.communicate(sound)
-
-
 def run_camera_bench(config: AppConfig, seconds: float = 60.0) -> dict[str, Any]:
     """Measure on this machine, with the presenter `default`.
 
@@ -104,13 +95,13 @@ def run_camera_bench(config: AppConfig, seconds: float = 60.0) -> dict[str, Any]
     """
     pyvirtualcam.register_backend(_BACKEND, SeenCamera)
     try:
-        with private_server():
-            return asyncio.run(_measure(config, seconds))
+        with private_server() as server:
+            return asyncio.run(_measure(config, seconds, server))
     finally:
         del pyvirtualcam.camera.BACKENDS[_BACKEND]
 
 
-async def _measure(config: AppConfig, seconds: float) -> dict[str, Any]:
+async def _measure(config: AppConfig, seconds: float, server: PulseServer) -> dict[str, Any]:
     camera = CameraConfig(
         microphone="talk.monitor", voice="vmic", size=config.camera.size, background=config.camera.background
     )
@@ -127,7 +118,9 @@ async def _measure(config: AppConfig, seconds: float) -> dict[str, Any]:
         heard.listening("vmic.monitor"),
     ):
         running = asyncio.create_task(meeting.run())
-        await _say(claps(round(seconds + _SETTLE_S)).tobytes(), "talk")
+        lasts_s = round(seconds + _SETTLE_S)
+        server.play("talk", claps(lasts_s))
+        await asyncio.sleep(lasts_s)
         meeting.status()
         await asyncio.sleep(1.0)
         report = _of_status(meeting)

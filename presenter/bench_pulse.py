@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stream import portaudio
+from stream import portaudio, pulse
 from stream.errors import DeviceError
 
 _OURS = ("XDG_RUNTIME_DIR", "PULSE_RUNTIME_PATH", "PULSE_STATE_PATH", "PULSE_SERVER", "PULSE_COOKIE")
@@ -43,7 +43,7 @@ class PulseServer:
             [*command, *(part for load in loads for part in ("-L", load))], stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 10
-        while subprocess.run(["pactl", "info"], capture_output=True, timeout=10).returncode:
+        while not pulse.is_available():
             if time.monotonic() > deadline:
                 raise DeviceError("a PulseAudio server was started and does not answer")
             time.sleep(0.05)
@@ -59,11 +59,11 @@ class PulseServer:
 
     def pactl(self, *arguments: str) -> str:
         """Ask it something; returns what it prints."""
-        return subprocess.run(["pactl", *arguments], check=True, capture_output=True, timeout=10, text=True).stdout
+        return pulse.pactl(*arguments)
 
     def plug(self, sink: str, rate: int = 48_000, description: str = "") -> None:
         """Make a null sink; its monitor is a microphone that hears what is played into it."""
-        named = [f"sink_properties='device.description=\"{description}\"'"] if description else []
+        named = [pulse.named("sink", description)] if description else []
         loaded = self.pactl("load-module", "module-null-sink", f"sink_name={sink}", f"rate={rate}", *named)
         self._modules[sink] = loaded.strip()
 

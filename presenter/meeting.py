@@ -73,6 +73,7 @@ class Meeting:
         self._camera = camera
         self._voice = voice
         self._head = head
+        self._idle = IdleMotion()
         self._offset_ms = offset_ms
         self._muted = self._held = False
         self._sent: deque[tuple[float, int]] = deque(maxlen=_RATED)
@@ -141,8 +142,8 @@ class Meeting:
     def _apply(self) -> None:
         self._microphone.muted = self.muted
         self._camera.frozen = self.shows is Shows.STILL
-        follows = self._head is not None and self.following and self.shows is Shows.LIVE
-        self._session.follow(self._head if follows and self._head else IdleMotion())
+        follows = self.following and self.shows is Shows.LIVE
+        self._session.follow(self._head if self._head is not None and follows else self._idle)
 
     async def show_next(self) -> None:
         """Show the next presenter of the cast."""

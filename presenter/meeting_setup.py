@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import replace
 
@@ -16,6 +15,7 @@ from presenter.head_follower import HeadFollower
 from presenter.identities import IdentityStore
 from presenter.meeting import Cast, Meeting
 from presenter.metrics import Metrics
+from presenter.render_thread import make_in_thread
 from presenter.renderer import Renderer
 from presenter.session import Session
 from presenter.virtual_microphone import choose_output
@@ -77,7 +77,8 @@ async def open_meeting(
         engine = await asyncio.to_thread(_load, config)
         cast = Cast(store.names(), lambda name: wrap(engine.renderer(store.load(name))))
         playback = Playback(Playout(PLAYOUT), clock)
-        session = await _open_session(cast, presenter, playback)
+        renderer, executor = await make_in_thread(lambda: cast.call(presenter))
+        session = Session(renderer, playback, executor, Metrics())
         stack.push_async_callback(session.close)
         playback.add(camera, matte=canvas.needs_cutout)
         if voice is not None:
@@ -122,13 +123,3 @@ def _open_webcam(settings: CameraConfig, clock: SessionClock, stack: AsyncExitSt
 def _load(config: AppConfig) -> Engine:
     # A second slot, for the presenter who steps in before the other leaves.
     return Engine.load(replace(config, server=replace(config.server, max_sessions=2)))
-
-
-async def _open_session(cast: Cast, presenter: str, playback: Playback) -> Session:
-    executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
-    try:
-        renderer = await asyncio.get_running_loop().run_in_executor(executor, cast.call, presenter)
-    except BaseException:
-        executor.shutdown(wait=False)
-        raise
-    return Session(renderer, playback, executor, Metrics())

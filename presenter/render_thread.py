@@ -13,6 +13,16 @@ from stream.media import AudioChunk, VideoFrame
 Pairs = Sequence[tuple[AudioChunk, VideoFrame | None]]
 
 
+async def make_in_thread(make: Callable[[], Renderer]) -> tuple[Renderer, ThreadPoolExecutor]:
+    """Make a renderer in a new thread, the one that will use it; if that fails, the thread is given back."""
+    executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
+    try:
+        return await asyncio.get_running_loop().run_in_executor(executor, make), executor
+    except BaseException:
+        executor.shutdown(wait=False)
+        raise
+
+
 class RenderThread:
     """Runs a renderer in the one thread that may use it."""
 

@@ -3,8 +3,6 @@
 import asyncio
 import logging
 import secrets
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from presenter.engine import Engine
 from presenter.errors import CapacityError
@@ -12,6 +10,7 @@ from presenter.guard import ApiError
 from presenter.identities import IdentityStore
 from presenter.metrics import Metrics
 from presenter.narrator import VoiceBooth
+from presenter.render_thread import make_in_thread
 from presenter.seat import Seat
 from presenter.session import MicrophoneUse, Session
 from stream.clock import SessionClock
@@ -112,16 +111,7 @@ class Sessions:
         return [task for key, task in self._keepers.items() if key not in seats or seats[key].leaving.is_set()]
 
     async def _make(self, name: str, playback: Playback) -> Session:
-        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
-
-        def make_renderer() -> Any:
-            return self._engine.renderer(self._store.load(name))
-
-        try:
-            renderer = await asyncio.get_running_loop().run_in_executor(executor, make_renderer)
-        except BaseException:
-            executor.shutdown(wait=False)
-            raise
+        renderer, executor = await make_in_thread(lambda: self._engine.renderer(self._store.load(name)))
         return Session(renderer, playback, executor, self._metrics, SpeechQueue(self._speech_limit_ms))
 
     async def _keep(self, session_id: str, seat: Seat) -> None:

@@ -24,6 +24,7 @@ from presenter.engine import Engine
 from presenter.errors import PresenterError
 from presenter.identities import IdentityStore
 from presenter.metrics import Metrics
+from presenter.render_thread import make_in_thread
 from presenter.renderer import Renderer
 from presenter.session import Session
 from presenter.sink import SessionEvent
@@ -157,18 +158,12 @@ class TalkingHead:
             IdentityNotFoundError: if there is no such presenter.
         """
         settings = config or load_config()
-        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
 
         def make() -> Renderer:
             store = IdentityStore(settings.presenters_dir, settings.engine)
             return Engine.load(settings).renderer(store.load(presenter))
 
-        try:
-            renderer = await asyncio.get_running_loop().run_in_executor(executor, make)
-        except BaseException:
-            executor.shutdown(wait=False)
-            raise
-        return cls(renderer, executor)
+        return cls(*await make_in_thread(make))
 
     def push(self, pcm: Int16Array, rate: int, utterance: str | None = None) -> None:
         """Say something; never blocks. See `stream.speech.SpeechQueue.push`.

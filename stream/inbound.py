@@ -8,8 +8,6 @@ that comes after its successor is dropped, and what is missing is replaced by si
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +19,9 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtp import RtpPacket
 from aiortc.utils import uint16_add, uint16_gt
 
+from stream.chunk_queue import ChunkQueue
 from stream.chunker import Chunker, silent_like
-from stream.clock import ms
-from stream.media import CHUNK_SAMPLES, AudioChunk
+from stream.media import AudioChunk
 
 LEAD_IN_MS = 2
 """Silence in front of the stream that pays for the resampler's look-ahead (see `Chunker`)."""
@@ -92,13 +90,10 @@ class InboundVoice:
     def __init__(self, *, backlog_ms: int) -> None:
         """Keep at most `backlog_ms` for a slow reader; beyond that the oldest goes."""
         self._chunker = Chunker(lead_in_ms=LEAD_IN_MS)
-        capacity = max(1, round(backlog_ms / ms(CHUNK_SAMPLES)))
-        self._chunks: deque[AudioChunk] = deque(maxlen=capacity)
-        self._changed = asyncio.Event()
-        self._ended = False
+        self._queue = ChunkQueue(backlog_ms)
         self._rate: int | None = None
         self._buffer: InOrder | None = None
-        self._received = self._filled = self._dropped = 0.0
+        self._received = self._filled = 0.0
 
     def attach(self, receiver: RTCRtpReceiver) -> None:
         """Replace the receiver's jitter buffer; call it before media flows."""
@@ -121,43 +116,29 @@ class InboundVoice:
 
     def end(self) -> None:
         """End the stream: `chunks` finishes after what is queued."""
-        self._ended = True
-        self._changed.set()
+        self._queue.end()
 
-    async def chunks(self) -> AsyncIterator[AudioChunk]:
+    def chunks(self) -> AsyncIterator[AudioChunk]:
         """Yield chunks as they complete, until the track ends."""
-        while True:
-            while self._chunks:
-                yield self._chunks.popleft()
-            if self._ended:
-                return
-            self._changed.clear()
-            await self._changed.wait()
+        return self._queue.chunks()
 
     def stats(self) -> InboundStats:
         """Return the counters."""
         late = self._buffer.late if self._buffer else 0
-        return InboundStats(self._received, self._filled, late, self._dropped)
+        return InboundStats(self._received, self._filled, late, self._queue.dropped_ms)
 
     def _take(self, frame: av.AudioFrame, expected: int | None) -> int:
         """Chunk one frame, after silence for what is missing; returns the pts that must follow."""
         rate, count = frame.sample_rate, frame.samples
         if self._rate not in (None, rate):  # the remote end changed its codec
-            self._queue(self._chunker.flush())
+            self._queue.put(self._chunker.flush())
             expected = None
         self._rate = rate
         pts = expected if frame.pts is None else frame.pts
         missing = 0 if expected is None or pts is None else pts - expected
         if 0 < missing <= _MAX_FILL_S * rate:
             self._filled += missing * 1000 / rate
-            self._queue(self._chunker.push_frame(silent_like(frame, missing)))
+            self._queue.put(self._chunker.push_frame(silent_like(frame, missing)))
         self._received += count * 1000 / rate
-        self._queue(self._chunker.push_frame(frame))
+        self._queue.put(self._chunker.push_frame(frame))
         return (pts or 0) + count
-
-    def _queue(self, chunks: list[AudioChunk]) -> None:
-        for chunk in chunks:
-            if len(self._chunks) == self._chunks.maxlen:
-                self._dropped += ms(CHUNK_SAMPLES)
-            self._chunks.append(chunk)
-        self._changed.set()

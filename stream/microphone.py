@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,8 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from stream.chunk_queue import ChunkQueue
 from stream.chunker import Chunker
-from stream.clock import SessionClock, ms
+from stream.clock import SessionClock
 from stream.device_stream import DeviceStream
 from stream.devices import AudioDevice
 from stream.gate import NoiseGate, with_gain
@@ -86,14 +86,11 @@ class Microphone:
         self._corrector: Corrector | None = None
         self._device = DeviceStream("input", device, self._heard, on_change=on_change)
         self._chunker = Chunker(lead_in_ms=LEAD_IN_MS)
-        self._chunks: deque[AudioChunk] = deque(maxlen=max(1, round(backlog_ms / ms(CHUNK_SAMPLES))))
-        self._changed = asyncio.Event()
+        self._queue = ChunkQueue(backlog_ms)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: asyncio.Task[None] | None = None
         self._opening: object = None
-        self._ended = False
         self._was_muted = False
-        self._lost_ms = 0.0
         self._peak = self._power = 0.0
 
     @property
@@ -116,7 +113,7 @@ class Microphone:
         gone = self._running is not None and not self._device.is_open
         peak, power = (0.0, 0.0) if gone else (self._peak, self._power)
         drift_ppm = self._corrector.ppm if self._corrector else 0.0
-        return MicrophoneStats(_db(peak * peak), _db(power), self._lost_ms, drift_ppm, gone)
+        return MicrophoneStats(_db(peak * peak), _db(power), self._queue.dropped_ms, drift_ppm, gone)
 
     async def open(self) -> None:
         """Open the device and begin to listen.
@@ -128,15 +125,9 @@ class Microphone:
         await self._device.open()
         self._running = self._loop.create_task(self._device.run())
 
-    async def chunks(self) -> AsyncIterator[AudioChunk]:
+    def chunks(self) -> AsyncIterator[AudioChunk]:
         """Yield chunks as they complete, until `close`; none come while the device is gone."""
-        while True:
-            while self._chunks:
-                yield self._chunks.popleft()
-            if self._ended:
-                return
-            self._changed.clear()
-            await self._changed.wait()
+        return self._queue.chunks()
 
     async def close(self) -> None:
         """Stop listening and close the device; `chunks` finishes after what is queued."""
@@ -146,8 +137,7 @@ class Microphone:
             with contextlib.suppress(asyncio.CancelledError):
                 await running
         await self._device.close()
-        self._ended = True
-        self._changed.set()
+        self._queue.end()
 
     def _heard(self, block: npt.NDArray[Any], _ahead_s: float) -> None:
         """Take a block over from PortAudio's thread."""
@@ -158,25 +148,22 @@ class Microphone:
             self._loop.call_soon_threadsafe(self._take, mono, self._device.rate, self._device.opening, now_s)
 
     def _take(self, mono: FloatArray, rate: int, opening: object, now_s: float) -> None:
-        if self._ended:
+        if self._queue.ended:
             return
         if opening != self._opening:  # opened for the first time or again, perhaps at another rate
             self._opening = opening
-            self._queue(self._chunker.flush())
+            self._put(self._chunker.flush())
             self._corrector = self._make_corrector(rate) if self._make_corrector else None
         if self._corrector is not None:
             mono = self._corrector.push(mono, now_s)
-        self._queue(self._chunker.push(mono, rate))
+        self._put(self._chunker.push(mono, rate))
 
-    def _queue(self, chunks: list[AudioChunk]) -> None:
+    def _put(self, chunks: list[AudioChunk]) -> None:
         for chunk in chunks:
             self._peak = float(np.abs(chunk.pcm).max())
             self._power = float(np.mean(np.square(chunk.pcm, dtype=np.float64)))
             heard = self._mute(chunk)
-            if len(self._chunks) == self._chunks.maxlen:
-                self._lost_ms += ms(CHUNK_SAMPLES)
-            self._chunks.append(self._gate.push(heard) if self._gate else heard)
-        self._changed.set()
+            self._queue.put([self._gate.push(heard) if self._gate else heard])
 
     def _mute(self, chunk: AudioChunk) -> AudioChunk:
         before, after = float(not self._was_muted), float(not self.muted)

@@ -161,13 +161,13 @@ class VirtualMicrophone:
         has_sink = index_of("sinks", SINK) is not None
         has_source = index_of("sources", SOURCE) is not None
         if not has_sink:
-            self._load("module-null-sink", f"sink_name={SINK}", "rate=48000", _named("sink", SINK_NAME))
+            self._load("module-null-sink", f"sink_name={SINK}", "rate=48000", named("sink", SINK_NAME))
             if has_source:  # the server has tied it to another sink when its own was removed
                 _unload_source()
                 has_source = False
         if not has_source:
             master = f"master={SINK}.monitor"
-            self._load("module-remap-source", master, f"source_name={SOURCE}", _named("source", SOURCE_NAME))
+            self._load("module-remap-source", master, f"source_name={SOURCE}", named("source", SOURCE_NAME))
 
     def _load(self, module: str, *arguments: str) -> None:
         self._modules.append(pactl("load-module", module, *arguments).strip())
@@ -178,7 +178,8 @@ class VirtualMicrophone:
                 pactl("unload-module", self._modules.pop())
 
 
-def _named(kind: str, description: str) -> str:
+def named(kind: Literal["sink", "source"], description: str) -> str:
+    """Return the argument of a module that says how programs show its sink or source."""
     # The server takes the outer quotes off, and the parser of properties the inner ones.
     return f"{kind}_properties='device.description=\"{description}\"'"
 

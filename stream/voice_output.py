@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import numpy.typing as npt
@@ -25,18 +24,15 @@ class VoiceOutput:
     The delay is what the device needs: its latency, a block, and a margin.
     """
 
-    def __init__(
-        self, device: str | int | None, clock: SessionClock, *, on_change: Callable[[str], None] | None = None
-    ) -> None:
+    def __init__(self, device: str | int | None, clock: SessionClock) -> None:
         """Open nothing yet.
 
         Args:
             device: as `stream.devices.find_output` takes it.
             clock: the one that ticks are stamped by.
-            on_change: called with what to tell the user when the device goes or comes back.
         """
         self._clock = clock
-        self._device = DeviceStream("output", device, self._fill, on_change=on_change, dtype="int16")
+        self._device = DeviceStream("output", device, self._fill, dtype="int16")
         self._player = VoicePlayer(0.0)
         self._rate = VOICE_RATE
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import selectors
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,8 @@ from stream.clock import SessionClock, samples
 from stream.media import VideoFrame
 from stream.playout import TICK_SAMPLES, Tick
 from stream.virtual_camera import VirtualCamera
+from tests import simulated
+from tests.simulated import SimulatedExecutor, SimulatedLoop
 
 DRIVER = "presenter test driver"
 SIZE = (64, 64)
@@ -76,41 +76,12 @@ def driver() -> Iterator[type[Driver]]:
     del pyvirtualcam.camera.BACKENDS[DRIVER]
 
 
-class Inline(Executor):
-    """Runs everything at once, in no time."""
-
-    def submit(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(function(*arguments, **options))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-
-class Simulated(asyncio.SelectorEventLoop):
-    """A loop whose time jumps to whatever is next."""
-
-    def __init__(self) -> None:
-        super().__init__(selectors.SelectSelector())
-        self.now_ns = 0
-        select = self._selector.select  # type: ignore[attr-defined]
-
-        def jump(timeout: float | None = None) -> Any:
-            self.now_ns += round((timeout or 0) * 1e9)
-            return select(0)
-
-        self._selector.select = jump  # type: ignore[attr-defined]
-
-    def time(self) -> float:
-        return self.now_ns / 1e9
-
-
 def simulate(scenario: Callable[[SessionClock], Coroutine[Any, Any, Any]]) -> Any:
-    with asyncio.Runner(loop_factory=Simulated) as runner:
-        loop = runner.get_loop()
-        Driver.clock = SessionClock(lambda: loop.now_ns)  # type: ignore[attr-defined]
-        return runner.run(scenario(Driver.clock))
+    def with_clock(loop: SimulatedLoop) -> Coroutine[Any, Any, Any]:
+        Driver.clock = loop.clock()
+        return scenario(Driver.clock)
+
+    return simulated.simulate(with_clock)
 
 
 def picture(value: int) -> VideoFrame:
@@ -118,7 +89,7 @@ def picture(value: int) -> VideoFrame:
 
 
 def camera(clock: SessionClock, **options: Any) -> VirtualCamera:
-    options = {"delay_ms": 100, "executor": Inline()} | options
+    options = {"delay_ms": 100, "executor": SimulatedExecutor()} | options
     return VirtualCamera(clock, Canvas(SIZE), backend=DRIVER, **options)
 
 
@@ -194,7 +165,7 @@ def test_irregular_pictures_come_at_their_time_and_the_gaps_are_filled(delay_ms:
 
 def test_a_card_is_shown_before_the_first_picture_and_without_any_tick() -> None:
     async def scenario(clock: SessionClock) -> VirtualCamera:
-        sink = VirtualCamera(clock, Canvas(SIZE, "#0a0000"), delay_ms=100, backend=DRIVER, executor=Inline())
+        sink = VirtualCamera(clock, Canvas(SIZE, "#0a0000"), delay_ms=100, backend=DRIVER, executor=SimulatedExecutor())
         sink.open()
         task = asyncio.create_task(sink.run())
         await clock.sleep_until(samples(3000))

@@ -22,6 +22,7 @@ from stream.pcm import AudioFormat, PcmDecoder
 
 _RECORD = ("parec", "--raw", "--format=s16le", f"--rate={VOICE_RATE}", "--channels=1", "--latency-msec=10")
 _MOST_BYTES = 1 << 16
+_AWAKE = 3 * VOICE_RATE  # until then a source is irregular, and what a clock learned of that would last for a minute
 
 
 def listen(source: str) -> list[float]:
@@ -39,6 +40,8 @@ def listen(source: str) -> list[float]:
             sound = decoder.push(os.read(pipe, _MOST_BYTES))
             if not len(sound):
                 break
+            if heard < _AWAKE <= heard + len(sound):
+                clock.reset()
             clock.observe(last, time.monotonic() - len(sound) / VOICE_RATE)
             finder.push(sound, heard)
             times += [clock.time_s + (place - heard) * clock.period_s for place in finder.found[len(times) :]]

@@ -62,6 +62,8 @@ class VoiceOutput:
 
     async def run(self) -> None:
         """Keep the device open until cancelled; one that comes back with another latency gets another delay."""
+        # A device is irregular while it wakes up, and what the player learned of that would last for a minute.
+        self._player = VoicePlayer(self._player.delay_ms, self._rate)
         keeping = asyncio.ensure_future(self._device.run())
         try:
             while not keeping.done():

@@ -10,7 +10,7 @@ from stream.errors import StreamError
 
 SYSFS = Path("/sys/class/video4linux")
 
-PACKAGE = "the package pyvirtualcam is missing: pip install 'presenter[camera]'"
+PACKAGE = "the package pyvirtualcam is missing: pip install pyvirtualcam"
 LINUX = """\
 the kernel module v4l2loopback is missing or not loaded. Install it:
   Debian, Ubuntu:  sudo apt install v4l2loopback-dkms

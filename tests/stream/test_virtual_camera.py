@@ -301,7 +301,7 @@ def test_this_machine_says_what_its_driver_lacks() -> None:
 
 def test_a_missing_package_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
-    with pytest.raises(CameraError, match="pip install 'presenter"):
+    with pytest.raises(CameraError, match="pip install pyvirtualcam"):
         VirtualCamera(SessionClock(), Canvas(SIZE), delay_ms=100).open()
 
 

@@ -23,7 +23,7 @@ from livekit.agents import Agent, AgentSession
 from livekit.agents.voice.room_io import RoomOptions
 
 from presenter.integrations.livekit import PresenterAvatarSession
-from stream.files import AudioFile, read_audio
+from stream.files.reader import AudioFile, read_audio
 
 
 async def as_frames(recording: AudioFile) -> AsyncIterator[rtc.AudioFrame]:

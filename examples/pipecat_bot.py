@@ -22,7 +22,7 @@ from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport
 from pipecat.workers.runner import WorkerRunner
 
 from presenter.integrations.pipecat import PresenterVideoService
-from stream.files import AudioFile, read_audio
+from stream.files.reader import AudioFile, read_audio
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>Bot</title>
 <video id="bot" autoplay playsinline controls></video>

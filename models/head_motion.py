@@ -103,7 +103,7 @@ def _wave(t: float, period: float, phase: float = 0.0) -> float:
 class Handover:
     """Carries a head from one movement to another: it starts where the head is seen, and what is left of the way fades.
 
-    Feed it every frame's pose, and say where a movement begins that does not go on from the one before.
+    SharedEncoder it every frame's pose, and say where a movement begins that does not go on from the one before.
     """
 
     def __init__(self) -> None:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from presenter import commands, training
+from presenter import commands
 from presenter.config import AppConfig, check_config, load_config
 from presenter.errors import PresenterError
+from presenter.recipe.steps import STEPS
 from stream.errors import StreamError
 
 
@@ -85,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     enroll.set_defaults(run=commands.enroll)
 
     train = verbs.add_parser("train", help="prepare data and train the networks (needs the extra [train])")
-    train.add_argument("step", choices=tuple(training.STEPS), help="which step of the recipe, in this order")
+    train.add_argument("step", choices=tuple(STEPS), help="which step of the recipe, in this order")
     train.add_argument("rest", nargs=argparse.REMAINDER, help="options of the step; STEP --help lists them")
     train.set_defaults(run=commands.train)
 

@@ -12,15 +12,15 @@ from typing import Any
 
 from presenter.config import AppConfig
 from presenter.errors import ConfigError, PresenterError
-from presenter.training import run_step
+from presenter.recipe.steps import run_step
 
 
 def serve(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Start the server and run until interrupted."""
-    from presenter.app import create_app, serve_forever
-    from presenter.engine import Engine
-    from presenter.guard import LOOPBACK_HOSTS
-    from presenter.identities import IdentityStore
+    from presenter.runtime.engine import Engine
+    from presenter.runtime.identities import IdentityStore
+    from presenter.server.app import create_app, serve_forever
+    from presenter.server.middleware import LOOPBACK_HOSTS
 
     server = config.server
     if server.host not in LOOPBACK_HOSTS and not server.token:
@@ -28,7 +28,7 @@ def serve(config: AppConfig, arguments: argparse.Namespace) -> int:
             f"binding {server.host} opens the server to the network: set --token (and see 'TLS' in the"
             " README: browsers give a page its microphone only over https or on localhost)"
         )
-    app = create_app(Engine.load(config), IdentityStore(config.presenters_dir, config.engine), config)
+    app = create_app(Engine.load(config), IdentityStore(config.presenters_dir), config)
 
     def ready(url: str) -> None:
         print(f"Presenter is ready: open {url} and speak. Ctrl+C stops it.", flush=True)
@@ -39,7 +39,7 @@ def serve(config: AppConfig, arguments: argparse.Namespace) -> int:
 
 def camera(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Be the camera and the microphone of a meeting until `q`."""
-    from presenter.meeting_terminal import attend
+    from presenter.meeting.terminal import attend
 
     asyncio.run(attend(config, arguments.presenter))
     return 0
@@ -47,9 +47,9 @@ def camera(config: AppConfig, arguments: argparse.Namespace) -> int:
 
 def devices(config: AppConfig, arguments: argparse.Namespace) -> int:
     """List microphones, outputs and cameras."""
-    from stream.camera_drivers import list_cameras
-    from stream.devices import list_devices
-    from stream.webcam import list_webcams
+    from stream.camera.drivers import list_cameras
+    from stream.camera.webcam import list_webcams
+    from stream.sound.devices import list_devices
 
     sound = list_devices()
     found: dict[str, list[tuple[Any, str]]] = {
@@ -69,16 +69,19 @@ def devices(config: AppConfig, arguments: argparse.Namespace) -> int:
 
 def render(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Render a recording."""
-    from presenter.offline import render_file
+    from presenter.enroll.enrolment import find_presenter
+    from presenter.runtime.offline import render_audio
+    from stream.files.reader import read_audio
 
-    count = render_file(config, arguments.audio, arguments.presenter, arguments.out)
+    audio = read_audio(arguments.audio)
+    count = render_audio(config, audio, find_presenter(config, arguments.presenter), arguments.out)
     print(f"{arguments.out}: {count} frames")
     return 0
 
 
 def say(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Speak a text."""
-    from presenter.say import say_file
+    from presenter.tts.say import say_file
 
     text = sys.stdin.read() if arguments.text == "-" else arguments.text
     seconds = say_file(config, text, arguments.presenter, arguments.out)
@@ -88,12 +91,16 @@ def say(config: AppConfig, arguments: argparse.Namespace) -> int:
 
 def enroll(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Make a presenter from a photo."""
-    from presenter.enrolment import check_name
-    from presenter.identities import IdentityStore
+    from presenter.enroll.enrolment import check_name, enroll_presenter
+    from presenter.runtime.identities import IdentityStore
 
-    store = IdentityStore(config.presenters_dir, config.engine)
+    store = IdentityStore(config.presenters_dir)
     name = check_name(arguments.name, set(store.names()))
-    store.enroll(arguments.photo, name, lambda fraction, message: print(f"{fraction:4.0%} {message}"))
+
+    def progress(fraction: float, message: str) -> None:
+        print(f"{fraction:4.0%} {message}")
+
+    enroll_presenter(store, config.engine, arguments.photo, name, progress)
     print(f"{name} is ready: presenter render --presenter {name!r} …, or choose it on the page")
     return 0
 
@@ -111,7 +118,7 @@ def train(config: AppConfig, arguments: argparse.Namespace) -> int:
 
 def evaluate(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Measure sync and picture on clips."""
-    from presenter.evaluate import evaluate_clips
+    from presenter.recipe.evaluate import evaluate_clips
 
     report = evaluate_clips(config, arguments.clips, tuple(arguments.unseen), arguments.limit, arguments.plot)
     _print_report(report, arguments.json)
@@ -128,15 +135,15 @@ def bench(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Time the live path, or what a voice bot or a meeting gets of it."""
     logging.getLogger("stream").setLevel(logging.WARNING)  # fifty viewers come and go
     if arguments.what == "voice":
-        from presenter.bench_voice import run_voice_bench
+        from presenter.bench.voice_bot import run_voice_bench
 
         report = run_voice_bench(arguments.seconds or 60.0, arguments.viewers)
     elif arguments.what == "camera":
-        from presenter.bench_camera import run_camera_bench
+        from presenter.bench.camera import run_camera_bench
 
         report = run_camera_bench(config, arguments.seconds or 60.0)
     else:
-        from presenter.bench import run_bench
+        from presenter.bench.live_path import run_bench
 
         report = run_bench(config, 20.0 if arguments.seconds is None else arguments.seconds)
     _print_report(report, arguments.json)

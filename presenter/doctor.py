@@ -12,7 +12,7 @@ import numpy as np
 
 from presenter.config import AppConfig
 from presenter.errors import PresenterError
-from presenter.sources import HALF_RATE_MS
+from presenter.runtime.sources import HALF_RATE_MS
 
 
 class MissingError(PresenterError):
@@ -62,7 +62,7 @@ def _run(name: str, check: Callable[[], str]) -> Check:
 
 
 def _presenters(config: AppConfig) -> str:
-    from presenter.identities import IdentityStore
+    from presenter.runtime.identities import IdentityStore
 
     names = IdentityStore(config.presenters_dir).names()
     if not names:
@@ -71,8 +71,8 @@ def _presenters(config: AppConfig) -> str:
 
 
 def _one_frame(config: AppConfig) -> str:
-    from presenter.engine import Engine
-    from presenter.identities import DEFAULT, IdentityStore
+    from presenter.runtime.engine import Engine
+    from presenter.runtime.identities import DEFAULT, IdentityStore
     from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk
 
     renderer = Engine.load(config).renderer(IdentityStore(config.presenters_dir).load(DEFAULT))
@@ -117,7 +117,7 @@ def _tracker() -> str:
 
 
 def _voice() -> str:
-    from presenter.voice import missing
+    from presenter.tts.voice import missing
 
     if (what := missing()) is not None:
         raise MissingError(what)
@@ -125,8 +125,8 @@ def _voice() -> str:
 
 
 def _microphone() -> str:
-    from stream.devices import find_input, list_devices
     from stream.errors import DeviceError
+    from stream.sound.devices import find_input, list_devices
 
     try:
         default = find_input(None)
@@ -137,7 +137,7 @@ def _microphone() -> str:
 
 
 def _virtual_microphone() -> str:
-    from presenter.virtual_microphone import find_loopback
+    from presenter.meeting.virtual_microphone import find_loopback
     from stream.errors import DeviceError
 
     try:
@@ -148,10 +148,10 @@ def _virtual_microphone() -> str:
 
 
 def _virtual_camera() -> str:
-    from stream.camera_drivers import CameraError
-    from stream.canvas import Canvas
+    from stream.camera.canvas import Canvas
+    from stream.camera.drivers import CameraError
+    from stream.camera.virtual_camera import VirtualCamera
     from stream.clock import SessionClock
-    from stream.virtual_camera import VirtualCamera
 
     camera = VirtualCamera(SessionClock(), Canvas(), delay_ms=0)
     try:

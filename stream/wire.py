@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
 from stream.errors import StreamError
-from stream.pcm import AudioFormat
+from stream.pcm.formats import AudioFormat
 
 State = Literal["idle", "listening", "speaking"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from presenter.bench_pulse import PulseServer, private_server
+from presenter.bench.pulse_server import PulseServer, private_server
 from stream.errors import DeviceError
 
 

@@ -40,7 +40,7 @@ sys.path.insert(0, {str(unpacked)!r})
 sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]
 import presenter, models, stream
 assert presenter.__file__.startswith({str(unpacked)!r}), presenter.__file__
-from presenter.app import web_folder
+from presenter.server.app import web_folder
 assert (web_folder() / 'index.html').is_file()
 from presenter.cli import main
 raise SystemExit(main(['--config', 'tiny', 'doctor']))

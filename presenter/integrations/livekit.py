@@ -28,7 +28,7 @@ from livekit.agents.voice.avatar import (
 
 from presenter.config import AppConfig
 from presenter.integrations.paced import PacedHead
-from presenter.talking_head import TalkingHead
+from presenter.runtime.talking_head import TalkingHead
 from stream.errors import StreamError
 from stream.media import FPS, VOICE_RATE, Int16Array, VideoFrame
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 from math import ceil
 from typing import Generic, TypeVar
 
-from presenter.talking_head import TalkingHead
+from presenter.runtime.talking_head import TalkingHead
 from stream.media import FPS, VOICE_RATE, Int16Array, VideoFrame
 
 PERIOD = 1 / FPS

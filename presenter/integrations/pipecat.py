@@ -28,7 +28,7 @@ from pipecat.services.settings import ServiceSettings
 
 from presenter.config import AppConfig
 from presenter.integrations.paced import PacedHead, Shown
-from presenter.talking_head import TalkingHead
+from presenter.runtime.talking_head import TalkingHead
 from stream.errors import StreamError
 from stream.media import VOICE_RATE
 

@@ -19,7 +19,7 @@ from typing import ClassVar
 from stream.dialects.fields import check_size, read_object, unknown_type
 from stream.dialects.formats import query_format
 from stream.dialects.native import native_json
-from stream.pcm import AudioFormat
+from stream.pcm.formats import AudioFormat
 from stream.wire import (
     MAX_MESSAGE_BYTES,
     EventIn,

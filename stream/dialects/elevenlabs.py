@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from stream.dialects.fields import NAME_LENGTH, Fields, make_word, read_object, shown
 from stream.dialects.native import native_json
-from stream.pcm import AudioFormat
+from stream.pcm.formats import AudioFormat
 from stream.wire import (
     MAX_MESSAGE_BYTES,
     EventIn,

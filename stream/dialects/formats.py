@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from stream.dialects.fields import shown
 from stream.errors import StreamError
-from stream.pcm import MAX_RATE, MIN_RATE, SAMPLE_BYTES, AudioFormat
+from stream.pcm.formats import MAX_RATE, MIN_RATE, SAMPLE_BYTES, AudioFormat
 from stream.wire import WireError
 
 

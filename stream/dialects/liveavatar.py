@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from stream.dialects.fields import Fields, read_object, unknown_type
 from stream.dialects.formats import fixed_format
 from stream.dialects.native import native_json
-from stream.pcm import AudioFormat
+from stream.pcm.formats import AudioFormat
 from stream.wire import (
     MAX_MESSAGE_BYTES,
     EventIn,

@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from stream.dialects.fields import Fields, check_size, make_word, read_object, unknown_type
 from stream.dialects.formats import make_format
-from stream.pcm import AudioFormat
+from stream.pcm.formats import AudioFormat
 from stream.wire import (
     MAX_MESSAGE_BYTES,
     Credit,

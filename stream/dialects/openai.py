@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from stream.dialects.fields import Fields, read_object, unknown_type
 from stream.dialects.formats import query_format
-from stream.pcm import AudioFormat
+from stream.pcm.formats import AudioFormat
 from stream.wire import (
     MAX_MESSAGE_BYTES,
     EventIn,

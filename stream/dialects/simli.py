@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from stream.dialects.fields import check_size, shown
 from stream.dialects.formats import fixed_format
-from stream.pcm import AudioFormat
+from stream.pcm.formats import AudioFormat
 from stream.wire import (
     EventIn,
     EventOut,

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from presenter.bench_browser import FLAGS, chromium
+from presenter.bench.browser import FLAGS, chromium
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -175,7 +175,7 @@ def browser(launch: Callable[..., Any], speech: Path) -> Any:
 
 @pytest.fixture
 def open_page(server: Server) -> Iterator[Callable[..., Any]]:
-    """Open the page of `server` (or another address) and fail on any error in it; leave a free seat behind."""
+    """Open the page of `server` (or another address) and fail on any error in it; leave a free host behind."""
     contexts: list[Any] = []
     errors: list[str] = []
 
@@ -198,7 +198,7 @@ def open_page(server: Server) -> Iterator[Callable[..., Any]]:
 
 
 def wait_until_free(url: str) -> None:
-    """Wait until nobody is seated: the server has one seat, and takes 20 s to notice a page that vanished."""
+    """Wait until nobody is seated: the server has one host, and takes 20 s to notice a page that vanished."""
     deadline = time.monotonic() + 40
     while time.monotonic() < deadline:
         with urllib.request.urlopen(f"{url}/readyz", timeout=5) as response:

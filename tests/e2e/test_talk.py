@@ -173,7 +173,7 @@ def test_a_minute_without_drift(talking: Any) -> None:
     print(f"latency {np.median(latency):.0f} ms, drift {drift:+.0f} ms in 45 s; skew {low:+.0f}..{high:+.0f} ms")
     print(f"server: {json.dumps(server)}")
     assert frames > 2 * seconds, "it lives, however slow the machine"
-    assert abs(drift) < 200, "as much as the cushion may grow where a machine is slow"
+    assert abs(drift) < 200, "as much as the jitter_target may grow where a machine is slow"
     assert np.nanmedian(skew) > -30
     assert np.nanmedian(skew) < 100
     assert concealed / 48_000 < 0.01 * seconds

@@ -9,7 +9,7 @@ import pytest
 
 from models.painter import Painter
 from presenter.config import load_config
-from presenter.talking_head import TalkingHead
+from presenter.runtime.talking_head import TalkingHead
 from stream.media import VideoFrame
 
 IDLE, SPEECH = 50, 200

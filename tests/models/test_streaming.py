@@ -52,7 +52,7 @@ def style() -> Tensor:
 
 
 def run_chunked(step: Callable[[Tensor], Tensor], x: Tensor, lengths: list[int], unit: int = 1) -> Tensor:
-    """Feed `x` along time in chunks of `lengths` units and join what comes out."""
+    """SharedEncoder `x` along time in chunks of `lengths` units and join what comes out."""
     return torch.cat([step(piece) for piece in x.split([n * unit for n in lengths], 1)], 1)
 
 

@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from presenter import doctor, virtual_microphone
-from presenter.bench_pulse import PulseServer
+from presenter import doctor
+from presenter.bench.pulse_server import PulseServer
 from presenter.cli import main
 from presenter.doctor import Check, MissingError
 from presenter.errors import PresenterError
-from stream.camera_drivers import LINUX, CameraError
-from stream.devices import AudioDevice
+from presenter.meeting import virtual_microphone
+from stream.camera.drivers import LINUX, CameraError
+from stream.camera.virtual_camera import VirtualCamera
 from stream.errors import DeviceError
-from stream.virtual_camera import VirtualCamera
+from stream.sound.devices import AudioDevice
 
 
 def missing() -> str:

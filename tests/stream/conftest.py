@@ -14,7 +14,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCSessi
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtp import RtcpSrPacket
 
-from stream.loopback import allow_loopback
+from stream.rtc.loopback import allow_loopback
 
 T = TypeVar("T")
 RATES = {"audio": 48_000, "video": 90_000}

@@ -8,7 +8,7 @@ import pytest
 
 from stream.dialects import DIALECTS, open_codec
 from stream.errors import StreamError
-from stream.pcm import AudioFormat
+from stream.pcm.formats import AudioFormat
 from stream.wire import (
     MAX_MESSAGE_BYTES,
     Codec,

@@ -1,0 +1,167 @@
+"""Benchmark of the way into a meeting: how late voice and picture are, how far apart, and whether they drift.
+
+The sound takes the whole way: a player says beeps into a null sink of a private PulseAudio server, whose monitor is the
+microphone; the voice goes into another null sink, to whose monitor an ear listens as a meeting would. In place of a
+camera's driver stands a backend of `pyvirtualcam` that notes when which picture came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyvirtualcam
+
+from presenter.bench.beeps import beeps
+from presenter.bench.frame_ids import FrameIdOverlay, read_mark
+from presenter.bench.pulse_server import PulseServer, private_server
+from presenter.config import AppConfig, CameraConfig
+from presenter.meeting.meeting import Meeting
+from presenter.meeting.setup import open_meeting
+from stream.media import VOICE_RATE, VOICE_RATIO, ByteArray
+
+_BACKEND = "presenter-bench"
+_SETTLE_S = 10.0  # at first, while clocks are learned, nothing is measured
+_EDGE = 10  # beeps, at either end, that the drift is told by
+
+
+class SeenCamera:
+    """A backend of `pyvirtualcam` without a driver: notes when which marked picture is sent for the first time."""
+
+    seen: dict[int, float]
+    """`pts` of pictures, and the second of `time.monotonic` at which each was sent."""
+
+    def __init__(self, *, width: int, height: int, fps: float, fourcc: int, device: str | None, **_: object) -> None:
+        """Accept everything."""
+        self._shape = height, width, 3
+        type(self).seen = {}
+
+    def device(self) -> str:
+        """Its name."""
+        return "bench"
+
+    def native_fourcc(self) -> int | None:
+        """Any format does."""
+        return None
+
+    def send(self, picture: ByteArray) -> None:
+        """Note a picture, uint8 `[H * W * 3]`."""
+        now = time.monotonic()
+        self.seen.setdefault(read_mark(picture.reshape(self._shape)), now)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+@dataclass
+class Ear:
+    """A process that listens to a source (`presenter.bench.listener`)."""
+
+    times: list[float] = field(default_factory=list)
+    """When beeps began, seconds of `time.monotonic`; filled in when it stops listening."""
+
+    @contextlib.asynccontextmanager
+    async def listening(self, source: str) -> AsyncIterator[None]:
+        """Listen to a source meanwhile."""
+        pipe = asyncio.subprocess.PIPE
+        command = [sys.executable, "-m", "presenter.bench.listener", source]
+        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+        try:
+            yield
+        finally:
+            out, _ = await process.communicate(b"")  # closes its standard input
+            self.times += json.loads(out)
+
+
+def run_camera_bench(config: AppConfig, seconds: float = 60.0) -> dict[str, Any]:
+    """Measure on this machine, with the presenter `default`.
+
+    Args:
+        config: networks and device; of the camera's settings `size` and `background` are heeded.
+        seconds: how long.
+
+    Returns:
+        Delay, skew, drift and pictures per second; milliseconds where not said otherwise.
+
+    Raises:
+        DeviceError: if PulseAudio can't be started here.
+    """
+    pyvirtualcam.register_backend(_BACKEND, SeenCamera)
+    try:
+        with private_server() as server:
+            return asyncio.run(_measure(config, seconds, server))
+    finally:
+        del pyvirtualcam.camera.BACKENDS[_BACKEND]
+
+
+async def _measure(config: AppConfig, seconds: float, server: PulseServer) -> dict[str, Any]:
+    camera = CameraConfig(
+        microphone="talk.monitor", voice="vmic", size=config.camera.size, background=config.camera.background
+    )
+    marks: list[FrameIdOverlay] = []
+
+    def mark(renderer: Any) -> Any:
+        marks.append(FrameIdOverlay(renderer))
+        return marks[-1]
+
+    said, heard = Ear(), Ear()
+    async with (
+        open_meeting(replace(config, camera=camera), "default", backend=_BACKEND, wrap=mark) as meeting,
+        said.listening("talk.monitor"),
+        heard.listening("vmic.monitor"),
+    ):
+        running = asyncio.create_task(meeting.run())
+        lasts_s = round(seconds + _SETTLE_S)
+        server.play("talk", beeps(lasts_s))
+        await asyncio.sleep(lasts_s)
+        meeting.status()
+        await asyncio.sleep(1.0)
+        report = _of_status(meeting)
+        meeting.leave()
+        await running
+    return _of_times(said.times, heard.times, marks[0].beeps.found, SeenCamera.seen) | report
+
+
+def _of_status(meeting: Meeting) -> dict[str, Any]:
+    status = meeting.status()
+    return {
+        "told": {"delay_ms": status.delay_ms, "skew_ms": status.skew_ms, "drift_ppm": status.drift_ppm},
+        "new_pictures_per_s": status.fps,
+        "dropped": status.dropped,
+    }
+
+
+def _of_times(said: list[float], heard: list[float], beeps_at: list[int], seen: dict[int, float]) -> dict[str, Any]:
+    """Compare when beeps were said, when they were heard, and when the picture of their chunk was sent."""
+    pts = np.array(sorted(seen))
+    delays, skews = [], []
+    for place in beeps_at:
+        picture = pts[np.argmin(np.abs(pts * VOICE_RATIO - place))]
+        shown = seen[int(picture)] + (place - int(picture) * VOICE_RATIO) / VOICE_RATE
+        began = _nearest(heard, shown)
+        skews.append(1000 * (began - shown))
+        delays.append(1000 * (began - max((one for one in said if one < began), default=began)))
+    first = round(_SETTLE_S)
+    absolute = np.abs(skews[first:])
+    return {
+        "beeps": len(absolute),
+        "delay_ms": _summary(delays[first:]),
+        "skew_ms": _summary(skews[first:]) | {"abs_p95": float(np.percentile(absolute, 95))},
+        "drift_ms": float(np.median(skews[-_EDGE:]) - np.median(skews[first : first + _EDGE])),
+    }
+
+
+def _nearest(times: list[float], to: float) -> float:
+    return min(times, key=lambda time_: abs(time_ - to))
+
+
+def _summary(values: list[float]) -> dict[str, float]:
+    p5, p50, p95 = np.percentile(values, [5, 50, 95])
+    return {"p5": float(p5), "p50": float(p50), "p95": float(p95)}

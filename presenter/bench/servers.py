@@ -1,0 +1,54 @@
+"""Servers in processes of their own, for benchmarks: a presenter's, and a sync-test renderer's."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+from presenter.errors import PresenterError
+
+_START_S = 60.0
+
+
+def running_server() -> contextlib.AbstractContextManager[str]:
+    """Run `presenter serve` on a free port; gives its address."""
+    port = _free_port()
+    return _running(["-m", "presenter", "serve", "--port", str(port)], port)
+
+
+def running_clapper(folder: str) -> contextlib.AbstractContextManager[str]:
+    """Run a server whose presenters are sync-test renderer (`presenter.bench.sync_test`); gives its address."""
+    port = _free_port()
+    return _running(["-m", "presenter.bench.sync_test", str(port), folder], port)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _running(arguments: list[str], port: int) -> Iterator[str]:
+    command = [sys.executable, *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + _START_S
+        while not _answers(port):
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise PresenterError(f"the server did not start; try it by hand: python {' '.join(arguments)}")
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False

@@ -1,0 +1,170 @@
+"""Benchmark of many viewers of one presenter: what one encode for all costs, and what is lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.rtcrtpreceiver import StreamStatistics
+from aiortc.rtp import RtpPacket
+
+from presenter.errors import ConfigError
+from stream.clock import SessionClock
+from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame, silence
+from stream.playout.playout import Playout
+from stream.rtc.loopback import allow_loopback
+from stream.rtc.peer import Peer, PeerConfig
+from stream.rtc.tracks import Playback
+
+_PICTURE = Path(__file__).parent / "presenters" / "default" / "frame.png"
+_SWAY = 16  # pixels
+_BITRATE = 1_000_000
+_CONNECT_S = 60.0
+_SETTLE_S = 2.0
+
+
+def run_viewers(viewers: int, seconds: float) -> dict[str, Any]:
+    """Send a moving picture and a voice to viewers in another process, and measure this one.
+
+    Nothing is rendered. The viewers connect by ICE and DTLS, report by RTCP and count; they do not decode.
+
+    Returns:
+        `cpu_share`: CPU time of this process over wall time, 1.0 for one core; `frames` that were shown,
+        `encodes_per_frame` and `keyframes` among them; `packets` and `lost`: RTP packets that all
+        viewers together got and missed.
+
+    Raises:
+        ConfigError: if there is nobody to send to, or no time.
+    """
+    if viewers < 1 or seconds < 1:
+        raise ConfigError(f"expected at least 1 viewer and 1 second, got {viewers} and {seconds:g}")
+    spawn = multiprocessing.get_context("spawn")  # a fork would copy threads that hold locks
+    here, there = spawn.Pipe()
+    process = spawn.Process(target=_watch, args=(there, viewers), daemon=True)
+    process.start()
+    there.close()
+    try:
+        return asyncio.run(_serve(here, viewers, seconds))
+    finally:
+        here.close()  # the viewers leave when their pipe ends
+        process.join()
+
+
+async def _serve(pipe: Connection, viewers: int, seconds: float) -> dict[str, Any]:
+    playback = Playback(Playout(), SessionClock())
+    config = PeerConfig(start_bitrate=_BITRATE, max_bitrate=_BITRATE)
+    peers = [Peer(playback, config) for _ in range(viewers)]
+    tasks = [asyncio.create_task(playback.run()), asyncio.create_task(_act(playback))]
+    try:
+        for peer in peers:
+            pipe.send(await peer.answer(await asyncio.to_thread(pipe.recv)))
+        await asyncio.wait_for(asyncio.gather(*(peer.connected.wait() for peer in peers)), _CONNECT_S)
+        await asyncio.sleep(_SETTLE_S)
+        return {"viewers": viewers, **await _measure(playback, pipe, seconds)}
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, *(peer.close() for peer in peers), return_exceptions=True)
+
+
+async def _measure(playback: Playback, pipe: Connection, seconds: float) -> dict[str, Any]:
+    pipe.send("count")
+    shown, encoded = _shown(playback), playback.encodings()["video/vp8"]
+    began, spent = time.perf_counter(), time.process_time()
+    await asyncio.sleep(seconds)
+    share = (time.process_time() - spent) / (time.perf_counter() - began)
+    frames, encoded_after = _shown(playback) - shown, playback.encodings()["video/vp8"]
+    pipe.send("stop")
+    packets, lost = await asyncio.to_thread(pipe.recv)
+    return {
+        "cpu_share": share,
+        "frames": frames,
+        "encodes_per_frame": round((encoded_after.frames - encoded.frames) / frames, 2),
+        "keyframes": encoded_after.keyframes - encoded.keyframes,
+        "packets": packets,
+        "lost": lost,
+    }
+
+
+def _shown(playback: Playback) -> int:
+    stats = playback.stats()
+    return stats.shown + stats.held
+
+
+async def _act(playback: Playback) -> None:
+    """Put a swaying picture with a lively mouth, and a noise, as fast as they are played."""
+    rng = np.random.default_rng(0)
+    with av.open(str(_PICTURE)) as file:
+        still = next(file.decode(video=0)).to_ndarray(format="rgb24")
+    height, width, _ = still.shape
+    mouth = np.s_[height * 6 // 10 : height * 7 // 10, width * 4 // 10 : width * 6 // 10]
+    pictures = []
+    for k in range(2 * _SWAY):
+        picture = np.roll(still, min(k, 2 * _SWAY - k), axis=1)
+        picture[mouth] = np.clip(picture[mouth] + rng.normal(0, 30, picture[mouth].shape), 0, 255)
+        pictures.append(picture)
+    voice = rng.normal(0, 2000, (len(pictures), VOICE_SAMPLES)).astype(np.int16)
+    pcm, k = silence(0).pcm, 0
+    while True:
+        pts, at = k * CHUNK_SAMPLES, k % len(pictures)
+        await playback.put(AudioChunk(pcm, voice[at], pts), VideoFrame(pictures[at], pts))
+        k += 1
+
+
+def _watch(pipe: Connection, viewers: int) -> None:
+    """Be the viewers' process."""
+    asyncio.run(_Audience(pipe).watch(viewers))
+
+
+class _Audience:
+    """Viewers that count what they get."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._streams: list[StreamStatistics] = []
+
+    async def watch(self, viewers: int) -> None:
+        allow_loopback()
+        connections = [await self._connect() for _ in range(viewers)]
+        try:
+            await asyncio.to_thread(self._pipe.recv)
+            packets, lost = self._counts()
+            await asyncio.to_thread(self._pipe.recv)
+            packets_after, lost_after = self._counts()
+            self._pipe.send((packets_after - packets, lost_after - lost))
+            await asyncio.to_thread(self._pipe.recv)
+        except EOFError:
+            await asyncio.gather(*(pc.close() for pc in connections))
+
+    async def _connect(self) -> RTCPeerConnection:
+        pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        for kind in ("audio", "video"):
+            self._count(pc.addTransceiver(kind, direction="recvonly").receiver)
+        await pc.setLocalDescription(await pc.createOffer())
+        self._pipe.send(pc.localDescription.sdp)
+        answer = await asyncio.to_thread(self._pipe.recv)
+        await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        return pc
+
+    def _count(self, receiver: Any) -> None:
+        """Let a receiver keep the statistics that it reports, and nothing else."""
+        known: dict[int, StreamStatistics] = receiver._RTCRtpReceiver__remote_streams
+
+        async def handle(packet: RtpPacket, arrival_time_ms: int) -> None:
+            if packet.ssrc not in known:
+                known[packet.ssrc] = StreamStatistics(90_000)
+                self._streams.append(known[packet.ssrc])
+            known[packet.ssrc].add(packet)
+
+        receiver._handle_rtp_packet = handle
+
+    def _counts(self) -> tuple[int, int]:
+        received = sum(stream.packets_received for stream in self._streams)
+        return received, sum(stream.packets_lost for stream in self._streams)

@@ -1,0 +1,189 @@
+"""The presenter's head follows the user's: head and eyes from a webcam, idle motion while nobody is there."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from bisect import bisect_right
+from collections import deque
+from types import TracebackType
+from typing import NamedTuple
+
+import numpy as np
+
+from models.head_motion import EYES_CLOSED, FPS, Handover, HeadPose, IdleMotion
+from models.tracker import FaceTracker
+from models.user_head import AWAY_S, UserHead, UserMove
+from stream.camera.webcam import Webcam, WebcamPicture
+from stream.clock import SessionClock, samples
+from stream.media import CHUNK_SAMPLES, SAMPLE_RATE
+
+DELAY_MS = 120.0
+"""How long after the moment that it shows a frame is painted: its sound lasts 40 ms, and the model hears 80 ms more. A
+microphone brings its sound later than that, and a camera its picture later still."""
+
+_PERIOD = samples(62)  # every second picture of 30 a second, even if it comes a little early
+_WAIT_S = 0.1  # for a picture
+_REMEMBERED = 64  # moves: four seconds
+_LEAVING_FRAMES, _RETURNING_FRAMES = FPS, FPS // 2
+_OFF_SAMPLES = samples(200)  # a timeline that is further off has been cut
+_CREEP = 0.05  # of what a timeline is off, per frame
+_FALL, _RISE = 2, 1  # levels per frame: eyelids close faster than they open
+_AWAY_SAMPLES = int(AWAY_S * SAMPLE_RATE)
+
+_log = logging.getLogger(__name__)
+
+
+class _Seen(NamedTuple):
+    """A move of the user and when it was seen, in samples of the session's clock."""
+
+    time: int
+    move: UserMove
+
+
+class HeadFollower:
+    """A head motion for `Renderer.motion` that is the user's own.
+
+    A thread tracks the newest pictures, at most 15 a second. Frames ask for the pose of a moment in the past, so that
+    nods meet the words they go with; between tracked pictures it is interpolated. A user who leaves the chair, or whose
+    camera is lost, is followed by idle motion, and takes over again when back.
+
+    Needs no more than one other thread to ask for frames.
+    """
+
+    def __init__(
+        self,
+        webcam: Webcam,
+        clock: SessionClock,
+        *,
+        delay_ms: float = DELAY_MS,
+        tracker: FaceTracker | None = None,
+    ) -> None:
+        """Begin to follow.
+
+        Args:
+            webcam: its clock is `clock`; whoever opened it closes it, after this.
+            clock: the session's.
+            delay_ms: how long after the moment that it shows a frame is painted.
+            tracker: closed by `close`; a new one when None.
+
+        Raises:
+            TrackerUnavailableError: if the face tracker can't be loaded.
+        """
+        self._webcam, self._clock = webcam, clock
+        self._delay = samples(delay_ms)
+        self._tracker = tracker or FaceTracker(video=True, max_faces=1)
+        self._user = UserHead()
+        self._seen: deque[_Seen] = deque(maxlen=_REMEMBERED)
+        self._lock = threading.Lock()
+        self._idle = IdleMotion()
+        self._handover = Handover()
+        self._appeared: float | None = None
+        self._frame = self._moment = 0
+        self._started = False
+        self._eyelids = 0
+        self._shutting = False
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="head follower", daemon=True)
+        self._thread.start()
+
+    @property
+    def following(self) -> bool:
+        """Whether the frames asked for last are moved by the user."""
+        return self._appeared is not None
+
+    def at(self, frame: int) -> tuple[HeadPose, int]:
+        """Pose and eyelid level of a frame that is painted now; see `HeadMotion`."""
+        passed = max(frame - self._frame, 1)
+        was_cut = self._follow_clock(frame)
+        move = self._move_at(self._moment)
+        pose, eyelids = self._idle.at(frame) if move is None else (move.pose, EYES_CLOSED * move.eyes_closed)
+        appeared = None if move is None else move.appeared
+        changed, self._appeared = appeared != self._appeared, appeared
+        if changed or was_cut:
+            self._handover.begin(frame, pose, _RETURNING_FRAMES if self.following else _LEAVING_FRAMES)
+        return self._handover.apply(frame, pose), self._lids(eyelids, passed)
+
+    def close(self) -> None:
+        """Stop following; idle motion goes on. Safe to call twice."""
+        self._closing.set()
+        self._thread.join()
+        self._tracker.close()
+
+    def __enter__(self) -> HeadFollower:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # ---- watching ----
+
+    def _run(self) -> None:
+        number = due = 0
+        try:
+            while not self._closing.is_set():
+                picture = self._webcam.newest(after=number, timeout_s=_WAIT_S)
+                if picture is None:
+                    self._closing.wait(_WAIT_S)  # lost, or closed
+                    continue
+                number = picture.number
+                if picture.time >= due:
+                    due = picture.time + _PERIOD
+                    self._watch(picture)
+        except Exception:
+            _log.exception("the head can't be followed any more")
+
+    def _watch(self, picture: WebcamPicture) -> None:
+        faces = self._tracker.track(picture.rgb)
+        if not faces:
+            return
+        move = self._user.follow(faces[0], picture.time / SAMPLE_RATE)
+        if move is not None:
+            with self._lock:
+                self._seen.append(_Seen(picture.time, move))
+
+    # ---- asking ----
+
+    def _follow_clock(self, frame: int) -> bool:
+        """Find the moment that a frame shows; True if it does not go on from the last frame's.
+
+        Frames are painted by fits and starts, but 40 ms apart in what they show: their moments are, too, and what they
+        are off from the clock is made good little by little.
+        """
+        wanted = self._clock.now() - self._delay
+        moment = self._moment + (frame - self._frame) * CHUNK_SAMPLES
+        off = wanted - moment
+        was_cut = self._started and (frame <= self._frame or abs(off) > _OFF_SAMPLES)
+        self._moment = wanted if was_cut or not self._started else moment + round(_CREEP * off)
+        self._frame, self._started = frame, True
+        return was_cut
+
+    def _move_at(self, moment: int) -> UserMove | None:
+        """What the user did at a moment; None if nobody was there."""
+        with self._lock:
+            later = bisect_right(self._seen, moment, key=lambda seen: seen.time)
+            before = self._seen[later - 1] if later else None
+            after = self._seen[later] if later < len(self._seen) else None
+        if before is None or moment - before.time > _AWAY_SAMPLES:
+            return None
+        if after is None or after.move.appeared != before.move.appeared:
+            return before.move
+        # Lids take two frames to close: they begin when the next picture shows them closed.
+        closed = before.move.eyes_closed or after.move.eyes_closed
+        share = (moment - before.time) / (after.time - before.time)
+        pose = np.add(before.move.pose, share * np.subtract(after.move.pose, before.move.pose))
+        return UserMove(HeadPose(*(float(value) for value in pose)), closed, before.move.appeared)
+
+    def _lids(self, wanted: int, frames: int) -> int:
+        """Move the eyelids towards a level as fast as they can; what begins to close closes."""
+        self._shutting = self._eyelids < EYES_CLOSED and (self._shutting or wanted == EYES_CLOSED) and self.following
+        if self._shutting:
+            wanted = EYES_CLOSED
+        low, high = self._eyelids - _RISE * frames, self._eyelids + _FALL * frames
+        self._eyelids = min(max(wanted, low), high)
+        return self._eyelids

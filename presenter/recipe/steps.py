@@ -1,0 +1,97 @@
+"""The training recipe, step by step: `presenter train STEP [options]`.
+
+Each step's settings are a frozen dataclass whose fields are its options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFolders:
+    """Where the corpora are and where prepared data goes."""
+
+    data: Path
+    cache: Path = Path("cache")
+    workers: int = 2
+
+
+def parse_settings(kind: type[T], step: str, arguments: Sequence[str]) -> T:
+    """Read a dataclass of strings, numbers, booleans, paths and tuples of strings from options."""
+    parser = argparse.ArgumentParser(prog=f"presenter train {step}", description=kind.__doc__)
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        flag, hint = "--" + field.name.replace("_", "-"), hints[field.name]
+        required = field.default is dataclasses.MISSING
+        if hint is bool:
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default)
+        elif typing.get_origin(hint) is tuple:
+            parser.add_argument(flag, nargs="*", default=field.default)
+        else:
+            plain = next(t for t in (typing.get_args(hint) or (hint,)) if t is not type(None))
+            parser.add_argument(flag, type=plain, required=required, default=None if required else field.default)
+    values = vars(parser.parse_args(arguments))
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def _tracks(arguments: Sequence[str]) -> None:
+    from presenter.recipe.prepare import prepare_tracks
+
+    folders = parse_settings(DataFolders, "tracks", arguments)
+    for clip, reason in prepare_tracks(folders.data, folders.cache / "tracks", folders.workers).items():
+        print(f"dropped {clip}: {reason}")
+
+
+def _crops(arguments: Sequence[str]) -> None:
+    from presenter.recipe.prepare_crops import prepare_crops
+
+    folders = parse_settings(DataFolders, "crops", arguments)
+    print(f"{prepare_crops(folders.data, folders.cache / 'tracks', folders.cache / 'crops')} crops")
+
+
+def _generator(arguments: Sequence[str]) -> None:
+    from models.training.generator import GeneratorTraining, train_generator
+
+    train_generator(parse_settings(GeneratorTraining, "generator", arguments))
+
+
+def _default(arguments: Sequence[str]) -> None:
+    from presenter.recipe.default_presenter import DefaultPresenter, build_default
+
+    build_default(parse_settings(DefaultPresenter, "default", arguments))
+
+
+def _with_own_options(module: str) -> Callable[[Sequence[str]], None]:
+    def run(arguments: Sequence[str]) -> None:
+        import importlib
+
+        step: Any = importlib.import_module(f"models.training.{module}")
+        step.main(list(arguments))
+
+    return run
+
+
+STEPS: dict[str, Callable[[Sequence[str]], None]] = {
+    "tracks": _tracks,
+    "crops": _crops,
+    "audio-corpus": _with_own_options("audio_corpus"),
+    "distill": _with_own_options("distill"),
+    "motion": _with_own_options("motion"),
+    "motion-report": _with_own_options("motion_report"),
+    "generator": _generator,
+    "default": _default,
+}
+
+
+def run_step(step: str, arguments: Sequence[str]) -> None:
+    """Run one step of the recipe; each continues where it was stopped."""
+    STEPS[step](arguments)

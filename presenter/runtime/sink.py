@@ -1,0 +1,62 @@
+"""Where a session's sound and pictures go, and what it tells those who follow it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from stream.clock import SessionClock
+from stream.media import AudioChunk, VideoFrame
+from stream.playout.playout import PlayoutStats, Tick
+from stream.playout.progress import WordBegins
+from stream.wire import EventOut
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Sound released before `unix_ms` (on the server's clock) is not to be heard any more."""
+
+    unix_ms: float
+
+
+SessionEvent = EventOut | WordBegins | Flush
+
+
+class Sink(Protocol):
+    """A queue of matched pairs that somebody empties: `stream.rtc.tracks.Playback` in the server."""
+
+    clock: SessionClock
+    real_time: bool
+    """Whether sound leaves by the clock, so that a picture that would come too late is better left out."""
+
+    @property
+    def matte_wanted(self) -> bool:
+        """Whether anybody wants pictures without their background as well."""
+
+    @property
+    def queued_ms(self) -> float:
+        """Sound that was put and has not left yet."""
+
+    @property
+    def shown_pts(self) -> int | None:
+        """`pts` of the frame on the screen, or None before the first."""
+
+    async def run(self) -> None:
+        """Do what has to be done until cancelled."""
+
+    def observe(self, function: Callable[[Tick], None]) -> None:
+        """Call a function with every 20 ms that leave."""
+
+    def has_room(self) -> bool:
+        """Whether a pair can be put."""
+
+    def put_now(self, chunk: AudioChunk, frame: VideoFrame | None, *, elastic: bool = True) -> None:
+        """Queue a pair; `elastic` sound may be left out or delayed while it is quiet."""
+
+    def clear(self) -> None:
+        """Forget what has not left."""
+
+    def cut_pause(self, keep_ms: float) -> None:
+        """Shorten the pause at the end of the queue."""
+
+    def stats(self) -> PlayoutStats:
+        """Return counters."""

@@ -1,0 +1,232 @@
+"""A presenter without a server: speech in, matched sound and pictures out, for programs that play them themselves.
+
+    async with await TalkingHead.open("default") as head:
+        head.push(pcm, rate=24_000)
+        head.end()
+        async for pair in head:
+            play(pair.chunk.voice, pair.frame)
+
+It is a `Session` whose sink is emptied by hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from presenter.config import AppConfig, load_config
+from presenter.errors import PresenterError
+from presenter.runtime.engine import Engine
+from presenter.runtime.identities import IdentityStore
+from presenter.runtime.metrics import Metrics
+from presenter.runtime.render_thread import make_in_thread
+from presenter.runtime.renderer import Renderer
+from presenter.runtime.session import Session
+from presenter.runtime.sink import SessionEvent
+from stream.clock import SessionClock, ms
+from stream.media import CHUNK_SAMPLES, SAMPLE_RATE, AudioChunk, Int16Array, VideoFrame, is_quiet
+from stream.playout.playout import TICK_SAMPLES, TICK_VOICE_SAMPLES, PlayoutStats, Tick
+from stream.wire import SpeakEnded
+
+_ROOM_PAIRS = 25  # rendered ahead: a second
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """40 ms: what is heard and what is seen."""
+
+    chunk: AudioChunk
+    """`voice` is int16 `[1920]`, 48 kHz mono; silence while idle."""
+    frame: VideoFrame
+    """`rgb` is uint8 `[H, W, 3]`."""
+    speech: bool
+    """Whether this is part of an utterance; False for the silence between and, where its sound did not come, within."""
+    ended: str | None
+    """The utterance that ends with this pair."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Put:
+    chunk: AudioChunk
+    frame: VideoFrame
+    elastic: bool
+
+
+class _Tray:
+    """A sink that is emptied by hand: silence is made when it is asked for, speech is made ahead."""
+
+    real_time = False
+    matte_wanted = False
+
+    def __init__(self) -> None:
+        self._time = 0
+        # Time is what was taken: a consumer may be faster or slower than real time.
+        self.clock = SessionClock(lambda: self._time * 1_000_000_000 // SAMPLE_RATE)
+        self._pairs: deque[_Put] = deque()
+        self._observers: list[Callable[[Tick], None]] = []
+        self._changed = asyncio.Event()
+        self._asked = False
+        self._shown_pts: int | None = None
+
+    @property
+    def queued_ms(self) -> float:
+        """What is ready, or enough to make no silence while nobody asks."""
+        ready_ms = ms(len(self._pairs) * CHUNK_SAMPLES)
+        return ready_ms if self._asked else max(ready_ms, ms(_ROOM_PAIRS * CHUNK_SAMPLES))
+
+    @property
+    def shown_pts(self) -> int | None:
+        return self._shown_pts
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    def observe(self, function: Callable[[Tick], None]) -> None:
+        self._observers.append(function)
+
+    def has_room(self) -> bool:
+        return len(self._pairs) < _ROOM_PAIRS
+
+    def put_now(self, chunk: AudioChunk, frame: VideoFrame | None, *, elastic: bool = True) -> None:
+        assert frame is not None, "nothing is late here, so no picture is left out"
+        self._pairs.append(_Put(chunk, frame, elastic))
+        self._changed.set()
+
+    def clear(self) -> None:
+        self._pairs.clear()
+
+    def cut_pause(self, keep_ms: float) -> None:
+        while self._pairs and self._pairs[-1].elastic and is_quiet(self._pairs[-1].chunk):
+            self._pairs.pop()
+
+    def stats(self) -> PlayoutStats:
+        return PlayoutStats(queued_ms=ms(len(self._pairs) * CHUNK_SAMPLES))
+
+    async def take(self, wake: Callable[[], None]) -> _Put:
+        """Wait for a pair; `wake` tells the session that one is wanted."""
+        self._asked = True
+        try:
+            while not self._pairs:
+                wake()
+                self._changed.clear()
+                await self._changed.wait()
+        finally:
+            self._asked = False
+        put = self._pairs.popleft()
+        self._shown_pts = put.frame.pts
+        for part in (0, 1):
+            voice = put.chunk.voice[part * TICK_VOICE_SAMPLES : (part + 1) * TICK_VOICE_SAMPLES]
+            tick = Tick(self._time, voice, put.chunk.pts + part * TICK_SAMPLES)
+            self._time += TICK_SAMPLES
+            for observe in self._observers:
+                observe(tick)
+        return put
+
+
+class TalkingHead:
+    """One presenter, driven by its consumer: an async iterator of `Pair` that ends with `aclose`.
+
+    Speech is rendered ahead of the consumer by up to a second; while idle a pair is made each time that one is asked
+    for, so that the consumer sets the pace. One consumer.
+    """
+
+    def __init__(self, renderer: Renderer, executor: ThreadPoolExecutor) -> None:
+        """Use `open` instead; `executor` has one thread, the one that made the renderer."""
+        self.size = renderer.size
+        """`(height, width)` of the frames."""
+        self._tray = _Tray()
+        self._session = Session(renderer, self._tray, executor, Metrics())
+        self._session.subscribe(self._note)
+        self._session.start()
+        self._ended: str | None = None
+
+    @classmethod
+    async def open(cls, presenter: str = "default", config: AppConfig | None = None) -> TalkingHead:
+        """Load a presenter.
+
+        Args:
+            presenter: the name of one that is enrolled.
+            config: which networks and where; the preset `cpu` when None.
+
+        Raises:
+            ConfigError: if a checkpoint or the device is missing.
+            IdentityNotFoundError: if there is no such presenter.
+        """
+        settings = config or load_config()
+
+        def make() -> Renderer:
+            store = IdentityStore(settings.presenters_dir)
+            return Engine.load(settings).renderer(store.load(presenter))
+
+        return cls(*await make_in_thread(make))
+
+    def push(self, pcm: Int16Array, rate: int, utterance: str | None = None) -> None:
+        """Say something; never blocks. See `stream.playout.speech.SpeechQueue.push`.
+
+        Raises:
+            SpeechFullError: if more than five minutes wait already.
+            StreamError: if type, shape or rate can't be used.
+        """
+        self._session.speech.push(pcm, rate, utterance)
+        self._session.wake()
+
+    def end(self, utterance: str | None = None) -> None:
+        """End an utterance; without an id, the present one."""
+        self._session.speech.end(utterance)
+        self._session.wake()
+
+    async def interrupt(self) -> float:
+        """Forget what was not taken yet; the mouth closes in the next pairs.
+
+        Returns:
+            How much of the present utterance the consumer has taken, in ms.
+        """
+        return float(self._session.interrupt().played_ms)
+
+    def __aiter__(self) -> AsyncIterator[Pair]:
+        """Iterate over all pairs from now on."""
+        return self
+
+    async def __anext__(self) -> Pair:
+        """Wait for the next pair.
+
+        Raises:
+            PresenterError: if rendering has failed, which only a bug makes happen; the log says why.
+        """
+        taking = asyncio.ensure_future(self._tray.take(self._session.wake))
+        stopping = asyncio.ensure_future(self._session.stopped.wait())
+        try:
+            await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if self._session.failed:
+                raise PresenterError("the presenter stopped because of a fault in rendering; the log says why")
+            if not taking.done():
+                raise StopAsyncIteration
+            put = taking.result()
+        finally:
+            taking.cancel()
+            stopping.cancel()
+        ended, self._ended = self._ended, None
+        return Pair(put.chunk, put.frame, speech=not put.elastic, ended=ended)
+
+    def _note(self, event: SessionEvent) -> None:
+        if isinstance(event, SpeakEnded):
+            self._ended = event.utterance
+
+    async def __aenter__(self) -> Self:
+        """Nothing more to do: `open` has loaded everything."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the iteration and give everything back; safe twice."""
+        await self._session.close()

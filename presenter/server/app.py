@@ -1,0 +1,209 @@
+"""The HTTP application: the page, presenters, enrolment, sessions and health."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Middleware
+
+from presenter.config import AppConfig, ServerConfig
+from presenter.enroll.enrolment import check_name
+from presenter.errors import ConfigError
+from presenter.runtime.engine import Engine
+from presenter.runtime.identities import IdentityStore
+from presenter.runtime.metrics import Metrics
+from presenter.server import middleware, session_routes, viewer_routes
+from presenter.server.app_keys import ENROLMENTS, METRICS, SESSIONS, STORE, UPLOAD_LIMIT
+from presenter.server.enrolment_jobs import Enrolments, Job
+from presenter.server.middleware import ApiError
+from presenter.server.parsing import read_upload
+from presenter.server.session_manager import SessionManager
+from presenter.server.web_folder import web_folder
+from stream.errors import StreamError
+from stream.rtc.peer import PeerConfig
+
+MAX_JSON_BYTES = 256 * 1024  # a full SDP offer is about 8 KB
+SHUTDOWN_S = 10.0
+"""Requests that are still being answered get this long when the server stops."""
+
+routes = web.RouteTableDef()
+
+
+def create_app(engine: Engine, store: IdentityStore, config: AppConfig) -> web.Application:
+    """Build the application; it owns its sessions and enrolment jobs and closes them on shutdown.
+
+    Args:
+        engine: loaded; lends one renderer per session.
+        store: the presenters on disk.
+        config: `config.server` says token, limits, ICE servers and the host the server is bound to.
+
+    Raises:
+        ConfigError: if the ICE servers or the public origin can't be used.
+    """
+    server = config.server
+    middlewares: list[Middleware] = [middleware.json_errors, middleware.check_origin(server.public_origin)]
+    middlewares.append(middleware.check_token(server.token) if server.token else middleware.check_host(server.host))
+    app = web.Application(middlewares=middlewares, client_max_size=MAX_JSON_BYTES)
+    metrics = Metrics()
+    app[METRICS] = metrics
+    app[STORE] = store
+    app[ENROLMENTS] = Enrolments(store, config.engine)
+    app[SESSIONS] = SessionManager(
+        engine,
+        store,
+        metrics,
+        limit=server.max_sessions,
+        peer_config=peer_config(server),
+        speech_limit_s=server.max_speech_s,
+    )
+    app[UPLOAD_LIMIT] = server.max_upload_mb * 1024 * 1024
+    app.on_response_prepare.append(middleware.add_headers)
+    app.on_shutdown.append(_shut_down)
+    for table in (routes, session_routes.routes, viewer_routes.routes):
+        app.add_routes(table)
+    app.router.add_static("/static/", web_folder())
+    return app
+
+
+def peer_config(server: ServerConfig) -> PeerConfig:
+    """Return how peers connect, as the server is configured.
+
+    Raises:
+        ConfigError: if an ICE server's address can't be used.
+    """
+    try:
+        return PeerConfig(
+            ice_servers=tuple(server.ice_servers),
+            ice_username=server.ice_username or None,
+            ice_credential=server.ice_credential or None,
+        )
+    except StreamError as error:
+        raise ConfigError(f"server.{error}") from error
+
+
+async def serve_forever(app: web.Application, host: str, port: int, ready: Callable[[str], None]) -> None:
+    """Serve until cancelled, interrupted (SIGINT) or terminated (SIGTERM); then end what runs and return.
+
+    Args:
+        app: what `create_app` made; shut down on the way out, also when the address can't be bound.
+        host: address or name to bind.
+        port: TCP port; 0 for any free one.
+        ready: called once with the URL of the page, when connections are accepted.
+
+    Raises:
+        OSError: if the address can't be bound.
+    """
+    stop = asyncio.Event()
+    runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        with _stopped_by_signals(stop):
+            ready(page_url(host, runner.addresses[0][1]))
+            await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
+    """Set `stop` at the first SIGINT or SIGTERM; afterwards they mean what they meant before."""
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    # Windows has no signal handlers in its event loop, and no loop has them outside the main thread.
+    with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+        for number in signals:
+            loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+
+def page_url(host: str, port: int) -> str:
+    """Return where a browser finds the page; loopback by its name, which browsers trust with a microphone."""
+    name = "localhost" if host in middleware.LOOPBACK_HOSTS else f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}"
+
+
+async def _shut_down(app: web.Application) -> None:
+    await app[SESSIONS].close()
+    await app[ENROLMENTS].close()
+
+
+@routes.get("/")
+async def _page(_: web.Request) -> web.StreamResponse:
+    return web.FileResponse(web_folder() / "index.html")
+
+
+@routes.get("/favicon.ico")
+async def _favicon(_: web.Request) -> web.StreamResponse:
+    return web.FileResponse(web_folder() / "favicon.svg")
+
+
+@routes.get("/healthz")
+async def _alive(_: web.Request) -> web.Response:
+    return web.json_response({"status": "ok"})
+
+
+@routes.get("/readyz")
+async def _ready(request: web.Request) -> web.Response:
+    sessions = request.app[SESSIONS]
+    if sessions.closed:
+        raise ApiError(503, "shutting_down", "The server is shutting down.")
+    return web.json_response({"status": "ready", "sessions": {"active": sessions.active, "limit": sessions.limit}})
+
+
+@routes.get("/metrics")
+async def _metrics(request: web.Request) -> web.Response:
+    body = request.app[METRICS].exposition()
+    return web.Response(body=body.encode(), headers={hdrs.CONTENT_TYPE: "text/plain; version=0.0.4; charset=utf-8"})
+
+
+# ---- presenters ----
+
+
+@routes.get("/api/presenters")
+async def _presenters(request: web.Request) -> web.Response:
+    names = await asyncio.to_thread(request.app[STORE].names)
+    urls = request.app.router["thumbnail"]
+    return web.json_response(
+        {"presenters": [{"name": name, "thumbnail": str(urls.url_for(name=name))} for name in names]}
+    )
+
+
+@routes.get("/api/presenters/{name}/thumbnail", name="thumbnail")
+async def _thumbnail(request: web.Request) -> web.Response:
+    picture = await asyncio.to_thread(request.app[STORE].thumbnail, request.match_info["name"])
+    return web.Response(body=picture, content_type="image/png", headers={hdrs.CACHE_CONTROL: "private, max-age=300"})
+
+
+@routes.post("/api/presenters")
+async def _enroll(request: web.Request) -> web.Response:
+    enrolments = request.app[ENROLMENTS]
+    name, upload = await read_upload(request, enrolments, request.app[UPLOAD_LIMIT])
+    try:
+        # First who is under way: a job that ends in between is then in one of the two, never in neither.
+        pending = enrolments.pending_names()
+        stored = await asyncio.to_thread(request.app[STORE].names)
+        job = enrolments.submit(upload, check_name(name, pending | set(stored)))
+    except BaseException:
+        enrolments.discard(upload)
+        raise
+    return _job_response(job, status=202)
+
+
+@routes.get("/api/jobs/{id}")
+async def _job(request: web.Request) -> web.Response:
+    job = request.app[ENROLMENTS].get(request.match_info["id"])
+    if job is None:
+        raise ApiError(404, "job_not_found", "There is no such job.")
+    return _job_response(job)
+
+
+def _job_response(job: Job, status: int = 200) -> web.Response:
+    return web.json_response(job.as_json(), status=status)

@@ -1,0 +1,24 @@
+"""What the routes of the application share."""
+
+from aiohttp import web
+
+from presenter.runtime.identities import IdentityStore
+from presenter.runtime.metrics import Metrics
+from presenter.server.enrolment_jobs import Enrolments
+from presenter.server.session_host import SessionHost
+from presenter.server.session_manager import SessionManager
+
+ENROLMENTS = web.AppKey("enrolments", Enrolments)
+METRICS = web.AppKey("metrics", Metrics)
+SESSIONS = web.AppKey("sessions", SessionManager)
+STORE = web.AppKey("store", IdentityStore)
+UPLOAD_LIMIT = web.AppKey("upload_limit", int)
+
+
+def host_of(request: web.Request) -> SessionHost:
+    """Return the host of the session that `{id}` in the path names.
+
+    Raises:
+        ApiError: if there is no such session.
+    """
+    return request.app[SESSIONS].host(request.match_info["id"])

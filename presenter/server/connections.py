@@ -1,0 +1,111 @@
+"""One WebRTC peer of a session, the page or a viewer: what it reports, and what is lost on the way to it."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any, TypeGuard
+
+from presenter.runtime.metrics import Metrics
+from stream.rtc.peer import Peer, PeerConfig, PeerStats
+from stream.rtc.tracks import Playback
+
+CONNECT_TIMEOUT_S = 20.0
+"""A peer that is not connected after this long is given up, and a session to which nobody is."""
+SILENT_TIMEOUT_S = 20.0
+"""A page that pinged before and then stopped for this long is gone (a crashed tab closes nothing)."""
+
+_FAREWELL_S = 1.0  # for the last message to arrive; closing drops what the data channel still holds
+_MAX_NUMBER = 1e15  # what is larger, infinite or no number is no time in ms
+_MAX_EAR_DELAY_MS = 2000.0  # a page that claims more has its clock wrong
+
+
+class Connection:
+    """A peer and the messages on its data channel."""
+
+    def __init__(
+        self,
+        playback: Playback,
+        config: PeerConfig,
+        *,
+        on_playout_delay: Callable[[], None],
+        on_interrupt: Callable[[], object] | None = None,
+        hears: bool = False,
+        matte: bool = False,
+    ) -> None:
+        """Wait for the offer.
+
+        Args:
+            playback: what the peer shows, and the clock that stamps it.
+            config: codec, bitrates and ICE servers.
+            on_playout_delay: called when the peer has reported `playout_delay_ms`.
+            on_interrupt: called when it asks to interrupt; None if that is not its to ask.
+            hears: take its microphone.
+            matte: send the presenter without its background, and to its right its matte.
+        """
+        self.playout_delay_ms: float | None = None
+        """How much later than its release sound is heard there, as far as it says so."""
+        self._clock = playback.clock
+        self._on_playout_delay = on_playout_delay
+        self._on_interrupt = on_interrupt
+        self._counted = PeerStats()  # what the metrics have of this peer's losses
+        self._opened_at = asyncio.get_running_loop().time()
+        self._pinged_at: float | None = None
+        self.peer = Peer(playback, config, self._receive, hears=hears, matte=matte)
+
+    def is_over(self) -> bool:
+        """Whether the remote end has left, never came, or fell silent."""
+        now = asyncio.get_running_loop().time()
+        if self._pinged_at is not None and now - self._pinged_at > SILENT_TIMEOUT_S:
+            return True
+        late = not self.peer.connected.is_set() and now - self._opened_at > CONNECT_TIMEOUT_S
+        return late or self.peer.closed.is_set()
+
+    def count_losses(self, metrics: Metrics) -> PeerStats:
+        """Return what the transport lost, and add to the metrics what is new of it."""
+        lost, before = self.peer.stats(), self._counted
+        heard, heard_before = lost.microphone, before.microphone
+        metrics.sound_filled_ms_total += heard.filled_ms - heard_before.filled_ms
+        metrics.sound_lost_ms_total += heard.dropped_ms - heard_before.dropped_ms
+        metrics.sound_lost_ms_total += lost.voice_dropped_ms - before.voice_dropped_ms
+        metrics.frames_dropped_total += lost.frames_dropped - before.frames_dropped
+        self._counted = lost
+        return lost
+
+    def report(self, figures: dict[str, Any], lost: PeerStats) -> None:
+        """Send the session's figures with what this peer lost."""
+        heard = lost.microphone
+        self.peer.send(
+            figures
+            | {
+                "lost_ms": round(figures["lost_ms"] + heard.dropped_ms + lost.voice_dropped_ms, 1),
+                "filled_ms": round(heard.filled_ms, 1),
+                "late_packets": heard.late_packets,
+                "frames_dropped": lost.frames_dropped,
+            }
+        )
+
+    def _receive(self, message: dict[str, Any]) -> None:
+        if message.get("type") == "ping":
+            self._answer_ping(message)
+        elif message.get("type") == "interrupt" and self._on_interrupt is not None:
+            self._on_interrupt()
+
+    def _answer_ping(self, message: dict[str, Any]) -> None:
+        server_ms = self._clock.unix_ms()
+        self._pinged_at = asyncio.get_running_loop().time()
+        self.peer.send({"type": "pong", "sent_ms": message.get("sent_ms"), "server_ms": server_ms})
+        playing_ms, trip_ms = message.get("playing_ms"), message.get("round_trip_ms")
+        if _is_number(playing_ms) and _is_number(trip_ms):
+            # Half the way ago that was heard; and half the way lasts until a flush arrives there.
+            self.playout_delay_ms = min(max(server_ms - playing_ms - trip_ms, 0.0), _MAX_EAR_DELAY_MS)
+            self._on_playout_delay()
+
+    async def say_goodbye(self, message: str) -> None:
+        """Tell the page why the session ends and wait a moment for it to hang up."""
+        if message and self.peer.send({"type": "end", "message": message}):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.peer.closed.wait(), _FAREWELL_S)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and abs(value) < _MAX_NUMBER

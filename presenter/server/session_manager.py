@@ -1,0 +1,160 @@
+"""The hosts of the house: opens sessions up to a limit, connects browsers to them, clears away those who left."""
+
+import asyncio
+import logging
+import secrets
+
+from presenter.errors import CapacityError
+from presenter.runtime.engine import Engine
+from presenter.runtime.identities import IdentityStore
+from presenter.runtime.metrics import Metrics
+from presenter.runtime.render_thread import make_in_thread
+from presenter.runtime.session import MicrophoneUse, Session
+from presenter.server.middleware import ApiError
+from presenter.server.session_host import SessionHost
+from presenter.tts.text_speaker import SpeechSynthesizer
+from stream.clock import SessionClock
+from stream.playout.playout import Playout
+from stream.playout.speech import SpeechQueue
+from stream.rtc.peer import PeerConfig
+from stream.rtc.tracks import Playback
+
+CLEARING_S = 5.0
+"""How long somebody who comes waits for the host of somebody who is just leaving."""
+
+_log = logging.getLogger(__name__)
+
+
+class SessionManager:
+    """All sessions of one server, at most `limit` at a time."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: IdentityStore,
+        metrics: Metrics,
+        *,
+        limit: int,
+        peer_config: PeerConfig | None = None,
+        speech_limit_s: float = 300.0,
+    ) -> None:
+        """Hold no session yet.
+
+        Args:
+            engine: lends the renderers.
+            store: the presenters on disk.
+            metrics: the server's counters.
+            limit: sessions at a time.
+            peer_config: codec, bitrates and ICE servers.
+            speech_limit_s: how much speech one session buffers.
+        """
+        self.limit = limit
+        self.closed = False
+        self._engine = engine
+        self._store = store
+        self._metrics = metrics
+        self._peer_config = peer_config or PeerConfig()
+        self._synthesizer = SpeechSynthesizer()
+        self._speech_limit_ms = 1000 * speech_limit_s
+        self._hosts: dict[str, SessionHost] = {}
+        self._opening = 0
+        self._keepers: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def active(self) -> int:
+        """Sessions that hold a host now, those still being opened included."""
+        return len(self._keepers) + self._opening
+
+    async def open(self, name: str, microphone: MicrophoneUse = "voice") -> str:
+        """SessionHost a new session with the presenter of this name and return its id.
+
+        Args:
+            name: the presenter's.
+            microphone: what the page's microphone is for.
+
+        Raises:
+            CapacityError: if every host is taken, or the server is shutting down.
+            IdentityNotFoundError: if there is no such presenter.
+        """
+        await self._wait_for_leaving()
+        if self.closed or self.active >= self.limit:
+            raise CapacityError("Every host is taken right now; try again in a moment.")
+        self._opening += 1
+        try:
+            playback = Playback(Playout(), SessionClock())
+            session = await self._make(name, playback)
+        finally:
+            self._opening -= 1
+        if self.closed:
+            await session.close()
+            raise CapacityError("The server is shutting down.")
+        session_id = secrets.token_urlsafe(12)
+        self._hosts[session_id] = host = SessionHost(
+            session, playback, self._peer_config, self._metrics, self._synthesizer, microphone
+        )
+        self._keepers[session_id] = asyncio.create_task(self._keep(session_id, host))
+        self._metrics.sessions_total += 1
+        self._metrics.sessions_active = self.active
+        return session_id
+
+    async def _wait_for_leaving(self) -> None:
+        """If the house is full but somebody is on the way out, wait: a page that is reloaded finds its host free."""
+        deadline = asyncio.get_running_loop().time() + CLEARING_S
+        while self.active >= self.limit and (leaving := self._leaving()):
+            left_s = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait(leaving, timeout=max(0.0, left_s), return_when=asyncio.FIRST_COMPLETED)
+            if left_s <= 0:
+                return
+
+    def _leaving(self) -> list[asyncio.Task[None]]:
+        hosts = self._hosts
+        return [task for key, task in self._keepers.items() if key not in hosts or hosts[key].leaving.is_set()]
+
+    async def _make(self, name: str, playback: Playback) -> Session:
+        renderer, executor = await make_in_thread(lambda: self._engine.renderer(self._store.load(name)))
+        return Session(renderer, playback, executor, self._metrics, SpeechQueue(self._speech_limit_ms))
+
+    async def _keep(self, session_id: str, host: SessionHost) -> None:
+        """Watch over one host until it is empty, then clear it; whatever fails on the way, the host is free."""
+        try:
+            try:
+                reason = await host.serve()
+                _log.info("session %s: %s", session_id, reason)
+            finally:
+                self._hosts.pop(session_id, None)
+                await host.close()
+        except Exception:
+            _log.exception("session %s did not end cleanly", session_id)
+        finally:
+            self._keepers.pop(session_id, None)
+            self._metrics.sessions_active = self.active
+
+    def host(self, session_id: str) -> SessionHost:
+        """Return the host of a session.
+
+        Raises:
+            ApiError: if there is no such session.
+        """
+        host = self._hosts.get(session_id)
+        if host is None:
+            raise ApiError(404, "session_not_found", "There is no such session; it may have ended.")
+        return host
+
+    async def close_one(self, session_id: str) -> None:
+        """End a session and wait until its host is free.
+
+        Raises:
+            ApiError: if there is no such session.
+        """
+        self.host(session_id).leaving.set()
+        await asyncio.wait({self._keepers[session_id]})
+
+    async def close(self) -> None:
+        """Refuse new sessions and end all; viewers are told. Safe twice."""
+        self.closed = True
+        for host in self._hosts.values():
+            host.farewell = "The server is shutting down."
+            host.leaving.set()
+        if self._keepers:
+            await asyncio.wait(set(self._keepers.values()))
+        self._synthesizer.close()

@@ -1,0 +1,81 @@
+"""Routes of live sessions: open, connect the page, speak, interrupt, follow, end."""
+
+from typing import cast, get_args
+
+from aiohttp import web
+
+from presenter.errors import CapacityError
+from presenter.runtime.session import MicrophoneUse
+from presenter.server.app_keys import METRICS, SESSIONS, host_of
+from presenter.server.middleware import ApiError
+from presenter.server.parsing import json_object, text
+from presenter.server.speech_socket import serve_bot, serve_observer
+from presenter.tts.voice import missing
+from stream.dialects import open_codec
+from stream.wire import WireError
+
+routes = web.RouteTableDef()
+
+
+@routes.post("/api/sessions")
+async def _open(request: web.Request) -> web.Response:
+    body = await json_object(request)
+    name = text(body, "presenter")
+    microphone = body.get("microphone", "voice")
+    if microphone not in get_args(MicrophoneUse):
+        raise ApiError(400, "bad_request", f'"microphone" must be one of {", ".join(get_args(MicrophoneUse))}.')
+    try:
+        session_id = await request.app[SESSIONS].open(name, cast(MicrophoneUse, microphone))
+    except CapacityError:
+        request.app[METRICS].sessions_refused_total += 1
+        raise
+    return web.json_response({"id": session_id})
+
+
+@routes.post("/api/sessions/{id}/offer")
+async def _offer(request: web.Request) -> web.Response:
+    body = await json_object(request)
+    sdp = text(body, "sdp")
+    if body.get("type") != "offer":
+        raise ApiError(400, "bad_request", '"type" must be "offer".')
+    return web.json_response({"sdp": await host_of(request).answer(sdp), "type": "answer"})
+
+
+@routes.delete("/api/sessions/{id}")
+async def _end(request: web.Request) -> web.Response:
+    await request.app[SESSIONS].close_one(request.match_info["id"])
+    return web.Response(status=204)
+
+
+@routes.post("/api/sessions/{id}/interrupt")
+async def _interrupt(request: web.Request) -> web.Response:
+    interrupted = host_of(request).session.interrupt()
+    return web.json_response({"utterance_id": interrupted.utterance, "played_ms": interrupted.played_ms})
+
+
+@routes.post("/api/sessions/{id}/say")
+async def _say(request: web.Request) -> web.Response:
+    host = host_of(request)
+    utterance = await host.text_speaker.say(text(await json_object(request), "text"))
+    return web.json_response({"utterance_id": utterance})
+
+
+@routes.get("/api/voice")
+async def _voice(_: web.Request) -> web.Response:
+    why_not = missing()
+    return web.json_response({"available": why_not is None, "message": why_not or "A voice is built in."})
+
+
+@routes.get("/api/sessions/{id}/audio")
+async def _speak(request: web.Request) -> web.WebSocketResponse:
+    host = host_of(request)
+    try:
+        codec = open_codec(request.query.get("dialect", "native"), request.query)
+    except WireError as error:
+        raise ApiError(400, error.code, f"{error}.") from error
+    return await serve_bot(request, host, request.match_info["id"], codec)
+
+
+@routes.get("/api/sessions/{id}/events")
+async def _follow(request: web.Request) -> web.WebSocketResponse:
+    return await serve_observer(request, host_of(request), open_codec("native", {}))

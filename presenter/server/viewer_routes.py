@@ -1,0 +1,61 @@
+"""Routes for those who watch: WHEP (draft-ietf-wish-whep), publishing by WHIP (RFC 9725), and the embedded page."""
+
+from aiohttp import hdrs, web
+
+from presenter.server.app_keys import host_of
+from presenter.server.middleware import ApiError
+from presenter.server.parsing import json_object, text
+from presenter.server.web_folder import web_folder
+
+SDP = "application/sdp"
+
+_EMBED_POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob: mediastream:; "
+    "frame-ancestors *; base-uri 'none'; form-action 'none'"
+)
+
+routes = web.RouteTableDef()
+
+
+@routes.options("/whep/{id}")
+@routes.options("/whep/{id}/{viewer}")
+async def _options(_: web.Request) -> web.Response:
+    return web.Response(status=204, headers={"Accept-Post": SDP})
+
+
+@routes.post("/whep/{id}", name="whep")
+async def _watch(request: web.Request) -> web.Response:
+    if request.content_type != SDP:
+        raise ApiError(415, "unsupported_media_type", f"Expected an SDP offer as {SDP}, got {request.content_type}.")
+    matte = request.query.get("matte", "0") not in ("", "0", "false")
+    viewer, answer = await host_of(request).watch(await request.text(), matte=matte)
+    location = request.app.router["viewer"].url_for(id=request.match_info["id"], viewer=viewer)
+    return web.Response(status=201, text=answer, content_type=SDP, headers={hdrs.LOCATION: str(location)})
+
+
+@routes.delete("/whep/{id}/{viewer}", name="viewer")
+async def _leave(request: web.Request) -> web.Response:
+    await host_of(request).unwatch(request.match_info["viewer"])
+    return web.Response(status=204)
+
+
+@routes.post("/api/sessions/{id}/whip")
+async def _publish(request: web.Request) -> web.Response:
+    body = await json_object(request)
+    token = text(body, "token") if "token" in body else None
+    publication = await host_of(request).publish(text(body, "url"), token)
+    location = request.app.router["publication"].url_for(id=request.match_info["id"], publication=publication)
+    return web.json_response({"id": publication}, status=201, headers={hdrs.LOCATION: str(location)})
+
+
+@routes.delete("/api/sessions/{id}/whip/{publication}", name="publication")
+async def _unpublish(request: web.Request) -> web.Response:
+    await host_of(request).unpublish(request.match_info["publication"])
+    return web.Response(status=204)
+
+
+@routes.get("/embed")
+async def _embed(_: web.Request) -> web.StreamResponse:
+    # Any site may show it: whoever knows the id of a session may watch, and there is nothing to press.
+    headers = {"Content-Security-Policy": _EMBED_POLICY}
+    return web.FileResponse(web_folder() / "embed.html", headers=headers)

@@ -1,0 +1,201 @@
+"""The picture a meeting sees: the presenter on a wide background, head and shoulders, with head room.
+
+A presenter's picture is square and a camera's is wide. On a colour or an image the presenter is cut
+out. On the presenter's own background the picture stays whole; beyond its edges that background is
+stretched, ever softer, so that no edge shows and no cut-out has to be painted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from stream.camera.background_extension import (
+    SIDE_STRIP,
+    TOP_STRIP,
+    has_plain_top,
+    is_alike,
+    rim_of,
+    soft_edges,
+    stretched,
+    surround,
+)
+from stream.errors import StreamError
+from stream.media import ByteArray, VideoFrame
+
+SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
+"""Canvas sizes that have a name."""
+PLACES = {"left": 0.0, "centre": 0.5, "right": 1.0}
+"""Where the presenter stands: share of the free width that is to the left."""
+OWN = "own"
+"""The presenter's own background. The default: light and blur fit the face, as they do in a good camera's picture."""
+COLOURS = {
+    "aqua": "#00ffff", "black": "#000000", "blue": "#0000ff", "fuchsia": "#ff00ff", "gray": "#808080",
+    "green": "#008000", "lime": "#00ff00", "maroon": "#800000", "navy": "#000080", "olive": "#808000",
+    "purple": "#800080", "red": "#ff0000", "silver": "#c0c0c0", "teal": "#008080", "white": "#ffffff",
+    "yellow": "#ffff00",
+}  # fmt: skip
+"""The basic colours of CSS."""
+
+_CARD = (58, 66, 76)  # shown on its own background before the presenter's first picture
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
+_SINK = 0.05  # share of its height below the canvas: head room, and shoulders leave at the bottom
+
+
+class CanvasError(StreamError):
+    """A canvas can't be made as asked for; says what was expected."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scene:
+    """What stays the same from picture to picture of one presenter."""
+
+    rim: ByteArray
+    is_cutout: bool
+    height: int
+    width: int
+    """Of the whole presenter on the canvas, in pixels."""
+    top: int
+    left: int
+    """Where the presenter's picture begins; negative where it begins outside."""
+    plate: ByteArray
+    """uint8 `[H, W, 3]`: the background."""
+    ramp: ByteArray
+    """uint8 `[h, w]`, at the picture's own size: 255, falling to 0 at edges that must not show."""
+
+
+class Canvas:
+    """Composes pictures of a camera. Not thread-safe: one thread composes."""
+
+    def __init__(
+        self,
+        size: str | tuple[int, int] = "720p",
+        background: str | Path = OWN,
+        place: str = "centre",
+        *,
+        scale: float = 1.0,
+    ) -> None:
+        """Read the background.
+
+        Args:
+            size: `720p`, `1080p`, or width and height in pixels, both even.
+            background: `own`, `#rrggbb`, a basic colour of CSS, or an image file, cropped to the canvas.
+            place: `left`, `centre` or `right`.
+            scale: height of the presenter's picture, in heights of the canvas.
+
+        Raises:
+            CanvasError: if one of them can't be used.
+        """
+        self.width, self.height = _size(size)
+        if place not in PLACES:
+            raise CanvasError(f"place: expected {', '.join(PLACES)}, got {place!r}")
+        if not 0.2 <= scale <= 3.0:
+            raise CanvasError(f"scale: expected 0.2 to 3, got {scale}")
+        self._place = PLACES[place]
+        self._scale = scale
+        self._plate = None if background == OWN else _plate(background, self.width, self.height)
+        self._scene: _Scene | None = None
+
+    @property
+    def needs_cutout(self) -> bool:
+        """Whether frames should carry their `cutout`; without it the presenter keeps their own background."""
+        return self._plate is not None
+
+    def card(self) -> ByteArray:
+        """Return the background alone, uint8 `[H, W, 3]`: what is shown before there is a presenter."""
+        return _colour(_CARD, self.width, self.height) if self._plate is None else self._plate.copy()
+
+    def compose(self, frame: VideoFrame) -> ByteArray:
+        """Return the camera's picture of a frame, RGB uint8 `[H, W, 3]`."""
+        cutout = None if self._plate is None else frame.cutout
+        scene = self._scene = self._scene_of(frame, cutout)
+        if cutout is None:
+            colour, alpha = frame.rgb, scene.ramp
+        else:
+            colour, alpha = cutout[:, :, :3], cv2.multiply(cutout[:, :, 3], scene.ramp, scale=1 / 255)
+        # Colour is weighted before it is resized: what is under see-through pixels must not bleed into the edge.
+        picture = cv2.multiply(colour, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), scale=1 / 255)
+        size = (scene.width, scene.height)
+        how = cv2.INTER_AREA if scene.height < colour.shape[0] else cv2.INTER_CUBIC
+        large, alpha = (cv2.resize(plane, size, interpolation=how) for plane in (picture, alpha))
+        if cutout is not None:
+            # Opacity ends at 255 where colour would overshoot, and a bright rim would show.
+            limit = cv2.resize(cv2.dilate(picture, _NEIGHBOURS), size, interpolation=cv2.INTER_LINEAR)
+            large = cv2.min(large, limit)
+        return self._over(scene, large, alpha)
+
+    def _over(self, scene: _Scene, picture: ByteArray, alpha: ByteArray) -> ByteArray:
+        """Lay a weighted picture over the plate, as far as it is on the canvas."""
+        top, left = max(scene.top, 0), max(scene.left, 0)
+        bottom = min(scene.top + scene.height, self.height)
+        right = min(scene.left + scene.width, self.width)
+        there = np.s_[top:bottom, left:right]
+        here = np.s_[top - scene.top : bottom - scene.top, left - scene.left : right - scene.left]
+        beneath = cv2.cvtColor(cv2.bitwise_not(alpha[here]), cv2.COLOR_GRAY2RGB)
+        canvas = scene.plate.copy()
+        canvas[there] = cv2.add(picture[here], cv2.multiply(canvas[there], beneath, scale=1 / 255))
+        return canvas
+
+    def _scene_of(self, frame: VideoFrame, cutout: ByteArray | None) -> _Scene:
+        """Return the scene as it is, or a new one when somebody else stands in it."""
+        rim, scene = rim_of(frame.rgb), self._scene
+        if scene is not None and scene.is_cutout == (cutout is not None) and is_alike(scene.rim, rim):
+            return scene
+        has_room = has_plain_top(frame.rgb) if cutout is None else not cutout[:2, :, 3].any()
+        rows, columns = frame.rgb.shape[:2]
+        # A head that the picture's own edge cuts off stays at the edge of the canvas.
+        height = round(self.height * (self._scale if has_room else max(self._scale, 1.0)))
+        width = round(height * columns / rows)
+        top = self.height - height + round(_SINK * height * has_room)
+        left = round((self.width - width) * self._place)
+        sides = (left > 0, left + width < self.width)
+        if cutout is not None:
+            assert self._plate is not None
+            return _Scene(rim, True, height, width, top, left, self._plate, soft_edges(rows, columns, sides, False))
+        ramp = soft_edges(rows, columns, sides, top > 0)
+        xs = stretched(columns, left, width, self.width, SIDE_STRIP * rows)
+        ys = stretched(rows, top, height, max(self.height, top + height), TOP_STRIP * rows)[: self.height]
+        return _Scene(rim, False, height, width, top, left, surround(frame.rgb, xs, ys, left, width), ramp)
+
+
+def _size(size: str | tuple[int, int]) -> tuple[int, int]:
+    wanted = SIZES.get(size) if isinstance(size, str) else size
+    if wanted is None:
+        raise CanvasError(f"size: expected {' or '.join(SIZES)}, got {size!r}")
+    if not all(64 <= side <= 4096 and side % 2 == 0 for side in wanted):
+        raise CanvasError(f"size: expected even numbers from 64 to 4096, got {wanted[0]}x{wanted[1]}")
+    return wanted
+
+
+def _colour(rgb: tuple[int, ...], width: int, height: int) -> ByteArray:
+    return np.full((height, width, 3), rgb, np.uint8)
+
+
+def _plate(background: str | Path, width: int, height: int) -> ByteArray:
+    """A colour or an image as `[height, width, 3]`."""
+    code = COLOURS.get(str(background).lower(), str(background))
+    if code.startswith("#"):
+        try:
+            if len(code) != 7:
+                raise ValueError
+            return _colour(tuple(bytes.fromhex(code[1:])), width, height)
+        except ValueError as error:
+            raise CanvasError(f"background: expected a colour as #rrggbb, got {code!r}") from error
+    path = Path(background).expanduser()
+    if not path.is_file():
+        raise CanvasError(
+            f"background: expected {OWN!r}, #rrggbb, a colour ({', '.join(COLOURS)}) or an image; found no {code!r}"
+        )
+    image = cv2.imdecode(np.frombuffer(path.read_bytes() or b"\0", np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise CanvasError(f"background: expected an image (PNG, JPEG, WebP), can't read {path}")
+    rows, columns = image.shape[:2]
+    factor = max(width / columns, height / rows)
+    size = max(width, round(columns * factor)), max(height, round(rows * factor))
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    image = cv2.cvtColor(cv2.resize(image, size, interpolation=how), cv2.COLOR_BGR2RGB)
+    top, left = (size[1] - height) // 2, (size[0] - width) // 2
+    return np.ascontiguousarray(image[top : top + height, left : left + width])

@@ -1,0 +1,86 @@
+"""When a camera sends which picture: new ones at their time, the last one again in between. Sans-I/O.
+
+Time is an argument, in samples at 16 kHz of the session's clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from stream.clock import samples
+from stream.media import VideoFrame
+from stream.playout.playout import Tick
+
+_GRACE = samples(20)  # a new picture due so soon after a repetition's turn takes that turn
+_TICKS_STOPPED = samples(100)  # with no tick for so long nothing new is on its way
+_BACKLOG = 64  # 2.5 s of pictures
+
+
+class Schedule:
+    """The pictures that wait, and whose turn it is."""
+
+    def __init__(self, period: int, delay_ms: float) -> None:
+        """Begin with a turn at once.
+
+        Args:
+            period: from one picture to the next where nothing new comes.
+            delay_ms: from a tick to its picture.
+        """
+        self.delay_ms = delay_ms
+        self.dropped = 0
+        """Pictures that were overtaken, or found no room."""
+        self._period = period
+        self._waiting: deque[tuple[int, VideoFrame]] = deque()
+        self._turn = -period
+        self._last_tick = -_TICKS_STOPPED
+
+    @property
+    def first(self) -> VideoFrame | None:
+        """The picture that has waited longest."""
+        return self._waiting[0][1] if self._waiting else None
+
+    def put(self, tick: Tick) -> None:
+        """Take a tick, with a picture or without."""
+        self._last_tick = tick.time
+        if tick.frame is None:
+            return
+        if len(self._waiting) == _BACKLOG:
+            self._waiting.popleft()
+            self.dropped += 1
+        self._waiting.append((tick.time, tick.frame))
+
+    def overtake(self, now: int) -> None:
+        """Leave out pictures whose successor is due."""
+        while len(self._waiting) > 1 and self._due(self._waiting[1][0]) <= now:
+            self._waiting.popleft()
+            self.dropped += 1
+
+    def discard(self, now: int) -> int:
+        """Forget all that is due; returns how many pictures that were."""
+        count = 0
+        while self._waiting and self._due(self._waiting[0][0]) <= now:
+            self._waiting.popleft()
+            count += 1
+        return count
+
+    def next(self, now: int, *, frozen: bool = False) -> tuple[int, VideoFrame | None]:
+        """Return what to send next and when: a new picture, or None for the last one again."""
+        again = self._turn + self._period
+        if frozen:
+            return again, None
+        if self._waiting:
+            time, frame = self._waiting[0]
+            return (due, frame) if (due := self._due(time)) <= again + _GRACE else (again, None)
+        is_ticking = now - self._last_tick < _TICKS_STOPPED
+        known = self._due(self._last_tick)  # all that is due up to here has come
+        return (again + _GRACE if is_ticking and known < again + _GRACE else again), None
+
+    def take(self, due: int, now: int, frame: VideoFrame | None) -> None:
+        """Note that what `next` returned is being sent."""
+        if frame is not None:
+            self._waiting.popleft()
+        # A turn that was missed by more than a picture is not made up for.
+        self._turn = due if now - due < self._period else now
+
+    def _due(self, time: int) -> int:
+        return time + samples(self.delay_ms)

@@ -1,0 +1,95 @@
+"""How much video a viewer can take, without a new encoder at each of its reports.
+
+A receiver reports its estimate (REMB) several times a second. aiortc (1.16) makes a new VP8 encoder
+whenever that has moved by 10 %, and a new encoder starts with a keyframe: a burst many times the
+size of a frame, on a path that has just been found narrow. Here an estimate goes through at once
+when it falls, and in few, large steps when it rises. What is then made of the targets of all viewers
+is up to the feed they share (`stream.rtc.shared_encoders`).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, cast
+
+from aiortc import RTCRtpSender
+from aiortc.codecs import h264, vpx
+from aiortc.rtp import RTCP_PSFB_APP, AnyRtcpPacket, RtcpPsfbPacket, unpack_remb_fci
+
+from stream.clock import SessionClock
+
+_FALL = 0.9  # an estimate below this share of the target is obeyed
+_RISE = 1.3  # one above this share is taken, after the pause
+_PAUSE_S = 4.0
+_HEADROOM = 0.95  # of a fallen estimate: what waits in the network's queues has to drain
+
+
+def set_encoder_limits(*, start: int, low: int, high: int) -> None:
+    """Set aiortc's bitrates, in bits per second: constants of its codec modules, so process-wide."""
+    for module in (vpx, h264):
+        limits = vars(module)
+        limits["MIN_BITRATE"] = low
+        limits["DEFAULT_BITRATE"] = start
+        limits["MAX_BITRATE"] = high
+
+
+class BitrateGovernor:
+    """The rule, without a network: estimates and times in, changes of the target out."""
+
+    def __init__(self, *, start: int, low: int, high: int) -> None:
+        """Begin at `start`; all in bits per second."""
+        self._low, self._high = low, high
+        self._changed_s: float | None = None
+        self.target = start
+        """Bits per second that the encoder is to make."""
+
+    def update(self, estimate: int, now_s: float) -> bool:
+        """Take one estimate (bits per second) at a monotonic time; True if the target changed."""
+        if estimate < _FALL * self.target:
+            wanted = int(_HEADROOM * estimate)
+        elif self._changed_s is not None and now_s - self._changed_s < _PAUSE_S:
+            return False
+        elif estimate >= min(_RISE * self.target, self._high):
+            wanted = estimate
+        else:
+            return False
+        wanted = max(self._low, min(wanted, self._high))
+        if wanted == self.target:
+            return False
+        self.target, self._changed_s = wanted, now_s
+        return True
+
+
+class ViewerBitrate:
+    """Takes one viewer's estimates from its `RTCRtpSender` and passes on what is worth a new bitrate."""
+
+    def __init__(
+        self, sender: RTCRtpSender, governor: BitrateGovernor, clock: SessionClock, on_change: Callable[[int], None]
+    ) -> None:
+        """Wrap one method of this one sender; other senders of the process are not touched.
+
+        Args:
+            sender: of video.
+            governor: the rule.
+            clock: the session's.
+            on_change: called with each new target, in bits per second.
+        """
+        self._ssrc = sender._ssrc
+        self._governor = governor
+        self._clock = clock
+        self._on_change = on_change
+        self._handle = sender._handle_rtcp_packet
+        cast(Any, sender)._handle_rtcp_packet = self._filter
+
+    async def _filter(self, packet: AnyRtcpPacket) -> None:
+        """Keep estimates; let everything else through."""
+        if not isinstance(packet, RtcpPsfbPacket) or packet.fmt != RTCP_PSFB_APP:
+            await self._handle(packet)
+            return
+        try:
+            estimate, ssrcs = unpack_remb_fci(packet.fci)
+        except (ValueError, IndexError, struct.error):
+            return  # an application message that is not an estimate
+        if self._ssrc in ssrcs and self._governor.update(estimate, self._clock.elapsed_ns() / 1e9):
+            self._on_change(self._governor.target)

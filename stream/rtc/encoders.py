@@ -1,0 +1,158 @@
+"""The encoders that all viewers of a session share: content in, packet payloads out.
+
+aiortc (1.16) makes an encoder for each `RTCRtpSender`. Its encoders are used here as they are, so
+that codec settings stay in one place, but one of them serves everybody: what comes out is already
+cut into RTP payloads, which are the same for every viewer; only headers and keys differ.
+
+Not thread-safe, and slow: call one encoder from one worker thread at a time, never from the event
+loop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from aiortc.codecs import get_encoder, h264
+from aiortc.codecs.vpx import VpxPayloadDescriptor
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+
+from stream.media import SAMPLE_RATE, VOICE_RATE, VOICE_RATIO, ByteArray, Int16Array, VideoFrame
+
+VIDEO_CLOCK_RATE = 90_000
+"""Ticks per second of RTP timestamps of video (RFC 7741, RFC 6184)."""
+_QUIETEST_DBOV = -127
+_NAL_SPS, _NAL_STAP_A = 7, 24
+# x264's own default, "medium", takes twice the time for 0.15 dB (a face at 512x512, 1 Mbit/s).
+_H264_PRESET = "veryfast"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedFrame:
+    """20 ms of voice or one picture, ready to send."""
+
+    time: int
+    """Session time of the content, in samples at 16 kHz."""
+    timestamp: int
+    """On the codec's clock, from an arbitrary origin."""
+    payloads: list[bytes]
+    """Payloads of its RTP packets, in order."""
+    keyframe: bool = True
+    """Whether it can be decoded without the frame before it."""
+    audio_level: int | None = None
+    """Level of a voice in dBov, -127..0 (RFC 6464)."""
+
+
+class AudioEncoder:
+    """One encoder of the session's voice."""
+
+    def __init__(self, codec: RTCRtpCodecParameters) -> None:
+        """Prepare an encoder for a negotiated codec."""
+        self._encoder: Any = get_encoder(codec)
+
+    def encode(self, time: int, voice: Int16Array) -> EncodedFrame | None:
+        """Encode one tick.
+
+        Args:
+            time: of its first sample, in samples at 16 kHz.
+            voice: int16 `[960]`, 48 kHz mono.
+
+        Returns:
+            None while the codec holds sound back to resample it (never with Opus).
+        """
+        # Stereo, because libswresample would lower a mono voice by 3 dB on the way to Opus.
+        frame = av.AudioFrame.from_ndarray(np.repeat(voice, 2)[None, :], format="s16", layout="stereo")
+        frame.sample_rate = VOICE_RATE
+        frame.pts, frame.time_base = time * VOICE_RATIO, Fraction(1, VOICE_RATE)
+        payloads, timestamp = self._encoder.encode(frame)
+        return EncodedFrame(time, timestamp, payloads, audio_level=level_dbov(voice)) if payloads else None
+
+
+class VideoEncoder:
+    """One encoder of the session's picture."""
+
+    def __init__(self, codec: RTCRtpCodecParameters, *, matte: bool = False) -> None:
+        """Prepare an encoder for a negotiated codec, VP8 or H.264; its first frame is a keyframe.
+
+        Args:
+            codec: as negotiated.
+            matte: put the matte to the right of the picture.
+        """
+        self._h264 = codec.name.upper() == "H264"
+        self._encoder: Any = _LiveH264Encoder() if self._h264 else get_encoder(codec)
+        self._matte = matte
+
+    def encode(self, time: int, picture: VideoFrame, *, keyframe: bool, bitrate: int) -> EncodedFrame:
+        """Encode one picture.
+
+        Args:
+            time: samples at 16 kHz, growing from call to call.
+            picture: any size; another one than before makes a keyframe.
+            keyframe: whether it has to be one.
+            bitrate: bits per second; a change by more than 10 % makes a keyframe.
+        """
+        pixels = beside_matte(picture) if self._matte else picture.rgb
+        frame = av.VideoFrame.from_numpy_buffer(pixels, format="rgb24")
+        frame.pts, frame.time_base = time * VIDEO_CLOCK_RATE // SAMPLE_RATE, Fraction(1, VIDEO_CLOCK_RATE)
+        self._encoder.target_bitrate = bitrate
+        payloads, timestamp = self._encoder.encode(frame, keyframe)
+        starts_anew = is_h264_keyframe if self._h264 else is_vp8_keyframe
+        return EncodedFrame(time, timestamp, payloads, bool(payloads) and starts_anew(payloads[0]))
+
+
+class _LiveH264Encoder(h264.H264Encoder):
+    """aiortc's H.264 encoder with a preset that keeps up with live pictures on a laptop."""
+
+    def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
+        """Open the codec before the base class would, which then finds nothing to do."""
+        codec: Any = getattr(self, "codec")  # noqa: B009  unknown to the base class's types
+        bitrate = self.target_bitrate
+        if (
+            codec is None
+            or (frame.width, frame.height) != (codec.width, codec.height)
+            or abs(bitrate - codec.bit_rate) > 0.1 * codec.bit_rate
+        ):
+            codec = av.CodecContext.create("libx264", "w")
+            codec.width, codec.height, codec.pix_fmt = frame.width, frame.height, "yuv420p"
+            codec.bit_rate = bitrate
+            codec.framerate, codec.time_base = Fraction(h264.MAX_FRAME_RATE), Fraction(1, h264.MAX_FRAME_RATE)
+            codec.options = {"level": "31", "tune": "zerolatency", "preset": _H264_PRESET}
+            codec.profile = "Baseline"
+            self.codec = codec
+        yield from super()._encode_frame(frame, force_keyframe)
+
+
+def beside_matte(picture: VideoFrame) -> ByteArray:
+    """Return the picture without its background and to its right its matte in grey: uint8 `[H, 2 W, 3]`.
+
+    A picture that was not cut out is all background: nothing is shown rather than a wall around a face.
+    """
+    height, width, _ = picture.rgb.shape
+    both = np.zeros((height, 2 * width, 3), np.uint8)
+    if picture.cutout is not None:
+        both[:, :width] = picture.cutout[:, :, :3]
+        both[:, width:] = picture.cutout[:, :, 3:]
+    return both
+
+
+def level_dbov(voice: Int16Array) -> int:
+    """Return the level of a voice in dB below overload, -127..0 (RFC 6465, appendix A)."""
+    power = float(np.mean(np.square(voice, dtype=np.float64))) / 32767**2
+    return max(_QUIETEST_DBOV, min(round(10 * math.log10(power)), 0)) if power else _QUIETEST_DBOV
+
+
+def is_vp8_keyframe(payload: bytes) -> bool:
+    """Return whether the first payload of a picture starts a VP8 keyframe (RFC 7741 section 4.3)."""
+    _, data = VpxPayloadDescriptor.parse(payload)
+    return not data[0] & 1
+
+
+def is_h264_keyframe(payload: bytes) -> bool:
+    """Return whether the first payload of a picture starts with parameter sets (RFC 6184 section 5)."""
+    first = payload[3] if payload[0] & 0x1F == _NAL_STAP_A else payload[0]
+    return first & 0x1F == _NAL_SPS

@@ -1,0 +1,72 @@
+"""How peers connect and what they may spend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiortc import RTCConfiguration, RTCIceServer, RTCRtpSender
+from aiortc.rtcicetransport import parse_stun_turn_uri
+from aiortc.rtcrtpparameters import RTCRtpCodecCapability
+
+from stream.errors import StreamError
+from stream.rtc.bitrate import BitrateGovernor, set_encoder_limits
+
+_CODECS = {"vp8": "video/VP8", "h264": "video/H264"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeerConfig:
+    """Settings of a `Peer`, in plain values; the methods turn them into aiortc's.
+
+    Raises:
+        StreamError: if a value can't be used.
+    """
+
+    video_codec: str = "vp8"
+    """Preferred codec, "vp8" or "h264"; the other is the fallback."""
+    start_bitrate: int = 1_500_000
+    """Video bits per second before the receiver has reported what it can take."""
+    min_bitrate: int = 300_000
+    max_bitrate: int = 2_500_000
+    """aiortc's own cap (1.5 Mbit/s for VP8) leaves a face at 512x512 visibly soft."""
+    ice_servers: tuple[str, ...] = ()
+    """STUN or TURN URLs; none by default: on a LAN they only delay the answer."""
+    ice_username: str | None = None
+    ice_credential: str | None = None
+    microphone_backlog_ms: int = 2000
+    """Bound on microphone sound waiting for a slow reader."""
+
+    def __post_init__(self) -> None:
+        """Check codec, bitrates and ICE servers."""
+        if self.video_codec not in _CODECS:
+            raise StreamError(f"video_codec: expected one of {list(_CODECS)}, got {self.video_codec}")
+        if not 0 < self.min_bitrate <= self.start_bitrate <= self.max_bitrate:
+            raise StreamError(
+                "bitrates: expected 0 < min <= start <= max, got "
+                f"{self.min_bitrate}, {self.start_bitrate}, {self.max_bitrate}"
+            )
+        for url in self.ice_servers:
+            try:
+                parse_stun_turn_uri(url)
+            except ValueError as error:
+                raise StreamError(f"ice_servers: expected stun:HOST:PORT or turn:HOST:PORT, got {url!r}") from error
+
+    def rtc_configuration(self) -> RTCConfiguration:
+        """Return the ICE servers as aiortc wants them."""
+        servers = [RTCIceServer(url, self.ice_username, self.ice_credential) for url in self.ice_servers]
+        # An empty list, not None: None means a public STUN server.
+        return RTCConfiguration(iceServers=servers)
+
+    def video_codecs(self) -> list[RTCRtpCodecCapability]:
+        """Return all video codecs, the preferred one first."""
+        wanted = _CODECS[self.video_codec]
+        capabilities = RTCRtpSender.getCapabilities("video").codecs
+        return sorted(capabilities, key=lambda codec: codec.mimeType != wanted)
+
+    def governor(self) -> BitrateGovernor:
+        """Return a new bitrate rule for one viewer."""
+        return BitrateGovernor(start=self.start_bitrate, low=self.min_bitrate, high=self.max_bitrate)
+
+    def apply_to_encoders(self) -> None:
+        """Set the limits of the encoders that are made from now on, in the whole process."""
+        set_encoder_limits(start=self.start_bitrate, low=self.min_bitrate, high=self.max_bitrate)

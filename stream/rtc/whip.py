@@ -1,0 +1,202 @@
+"""WHIP: publishes a session to a media server, which sends it on (RFC 9725)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
+from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc.sdp import SessionDescription
+from yarl import URL
+
+from stream.errors import NegotiationError, StreamError
+from stream.rtc.loopback import allow_loopback
+from stream.rtc.outbound import send_track
+from stream.rtc.peer_config import PeerConfig
+from stream.rtc.sdp import check_dtls
+from stream.rtc.tracks import Playback
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 20.0
+"""A publication that is not connected this long after the answer is closed."""
+
+_SDP = "application/sdp"
+_MAX_REDIRECTS = 5
+_TIMEOUT = ClientTimeout(total=15)
+_MAX_ANSWER_BYTES = 65_536
+_LOGGED = 200  # characters of what an endpoint says
+
+
+class WhipPublisher:
+    """One publication. `publish` once, `close` at any time.
+
+    The encoders are those of the session's other viewers. ICE servers that the endpoint offers in
+    `Link` headers are not used, since they come after the candidates were sent: configure them.
+    """
+
+    def __init__(self, playback: Playback, config: PeerConfig | None = None) -> None:
+        """Prepare to publish `playback`; `config` says codec, bitrates and ICE servers."""
+        self._config = config or PeerConfig()
+        self._playback = playback
+        self._tracks = playback.tracks(bitrate=self._config.start_bitrate)
+        self._pc: RTCPeerConnection | None = None
+        self._resource: URL | None = None
+        self._expiry: asyncio.Task[None] | None = None
+        self._headers: dict[str, str] = {}
+        self._closing = False
+        self.connected = asyncio.Event()
+        """Set when media can flow."""
+        self.closed = asyncio.Event()
+        """Set when the publication has ended, by either side or by failure."""
+
+    async def publish(self, url: str, token: str | None = None) -> None:
+        """Offer voice and face to an endpoint and take its answer.
+
+        Args:
+            url: the WHIP endpoint, http or https; redirects 307 and 308 are followed.
+            token: sent as a bearer token, if there is one; not to another host after a redirect.
+
+        Raises:
+            NegotiationError: if the answer can't be used; the publication is closed then.
+            StreamError: if the endpoint can't be reached or refuses, or this publisher was used or closed
+                before the answer came.
+        """
+        if self._pc is not None or self._closing:
+            raise StreamError("WhipPublisher.publish: expected a new publisher, got one that was used before")
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
+        try:
+            await self._negotiate(url)
+        except BaseException:
+            await self.close()
+            await self._delete()  # what the endpoint made while this was closed
+            raise
+
+    async def close(self) -> None:
+        """End the publication and delete it at the endpoint; works at any time and twice."""
+        if self._closing:
+            await self.closed.wait()
+            return
+        self._closing = True
+        if self._expiry is not None and self._expiry is not asyncio.current_task():
+            self._expiry.cancel()
+        for track in self._tracks:
+            track.stop()
+        try:
+            if self._pc is not None:
+                await self._pc.close()
+            await self._delete()
+        finally:
+            self.closed.set()
+
+    async def _negotiate(self, url: str) -> None:
+        allow_loopback()
+        self._config.apply_to_encoders()
+        self._pc = pc = RTCPeerConnection(self._config.rtc_configuration())
+        pc.on("connectionstatechange", self._on_state)
+        for track in self._tracks:
+            send_track(pc, track, self._config, self._playback.clock)
+        await pc.setLocalDescription(await pc.createOffer())
+        answer = await self._post(url, str(pc.localDescription.sdp))
+        if self._closing:
+            raise StreamError("WHIP: expected an answer before the publication was closed, got it afterwards")
+        self._expiry = asyncio.create_task(self._expire())
+        try:
+            check_dtls(SessionDescription.parse(answer).media, "WHIP answer")
+            await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        except NegotiationError:
+            raise
+        except Exception as error:  # aiortc raises whatever a malformed SDP leads to
+            logger.info("WHIP: no SDP answer: %r", answer[:_LOGGED])
+            raise NegotiationError("WHIP: expected an SDP answer that fits the offer, got another text") from error
+        for transceiver in pc.getTransceivers():
+            # aiortc believes an answer that claims more than was offered, and nobody would read it.
+            transceiver.receiver._enabled = False
+
+    async def _post(self, url: str, offer: str) -> str:
+        """Exchange offer for answer, and note where the publication can be deleted.
+
+        No error quotes the body: who may choose the endpoint may not be who may read what it says.
+        """
+        headers = self._headers | {"Content-Type": _SDP, "Accept": _SDP}
+        async with (
+            _session() as http,
+            http.post(url, data=offer, headers=headers, max_redirects=_MAX_REDIRECTS) as response,
+        ):
+            if response.status != HTTPStatus.CREATED:
+                text = (await _read(response, _LOGGED)).decode(errors="replace")
+                logger.info("WHIP: %s refused: %r", _where(response), text)
+                raise StreamError(f"WHIP: expected status 201 from {_where(response)}, got {response.status}")
+            self._note_resource(response, URL(url))
+            if response.content_type != _SDP:
+                raise StreamError(f"WHIP: expected {_SDP} from {_where(response)}, got {response.content_type}")
+            answer = await _read(response, _MAX_ANSWER_BYTES + 1)
+            if len(answer) > _MAX_ANSWER_BYTES:
+                raise StreamError(f"WHIP: expected at most {_MAX_ANSWER_BYTES} bytes from {_where(response)}, got more")
+            return answer.decode(errors="replace")
+
+    def _note_resource(self, response: ClientResponse, endpoint: URL) -> None:
+        location = response.headers.get("Location")
+        if location is None:
+            raise StreamError(f"WHIP: expected a Location header from {_where(response)}, got none")
+        resource = response.url.join(URL(location))
+        if resource.origin() != endpoint.origin():
+            self._headers.pop("Authorization", None)  # the token was not meant for another host
+        self._resource = resource
+
+    async def _delete(self) -> None:
+        """Delete the publication at the endpoint, once; nothing to do if it made none."""
+        resource, self._resource = self._resource, None
+        if resource is None:
+            return
+        try:
+            async with _session() as http, http.delete(resource, headers=self._headers) as response:
+                if response.status >= HTTPStatus.BAD_REQUEST:
+                    logger.warning("WHIP: DELETE %s: expected status 200, got %d", resource, response.status)
+        except StreamError as error:
+            logger.warning("WHIP: DELETE %s: %s", resource, error)
+
+    async def _expire(self) -> None:
+        """Close the publication if it does not connect in time: aiortc sets no bound to its DTLS."""
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await self.connected.wait()
+        except TimeoutError:
+            logger.warning("WHIP: expected a connection within %g s of the answer, got none", CONNECT_TIMEOUT_S)
+            await self.close()
+
+    async def _on_state(self) -> None:
+        state = self._pc.connectionState if self._pc else "closed"
+        logger.info("WHIP: %s", state)
+        if state == "connected":
+            self.connected.set()
+        elif state in ("failed", "closed"):
+            await self.close()
+
+
+@asynccontextmanager
+async def _session() -> AsyncIterator[ClientSession]:
+    """Open an HTTP client whose failures are errors of the streaming layer."""
+    try:
+        async with ClientSession(timeout=_TIMEOUT) as http:
+            yield http
+    except (ClientError, TimeoutError, ValueError) as error:
+        logger.info("WHIP: no answer: %r", str(error)[:_LOGGED])  # not for the caller: it may quote the endpoint
+        raise StreamError(f"WHIP: expected an endpoint that answers, got {type(error).__name__}") from error
+
+
+async def _read(response: ClientResponse, limit: int) -> bytes:
+    """Return the body, up to `limit` bytes of it, in however many pieces it arrives."""
+    try:
+        return await response.content.readexactly(limit)
+    except asyncio.IncompleteReadError as body:
+        return body.partial
+
+
+def _where(response: ClientResponse) -> str:
+    return str(response.url.with_query(None).with_user(None))

@@ -1,0 +1,174 @@
+"""Ten minutes of a meeting by a simulated clock, with sound cards whose clocks are wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from typing import Any
+
+import numpy as np
+import pytest
+
+from presenter.bench.beeps import BeepDetector
+from presenter.bench.frame_ids import SIZE, FrameIdOverlay, read_mark
+from presenter.meeting.meeting import Cast, Meeting
+from presenter.meeting.setup import PLAYOUT
+from presenter.runtime.metrics import Metrics
+from presenter.runtime.session import Session
+from stream.camera.virtual_camera import VirtualCamera
+from stream.media import CHUNK_SAMPLES, VOICE_RATE, VOICE_RATIO, AudioChunk, VideoFrame
+from stream.pcm.drift import DriftCorrector
+from stream.playout.playout import Playout
+from stream.rtc.tracks import Playback
+from stream.sound.microphone import Microphone
+from stream.sound.voice_output import VoiceOutput
+from tests.simulated import SimulatedExecutor, SimulatedLoop, simulate
+
+BLOCK = 480
+LATENCY_S = 0.03
+MINUTES = 10
+
+
+class Card:
+    """A sound card in place of `DeviceStream`: late with its callbacks now and then, its clock `ppm` off."""
+
+    device = type("Device", (), {"name": "simulated", "pulse_name": None})()
+    latency_s, rate, channels, is_open, opening = LATENCY_S, VOICE_RATE, 1, True, 1
+
+    def __init__(self, ppm: float, kind: str, _: object, callback: Any, **__: object) -> None:
+        self._rate = VOICE_RATE * (1 + ppm / 1e6)
+        self._kind, self._callback = kind, callback
+        self._late = random.Random(1)
+        self.heard = BeepDetector()
+
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        began, block = loop.time(), np.zeros((BLOCK, 1), np.int16)
+        count = 0
+        while True:
+            count += BLOCK
+            late_s = self._late.choice((0, 0.001, 0.002, 0.012))
+            await asyncio.sleep(max(0.0, began + count / self._rate + late_s - loop.time()))
+            if self._kind == "input":
+                self._callback(self._beeps(began, count - BLOCK), 0.0)
+            else:
+                self._callback(block, LATENCY_S)
+                at_s = began + count / self._rate + LATENCY_S
+                self.heard.push(block[:, 0], round(at_s * VOICE_RATE))
+
+    def _beeps(self, began: float, first: int) -> np.ndarray:
+        """A beep at every full second of the world, as this card samples it."""
+        times = (began + (first + np.arange(BLOCK)) / self._rate) % 1.0
+        return np.where(times < 0.04, 0.6 * np.cos(2 * np.pi * 1000 * times), 0.0).astype(np.float32)[:, None]
+
+
+class Blank:
+    """A renderer of grey pictures."""
+
+    latency_samples = 2 * CHUNK_SAMPLES
+    matte = False
+    motion: object = None
+
+    def __init__(self) -> None:
+        self._waiting: deque[AudioChunk] = deque()
+        self._grey = np.full((SIZE, SIZE, 3), 128, np.uint8)
+
+    def push(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame]]:
+        return [(heard, VideoFrame(self._grey, heard.pts)) for heard in self.skip(chunk)]
+
+    def skip(self, chunk: AudioChunk) -> list[AudioChunk]:
+        self._waiting.append(chunk)
+        return [self._waiting.popleft()] if len(self._waiting) > 2 else []
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class Whole:
+    """A canvas that the picture fills."""
+
+    width = height = SIZE
+    needs_cutout = False
+
+    def card(self) -> np.ndarray:
+        return np.zeros((SIZE, SIZE, 3), np.uint8)
+
+    def compose(self, frame: VideoFrame) -> np.ndarray:
+        return frame.rgb
+
+
+class Seen:
+    """A camera that notes when which picture was sent first."""
+
+    device = "seen"
+
+    def __init__(self, loop: SimulatedLoop) -> None:
+        self.at: dict[int, float] = {}
+        self._loop = loop
+
+    def send(self, picture: np.ndarray) -> None:
+        self.at.setdefault(read_mark(picture), self._loop.time())
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("microphone_ppm", "voice_ppm"), [(100, -100)])
+def test_voice_and_picture_stay_together(
+    microphone_ppm: float, voice_ppm: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards: list[Card] = []
+
+    def card(kind: str, *arguments: Any, **options: Any) -> Card:
+        cards.append(Card(microphone_ppm if kind == "input" else voice_ppm, kind, *arguments, **options))
+        return cards[-1]
+
+    monkeypatch.setattr("stream.sound.microphone.DeviceStream", card)
+    monkeypatch.setattr("stream.sound.voice_output.DeviceStream", card)
+
+    async def scenario(loop: SimulatedLoop) -> tuple[dict[int, float], list[int], Any]:
+        clock, seen, marked = loop.clock(), Seen(loop), FrameIdOverlay(Blank())  # type: ignore[arg-type]
+        microphone = Microphone(None, clock, corrector=DriftCorrector)
+        voice = VoiceOutput(None, clock)
+        camera = VirtualCamera(clock, Whole(), delay_ms=0, opener=lambda *_, **__: seen, executor=SimulatedExecutor())
+        camera.open()
+        await microphone.open()
+        await voice.open()
+        playback = Playback(Playout(PLAYOUT), clock)
+        session = Session(marked, playback, SimulatedExecutor(0.03), Metrics())  # type: ignore[arg-type]
+        playback.add(camera)
+        playback.add(voice)
+        meeting = Meeting(session, Cast(["blank"], lambda name: marked), "blank", microphone, camera, voice)  # type: ignore[arg-type, return-value]
+        running = asyncio.create_task(meeting.run())
+        await asyncio.sleep(60 * MINUTES)
+        status = meeting.status()
+        meeting.leave()
+        await running
+        await microphone.close()
+        await session.close()
+        return seen.at, marked.beeps.found, (status, voice.stats())
+
+    seen, beeps_at, (status, said) = simulate(scenario)
+    heard = np.array(cards[1].heard.found) / VOICE_RATE
+    pts = np.array(sorted(seen))
+    skews, delays = [], []
+    for place in beeps_at[5:-2]:
+        picture = int(pts[np.argmin(np.abs(pts * VOICE_RATIO - place))])
+        shown = seen[picture] + (place - picture * VOICE_RATIO) / VOICE_RATE
+        began = float(heard[np.argmin(np.abs(heard - shown))])
+        skews.append(1000 * (began - shown))
+        delays.append(1000 * (began % 1.0))  # it was said at a full second
+    assert len(skews) > 60 * MINUTES - 15, "every beep comes out"
+    assert np.abs(skews).max() < 10, "a picture is never further from its sound than that"
+    assert abs(np.median(skews[-60:]) - np.median(skews[:60])) < 2, "and the two do not drift"
+    assert np.ptp(delays[60:]) < 45, "nor does the delay, but for a pause that was left out"
+    assert abs(status.delay_ms - np.median(delays[-60:])) < 25, "what is told is what it is"
+    assert (said.underruns, said.jumps, status.dropped) == (0, 0, 0)

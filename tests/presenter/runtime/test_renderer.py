@@ -1,0 +1,259 @@
+"""The live path from sound to frames, on the shipped networks and presenter."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from models import winograd
+from models.head_motion import HeadPose, IdleMotion, sway
+from models.mesh import aperture
+from models.still import DETAIL
+from presenter.config import load_config
+from presenter.errors import CapacityError, ConfigError
+from presenter.runtime.engine import Engine
+from presenter.runtime.identities import IdentityStore
+from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk
+
+
+def chunks(count: int, seed: int, level: float = 0.1) -> list[AudioChunk]:
+    rng = np.random.default_rng(seed)
+    t = np.arange(count * CHUNK_SAMPLES) / 16000
+    buzz = np.sign(np.sin(2 * np.pi * 120 * t)) * np.clip(np.sin(2 * np.pi * 3 * t), 0, 1)
+    pcm = (level * (buzz + 0.3 * rng.standard_normal(len(t)))).astype(np.float32)
+    voice = np.zeros(VOICE_SAMPLES, np.int16)
+    return [
+        AudioChunk(pcm[k * CHUNK_SAMPLES : (k + 1) * CHUNK_SAMPLES], voice, k * CHUNK_SAMPLES) for k in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    return IdentityStore(tmp_path_factory.mktemp("own")).load("default")
+
+
+@pytest.fixture
+def engine():
+    config = load_config("tiny")
+    return Engine.load(replace(config, server=replace(config.server, max_sessions=3)))
+
+
+def render(renderer, sound):
+    pairs = [pair for chunk in sound for pair in renderer.push(chunk)]
+    return pairs + renderer.flush()
+
+
+def test_every_chunk_gets_its_frame(engine, stored):
+    renderer = engine.renderer(stored)
+    sound = chunks(12, 0)
+    pairs = render(renderer, sound)
+    assert [chunk.pts for chunk, _ in pairs] == [chunk.pts for chunk in sound]
+    assert all(chunk.pts == frame.pts for chunk, frame in pairs)
+    assert all(frame.rgb.shape == (*renderer.size, 3) for _, frame in pairs)
+
+
+def test_look_ahead_is_80_ms(engine, stored):
+    renderer = engine.renderer(stored)
+    assert renderer.latency_samples == 1280
+    lengths = [len(renderer.push(chunk)) for chunk in chunks(5, 0)]
+    assert lengths == [0, 0, 1, 1, 1]
+
+
+def test_flush_of_a_single_chunk(engine, stored):
+    renderer = engine.renderer(stored)
+    assert len(render(renderer, chunks(1, 0))) == 1
+
+
+def test_the_future_never_changes_the_past(engine, stored):
+    first, second = engine.renderer(stored), engine.renderer(stored)
+    sound, other = chunks(20, 0), chunks(20, 1)
+    a = [p for chunk in sound[:14] for p in first.push(chunk)]
+    b = [p for chunk in [*sound[:10], *other[10:14]] for p in second.push(chunk)]
+    for (_, x), (_, y) in zip(a[:8], b[:8], strict=True):
+        assert np.array_equal(x.rgb, y.rgb)
+    assert not np.array_equal(a[11][1].rgb, b[11][1].rgb)
+
+
+def test_two_interleaved_sessions_equal_two_separate_ones(engine, stored):
+    sounds = [chunks(10, 0), chunks(10, 1)]
+    separate = []
+    for sound in sounds:
+        renderer = engine.renderer(stored)
+        separate.append([f.rgb for chunk in sound for _, f in renderer.push(chunk)])
+        renderer.close()
+    renderers = [engine.renderer(stored) for _ in sounds]
+    together: list[list[np.ndarray]] = [[], []]
+    for pair in zip(*sounds, strict=True):
+        for k in (0, 1):
+            together[k] += [f.rgb for _, f in renderers[k].push(pair[k])]
+    for k in (0, 1):
+        assert all(np.array_equal(x, y) for x, y in zip(separate[k], together[k], strict=True))
+
+
+def test_reset_forgets_what_was_heard(engine, stored):
+    used, fresh = engine.renderer(stored), engine.renderer(stored)
+    for chunk in chunks(10, 1):
+        used.push(chunk)
+    used.reset()
+    for chunk in chunks(6, 0):
+        a, b = used._hear(chunk.pcm), fresh._hear(chunk.pcm)
+        np.testing.assert_array_equal(a, b)
+
+
+def test_silence_closes_the_mouth_and_sound_opens_it(engine, stored):
+    renderer = engine.renderer(stored)
+    neutral = stored.identity.neutral
+    silence = [aperture(neutral + renderer._hear(np.zeros(CHUNK_SAMPLES, np.float32))) for _ in range(40)]
+    assert np.mean(np.array(silence[5:]) - aperture(neutral) < 0.03) >= 0.95
+    speech = [aperture(neutral + renderer._hear(chunk.pcm)) for chunk in chunks(50, 0)]
+    assert max(speech) > 0.05
+
+
+def test_capacity_is_counted_and_given_back(engine, stored):
+    renderers = [engine.renderer(stored) for _ in range(3)]
+    with pytest.raises(CapacityError, match="3 slots"):
+        engine.renderer(stored)
+    renderers[0].close()
+    renderers[0].close()
+    engine.renderer(stored).close()
+    with_one_free = engine.renderer(stored)
+    with pytest.raises(CapacityError):
+        engine.renderer(stored)
+    with_one_free.close()
+
+
+def test_painting_touches_only_the_face(engine, stored):
+    """At frame 0's sway, everything outside the painted crop equals the swayed template."""
+    renderer = engine.renderer(stored)
+    displacement = np.zeros_like(stored.identity.neutral)
+    painter = renderer._painter
+    pasted = painter._template.copy()
+    painter._paster.paste(pasted, painter.crop(displacement))
+    pasted = pasted[::DETAIL, ::DETAIL]
+    changed = np.abs(pasted.astype(int) - stored.identity.frame).max(-1) > 0
+    rows, columns = np.nonzero(changed)
+    landmarks = stored.identity.pose.project(stored.identity.mesh)
+    assert rows.min() > landmarks[168, 1]  # below the nose bridge
+    assert landmarks[234, 0] - 40 < columns.min()
+    assert columns.max() < landmarks[454, 0] + 40
+    # With the mouth as in the template, painting it again changes little.
+    assert np.abs(pasted.astype(int) - stored.identity.frame).mean() < 2.0
+
+
+def test_an_interrupt_closes_the_mouth_from_where_it_is_seen(engine, stored):
+    """Frames were made far ahead of what is on the screen; those are forgotten, and two frames later it is closed."""
+    renderer = engine.renderer(stored)
+    neutral = stored.identity.neutral
+    pairs = [pair for chunk in chunks(40, 0) for pair in renderer.push(chunk)]
+    opening = {moved.pts: aperture(neutral + moved.displacement) for moved in renderer._moved}
+    shown = max((frame.pts for _, frame in pairs[5:20]), key=opening.__getitem__)
+    number = next(moved.frame for moved in renderer._moved if moved.pts == shown)
+    rest = aperture(neutral)
+    pts = renderer.interrupt(shown, 40 * CHUNK_SAMPLES)
+    assert pts == 40 * CHUNK_SAMPLES + renderer.latency_samples
+    silence = AudioChunk(np.zeros(CHUNK_SAMPLES, np.float32), np.zeros(VOICE_SAMPLES, np.int16), pts)
+    closing, frames = [opening[shown]], []
+    for k in range(6):
+        [(chunk, frame)] = renderer.push(replace(silence, pts=pts + k * CHUNK_SAMPLES))
+        assert chunk.pts == frame.pts == 40 * CHUNK_SAMPLES + k * CHUNK_SAMPLES, "from the first chunk on"
+        frames.append(renderer._moved[-1].frame)
+        closing.append(aperture(neutral + renderer._moved[-1].displacement))
+    steps = np.diff(closing[:4])
+    print(f"aperture {np.round(closing, 3)}, at rest {rest:.3f}")
+    assert frames == list(range(number + 1, number + 7)), "the head goes on from where it is seen"
+    assert np.all(steps < 0.01), "it never opens"
+    assert closing[2] - rest < 0.03, "closed with the second frame"
+    assert steps.min() > -0.75 * (closing[0] - rest), "in more than one jump"
+
+
+class Turned:
+    """A head held to a side, eyes shut."""
+
+    def at(self, frame: int) -> tuple[HeadPose, int]:
+        return HeadPose(right=0.1, yaw=0.2), 4
+
+
+def moves(renderer, sound) -> list[tuple[HeadPose, int]]:
+    """The poses and eyelids that are painted."""
+    painted = []
+    painter = renderer._painter
+    renderer._painter = SimpleNamespace(frame=lambda _, *move: painted.append(move) or stand_in)
+    stand_in = np.zeros((*renderer.size, 3), np.uint8)
+    for chunk in sound:
+        renderer.push(chunk)
+    renderer._painter = painter
+    return painted
+
+
+def test_nobody_moves_the_head_unless_told(engine, stored):
+    renderer = engine.renderer(stored)
+    idle = [IdleMotion().at(frame) for frame in range(1, 11)]
+    assert moves(renderer, chunks(12, 0)) == idle
+
+
+def test_another_motion_is_found_into_without_a_jump(engine, stored):
+    renderer = engine.renderer(stored)
+    before = moves(renderer, chunks(8, 0))
+    renderer.motion = Turned()
+    after = moves(renderer, chunks(20, 1))
+    poses = np.array([pose for pose, _ in before + after])
+    assert np.abs(np.diff(poses, axis=0)).max() < 1.5 * 0.2 / 12 + 0.002
+    assert after[-1] == Turned().at(0)
+    assert {eyelids for _, eyelids in after} == {4}
+    # An interrupt goes back to a frame of the way there, and on from it.
+    shown = renderer._moved[-14]
+    renderer.interrupt(shown.pts, 40 * CHUNK_SAMPLES)
+    again = np.array([pose for pose, _ in moves(renderer, chunks(20, 0))])
+    seen = poses[shown.frame - 1]
+    assert np.abs(again[0] - seen).max() < 1.5 * 0.2 / 12 + 0.002
+    assert np.abs(np.diff(again, axis=0)).max() < 1.5 * 0.2 / 12 + 0.002
+
+
+def test_a_turned_head_is_painted(engine, stored):
+    renderer = engine.renderer(stored)
+    displacement = np.zeros_like(stored.identity.neutral)
+    still, turned = (renderer._painter.frame(displacement, pose) for pose in (HeadPose(), HeadPose(yaw=0.15)))
+    box = [int(edge) for edge in (*stored.identity.pose.project(stored.identity.mesh)[1, :2],)]
+    nose = np.s_[box[1] - 30 : box[1] + 30, box[0] - 30 : box[0] + 60]
+    shifts = {k: np.abs(turned[nose].astype(int) - np.roll(still, k, axis=1)[nose]).mean() for k in range(-25, 26)}
+    assert 8 < min(shifts, key=shifts.__getitem__) < 25, "pixels to the right"
+
+
+def test_an_interrupt_before_any_frame_is_no_fault(engine, stored):
+    renderer = engine.renderer(stored)
+    pts = renderer.interrupt(None, 0)
+    assert [chunk.pts for chunk, _ in renderer.push(chunks(4, 0)[3])] == [0]
+    assert pts == renderer.latency_samples
+
+
+@pytest.mark.skipif(not winograd.is_available(), reason="no NNPACK on this machine")
+def test_both_convolutions_paint_the_same(stored):
+    """A grey value apart at the most."""
+    config = load_config("tiny")
+    displacement = np.zeros_like(stored.identity.neutral)
+    frames = []
+    for convolution in ("direct", "winograd"):
+        engine = Engine.load(replace(config, engine=replace(config.engine, convolution=convolution)))
+        assert engine.convolution == convolution
+        frames.append(engine.renderer(stored)._painter.frame(displacement, sway(7)).astype(int))
+    assert np.abs(frames[0] - frames[1]).max() <= 1
+
+
+def test_winograd_without_nnpack_is_an_error(monkeypatch):
+    monkeypatch.setattr(winograd, "is_available", lambda: False)
+    config = load_config("tiny")
+    assert Engine.load(config).convolution == "direct"
+    with pytest.raises(ConfigError, match="engine.convolution"):
+        Engine.load(replace(config, engine=replace(config.engine, convolution="winograd")))
+
+
+def test_one_takes_over_from_another_as_if_it_had_heard_all(engine, stored):
+    sound = chunks(14, 3)
+    alone = render(engine.renderer(stored), sound)
+    first, second = engine.renderer(stored), engine.renderer(stored)
+    pairs = [pair for chunk in sound[:7] for pair in first.push(chunk)]
+    second.take_over(first)
+    pairs += render(second, sound[7:])
+    assert [chunk.pts for chunk, _ in pairs] == [chunk.pts for chunk, _ in alone]
+    assert all(np.array_equal(a.rgb, b.rgb) for (_, a), (_, b) in zip(pairs, alone, strict=True))

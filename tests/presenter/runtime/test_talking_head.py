@@ -1,0 +1,149 @@
+"""A presenter without a server: what goes in comes out, in pairs, at the consumer's pace."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from presenter.config import load_config
+from presenter.errors import IdentityNotFoundError, PresenterError
+from presenter.runtime.talking_head import Pair, TalkingHead
+from stream.errors import StreamError
+
+pytestmark = pytest.mark.usefixtures("light_painting")
+Scenario = Callable[[TalkingHead], Awaitable[None]]
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Callable[[Scenario], None]:
+    def run(scenario: Scenario) -> None:
+        async def inner() -> None:
+            config = replace(load_config("tiny"), presenters=str(tmp_path))
+            async with await TalkingHead.open(config=config) as head:
+                await scenario(head)
+
+        asyncio.run(asyncio.wait_for(inner(), 60))
+
+    return run
+
+
+def ramp(seconds: float, rate: int = 48_000) -> np.ndarray:
+    """A voice whose samples say where they are from."""
+    return (np.arange(int(seconds * rate)) % 20_000 + 100).astype(np.int16)
+
+
+async def take(head: TalkingHead, count: int) -> list[Pair]:
+    return [await anext(head) for _ in range(count)]
+
+
+async def take_until_ended(head: TalkingHead) -> list[Pair]:
+    pairs: list[Pair] = []
+    while not pairs or pairs[-1].ended is None:
+        pairs.append(await anext(head))
+    return pairs
+
+
+def spoken(pairs: list[Pair]) -> np.ndarray:
+    return np.concatenate([pair.chunk.voice for pair in pairs if pair.speech])
+
+
+def test_idle_pairs_come_when_asked_for_and_move(play: Callable[[Scenario], None]) -> None:
+    async def scenario(head: TalkingHead) -> None:
+        pairs = await take(head, 10)
+        assert not any(pair.speech or pair.ended or pair.chunk.voice.any() for pair in pairs)
+        assert np.any(pairs[0].frame.rgb != pairs[-1].frame.rgb)
+        assert pairs[0].frame.rgb.shape == (*head.size, 3)
+        made = pairs[-1].frame.pts
+        await asyncio.sleep(0.5)
+        assert (await anext(head)).frame.pts - made <= 2 * 640, "silence is not made ahead"
+
+    play(scenario)
+
+
+def test_speech_comes_out_sample_for_sample_with_its_frames(play: Callable[[Scenario], None]) -> None:
+    async def scenario(head: TalkingHead) -> None:
+        await take(head, 3)
+        voice = ramp(1.0)
+        for at in range(0, len(voice), 5000):
+            head.push(voice[at : at + 5000], 48_000, "one")
+        head.end("one")
+        pairs = await take_until_ended(head)
+        assert np.array_equal(spoken(pairs)[: len(voice)], voice)
+        assert len(spoken(pairs)) == 25 * 1920
+        assert pairs[-1].ended == "one"
+        assert all(pair.frame.pts == pair.chunk.pts for pair in pairs)
+        assert [pair.speech for pair in pairs].index(True) <= 1, "speech does not wait behind silence"
+
+    play(scenario)
+
+
+def test_utterances_follow_each_other_and_end_once(play: Callable[[Scenario], None]) -> None:
+    async def scenario(head: TalkingHead) -> None:
+        for name in ("one", "two"):
+            head.push(ramp(0.3, 24_000), 24_000, name)
+            head.end(name)
+        pairs = await take_until_ended(head) + await take_until_ended(head)
+        assert [pair.ended for pair in pairs if pair.ended] == ["one", "two"]
+        assert sum(pair.speech for pair in pairs) == 16  # each is filled up to whole chunks
+        assert not any(pair.speech for pair in await take(head, 4))
+
+    play(scenario)
+
+
+def test_interrupt_tells_what_was_taken_and_nothing_follows(play: Callable[[Scenario], None]) -> None:
+    async def scenario(head: TalkingHead) -> None:
+        head.push(ramp(3.0), 48_000, "one")
+        pairs: list[Pair] = []
+        while sum(pair.speech for pair in pairs) < 10:
+            pairs.append(await anext(head))
+        assert await head.interrupt() == 400
+        head.push(ramp(1.0), 48_000, "one")  # was on its way
+        after = await take(head, 8)
+        assert not any(pair.speech or pair.chunk.voice.any() for pair in after)
+        head.push(ramp(0.2), 48_000, "two")
+        head.end()
+        assert (await take_until_ended(head))[-1].ended == "two"
+
+    play(scenario)
+
+
+def test_iteration_ends_with_close_and_bad_input_is_refused(play: Callable[[Scenario], None]) -> None:
+    async def scenario(head: TalkingHead) -> None:
+        with pytest.raises(StreamError, match="expected int16"):
+            head.push(np.zeros(10, np.float32), 48_000)  # type: ignore[arg-type]
+        with pytest.raises(StreamError, match=r"8000\.\.192000"):
+            head.push(np.zeros(10, np.int16), 100)
+        seen = 0
+        async for _ in head:
+            seen += 1
+            if seen == 3:
+                await head.aclose()
+        assert seen == 3
+
+    play(scenario)
+
+
+def test_a_fault_in_rendering_ends_the_iteration(
+    play: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(head: TalkingHead) -> None:
+        await take(head, 2)
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr("presenter.runtime.renderer.Renderer.push", fail)
+        with pytest.raises(PresenterError, match="fault"):
+            await asyncio.wait_for(take(head, 5), 10)
+
+    play(scenario)
+
+
+def test_unknown_presenter() -> None:
+    with pytest.raises(IdentityNotFoundError):
+        asyncio.run(TalkingHead.open("nobody", load_config("tiny")))

@@ -1,0 +1,133 @@
+"""The file has every frame and every sample, in place, and appears only when it is complete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from stream.errors import MediaFileError
+from stream.files.mp4 import Mp4Writer
+from stream.files.reader import AudioFile, iter_video, read_audio
+
+SIZE = (64, 96)
+
+
+def speech_like(samples: int, rate: int, channels: int) -> AudioFile:
+    """Smoothed noise with sharp ends: what AAC would lose at an edge shows."""
+    noise = np.random.default_rng(samples).standard_normal((channels, samples + 7)) * 0.3
+    smooth = np.stack([np.convolve(row, np.ones(8) / 8, "valid") for row in noise])
+    return AudioFile(smooth.astype(np.float32), rate)
+
+
+def pictures(count: int) -> list[np.ndarray]:
+    return [np.full((*SIZE, 3), (k * 7 % 200 + 20, 100, 180 - k * 5 % 150), np.uint8) for k in range(count)]
+
+
+def write(path: Path, frames: list[np.ndarray], audio: AudioFile | None) -> None:
+    with Mp4Writer(path, SIZE, 25, audio, preset="ultrafast") as writer:
+        for frame in frames:
+            writer.write(frame)
+
+
+def lag_samples(a: np.ndarray, b: np.ndarray) -> float:
+    """By how many samples `b` is later than `a`, to a fraction, by cross-correlation."""
+    n = 1 << (2 * max(len(a), len(b)) - 1).bit_length()
+    r = np.fft.irfft(np.fft.rfft(b, n) * np.conj(np.fft.rfft(a, n)))
+    k = int(r.argmax())
+    left, mid, right = r[k - 1], r[k], r[(k + 1) % n]
+    fine = 0.5 * (left - right) / (left - 2 * mid + right)
+    return (k if k < n // 2 else k - n) + fine
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 48_000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_voice_keeps_rate_channels_place_and_both_ends(tmp_path: Path, rate: int, channels: int) -> None:
+    audio = speech_like(int(rate * 1.617), rate, channels)
+    path = tmp_path / "out.mp4"
+    write(path, pictures(audio.chunk_count), audio)
+    back = read_audio(path)
+    assert back.rate == rate
+    assert back.samples.shape[0] == channels
+    length = audio.samples.shape[1]
+    assert back.samples.shape[1] >= length, "nothing is cut off the end"
+    lag_ms = lag_samples(audio.samples[0], back.samples[0, :length]) / rate * 1000
+    print(f"{rate} Hz: voice late by {lag_ms:+.4f} ms")
+    assert abs(lag_ms) < 0.1
+    for end in (slice(0, 400), slice(length - 400, length)):
+        a, b = audio.samples[0, end], back.samples[0, end]
+        assert np.corrcoef(a, b)[0, 1] > 0.9, "nothing is faded at either end"
+
+
+def test_both_streams_start_at_zero_and_frames_come_back_in_their_colours(tmp_path: Path) -> None:
+    audio, frames = speech_like(48_000, 48_000, 1), pictures(25)
+    path = tmp_path / "out.mp4"
+    write(path, frames, audio)
+    with av.open(str(path)) as container:
+        video, voice = container.streams.video[0], container.streams.audio[0]
+        assert (video.start_time, voice.start_time) == (0, 0)
+        assert (video.codec_context.name, voice.codec_context.name) == ("h264", "aac")
+        assert video.codec_context.pix_fmt == "yuv420p"
+        assert video.average_rate == 25
+        assert float(video.duration * video.time_base) == pytest.approx(1.0)
+        assert video.codec_context.color_primaries == 1
+    back = list(iter_video(path))
+    assert len(back) == 25
+    worst = max(float(np.abs(a.astype(int) - b).mean()) for a, b in zip(frames, back, strict=True))
+    assert worst < 3
+
+
+def test_a_rate_that_aac_lacks_is_carried_at_48_khz(tmp_path: Path) -> None:
+    audio = speech_like(11_000, 11_000, 1)
+    path = tmp_path / "out.mp4"
+    write(path, pictures(25), audio)
+    back = read_audio(path)
+    assert back.rate == 48_000
+    assert back.samples.shape[1] >= 48_000
+
+
+@pytest.mark.parametrize("frames", [0, 1, 10, 40])
+def test_the_voice_is_whole_however_many_frames_there_are(tmp_path: Path, frames: int) -> None:
+    audio = speech_like(16_000, 16_000, 1)
+    path = tmp_path / "out.mp4"
+    write(path, pictures(frames), audio)
+    assert read_audio(path).samples.shape[1] >= 16_000
+
+
+def test_without_audio_there_is_only_video(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    write(path, pictures(5), None)
+    assert len(list(iter_video(path))) == 5
+    with pytest.raises(MediaFileError, match="expected an audio stream, got video"):
+        read_audio(path)
+
+
+def test_the_file_appears_only_when_complete(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    path.write_text("the old one")
+
+    def interrupted() -> None:
+        with Mp4Writer(path, SIZE, 25, speech_like(16_000, 16_000, 1)) as writer:
+            writer.write(pictures(1)[0])
+            assert path.read_text() == "the old one"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
+    assert path.read_text() == "the old one"
+    write(path, pictures(3), None)
+    assert len(list(iter_video(path))) == 3
+
+
+def test_bad_frames_sizes_and_places_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(MediaFileError, match="even height and width"):
+        Mp4Writer(tmp_path / "out.mp4", (65, 96))
+    with pytest.raises(MediaFileError, match="can't be written"):
+        Mp4Writer(tmp_path / "missing" / "out.mp4", SIZE).__enter__()
+    with Mp4Writer(tmp_path / "out.mp4", SIZE) as writer:
+        with pytest.raises(MediaFileError, match=r"expected frames uint8 \[64, 96, 3\], got uint8 \[8, 8, 3\]"):
+            writer.write(np.zeros((8, 8, 3), np.uint8))
+        writer.write(pictures(1)[0])

@@ -1,0 +1,195 @@
+"""Any file in: whole, at its own rate; and clear words for what can't be read."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from stream.errors import MediaFileError
+from stream.files.reader import iter_video, read_audio
+
+
+def tone(samples: int, rate: int, channels: int = 1) -> np.ndarray:
+    """Float [C, N]; the channels differ in level."""
+    x = 0.3 * np.sin(2 * np.pi * 300 * np.arange(samples) / rate)
+    return np.stack([x / (k + 1) for k in range(channels)]).astype(np.float32)
+
+
+def write_audio(path: Path, x: np.ndarray, rate: int, codec: str = "pcm_s16le") -> Path:
+    layout = {1: "mono", 2: "stereo", 6: "5.1"}[x.shape[0]]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, layout=layout)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(x), format="fltp", layout=layout)
+        frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+        resampler = av.AudioResampler(stream.codec_context.format, layout, rate, stream.frame_size or 1024)
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    return path
+
+
+def write_video(path: Path, values: list[int], fps: Fraction, times: list[int] | None = None) -> Path:
+    """Grey frames; `times` in units of 1/1000 s make the rate variable."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps, options={"crf": "10", "bf": "0"})
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        if times is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for k, value in enumerate(values):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), value, np.uint8), format="rgb24")
+            if times is not None:
+                frame.pts, frame.time_base = times[k], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def shown(path: Path, fps: int = 25) -> list[int]:
+    return [round(float(rgb.mean())) for rgb in iter_video(path, fps)]
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 48_000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_wav_is_read_sample_for_sample(tmp_path: Path, rate: int, channels: int) -> None:
+    x = tone(rate + 77, rate, channels)
+    audio = read_audio(write_audio(tmp_path / "x.wav", x, rate))
+    assert audio.rate == rate
+    assert audio.samples.shape == x.shape
+    assert np.abs(audio.samples - x).max() < 1 / 32000
+    assert audio.duration_s == pytest.approx(1 + 77 / rate)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("x.flac", "flac"), ("x.mp3", "mp3"), ("x.ogg", "libopus"), ("x.m4a", "aac")]
+)
+def test_other_containers_keep_length_and_place(tmp_path: Path, name: str, codec: str) -> None:
+    x = tone(48_000, 48_000)
+    x[:, :20_000] = 0
+    audio = read_audio(write_audio(tmp_path / name, x, 48_000, codec))
+    assert audio.rate == 48_000
+    assert audio.samples.shape[1] >= 48_000 - 1
+    onset = int((np.abs(audio.samples[0]) > 0.1).argmax())
+    assert abs(onset - 20_000) < 100, "priming of the codec is skipped"
+
+
+def test_surround_is_mixed_to_stereo(tmp_path: Path) -> None:
+    audio = read_audio(write_audio(tmp_path / "x.wav", tone(4800, 48_000, 6), 48_000))
+    assert audio.samples.shape == (2, 4800)
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
+@pytest.mark.parametrize("extra", [0, 1, 500])
+def test_chunks_cover_the_recording_exactly(tmp_path: Path, rate: int, extra: int) -> None:
+    audio = read_audio(write_audio(tmp_path / "x.wav", tone(rate * 3 + extra, rate, 2), rate))
+    chunks = list(audio.chunks())
+    assert len(chunks) == audio.chunk_count == -(-(3 * rate + extra) * 25 // rate)
+    assert [chunk.pts for chunk in chunks] == [640 * k for k in range(len(chunks))]
+
+
+def test_sound_is_read_out_of_a_video(tmp_path: Path) -> None:
+    path = tmp_path / "x.mkv"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.width = video.height = 64
+        voice = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        container.mux(video.encode(av.VideoFrame(64, 64, "yuv420p")))
+        frame = av.AudioFrame.from_ndarray((tone(1600, 16_000) * 32767).astype(np.int16), format="s16", layout="mono")
+        frame.sample_rate = 16_000
+        container.mux(voice.encode(frame))
+        container.mux(video.encode(None))
+        container.mux(voice.encode(None))
+    assert read_audio(path).samples.shape == (1, 1600)
+
+
+@pytest.mark.parametrize("late_ms", [-80, 0, 120])
+def test_sound_can_be_read_from_the_first_picture_on(tmp_path: Path, late_ms: int) -> None:
+    path = tmp_path / "x.mkv"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"bf": "0"})
+        video.width = video.height = 64
+        video.pix_fmt = "yuv420p"
+        voice = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        sound = av.AudioFrame.from_ndarray(np.full((1, 8000), 1000, np.int16), format="s16", layout="mono")
+        sound.sample_rate, sound.time_base, sound.pts = 16_000, Fraction(1, 16_000), 16_000 + late_ms * 16
+        container.mux(voice.encode(sound))
+        for k in range(10):
+            picture = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+            picture.pts, picture.time_base = 25 + k, Fraction(1, 25)
+            container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+    as_it_is, in_step = read_audio(path), read_audio(path, from_first_frame=True)
+    assert as_it_is.samples.shape == (1, 8000)
+    assert in_step.samples.shape == (1, 8000 + late_ms * 16)
+    assert int((in_step.samples[0] > 0).argmax()) == max(0, late_ms) * 16
+
+
+@pytest.mark.parametrize(
+    ("fps", "count", "expected"),
+    [
+        (Fraction(25), 10, [*range(0, 100, 10)]),
+        (Fraction(50), 10, [0, 20, 40, 60, 80]),
+        (Fraction(5), 3, [0] * 5 + [10] * 5 + [20] * 5),
+        (Fraction(30), 6, [0, 10, 20, 30, 40]),
+        (Fraction(30000, 1001), 6, [0, 10, 20, 30, 40, 50]),
+    ],
+    ids=["25", "50", "5", "30", "29.97"],
+)
+def test_video_is_resampled_to_25_fps(tmp_path: Path, fps: Fraction, count: int, expected: list[int]) -> None:
+    values = [20 + 10 * k for k in range(count)]
+    got = shown(write_video(tmp_path / "x.mp4", values, fps))
+    assert len(got) == len(expected)
+    assert np.abs(np.array(got) - 20 - expected).max() <= 3
+
+
+def test_a_variable_rate_shows_what_a_player_would(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "x.mkv", [50, 100, 150, 200], Fraction(25), times=[0, 35, 130, 160])
+    got = shown(path)
+    assert np.abs(np.array(got[:5]) - [50, 100, 100, 100, 200]).max() <= 3
+
+
+def test_a_still_image_is_one_frame(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    with av.open(str(path), "w", format="image2") as container:
+        stream = container.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 16, "rgb24"
+        frame = av.VideoFrame.from_ndarray(np.full((16, 32, 3), 77, np.uint8), format="rgb24")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    (picture,) = iter_video(path)
+    assert picture.shape == (16, 32, 3)
+    assert (picture == 77).all()
+
+
+def test_what_cannot_be_read_is_said_clearly(tmp_path: Path) -> None:
+    noise = tmp_path / "noise.wav"
+    noise.write_bytes(bytes(range(256)) * 20)
+    empty = tmp_path / "empty.mp4"
+    empty.write_bytes(b"")
+    silent = write_video(tmp_path / "silent.mp4", [10, 20], Fraction(25))
+    sound = write_audio(tmp_path / "sound.wav", tone(1600, 16_000), 16_000)
+    for path, text in [
+        (tmp_path / "none.wav", "expected a file, got nothing there"),
+        (tmp_path, "expected a file"),
+        (noise, "noise.wav: expected audio or video, got"),
+        (empty, "empty.mp4: expected audio or video, got"),
+        (silent, "expected an audio stream, got video"),
+    ]:
+        with pytest.raises(MediaFileError, match=text):
+            read_audio(path)
+    with pytest.raises(MediaFileError, match="expected a video stream, got audio"):
+        list(iter_video(sound))
+    with pytest.raises(MediaFileError, match="expected a file"):
+        list(iter_video(tmp_path / "none.mp4"))
+
+
+@pytest.mark.parametrize(("name", "codec"), [("x.wav", "pcm_s16le"), ("x.mp3", "mp3"), ("x.ogg", "libopus")])
+def test_a_recording_that_broke_off_is_read_as_far_as_it_goes(tmp_path: Path, name: str, codec: str) -> None:
+    whole = write_audio(tmp_path / name, tone(96_000, 48_000), 48_000, codec).read_bytes()
+    cut = tmp_path / f"cut-{name}"
+    cut.write_bytes(whole[: len(whole) * 3 // 4])
+    assert 40_000 < read_audio(cut).samples.shape[1] < 96_000

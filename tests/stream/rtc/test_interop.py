@@ -1,0 +1,96 @@
+"""A viewer that shares no code with this side: werift, a WebRTC stack in TypeScript."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from aiohttp import web
+
+from stream.clock import SessionClock
+from stream.media import CHUNK_SAMPLES, VideoFrame, silence
+from stream.playout.playout import Playout
+from stream.rtc.peer import Peer
+from stream.rtc.tracks import Playback
+
+INTEROP = Path(__file__).parents[2] / "interop"
+SECONDS = 4
+
+
+@pytest.fixture(scope="module")
+def werift(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The viewer's script with what it needs beside it."""
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    folder = tmp_path_factory.mktemp("interop")
+    for file in INTEROP.glob("*.*"):
+        shutil.copy(file, folder)
+    install = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+    subprocess.run(install, cwd=folder, check=True, capture_output=True, timeout=240)
+    return folder / "watch.mjs"
+
+
+async def act(playback: Playback) -> None:
+    rng = np.random.default_rng(0)
+    for k in itertools.count():
+        rgb = rng.integers(0, 40, (128, 128, 3)).astype(np.uint8)
+        await playback.put(silence(k * CHUNK_SAMPLES), VideoFrame(rgb, k * CHUNK_SAMPLES))
+
+
+async def watch_by_whep(script: Path, codec: str) -> tuple[list[dict[str, Any]], bool]:
+    playback = Playback(Playout(), SessionClock())
+    peers: list[Peer] = []
+
+    async def join(request: web.Request) -> web.Response:
+        peers.append(Peer(playback))
+        answer = await peers[-1].answer(await request.text())
+        headers = {"Location": "/whep/show/viewer"}
+        return web.Response(status=201, text=answer, content_type="application/sdp", headers=headers)
+
+    async def leave(_: web.Request) -> web.Response:
+        await peers[-1].close()
+        return web.Response()
+
+    app = web.Application()
+    app.add_routes([web.post("/whep/show", join), web.delete("/whep/show/viewer", leave)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    tasks = [asyncio.create_task(playback.run()), asyncio.create_task(act(playback))]
+    try:
+        command = ("node", str(script), f"http://127.0.0.1:{port}/whep/show", codec, str(SECONDS))
+        process = await asyncio.create_subprocess_exec(*command, stdout=-1, stderr=-1)
+        out, err = await process.communicate()
+        assert process.returncode == 0, err.decode()
+        return [json.loads(line) for line in out.splitlines()], peers[0].closed.is_set()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, *(peer.close() for peer in peers), return_exceptions=True)
+        await runner.cleanup()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("codec", ["VP8", "H264"])
+def test_werift_watches_by_whep(werift: Path, run: Callable, codec: str) -> None:
+    reports, left = run(watch_by_whep(werift, codec))
+    last = reports[-1]
+    print(last)
+    assert "connected" in {report["state"] for report in reports}
+    assert last["codec"].lower() == f"video/{codec}".lower()
+    assert last["begins_with_keyframe"] is True
+    assert last["video"] > 25
+    assert last["audio"] > 50
+    assert last["keyframes"] >= 2, "a picture loss that werift reports brings a keyframe"
+    assert left, "its DELETE ended the peer"

@@ -1,0 +1,392 @@
+"""One playback, several viewers: same instant for sound and picture, nobody slows the others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from aiortc.codecs import depayload, get_decoder
+from aiortc.codecs.vpx import Vp8Encoder
+from aiortc.jitterbuffer import JitterFrame
+from aiortc.mediastreams import MediaStreamError
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtcrtpsender import RTCEncodedFrame
+
+from stream.clock import SessionClock, samples
+from stream.media import CHUNK_SAMPLES, AudioChunk, VideoFrame, silence
+from stream.playout.playout import Playout, PlayoutConfig, Tick
+from stream.rtc.encoders import is_vp8_keyframe
+from stream.rtc.tracks import Playback, Track, VideoTrack
+
+
+def pair(k: int) -> tuple[AudioChunk, VideoFrame]:
+    """Chunk and frame number k: the voice says k, the picture shows k."""
+    chunk = AudioChunk(np.full(640, 0.1, np.float32), np.full(1920, k + 1, np.int16), k * CHUNK_SAMPLES)
+    return chunk, VideoFrame(np.full((16, 16, 3), k % 256, np.uint8), chunk.pts)
+
+
+@asynccontextmanager
+async def playing(**config: int) -> AsyncIterator[Playback]:
+    playback = Playback(Playout(PlayoutConfig(**config)), SessionClock())
+    task = asyncio.create_task(playback.run())
+    try:
+        yield playback
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def feed(playback: Playback, count: int) -> None:
+    """Put pairs at the pace of real time, as a renderer does."""
+    start = playback.clock.now()
+    for k in range(count):
+        await playback.clock.sleep_until(start + k * CHUNK_SAMPLES)
+        await playback.put(*pair(k))
+
+
+class Recorder:
+    """A sink that keeps its ticks and when they came."""
+
+    def __init__(self, playback: Playback) -> None:
+        self.ticks: list[Tick] = []
+        self.came_ns: list[int] = []
+        self.stopped = False
+        self._clock = playback.clock
+        playback.add(self)
+
+    def release(self, tick: Tick) -> None:
+        self.ticks.append(tick)
+        self.came_ns.append(self._clock.elapsed_ns())
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    async def until(self, condition: Callable[[Tick], bool]) -> Tick:
+        """Wait for a tick of this kind, among those to come."""
+        seen = len(self.ticks)
+        while not any(condition(tick) for tick in self.ticks[seen:]):  # noqa: ASYNC110  ticks only grow
+            await asyncio.sleep(0.005)
+        return next(tick for tick in self.ticks[seen:] if condition(tick))
+
+
+VP8 = RTCRtpCodecParameters(mimeType="video/VP8", clockRate=90_000, payloadType=97)
+H264 = RTCRtpCodecParameters(mimeType="video/H264", clockRate=90_000, payloadType=99)
+OPUS = RTCRtpCodecParameters(mimeType="audio/opus", clockRate=48_000, channels=2, payloadType=96)
+
+
+def decoded(frames: list[RTCEncodedFrame], codec: RTCRtpCodecParameters) -> list[np.ndarray]:
+    """What a receiver shows, as rgb24."""
+    decoder = get_decoder(codec)
+    shown = []
+    for frame in frames:
+        data = b"".join(depayload(codec, payload) for payload in frame.payloads)
+        shown += decoder.decode(JitterFrame(data=data, timestamp=frame.timestamp))
+    return [picture.to_ndarray(format="rgb24") for picture in shown]
+
+
+def test_a_tick_carries_matching_sound_and_picture_in_real_time(run: Callable) -> None:
+    async def scenario() -> Recorder:
+        async with playing(target_ms=80) as playback:
+            recorder = Recorder(playback)
+            await feed(playback, 24)
+            await asyncio.sleep(0.2)
+            return recorder
+
+    recorder = run(scenario())
+    assert set(np.diff([tick.time for tick in recorder.ticks])) == {320}
+    shown = [tick for tick in recorder.ticks if tick.frame is not None and tick.voice.any()]
+    assert [int(tick.frame.rgb[0, 0, 0]) + 1 for tick in shown] == [int(tick.voice[0]) for tick in shown]  # type: ignore[union-attr]
+    assert len(shown) >= 20
+    late_ms = [came / 1e6 - tick.time / 16 for tick, came in zip(recorder.ticks, recorder.came_ns, strict=True)]
+    assert min(late_ms) >= 0
+    assert np.median(late_ms) < 20
+
+
+def test_sound_and_picture_of_a_viewer_are_stamped_alike(run: Callable) -> None:
+    async def scenario() -> tuple[dict[int, int], dict[int, int]]:
+        async with playing(target_ms=40) as playback:
+            voice, face = playback.tracks(bitrate=1_000_000)
+            heard: dict[int, int] = {}
+            seen: dict[int, int] = {}
+
+            async def read(track: Track, codec: RTCRtpCodecParameters, stamps: dict[int, int]) -> None:
+                for _ in range(12):
+                    stamp = (await track.next_frame(codec)).timestamp
+                    assert track.sent_time is not None
+                    stamps[track.sent_time] = stamp
+
+            await asyncio.gather(feed(playback, 15), read(voice, OPUS, heard), read(face, VP8, seen))
+            return heard, seen
+
+    heard, seen = run(scenario())
+    assert len(seen) == len(heard) == 12
+    assert all(stamp == time * 90_000 // 16_000 for time, stamp in seen.items())
+    assert len({stamp - time * 3 for time, stamp in heard.items()}) == 1
+    assert all(np.diff(list(seen.values())) > 0)
+    assert set(heard) & set(seen), "a picture has the time of a sound"
+
+
+def test_a_late_viewer_sees_the_present_face_at_once(run: Callable) -> None:
+    async def scenario() -> tuple[float, list[np.ndarray]]:
+        async with playing(target_ms=40) as playback:
+            _, face = playback.tracks(bitrate=1_000_000)
+            await feed(playback, 3)
+            await asyncio.wait_for(face.next_frame(VP8), 1)
+            await asyncio.sleep(0.5)
+            _, late = playback.tracks(bitrate=1_000_000)
+            start = playback.clock.elapsed_ns()
+            frame = await late.next_frame(VP8)
+            return (playback.clock.elapsed_ns() - start) / 1e6, decoded([frame], VP8)
+
+    wait_ms, shown = run(scenario())
+    assert wait_ms < 190, "sooner than the picture would be repeated anyway"
+    assert abs(int(shown[0][0, 0, 0]) - 2) < 8
+
+
+def test_nothing_is_encoded_before_a_viewer_reads_or_after_the_last_left(run: Callable) -> None:
+    async def scenario() -> None:
+        async with playing() as playback:
+            viewers = [playback.tracks(bitrate=1_000_000) for _ in range(2)]
+            await feed(playback, 4)
+            assert playback.encodings() == {}
+            for voice, face in viewers:
+                await voice.next_frame(OPUS)
+                await face.next_frame(VP8)
+            assert set(playback.encodings()) == {"audio/opus", "video/vp8"}
+            viewers[0][0].stop()
+            viewers[0][1].stop()
+            await viewers[1][0].next_frame(OPUS)
+            viewers[1][0].stop()
+            viewers[1][1].stop()
+            assert playback.encodings() == {}
+
+    run(scenario())
+
+
+def test_one_encode_per_frame_however_many_viewers(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    encode = Vp8Encoder.encode
+
+    def counted(self: Vp8Encoder, frame: Any, force_keyframe: bool = False) -> Any:
+        calls.append(frame.pts)
+        return encode(self, frame, force_keyframe)
+
+    monkeypatch.setattr(Vp8Encoder, "encode", counted)
+
+    async def scenario() -> list[list[bytes]]:
+        async with playing(target_ms=40) as playback:
+            faces = [playback.tracks(bitrate=1_000_000)[1] for _ in range(5)]
+
+            async def watch(face: VideoTrack) -> list[bytes]:
+                return [(await face.next_frame(VP8)).payloads[0] for _ in range(10)]
+
+            feeding = asyncio.create_task(feed(playback, 25))
+            seen = await asyncio.gather(*map(watch, faces))
+            await feeding
+            return seen
+
+    seen = run(scenario())
+    assert len(calls) == len(set(calls)), "no frame was encoded twice"
+    assert all(viewer == seen[0] for viewer in seen), "all got the same"
+
+
+def test_codecs_and_mattes_side_by_side(run: Callable) -> None:
+    picture = np.full((32, 32, 3), (200, 40, 40), np.uint8)
+    cutout = np.dstack([picture, np.zeros((32, 32), np.uint8)])
+    cutout[:, 16:, 3] = 255
+
+    async def scenario() -> tuple[dict[str, list[np.ndarray]], set[str]]:
+        async with playing(target_ms=40) as playback:
+            wanted = [("vp8", VP8, False), ("h264", H264, False), ("vp8 matte", VP8, True), ("h264 matte", H264, True)]
+            assert not playback.matte_wanted
+            faces = {name: playback.tracks(bitrate=1_000_000, matte=matte)[1] for name, _, matte in wanted}
+            assert playback.matte_wanted
+            await playback.put(silence(0), VideoFrame(picture, 0, cutout))
+            shown = {}
+            for name, codec, _ in wanted:
+                shown[name] = decoded([await faces[name].next_frame(codec)], codec)
+            encodings = set(playback.encodings())
+            for face in faces.values():
+                face.stop()
+            assert not playback.matte_wanted
+            return shown, encodings
+
+    shown, encodings = run(scenario())
+    assert encodings == {"video/vp8", "video/h264", "video/vp8+matte", "video/h264+matte"}
+    for name in ("vp8", "h264"):
+        assert shown[name][0].shape == (32, 32, 3)
+        both = shown[f"{name} matte"][0].astype(int)
+        assert both.shape == (32, 64, 3)
+        assert abs(both[8:24, 4:28] - [200, 40, 40]).mean() < 12, "the colour is to the left"
+        assert both[8:24, 36:44].mean() < 20, "see-through is black"
+        assert both[8:24, 52:60].mean() > 235, "opaque is white"
+
+
+def test_a_sink_can_want_the_matte(run: Callable) -> None:
+    async def scenario() -> None:
+        async with playing() as playback:
+            plain, camera = Recorder(playback), Recorder(playback)
+            assert not playback.matte_wanted
+            playback.add(camera, matte=True)
+            assert playback.matte_wanted
+            _, face = playback.tracks(bitrate=1_000_000, matte=True)
+            playback.remove(camera)
+            playback.remove(plain)
+            assert playback.matte_wanted, "a viewer still does"
+            face.stop()
+            assert not playback.matte_wanted
+
+    run(scenario())
+
+
+def test_a_slow_viewer_gets_an_unbroken_stream_again_and_slows_nobody(run: Callable) -> None:
+    async def scenario() -> tuple[int, int, list[RTCEncodedFrame], list[RTCEncodedFrame], int]:
+        async with playing(target_ms=40) as playback:
+            _, quick = playback.tracks(bitrate=1_000_000)
+            _, slow = playback.tracks(bitrate=1_000_000)
+            seen: list[RTCEncodedFrame] = []
+
+            async def watch() -> None:
+                while len(seen) < 40:
+                    seen.append(await quick.next_frame(VP8))
+
+            feeding = asyncio.create_task(feed(playback, 60))
+            watching = asyncio.create_task(watch())
+            await slow.next_frame(VP8)
+            await watching
+            late = [await slow.next_frame(VP8) for _ in range(6)]
+            await feeding
+            return quick.dropped, slow.dropped, seen, late, playback.encodings()["video/vp8"].keyframes
+
+    quick_dropped, slow_dropped, seen, late, keyframes = run(scenario())
+    assert slow_dropped >= 8
+    assert slow_dropped > quick_dropped
+    assert is_vp8_keyframe(late[0].payloads[0]), "what can't be decoded is not sent"
+    assert len(decoded(late, VP8)) == 6
+    assert all(np.diff([frame.timestamp for frame in seen]) > 0)
+    assert keyframes == 2, "one when they came, one when the slow one came back"
+
+
+def test_a_stalled_listener_stays_bounded(run: Callable) -> None:
+    async def scenario() -> tuple[float, float]:
+        async with playing() as playback:
+            voice, _ = playback.tracks(bitrate=1_000_000)
+            await voice.next_frame(OPUS)
+            await asyncio.sleep(1.0)
+            await voice.next_frame(OPUS)
+            assert voice.sent_time is not None
+            return voice.dropped, (playback.clock.now() - voice.sent_time) / 16
+
+    dropped, age_ms = run(scenario())
+    assert dropped > 10
+    assert age_ms < 900
+
+
+def test_a_full_queue_makes_the_source_wait_and_loses_nothing(run: Callable) -> None:
+    async def scenario() -> tuple[list[int], float]:
+        async with playing(target_ms=40, max_ms=120) as playback:
+            recorder = Recorder(playback)
+            start = playback.clock.elapsed_ns()
+            for k in range(20):
+                await playback.put(*pair(k))
+            took = (playback.clock.elapsed_ns() - start) / 1e9
+            await recorder.until(lambda tick: tick.source_pts == 19 * CHUNK_SAMPLES + 320)
+            return [int(tick.voice[0]) for tick in recorder.ticks if tick.source_pts is not None], took
+
+    values, took = run(scenario())
+    assert values == [k // 2 + 1 for k in range(40)]
+    assert took == pytest.approx(0.68, abs=0.4), "paced by play, not by the source"
+
+
+def test_an_interrupt_is_heard_within_a_tick(run: Callable) -> None:
+    async def scenario() -> float:
+        async with playing(target_ms=40) as playback:
+            recorder = Recorder(playback)
+            for k in range(20):
+                await playback.put(*pair(k))
+            await recorder.until(lambda tick: bool(tick.voice.any()))
+            playback.clear()
+            at = playback.clock.elapsed_ns()
+            await recorder.until(lambda tick: not tick.voice.any())
+            return (playback.clock.elapsed_ns() - at) / 1e6
+
+    assert run(scenario()) < 200
+
+
+def test_a_stopped_machine_skips_the_past_instead_of_playing_it(run: Callable) -> None:
+    class Jumping(SessionClock):
+        jump_ns = 0
+
+        def elapsed_ns(self) -> int:
+            return super().elapsed_ns() + self.jump_ns
+
+    async def scenario() -> tuple[int, int]:
+        clock = Jumping()
+        playback = Playback(Playout(), clock)
+        recorder = Recorder(playback)
+        task = asyncio.create_task(playback.run())
+        await recorder.until(lambda _: True)
+        clock.jump_ns = 10_000_000_000
+        jumped = len(recorder.ticks)
+        await recorder.until(lambda tick: clock.now() - tick.time < samples(60))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert recorder.stopped
+        return len(recorder.ticks) - jumped, clock.now()
+
+    released, now = run(scenario())
+    assert released < 10
+    assert now > samples(10_000)
+
+
+def test_tracks_end_with_the_playback_and_by_stop(run: Callable) -> None:
+    async def scenario() -> None:
+        async with playing() as playback:
+            voice, face = playback.tracks(bitrate=1_000_000)
+            other, _ = playback.tracks(bitrate=1_000_000)
+            await voice.next_frame(OPUS)
+            pending = asyncio.create_task(face.next_frame(VP8))
+            await asyncio.sleep(0)
+            face.stop()
+            with pytest.raises(MediaStreamError):
+                await pending
+            with pytest.raises(MediaStreamError):
+                await face.next_frame(VP8)
+            other.stop()
+            other.stop()
+            with pytest.raises(MediaStreamError):
+                await other.next_frame(OPUS)
+        for _ in range(30):  # what was encoded before is still there
+            with contextlib.suppress(MediaStreamError):
+                await voice.next_frame(OPUS)
+        with pytest.raises(MediaStreamError):
+            await voice.next_frame(OPUS)
+
+    run(scenario())
+
+
+def test_an_encoder_that_fails_ends_its_viewers_and_nobody_else(
+    run: Callable, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(Vp8Encoder, "encode", fail)
+
+    async def scenario() -> None:
+        async with playing(target_ms=40) as playback:
+            voice, face = playback.tracks(bitrate=1_000_000)
+            feeding = asyncio.create_task(feed(playback, 5))
+            with pytest.raises(MediaStreamError):
+                await face.next_frame(VP8)
+            await feeding
+            await voice.next_frame(OPUS)
+            assert set(playback.encodings()) == {"audio/opus"}
+
+    run(scenario())
+    assert "out of order" in caplog.text

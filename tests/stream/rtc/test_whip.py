@@ -1,0 +1,478 @@
+"""Publishing to a real WHIP endpoint, which decodes what comes, and to some that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from aiohttp import web
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack, VideoStreamTrack
+
+from stream.clock import SessionClock
+from stream.errors import NegotiationError, StreamError
+from stream.media import CHUNK_SAMPLES, VideoFrame, silence
+from stream.playout.playout import Playout
+from stream.rtc import whip
+from stream.rtc.peer import Peer
+from stream.rtc.peer_config import PeerConfig
+from stream.rtc.tracks import Playback
+from stream.rtc.whip import WhipPublisher
+
+SDP = "application/sdp"
+
+
+class Endpoint:
+    """A minimal media server: takes one publication, keeps decoded frames and the requests."""
+
+    def __init__(self) -> None:
+        self.frames: dict[str, list[Any]] = {"audio": [], "video": []}
+        self.requests: list[tuple[str, str, str | None]] = []
+        self.offer = ""
+        self._tasks: list[asyncio.Task[None]] = []
+        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.pc.on("track", lambda track: self._tasks.append(asyncio.create_task(self._collect(track))))
+
+    async def publish(self, request: web.Request) -> web.Response:
+        self._note(request)
+        self.offer = await request.text()
+        await self.pc.setRemoteDescription(RTCSessionDescription(self.offer, "offer"))
+        await self.pc.setLocalDescription(await self.pc.createAnswer())
+        headers = {"Location": "../resource/1"}
+        return web.Response(status=201, text=self.pc.localDescription.sdp, content_type=SDP, headers=headers)
+
+    async def delete(self, request: web.Request) -> web.Response:
+        self._note(request)
+        await self.pc.close()
+        return web.Response()
+
+    async def close(self) -> None:
+        await self.pc.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _note(self, request: web.Request) -> None:
+        self.requests.append((request.method, request.path, request.headers.get("Authorization")))
+
+    async def _collect(self, track: MediaStreamTrack) -> None:
+        try:
+            while True:
+                self.frames[track.kind].append(await track.recv())
+        except MediaStreamError:
+            pass
+
+
+@asynccontextmanager
+async def serving(*routes: web.RouteDef) -> AsyncIterator[str]:
+    app = web.Application()
+    app.add_routes(routes)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def show() -> AsyncIterator[Playback]:
+    playback = Playback(Playout(), SessionClock())
+
+    async def act() -> None:
+        for k in itertools.count():
+            rgb = np.full((64, 64, 3), (40, 200, 40), np.uint8)
+            await playback.put(silence(k * CHUNK_SAMPLES), VideoFrame(rgb, k * CHUNK_SAMPLES))
+
+    tasks = [asyncio.create_task(playback.run()), asyncio.create_task(act())]
+    try:
+        yield playback
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(8):
+        while not condition():  # noqa: ASYNC110  conditions are about what only grows
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("codec", ["vp8", "h264"])
+def test_a_publication_is_decoded_by_the_endpoint_and_deleted_at_the_end(run: Callable, codec: str) -> None:
+    async def scenario() -> tuple[Endpoint, set[str]]:
+        endpoint = Endpoint()
+        routes = (web.post("/whip/live", endpoint.publish), web.delete("/resource/1", endpoint.delete))
+        async with serving(*routes) as url, show() as playback:
+            publisher = WhipPublisher(playback, PeerConfig(video_codec=codec))
+            await publisher.publish(f"{url}/whip/live", "secret")
+            await asyncio.wait_for(publisher.connected.wait(), 5)
+            await until(lambda: len(endpoint.frames["video"]) > 10 and len(endpoint.frames["audio"]) > 20)
+            encodings = set(playback.encodings())
+            await asyncio.gather(publisher.close(), publisher.close())
+            assert playback.encodings() == {}
+            with pytest.raises(StreamError, match="expected a new publisher"):
+                await publisher.publish(url)
+            await endpoint.close()
+            return endpoint, encodings
+
+    endpoint, encodings = run(scenario())
+    assert encodings == {"audio/opus", f"video/{codec}"}
+    assert endpoint.requests == [("POST", "/whip/live", "Bearer secret"), ("DELETE", "/resource/1", "Bearer secret")]
+    assert endpoint.offer.count("a=sendonly") == 2
+    assert "typ host" in endpoint.offer
+    assert "m=application" not in endpoint.offer
+    shown = endpoint.frames["video"][-1].to_ndarray(format="rgb24").astype(int)
+    assert abs(shown - [40, 200, 40]).mean() < 12
+
+
+def test_a_publication_shares_the_encoders_of_the_viewers(remote: type, run: Callable) -> None:
+    async def scenario() -> tuple[int, int]:
+        endpoint = Endpoint()
+        async with serving(web.post("/whip", endpoint.publish)) as url, show() as playback:
+            client, peer = remote(codec="VP8", channel=False), Peer(playback)
+            await client.connect(peer.answer)
+            publisher = WhipPublisher(playback)
+            await publisher.publish(f"{url}/whip")
+            await until(lambda: bool(endpoint.frames["video"] and client.frames["video"]))
+            shared = len(playback.encodings())
+            await publisher.close()
+            left = len(playback.encodings())
+            await peer.close()
+            await client.close()
+            await endpoint.close()
+            return shared, left
+
+    assert run(scenario()) == (2, 2)
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_redirects_are_followed(run: Callable, status: int) -> None:
+    async def scenario() -> Endpoint:
+        endpoint = Endpoint()
+
+        async def elsewhere(_: web.Request) -> web.Response:
+            return web.Response(status=status, headers={"Location": "/region/whip"})
+
+        routes = (web.post("/whip", elsewhere), web.post("/region/whip", endpoint.publish))
+        async with serving(*routes, web.delete("/resource/1", endpoint.delete)) as url, show() as playback:
+            publisher = WhipPublisher(playback)
+            await publisher.publish(f"{url}/whip", "secret")
+            await publisher.close()
+            await endpoint.close()
+            return endpoint
+
+    endpoint = run(scenario())
+    assert [method for method, _, _ in endpoint.requests] == ["POST", "DELETE"]
+    assert endpoint.requests[0] == ("POST", "/region/whip", "Bearer secret")
+    assert endpoint.offer.startswith("v=0")
+
+
+def test_a_token_stays_with_the_host_it_was_meant_for(run: Callable) -> None:
+    async def scenario() -> Endpoint:
+        endpoint = Endpoint()
+        target = (web.post("/whip", endpoint.publish), web.delete("/resource/1", endpoint.delete))
+        async with serving(*target) as other, show() as playback:
+
+            async def elsewhere(_: web.Request) -> web.Response:
+                return web.Response(status=307, headers={"Location": f"{other}/whip"})
+
+            async with serving(web.post("/whip", elsewhere)) as url:
+                publisher = WhipPublisher(playback)
+                await publisher.publish(f"{url}/whip", "secret")
+                await publisher.close()
+                await endpoint.close()
+                return endpoint
+
+    assert [token for _, _, token in run(scenario()).requests] == [None, None]
+
+
+def reply(**options: Any) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(**options)
+
+    return handle
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"status": 401, "text": "the secret"}, StreamError, r"expected status 201 from http://[\d.:]+/whip, got 401$"),
+        ({"status": 200, "text": "v=0"}, StreamError, "expected status 201 .* got 200"),
+        ({"status": 201, "text": "v=0", "content_type": SDP}, StreamError, "expected a Location header"),
+        ({"status": 201, "text": "v=0", "headers": {"Location": "/r"}}, StreamError, "expected application/sdp"),
+        (
+            {"status": 201, "text": "hello", "content_type": SDP, "headers": {"Location": "/r"}},
+            NegotiationError,
+            "expected an SDP answer",
+        ),
+        (
+            {"status": 201, "text": "v=0\r\nt=the secret", "content_type": SDP, "headers": {"Location": "/r"}},
+            NegotiationError,
+            "expected an SDP answer",
+        ),
+        (
+            {"status": 201, "text": "x" * 70_000, "content_type": SDP, "headers": {"Location": "/r"}},
+            StreamError,
+            "expected at most 65536 bytes",
+        ),
+        ({"status": 307, "headers": {"Location": "/whip"}}, StreamError, "TooManyRedirects"),
+    ],
+    ids=[
+        "refused",
+        "not created",
+        "no location",
+        "no sdp type",
+        "no sdp",
+        "nothing in it",
+        "long",
+        "redirected in circles",
+    ],
+)
+def test_an_endpoint_that_refuses_or_errs_is_named_and_the_publication_closed(
+    run: Callable, options: dict[str, Any], error: type[Exception], text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> list[str]:
+        deleted: list[str] = []
+
+        async def delete(request: web.Request) -> web.Response:
+            deleted.append(request.path)
+            return web.Response()
+
+        async with serving(web.post("/whip", reply(**options)), web.delete("/r", delete)) as url, show() as playback:
+            publisher = WhipPublisher(playback)
+            with pytest.raises(error, match=text) as caught:
+                await publisher.publish(f"{url}/whip", "token")
+            assert "secret" not in str(caught.value), "what the endpoint says is not the caller's to read"
+            assert publisher.closed.is_set()
+            assert playback.encodings() == {}
+            return deleted
+
+    caplog.set_level("INFO", "stream.rtc.whip")
+    made = options["status"] == 201 and "headers" in options
+    assert run(scenario()) == (["/r"] if made else []), "what was made is deleted, whatever is wrong with it"
+    if options.get("text"):
+        assert ("the secret" in options["text"]) == ("the secret" in caplog.text)
+
+
+@asynccontextmanager
+async def raw(answer: bytes) -> AsyncIterator[str]:
+    """Serve the same bytes to everybody, HTTP or not."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+def test_what_another_kind_of_server_says_is_logged_and_not_told(
+    run: Callable, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> str:
+        async with raw(b"SSH-2.0-secret\r\n") as url, show() as playback:
+            with pytest.raises(StreamError, match="expected an endpoint that answers") as caught:
+                await WhipPublisher(playback).publish(f"{url}/whip", "token")
+            return str(caught.value)
+
+    caplog.set_level("INFO", "stream.rtc.whip")
+    assert "secret" not in run(scenario())
+    assert "secret" in caplog.text
+    assert "token" not in caplog.text
+
+
+def test_an_answer_in_several_segments_is_read_to_its_end(run: Callable) -> None:
+    async def scenario() -> None:
+        endpoint = Endpoint()
+
+        async def publish(request: web.Request) -> web.StreamResponse:
+            whole = await endpoint.publish(request)
+            response = web.StreamResponse(status=201, headers={"Location": "/resource/1", "Content-Type": SDP})
+            await response.prepare(request)
+            body = whole.body
+            assert isinstance(body, bytes)
+            for start in range(0, len(body), 400):
+                await response.write(body[start : start + 400])
+                await asyncio.sleep(0.005)
+            return response
+
+        routes = (web.post("/whip", publish), web.delete("/resource/1", endpoint.delete))
+        async with serving(*routes) as url, show() as playback:
+            publisher = WhipPublisher(playback)
+            await publisher.publish(f"{url}/whip")
+            await until(lambda: bool(endpoint.frames["audio"] and endpoint.frames["video"]))
+            await publisher.close()
+            await endpoint.close()
+
+    run(scenario())
+
+
+def test_media_that_an_endpoint_sends_back_is_not_received(run: Callable) -> None:
+    async def scenario() -> None:
+        endpoint = Endpoint()
+        sender: Any = endpoint.pc.addTrack(VideoStreamTrack())
+
+        async def publish(request: web.Request) -> web.Response:
+            offer = (await request.text()).replace("a=sendonly", "a=sendrecv")  # so it takes leave to send
+            await endpoint.pc.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            await endpoint.pc.setLocalDescription(await endpoint.pc.createAnswer())
+            sdp = endpoint.pc.localDescription.sdp
+            assert "a=sendrecv" in sdp
+            return web.Response(status=201, text=sdp, content_type=SDP, headers={"Location": "/r"})
+
+        async with serving(web.post("/whip", publish)) as url, show() as playback:
+            publisher = WhipPublisher(playback)
+            await publisher.publish(f"{url}/whip")
+            await until(lambda: sender._RTCRtpSender__packet_count > 20 and bool(endpoint.frames["video"]))
+            await asyncio.sleep(0.2)  # what has arrived would be decoded by now
+            for transceiver in publisher._pc.getTransceivers():  # type: ignore[union-attr]
+                track: Any = transceiver.receiver.track
+                assert track is None or track._queue.empty(), f"{transceiver.kind} piles up"
+            await publisher.close()
+            await endpoint.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("missing", ["a=fingerprint:", "a=setup:"])
+def test_an_answer_without_security_is_refused_and_deleted(run: Callable, missing: str) -> None:
+    async def scenario() -> Endpoint:
+        endpoint = Endpoint()
+
+        async def publish(request: web.Request) -> web.Response:
+            response = await endpoint.publish(request)
+            lines = (response.text or "").splitlines(keepends=True)
+            response.text = "".join(line for line in lines if not line.startswith(missing))
+            return response
+
+        routes = (web.post("/whip/live", publish), web.delete("/resource/1", endpoint.delete))
+        async with serving(*routes) as url, show() as playback:
+            publisher = WhipPublisher(playback)
+            with pytest.raises(NegotiationError, match=f"answer: expected {missing.rstrip(':')}"):
+                await publisher.publish(f"{url}/whip/live")
+            assert publisher.closed.is_set()
+            await endpoint.close()
+            return endpoint
+
+    assert [method for method, _, _ in run(scenario()).requests] == ["POST", "DELETE"]
+
+
+def test_a_publication_that_never_connects_is_closed_and_deleted(
+    run: Callable, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> Endpoint:
+        endpoint = Endpoint()
+
+        async def publish(request: web.Request) -> web.Response:
+            response = await endpoint.publish(request)
+            await endpoint.pc.close()  # it answers, and nobody is there
+            return response
+
+        routes = (web.post("/whip/live", publish), web.delete("/resource/1", endpoint.delete))
+        async with serving(*routes) as url, show() as playback:
+            publisher = WhipPublisher(playback)
+            await publisher.publish(f"{url}/whip/live")
+            await asyncio.wait_for(publisher.closed.wait(), 8)
+            assert not publisher.connected.is_set()
+            assert playback.encodings() == {}
+            return endpoint
+
+    monkeypatch.setattr(whip, "CONNECT_TIMEOUT_S", 0.2)
+    assert [method for method, _, _ in run(scenario()).requests] == ["POST", "DELETE"]
+    assert "expected a connection within 0.2 s" in caplog.text
+
+
+def test_a_publication_that_connects_outlives_the_wait_for_it(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        endpoint = Endpoint()
+        async with serving(web.post("/whip", endpoint.publish)) as url, show() as playback:
+            publisher = WhipPublisher(playback)
+            await publisher.publish(f"{url}/whip")
+            await asyncio.wait_for(publisher.connected.wait(), 5)
+            expiry = publisher._expiry
+            assert expiry is not None
+            await asyncio.wait_for(expiry, 5)
+            assert not publisher.closed.is_set()
+            await publisher.close()
+            await endpoint.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("answer", ["usable", "not usable"])
+def test_a_publication_closed_before_its_answer_is_deleted_when_that_comes(run: Callable, answer: str) -> None:
+    async def scenario() -> Endpoint:
+        endpoint, asked, closed = Endpoint(), asyncio.Event(), asyncio.Event()
+
+        async def publish(request: web.Request) -> web.Response:
+            response = await endpoint.publish(request)
+            asked.set()
+            await closed.wait()
+            if answer == "not usable":
+                response.content_type = "text/plain"
+            return response
+
+        routes = (web.post("/whip/live", publish), web.delete("/resource/1", endpoint.delete))
+        async with serving(*routes) as url, show() as playback:
+            publisher = WhipPublisher(playback)
+            publishing = asyncio.create_task(publisher.publish(f"{url}/whip/live"))
+            await asked.wait()
+            await publisher.close()
+            closed.set()
+            expected = "before the publication was closed" if answer == "usable" else "expected application/sdp"
+            with pytest.raises(StreamError, match=expected):
+                await publishing
+            assert publisher.closed.is_set()
+            await endpoint.close()
+            return endpoint
+
+    assert [method for method, _, _ in run(scenario()).requests] == ["POST", "DELETE"]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/whip", "ftp://127.0.0.1/whip", "nonsense"])
+def test_an_endpoint_that_cannot_be_reached_is_named(run: Callable, url: str) -> None:
+    async def scenario() -> None:
+        async with show() as playback:
+            publisher = WhipPublisher(playback)
+            with pytest.raises(StreamError, match="expected an endpoint that answers"):
+                await publisher.publish(url)
+            assert publisher.closed.is_set()
+
+    run(scenario())
+
+
+def test_the_publication_ends_when_the_endpoint_goes(run: Callable) -> None:
+    async def scenario() -> None:
+        endpoint = Endpoint()
+        async with serving(web.post("/whip", endpoint.publish)) as url, show() as playback:
+            publisher = WhipPublisher(playback)
+            await publisher.publish(f"{url}/whip")
+            await until(lambda: bool(endpoint.frames["audio"]))
+            await endpoint.close()
+            await asyncio.wait_for(publisher.closed.wait(), 5)
+
+    run(scenario())
+
+
+def test_close_works_before_publish(run: Callable) -> None:
+    async def scenario() -> None:
+        publisher = WhipPublisher(Playback(Playout(), SessionClock()))
+        await publisher.close()
+        assert publisher.closed.is_set()
+        with pytest.raises(StreamError, match="expected a new publisher"):
+            await publisher.publish("http://127.0.0.1:9/")
+
+    run(scenario())

@@ -23,7 +23,7 @@ from stream.rtc.loopback import allow_loopback
 from stream.rtc.peer import Peer, PeerConfig
 from stream.rtc.tracks import Playback
 
-_PICTURE = Path(__file__).parent / "presenters" / "default" / "frame.png"
+_PICTURE = Path(__file__).resolve().parents[1] / "presenters" / "default" / "frame.png"
 _SWAY = 16  # pixels
 _BITRATE = 1_000_000
 _CONNECT_S = 60.0

@@ -48,7 +48,7 @@ class Painter:
         self._template = detailed(identity.frame)
         self._overlays = [detailed(overlay) for overlay in identity.blinks.overlays]
         height, width = identity.frame.shape[:2]
-        self._paster = Paster((DETAIL * height, DETAIL * width), transform / [DETAIL, DETAIL, 1])
+        self._paster = Paster((DETAIL * height, DETAIL * width), (transform / [DETAIL, DETAIL, 1]).astype(np.float32))
         landmarks = identity.pose.project(identity.mesh)
         self._warp = HeadWarp((height, width), landmarks, identity.pose.scale)
         self._cutout: Cutout | None = None

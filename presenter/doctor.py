@@ -113,7 +113,7 @@ def _tracker() -> str:
     from models.tracker import FaceTracker
 
     FaceTracker(video=False).close()
-    return "mediapipe is there"
+    return "its networks can be loaded"
 
 
 def _voice() -> str:

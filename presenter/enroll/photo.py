@@ -18,7 +18,7 @@ from models.identity import Identity, StyleCode, picture_tensor
 from models.matting import Matte, MattingError, draw_matte
 from models.mesh import INNER_LIP_PAIRS, Floats, Pose, aperture, canonicalise
 from models.still import draw_blinks
-from models.tracker import FaceTracker, TrackerUnavailableError
+from models.tracker import FaceTracker
 from presenter.errors import EnrollError
 from presenter.runtime.networks import Networks
 
@@ -89,11 +89,8 @@ def _size(path: Path) -> tuple[int, int]:
 
 
 def _one_face(rgb: NDArray[np.uint8]) -> Floats:
-    try:
-        with FaceTracker(video=False) as tracker:
-            faces = tracker.track(rgb)
-    except TrackerUnavailableError as error:
-        raise EnrollError(str(error)) from error
+    with FaceTracker(video=False) as tracker:
+        faces = tracker.track(rgb)
     if not faces:
         raise EnrollError("found no face; use a photo that shows one face from the front, well lit")
     if len(faces) > 1:

@@ -66,9 +66,6 @@ class HeadFollower:
             clock: the session's.
             delay_ms: how long after the moment that it shows a frame is painted.
             tracker: closed by `close`; a new one when None.
-
-        Raises:
-            TrackerUnavailableError: if the face tracker can't be loaded.
         """
         self._webcam, self._clock = webcam, clock
         self._delay = samples(delay_ms)

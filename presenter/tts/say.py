@@ -40,7 +40,7 @@ def say_file(config: AppConfig, text: str, name_or_photo: str, out: Path) -> flo
             file.setparams((1, 2, rate, 0, "NONE", ""))
             file.writeframes(pcm.astype("<i2").tobytes())
     else:
-        samples = (pcm / np.float32(32768))[None]
+        samples = (pcm.astype(np.float32) / np.float32(32768))[None]
         render_audio(config, AudioFile(samples, rate), find_presenter(config, name_or_photo), out)
     return len(pcm) / rate
 

@@ -214,12 +214,13 @@ def _open(source: int | str) -> Any:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """OpenCV reports on standard error what is reported here in words."""
-    before = cv2.getLogLevel()
-    cv2.setLogLevel(0)
+    log = getattr(cv2.utils, "logging", cv2)  # where OpenCV 5 has it, and where 4 had
+    before = log.getLogLevel()
+    log.setLogLevel(0)
     try:
         yield
     finally:
-        cv2.setLogLevel(before)
+        log.setLogLevel(before)
 
 
 def _cannot_open(source: int | str) -> str:

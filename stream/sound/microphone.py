@@ -141,7 +141,7 @@ class Microphone:
     def _heard(self, block: npt.NDArray[Any], _ahead_s: float) -> None:
         """Take a block over from PortAudio's thread."""
         now_s = self._clock.elapsed_ns() / _NS
-        mono = np.mean(block, axis=1, dtype=np.float32)  # a copy: PortAudio writes to the block again
+        mono: FloatArray = block.mean(axis=1, dtype=np.float32)  # a copy: PortAudio writes to the block again
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._take, mono, self._device.rate, self._device.opening, now_s)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import io
 import logging
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-from presenter import commands
+from presenter import commands, file_commands
 from presenter.config import AppConfig, check_config, load_config
 from presenter.errors import PresenterError
 from presenter.recipe.steps import STEPS
@@ -19,6 +25,14 @@ from stream.errors import StreamError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name may hold what the terminal can't show
+    with _terminable():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     for chatty in ("aioice", "aiohttp.access"):
@@ -26,12 +40,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = _override(load_config(arguments.config), arguments)
         status: int = arguments.run(config, arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        with contextlib.suppress(OSError, ValueError):  # whoever read the output has gone, and Python flushes once more
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (PresenterError, StreamError, OSError) as error:
         print(f"presenter: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     return status
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM unwind what runs, so that nothing half-done stays behind; asyncio's own handlers go first."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the tidying
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _override(config: AppConfig, arguments: argparse.Namespace) -> AppConfig:
@@ -68,22 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     devices.add_argument("--json", action="store_true", help="print JSON instead of a table")
     devices.set_defaults(run=commands.devices)
 
-    render = verbs.add_parser("render", help="render a recording to an MP4")
-    render.add_argument("--audio", type=Path, required=True, help="any file with sound")
-    render.add_argument("--presenter", default="default", help="a presenter's name, or a photo")
-    render.add_argument("--out", type=Path, required=True, help="the MP4 to write")
-    render.set_defaults(run=commands.render)
-
-    say = verbs.add_parser("say", help="speak a text into an MP4 or a WAV (needs the extra [voice])")
-    say.add_argument("text", help="what to say, in English; - reads it from standard input")
-    say.add_argument("--presenter", default="default", help="a presenter's name, or a photo")
-    say.add_argument("--out", type=Path, default=Path("say.mp4"), help="an .mp4, or a .wav for the sound alone")
-    say.set_defaults(run=commands.say)
-
-    enroll = verbs.add_parser("enroll", help="make a presenter from a photo")
-    enroll.add_argument("photo", type=Path, help="one frontal face, well lit")
-    enroll.add_argument("--name", required=True, help="what to call the presenter")
-    enroll.set_defaults(run=commands.enroll)
+    file_commands.add_parsers(verbs)
 
     train = verbs.add_parser("train", help="prepare data and train the networks (needs the extra [train])")
     train.add_argument("step", choices=tuple(STEPS), help="which step of the recipe, in this order")

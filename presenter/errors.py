@@ -13,6 +13,10 @@ class IdentityNotFoundError(PresenterError):
     """No presenter has this name."""
 
 
+class IdentityDamagedError(PresenterError):
+    """A stored presenter can't be read; says what is damaged and what to do."""
+
+
 class EnrollError(PresenterError):
     """A photo can't become a presenter."""
 

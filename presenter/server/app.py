@@ -9,11 +9,11 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from presenter.config import AppConfig, ServerConfig
-from presenter.enroll.enrolment import check_name
 from presenter.errors import ConfigError
 from presenter.runtime.engine import Engine
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
+from presenter.runtime.names import check_name
 from presenter.server import middleware, session_routes, viewer_routes
 from presenter.server.app_keys import ENROLMENTS, METRICS, SESSIONS, STORE, UPLOAD_LIMIT
 from presenter.server.enrolment_jobs import Enrolments, Job

@@ -8,6 +8,8 @@ import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PureWindowsPath
 
+from av.error import FFmpegError
+
 from stream.errors import MediaFileError
 
 
@@ -46,10 +48,10 @@ def check_output(path: Path, inputs: Iterable[Path] = (), *, overwrite: bool = F
 
 @contextlib.contextmanager
 def errors_of(path: Path) -> Iterator[None]:
-    """Turn what libav and the disk report into the error of this package; errors of libav are OSErrors or ValueErrors."""
+    """Turn what libav and the disk report into the error of this package."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (FFmpegError, OSError, UnicodeEncodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise MediaFileError(f"{path}: can't be written: {reason}") from error
 

@@ -1,4 +1,4 @@
-"""Write numbered pictures: `frame_%05d.png`, or a folder of them."""
+"""Write numbered pictures: `frame_%05d.png`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from stream.files.output import OutputExistsError, errors_of, move
 from stream.media import ByteArray, FloatArray
 
 _NUMBER = re.compile(r"%0?(\d?)d")
-_IN_FOLDER = "%06d.png"
 
 
 def is_picture_pattern(path: Path) -> bool:
@@ -35,15 +34,15 @@ class PictureWriter:
         """Describe the pictures; nothing is written before the block is entered.
 
         Args:
-            pattern: a name with one `%d` or `%05d` for the number, or without a suffix the name of a folder.
+            pattern: a name with one `%d` or `%05d` for the number; its folder is made where it is missing.
             overwrite: whether pictures of the same numbers are replaced.
 
         Raises:
             OutputExistsError: if there are pictures that fit the pattern, and they may not be replaced.
             MediaFileError: if the name is no pattern.
         """
-        self._pattern = pattern if pattern.suffix else pattern / _IN_FOLDER
-        if not is_picture_pattern(self._pattern):
+        self._pattern = pattern
+        if not is_picture_pattern(pattern):
             raise MediaFileError(f"{pattern}: expected a name with one number in it, such as frame_%05d.png")
         self._overwrite = overwrite
         self._count = 0

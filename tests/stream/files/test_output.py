@@ -61,11 +61,11 @@ def frames(count: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "first"), [("f_%03d.png", "f_001.png"), ("f%d.png", "f1.png"), ("new/folder", "000001.png")]
+    ("pattern", "first"), [("f_%03d.png", "f_001.png"), ("f%d.png", "f1.png"), ("new/folder/%06d.png", "000001.png")]
 )
 def test_pictures_are_numbered_and_appear_together(tmp_path: Path, pattern: str, first: str) -> None:
     path = tmp_path / pattern
-    folder = path if path.suffix == "" else path.parent
+    folder = path.parent
     with PictureWriter(path, overwrite=False) as writer:
         for rgb in frames(3):
             writer.write(rgb)
@@ -78,7 +78,7 @@ def test_pictures_are_numbered_and_appear_together(tmp_path: Path, pattern: str,
 
 def test_interrupted_pictures_leave_nothing(tmp_path: Path) -> None:
     def interrupted() -> None:
-        with PictureWriter(tmp_path / "a" / "b") as writer:
+        with PictureWriter(tmp_path / "a" / "b" / "%d.png") as writer:
             writer.write(frames(1)[0])
             raise KeyboardInterrupt
 

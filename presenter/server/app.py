@@ -160,8 +160,8 @@ async def _ready(request: web.Request) -> web.Response:
 
 @routes.get("/metrics")
 async def _metrics(request: web.Request) -> web.Response:
-    body = request.app[METRICS].exposition()
-    return web.Response(body=body.encode(), headers={hdrs.CONTENT_TYPE: "text/plain; version=0.0.4; charset=utf-8"})
+    body, content_type = request.app[METRICS].exposition(request.headers.get(hdrs.ACCEPT, ""))
+    return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
 
 
 # ---- presenters ----

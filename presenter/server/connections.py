@@ -64,10 +64,10 @@ class Connection:
         """Return what the transport lost, and add to the metrics what is new of it."""
         lost, before = self.peer.stats(), self._counted
         heard, heard_before = lost.microphone, before.microphone
-        metrics.sound_filled_ms_total += heard.filled_ms - heard_before.filled_ms
-        metrics.sound_lost_ms_total += heard.dropped_ms - heard_before.dropped_ms
-        metrics.sound_lost_ms_total += lost.voice_dropped_ms - before.voice_dropped_ms
-        metrics.frames_dropped_total += lost.frames_dropped - before.frames_dropped
+        metrics.sound_filled_seconds.inc((heard.filled_ms - heard_before.filled_ms) / 1000)
+        metrics.sound_lost_seconds.inc((heard.dropped_ms - heard_before.dropped_ms) / 1000)
+        metrics.sound_lost_seconds.inc((lost.voice_dropped_ms - before.voice_dropped_ms) / 1000)
+        metrics.frames_dropped.inc(lost.frames_dropped - before.frames_dropped)
         self._counted = lost
         return lost
 

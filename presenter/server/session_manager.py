@@ -93,8 +93,8 @@ class SessionManager:
             session, playback, self._peer_config, self._metrics, self._synthesizer, microphone
         )
         self._keepers[session_id] = asyncio.create_task(self._keep(session_id, host))
-        self._metrics.sessions_total += 1
-        self._metrics.sessions_active = self.active
+        self._metrics.sessions.inc()
+        self._metrics.sessions_active.set(self.active)
         return session_id
 
     async def _wait_for_leaving(self) -> None:
@@ -127,7 +127,7 @@ class SessionManager:
             _log.exception("session %s did not end cleanly", session_id)
         finally:
             self._keepers.pop(session_id, None)
-            self._metrics.sessions_active = self.active
+            self._metrics.sessions_active.set(self.active)
 
     def host(self, session_id: str) -> SessionHost:
         """Return the host of a session.

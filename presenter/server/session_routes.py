@@ -27,7 +27,7 @@ async def _open(request: web.Request) -> web.Response:
     try:
         session_id = await request.app[SESSIONS].open(name, cast(MicrophoneUse, microphone))
     except CapacityError:
-        request.app[METRICS].sessions_refused_total += 1
+        request.app[METRICS].sessions_refused.inc()
         raise
     return web.json_response({"id": session_id})
 

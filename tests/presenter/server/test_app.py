@@ -207,8 +207,8 @@ def test_second_offer_is_refused_and_the_session_lives(play: Play) -> None:
         again = await client.post(f"/api/sessions/{session}/offer", json=offer)
         await refusal(again, 409, "already_connected")
         metrics = await (await client.get("/metrics")).text()
-        for name in ("frames_dropped_total", "sound_filled_ms_total", "sound_lost_ms_total"):
-            assert f"\npresenter_{name} 0" in metrics
+        for name in ("frames_dropped_total", "sound_filled_seconds_total", "sound_lost_seconds_total"):
+            assert f"\npresenter_{name} 0.0" in metrics
         assert (await client.delete(f"/api/sessions/{session}")).status == 204
 
     play(scenario)
@@ -240,9 +240,9 @@ def test_full_house(play: Play) -> None:
         await refusal(await client.delete(f"/api/sessions/{session}"), 404, "session_not_found")
         assert (await client.post("/api/sessions", json={"presenter": DEFAULT})).status == 200
         metrics = await (await client.get("/metrics")).text()
-        assert "presenter_sessions_active 1\n" in metrics
-        assert "presenter_sessions_total 2\n" in metrics
-        assert "presenter_sessions_refused_total 1\n" in metrics
+        assert "presenter_sessions_active 1.0\n" in metrics
+        assert "presenter_sessions_total 2.0\n" in metrics
+        assert "presenter_sessions_refused_total 1.0\n" in metrics
 
     play(scenario)
 

@@ -19,10 +19,11 @@ import numpy as np
 import torch
 
 from models.checkpoint import load_checkpoint, save_checkpoint
+from models.errors import ModelError
 from models.identity import Identity, SpeakingStyle, StyleCode
 from models.mesh import Pose
 from models.still import Blinks
-from presenter.errors import IdentityNotFoundError
+from presenter.errors import IdentityDamagedError, IdentityNotFoundError
 
 DEFAULT = "default"
 
@@ -86,7 +87,22 @@ def save_identity(folder: Path, identity: Identity, generator: Path | None = Non
 
 
 def load_identity(folder: Path) -> StoredIdentity:
-    """Read what `save_identity` wrote."""
+    """Read what `save_identity` wrote.
+
+    Raises:
+        IdentityDamagedError: If the folder lacks something, or a file in it can't be read.
+    """
+    try:
+        return _read_identity(folder)
+    except (ModelError, KeyError, TypeError, ValueError, OSError, cv2.error) as error:
+        reason = str(error).partition("\n")[0]
+        raise IdentityDamagedError(
+            f"presenter {folder.name!r}: expected a folder as `presenter enroll` writes it, got a damaged one"
+            f" ({type(error).__name__}: {reason}); enrol it again"
+        ) from error
+
+
+def _read_identity(folder: Path) -> StoredIdentity:
     tensors, facts = load_checkpoint(folder / "identity.safetensors")
     frame = cv2.cvtColor(cv2.imread(str(folder / "frame.png")), cv2.COLOR_BGR2RGB)
     arrays = {name: value.numpy() for name, value in tensors.items()}
@@ -149,6 +165,7 @@ class IdentityStore:
 
         Raises:
             IdentityNotFoundError: If there is none of this name.
+            IdentityDamagedError: If it can't be read.
         """
         return load_identity(self.folder(name))
 
@@ -157,8 +174,13 @@ class IdentityStore:
 
         Raises:
             IdentityNotFoundError: If there is none of this name.
+            IdentityDamagedError: If it has none.
         """
-        return (self.folder(name) / "frame.png").read_bytes()
+        path = self.folder(name) / "frame.png"
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise IdentityDamagedError(f"presenter {name!r}: expected a picture, found none; enrol it again") from error
 
     def save(self, identity: Identity) -> StoredIdentity:
         """Keep an enrolled presenter under its name, instead of the user's earlier one of that name.

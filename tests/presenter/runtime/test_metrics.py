@@ -9,9 +9,8 @@ from presenter.runtime.metrics import Metrics
 def samples(metrics: Metrics) -> dict[str, float]:
     text = metrics.exposition().body.decode()
     families = text_string_to_metric_families(text)
-    return {
-        sample.name + "".join(sample.labels.get("le", "")): sample.value for family in families for sample in family.samples
-    }
+    found = [sample for family in families for sample in family.samples]
+    return {sample.name + sample.labels.get("le", ""): sample.value for sample in found}
 
 
 def test_latencies_are_in_seconds_and_bounds_count_as_inside() -> None:

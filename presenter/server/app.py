@@ -1,9 +1,7 @@
 """The HTTP application: the page, presenters, enrolment, sessions and health."""
 
 import asyncio
-import contextlib
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
@@ -14,10 +12,11 @@ from presenter.errors import ConfigError
 from presenter.runtime.engine import Engine
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
+from presenter.runtime.signals import stopped_by_signals
 from presenter.server import middleware, session_routes, viewer_routes
 from presenter.server.app_keys import ENROLMENTS, METRICS, SESSIONS, STORE, UPLOAD_LIMIT
 from presenter.server.enrolment_jobs import Enrolments, Job
-from presenter.server.middleware import ApiError
+from presenter.server.error_responses import ApiError, json_errors
 from presenter.server.parsing import read_upload
 from presenter.server.session_manager import SessionManager
 from presenter.server.web_folder import web_folder
@@ -43,7 +42,7 @@ def create_app(engine: Engine, store: IdentityStore, config: AppConfig) -> web.A
         ConfigError: if the ICE servers or the public origin can't be used.
     """
     server = config.server
-    middlewares: list[Middleware] = [middleware.json_errors, middleware.check_origin(server.public_origin)]
+    middlewares: list[Middleware] = [json_errors, middleware.check_origin(server.public_origin)]
     middlewares.append(middleware.check_token(server.token) if server.token else middleware.check_host(server.host))
     app = web.Application(middlewares=middlewares, client_max_size=MAX_JSON_BYTES)
     metrics = Metrics()
@@ -54,9 +53,8 @@ def create_app(engine: Engine, store: IdentityStore, config: AppConfig) -> web.A
         engine,
         store,
         metrics,
-        limit=server.max_sessions,
-        peer_config=peer_config(server),
-        speech_limit_s=server.max_speech_s,
+        server,
+        peer_config(server),
     )
     app[UPLOAD_LIMIT] = server.max_upload_mb * 1024 * 1024
     app.on_response_prepare.append(middleware.add_headers)
@@ -100,28 +98,11 @@ async def serve_forever(app: web.Application, host: str, port: int, ready: Calla
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
-        with _stopped_by_signals(stop):
+        with stopped_by_signals(stop.set):
             ready(page_url(host, runner.addresses[0][1]))
             await stop.wait()
     finally:
         await runner.cleanup()
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """Set `stop` at the first SIGINT or SIGTERM; afterwards they mean what they meant before."""
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    # Windows has no signal handlers in its event loop, and no loop has them outside the main thread.
-    with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-        for number in signals:
-            loop.add_signal_handler(number, stop.set)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            for number in signals:
-                loop.remove_signal_handler(number)
 
 
 def page_url(host: str, port: int) -> str:
@@ -199,10 +180,7 @@ async def _enroll(request: web.Request) -> web.Response:
 
 @routes.get("/api/jobs/{id}")
 async def _job(request: web.Request) -> web.Response:
-    job = request.app[ENROLMENTS].get(request.match_info["id"])
-    if job is None:
-        raise ApiError(404, "job_not_found", "There is no such job.")
-    return _job_response(job)
+    return _job_response(request.app[ENROLMENTS].job(request.match_info["id"]))
 
 
 def _job_response(job: Job, status: int = 200) -> web.Response:

@@ -14,7 +14,7 @@ from typing import Any
 
 from presenter.config import EngineConfig
 from presenter.enroll.enrolment import enroll_presenter
-from presenter.errors import CapacityError, PresenterError
+from presenter.errors import CapacityError, JobNotFoundError, PresenterError
 from presenter.runtime.identities import IdentityStore
 
 MAX_WAITING = 4
@@ -62,9 +62,15 @@ class Enrolments:
         self._tasks: set[asyncio.Future[None]] = set()
         self._uploads = tempfile.TemporaryDirectory(prefix="presenter-uploads-")
 
-    def get(self, job_id: str) -> Job | None:
-        """Return the job, or None if it never was or is long over."""
-        return self._jobs.get(job_id)
+    def job(self, job_id: str) -> Job:
+        """Return a job.
+
+        Raises:
+            JobNotFoundError: if it never was or is long over.
+        """
+        if (job := self._jobs.get(job_id)) is None:
+            raise JobNotFoundError("There is no such job.")
+        return job
 
     def pending_names(self) -> set[str]:
         """Return names that are being enrolled, so that no two jobs write the same presenter."""

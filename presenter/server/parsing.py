@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import BodyPartReader, web
 
 from presenter.server.enrolment_jobs import Enrolments
-from presenter.server.middleware import ApiError
+from presenter.server.error_responses import ApiError
 
 MAX_NAME_BYTES = 1024
 CHUNK_BYTES = 1 << 16

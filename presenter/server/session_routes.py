@@ -7,7 +7,7 @@ from aiohttp import web
 from presenter.errors import CapacityError
 from presenter.runtime.session import MicrophoneUse
 from presenter.server.app_keys import METRICS, SESSIONS, host_of
-from presenter.server.middleware import ApiError
+from presenter.server.error_responses import ApiError
 from presenter.server.parsing import json_object, text
 from presenter.server.speech_socket import serve_bot, serve_observer
 from presenter.tts.voice import missing

@@ -3,7 +3,7 @@
 from aiohttp import hdrs, web
 
 from presenter.server.app_keys import host_of
-from presenter.server.middleware import ApiError
+from presenter.server.error_responses import ApiError
 from presenter.server.parsing import json_object, text
 from presenter.server.web_folder import web_folder
 
@@ -50,7 +50,7 @@ async def _publish(request: web.Request) -> web.Response:
 
 @routes.delete("/api/sessions/{id}/whip/{publication}", name="publication")
 async def _unpublish(request: web.Request) -> web.Response:
-    await host_of(request).unpublish(request.match_info["publication"])
+    await host_of(request).publications.remove(request.match_info["publication"])
     return web.Response(status=204)
 
 

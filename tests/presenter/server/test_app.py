@@ -277,7 +277,7 @@ def test_two_requests_for_the_last_seat(play: Play) -> None:
 
 
 def test_session_that_never_connects_is_cleared(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presenter.connection, "CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(presenter.server.connections, "CONNECT_TIMEOUT_S", 0.3)
 
     async def scenario(client: TestClient[Any, Any]) -> None:
         await client.post("/api/sessions", json={"presenter": DEFAULT})

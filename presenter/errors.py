@@ -40,7 +40,6 @@ _NAMES = {
     "dataclass_type": "a mapping",
     "model_type": "an object",
     "model_attributes_type": "an object",
-    "missing": "a value",
 }
 
 
@@ -124,6 +123,8 @@ def first_mistake(error: ValidationError, kind: type) -> str:
             return f"{where}expected one of {', '.join(_keys(kind, path[:-1]))}, got an unknown key"
         case "invalid_key":
             return f"{where}expected a text as key, got {_shown(mistake['loc'][-1])}"
+        case "json_invalid":
+            return f"expected JSON in UTF-8: {limits['error']}"
         case "missing":
             return f"{where}expected a value, got none"
         case "greater_than_equal":

@@ -134,14 +134,14 @@ class IdentityStore:
     """
 
     def __init__(self, own: Path, shipped: Path | None = None) -> None:
-        self._own = own
+        self.own = own
         self._shipped = shipped or shipped_dir()
 
     def names(self) -> list[str]:
         """All names, the default first."""
         found = {
             folder.name
-            for root in (self._shipped, self._own)
+            for root in (self._shipped, self.own)
             if root.is_dir()
             for folder in root.iterdir()
             if (folder / "identity.safetensors").is_file()
@@ -155,7 +155,7 @@ class IdentityStore:
             IdentityNotFoundError: If there is none of this name.
         """
         if name in self.names():
-            for root in (self._own, self._shipped):
+            for root in (self.own, self._shipped):
                 if (root / name / "identity.safetensors").is_file():
                     return root / name
         raise IdentityNotFoundError(f"no presenter named {name!r}; there are: {', '.join(self.names()) or 'none'}")
@@ -188,5 +188,5 @@ class IdentityStore:
         Raises:
             OSError: If it can't be written.
         """
-        save_identity(self._own / identity.name, identity)
+        save_identity(self.own / identity.name, identity)
         return StoredIdentity(identity, None)

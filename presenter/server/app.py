@@ -7,7 +7,6 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from presenter.config import AppConfig, ServerConfig
-from presenter.enroll.enrolment import check_name
 from presenter.errors import ConfigError
 from presenter.runtime.engine import Engine
 from presenter.runtime.identities import IdentityStore
@@ -42,7 +41,11 @@ def create_app(engine: Engine, store: IdentityStore, config: AppConfig) -> web.A
         ConfigError: if the ICE servers or the public origin can't be used.
     """
     server = config.server
-    middlewares: list[Middleware] = [json_errors, middleware.check_origin(server.public_origin)]
+    middlewares: list[Middleware] = [
+        json_errors,
+        middleware.check_dates,
+        middleware.check_origin(server.public_origin),
+    ]
     middlewares.append(middleware.check_token(server.token) if server.token else middleware.check_host(server.host))
     app = web.Application(middlewares=middlewares, client_max_size=MAX_JSON_BYTES)
     metrics = Metrics()
@@ -166,16 +169,8 @@ async def _thumbnail(request: web.Request) -> web.Response:
 @routes.post("/api/presenters")
 async def _enroll(request: web.Request) -> web.Response:
     enrolments = request.app[ENROLMENTS]
-    name, upload = await read_upload(request, enrolments, request.app[UPLOAD_LIMIT])
-    try:
-        # First who is under way: a job that ends in between is then in one of the two, never in neither.
-        pending = enrolments.pending_names()
-        stored = await asyncio.to_thread(request.app[STORE].names)
-        job = enrolments.submit(upload, check_name(name, pending | set(stored)))
-    except BaseException:
-        enrolments.discard(upload)
-        raise
-    return _job_response(job, status=202)
+    name, upload = await read_upload(request, enrolments.uploads, request.app[UPLOAD_LIMIT])
+    return _job_response(await enrolments.submit(upload, name), status=202)
 
 
 @routes.get("/api/jobs/{id}")

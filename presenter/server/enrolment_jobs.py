@@ -2,10 +2,7 @@
 
 import asyncio
 import logging
-import re
 import secrets
-import shutil
-import tempfile
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from presenter.config import EngineConfig
-from presenter.enroll.enrolment import enroll_presenter
-from presenter.errors import CapacityError, JobNotFoundError, PresenterError
+from presenter.enroll.enrolment import check_name, enroll_presenter
+from presenter.errors import JobNotFoundError, PresenterError
 from presenter.runtime.identities import IdentityStore
+from presenter.server.uploads import Uploads
 
-MAX_WAITING = 4
 KEPT_JOBS = 100
-_SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +56,9 @@ class Enrolments:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="enrol")
         self._tasks: set[asyncio.Future[None]] = set()
-        self._uploads = tempfile.TemporaryDirectory(prefix="presenter-uploads-")
+        self._reserved: set[str] = set()
+        self.uploads = Uploads(store.own / ".uploads")
+        """Where photos lie until their job ends."""
 
     def job(self, job_id: str) -> Job:
         """Return a job.
@@ -72,35 +70,31 @@ class Enrolments:
             raise JobNotFoundError("There is no such job.")
         return job
 
-    def pending_names(self) -> set[str]:
-        """Return names that are being enrolled, so that no two jobs write the same presenter."""
-        return {job.name for job in self._jobs.values() if job.state in ("queued", "running")}
+    def _taken(self) -> set[str]:
+        """Return names that are being enrolled or are about to be."""
+        return self._reserved | {job.name for job in self._jobs.values() if job.state in ("queued", "running")}
 
-    def check_room(self) -> None:
-        """Raise `CapacityError` when the queue is full; cheap, so it can run before an upload is read."""
-        if len(self.pending_names()) >= MAX_WAITING:
-            raise CapacityError("Several photos are being prepared already; try again in a minute.")
+    async def submit(self, path: Path, name: str) -> Job:
+        """Queue the photo at `path`, which is discarded when the job ends or is refused.
 
-    def upload_path(self, filename: str) -> Path:
-        """Return a new path, in a folder of its own, to write an upload to, until `submit` or `discard`.
-
-        Only the extension is taken from the user's file name.
-        """
-        suffix = Path(filename).suffix.lower()
-        folder = Path(tempfile.mkdtemp(dir=self._uploads.name))
-        return folder / ("photo" + (suffix if _SUFFIX.fullmatch(suffix) else ""))
-
-    def discard(self, path: Path) -> None:
-        """Delete an upload and its folder; nothing happens when they are gone."""
-        shutil.rmtree(path.parent, ignore_errors=True)
-
-    def submit(self, path: Path, name: str) -> Job:
-        """Queue the photo at `path`, which is discarded when the job ends.
+        The name is reserved before the stored ones are looked up: of several uploads of one name, one is accepted.
 
         Raises:
-            CapacityError: if too many jobs wait already.
+            EnrollError: if the name can't be used or is taken.
         """
-        self.check_room()
+        try:
+            name = check_name(name, self._taken())
+            self._reserved.add(name)
+            try:
+                check_name(name, set(await asyncio.to_thread(self._store.names)))
+                return self._start(path, name)
+            finally:
+                self._reserved.discard(name)
+        except BaseException:
+            self.uploads.discard(path)
+            raise
+
+    def _start(self, path: Path, name: str) -> Job:
         job = Job(id=secrets.token_urlsafe(12), name=name)
         self._jobs[job.id] = job
         while len(self._jobs) > KEPT_JOBS:
@@ -119,18 +113,15 @@ class Enrolments:
             enroll_presenter(self._store, self._engine, path, job.name, progress)
         except PresenterError as error:
             job.error = {"code": "enroll_failed", "message": str(error)}
-            job.state = "failed"
         except Exception:
             _log.exception("enrolment of %s failed", job.name)
             job.error = {"code": "internal", "message": "The server failed on this photo; its log says why."}
-            job.state = "failed"
-        else:
+        self.uploads.discard(path)  # first, so that a place is free once the job is said to be over
+        if job.error is None:
             job.progress, job.message = 1.0, "Ready"
-            job.state = "done"
-        finally:
-            self.discard(path)
+        job.state = "done" if job.error is None else "failed"
 
     async def close(self) -> None:
         """Drop waiting jobs, wait for the running one and delete what was uploaded; safe twice."""
         await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
-        self._uploads.cleanup()
+        self.uploads.close()

@@ -3,6 +3,7 @@
 import logging
 
 from aiohttp import hdrs, web
+from aiohttp.http import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from models.matting import MattingError
@@ -89,6 +90,8 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
             _CODE_OF_STATUS.get(error.status, "http_error"),
             f"{request.method} {request.path}: {error.reason}.",
         )
+    except (web.RequestPayloadError, HttpProcessingError) as error:  # such as gzip that is none
+        return error_response(400, "bad_request", f"The body can't be read: {' '.join(str(error).split())}.")
     except Exception as error:
         for kind in type(error).__mro__:
             if kind in STATUS_AND_CODE:

@@ -2,6 +2,7 @@
 
 import hmac
 import re
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
@@ -32,6 +33,11 @@ CORS: dict[str, str] = {
 }
 """What answers below `OPEN_PREFIX` carry, errors as well."""
 
+_DATES: dict[str, Callable[[web.Request], object]] = {
+    hdrs.IF_MODIFIED_SINCE: lambda request: request.if_modified_since,
+    hdrs.IF_UNMODIFIED_SINCE: lambda request: request.if_unmodified_since,
+    hdrs.IF_RANGE: lambda request: request.if_range,
+}
 _ORIGIN = re.compile(r"https?://(?:[\w.-]+|\[[0-9a-f:.]+\])(?::\d+)?")
 
 
@@ -45,6 +51,17 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     response.headers.setdefault(hdrs.CACHE_CONTROL, "no-cache")
     if request.path.startswith(OPEN_PREFIX):
         response.headers.update(CORS)
+
+
+@web.middleware
+async def check_dates(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse conditional requests with a date that no calendar has: a file's answer would fail on it."""
+    for name, read in _DATES.items():
+        try:
+            read(request)
+        except (ValueError, OverflowError) as error:
+            raise ApiError(400, "bad_request", f"{name}: expected an HTTP date (RFC 9110, 5.6.7).") from error
+    return await handler(request)
 
 
 def check_origin(public_origin: str) -> Middleware:

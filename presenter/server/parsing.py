@@ -1,84 +1,126 @@
-"""Reads what requests carry: JSON objects, and the form of an enrolment with its photo straight to disk."""
+"""Reads what requests carry: JSON objects, SDP, and the form of an enrolment with its photo straight to disk."""
 
-import json
+import asyncio
+import contextlib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal, TypeVar
 
 from aiohttp import BodyPartReader, web
+from pydantic import BaseModel, Field, ValidationError
 
-from presenter.server.enrolment_jobs import Enrolments
+from presenter.errors import first_mistake
+from presenter.runtime.session import MicrophoneUse
 from presenter.server.error_responses import ApiError
+from presenter.server.uploads import Uploads
 
 MAX_NAME_BYTES = 1024
 CHUNK_BYTES = 1 << 16
+UPLOAD_TIMEOUT_S = 120.0
+"""A photo that takes longer to arrive is given up, so that slow senders do not keep the places of others."""
+
+Text = Annotated[str, Field(min_length=1)]
+Body = TypeVar("Body", bound=BaseModel)
 
 
-async def json_object(request: web.Request) -> dict[str, Any]:
-    """Return the body.
+class SessionRequest(BaseModel):
+    """`POST /api/sessions`."""
+
+    presenter: Text
+    microphone: MicrophoneUse = "voice"
+
+
+class OfferRequest(BaseModel):
+    """`POST /api/sessions/{id}/offer`."""
+
+    sdp: Text
+    type: Literal["offer"]
+
+
+class SayRequest(BaseModel):
+    """`POST /api/sessions/{id}/say`."""
+
+    text: Text
+
+
+class PublishRequest(BaseModel):
+    """`POST /api/sessions/{id}/whip`."""
+
+    url: Text
+    token: Text | None = None
+
+
+async def read_json(request: web.Request, kind: type[Body]) -> Body:
+    """Return the body, which is UTF-8 whatever its type says (RFC 8259, section 8.1).
 
     Raises:
-        ApiError: if it is not a JSON object.
+        ApiError: if it is no such JSON object; says which key, and what was expected.
     """
     try:
-        body = await request.json()
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ApiError(400, "bad_request", f"The body is not JSON: {error}.") from error
-    if not isinstance(body, dict):
-        raise ApiError(400, "bad_request", "The body must be a JSON object.")
-    return body
+        return kind.model_validate_json(await request.read())
+    except ValidationError as error:
+        raise ApiError(400, "bad_request", f"{first_mistake(error, kind)}.") from error
 
 
-def text(body: dict[str, Any], key: str) -> str:
-    """Return a field of the body.
+async def read_sdp(request: web.Request) -> str:
+    """Return the body, which is UTF-8 (RFC 8866, section 4.4).
 
     Raises:
-        ApiError: if it is missing, empty or not a text.
+        ApiError: if it is not.
     """
-    value = body.get(key)
-    if not isinstance(value, str) or not value:
-        raise ApiError(400, "bad_request", f'"{key}" must be a non-empty text.')
-    return value
+    try:
+        return (await request.read()).decode()
+    except UnicodeDecodeError as error:
+        raise ApiError(400, "bad_offer", "Expected an SDP offer in UTF-8, got other bytes.") from error
 
 
-async def read_upload(request: web.Request, enrolments: Enrolments, limit: int) -> tuple[str, Path]:
+async def read_upload(request: web.Request, uploads: Uploads, limit: int) -> tuple[str, Path]:
     """Read the two fields in either order; on failure nothing stays behind.
 
     Args:
         request: a multipart request with the fields "name" and "photo".
-        enrolments: gives the path to write to; the caller submits or discards it.
+        uploads: gives the path to write to; the caller discards it.
         limit: bytes a photo may have.
 
     Returns:
         The name as it was sent, and where the photo lies.
 
     Raises:
-        ApiError: if the form is malformed, incomplete or too large.
-        CapacityError: if too many jobs wait already.
+        ApiError: if the form is malformed, incomplete, too large or too slow.
+        CapacityError: if there are as many uploads as there may be.
     """
     if not request.content_type.startswith("multipart/"):
         raise ApiError(400, "bad_request", 'Send multipart/form-data with the fields "name" and "photo".')
     if (request.content_length or 0) > limit + CHUNK_BYTES:
         raise _too_large(limit)
-    enrolments.check_room()
+    uploads.check_room()
+    try:
+        with contextlib.ExitStack() as stack:
+            async with asyncio.timeout(UPLOAD_TIMEOUT_S):
+                name, upload = await _read_form(request, uploads, limit, stack)
+            stack.pop_all()  # it is the caller's from here on
+            return name, upload
+    except TimeoutError as error:
+        raise ApiError(408, "timeout", f"The photo did not arrive within {UPLOAD_TIMEOUT_S:.0f} s.") from error
+    except (ValueError, AssertionError, LookupError) as error:  # what aiohttp raises on a malformed body
+        raise ApiError(400, "bad_request", "The multipart body is malformed.") from error
+
+
+async def _read_form(
+    request: web.Request, uploads: Uploads, limit: int, stack: contextlib.ExitStack
+) -> tuple[str, Path]:
     name: str | None = None
     upload: Path | None = None
-    try:
-        async for part in await request.multipart():
-            if not isinstance(part, BodyPartReader):
-                raise ApiError(400, "bad_request", "Nested multipart is not understood here.")
-            if part.name == "name":
-                name = await _read_name(part)
-            elif part.name == "photo" and upload is None:
-                upload = enrolments.upload_path(part.filename or "")
-                await _save(part, upload, limit)
-        if name is None or upload is None or upload.stat().st_size == 0:
-            raise ApiError(400, "bad_request", 'The form needs a "name" and a "photo" that is not empty.')
-    except BaseException as error:
-        if upload is not None:
-            enrolments.discard(upload)
-        if isinstance(error, (ValueError, AssertionError)):  # what aiohttp raises on a malformed body
-            raise ApiError(400, "bad_request", "The multipart body is malformed.") from error
-        raise
+    async for part in await request.multipart():
+        if not isinstance(part, BodyPartReader):
+            raise ApiError(400, "bad_request", "Nested multipart is not understood here.")
+        if part.name == "name":
+            name = await _read_name(part)
+        elif part.name == "photo" and upload is None:
+            upload = uploads.open(part.filename or "")
+            stack.callback(uploads.discard, upload)
+            await _save(part, upload, limit)
+    if name is None or upload is None or upload.stat().st_size == 0:
+        raise ApiError(400, "bad_request", 'The form needs a "name" and a "photo" that is not empty.')
     return name, upload
 
 

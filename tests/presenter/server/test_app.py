@@ -333,20 +333,16 @@ def test_name_may_come_in_pieces(play: Play) -> None:
     play(scenario)
 
 
-def test_uploads_leave_nothing_behind(play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    uploads = tmp_path / "uploads"
-    uploads.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(uploads))
-
+def test_uploads_leave_nothing_behind(play: Play, tmp_path: Path) -> None:
     async def scenario(client: TestClient[Any, Any]) -> None:
         response = await client.post("/api/presenters", data=photo_form(b"no picture at all"))
         await finished(client, await response.json())
         await refusal(await client.post("/api/presenters", data=photo_form(b"x", "a/b")), 422, "enroll_failed")
         await refusal(await client.post("/api/presenters", data=photo_form(b"")), 400, "bad_request")
-        (folder,) = uploads.glob("presenter-uploads-*")
-        assert list(folder.iterdir()) == []
+        assert list((tmp_path / ".uploads").iterdir()) == []
 
     play(scenario)
+    assert not (tmp_path / ".uploads").exists()
 
 
 def test_photo_that_is_none(play: Play) -> None:

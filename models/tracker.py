@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.errors import ModelError
 from models.mesh import Floats
 
 
-class TrackerUnavailableError(RuntimeError):
+class TrackerUnavailableError(ModelError):
     """mediapipe is not installed; says how to install it."""
 
 

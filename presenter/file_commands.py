@@ -1,4 +1,4 @@
-"""The verbs that work on files: `render`, `say`, `enroll` and `presenters`; imports are local, so that `--help` is instant."""
+"""The verbs that work on files, from `render` to `presenters`; imports are local, so that `--help` is instant."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from presenter.errors import PresenterError
 
 _OVERWRITE = "replace what is there; without it you are asked, or told"
 _FILM = (
-    "a name in .mp4, .mov or .webm; frames/ or frame_%%05d.png for pictures without sound;"
-    " - for standard output (MP4)"
+    "a name in .mp4, .mov or .webm; frames/ or frame_%%05d.png for pictures without sound; - for standard output (MP4)"
 )
 
 
@@ -22,7 +21,10 @@ def add_parsers(verbs: Any) -> None:
     render = verbs.add_parser("render", help="render a recording to a film")
     render.add_argument("--audio", type=Path, required=True, help="any file with sound")
     render.add_argument(
-        "--audio-stream", type=int, metavar="N", help="which sound of it, counted from 1; without it what players choose"
+        "--audio-stream",
+        type=int,
+        metavar="N",
+        help="which sound of it, counted from 1; else what players choose",
     )
     render.add_argument("--presenter", default="default", help="a presenter's name, or a photo")
     render.add_argument("--out", required=True, help=_FILM)
@@ -99,8 +101,8 @@ def run_say(config: AppConfig, arguments: argparse.Namespace) -> int:
 def run_enroll(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Make a presenter from a photo."""
     from presenter.enroll.enrolment import enroll_presenter
-    from presenter.runtime.names import check_name
     from presenter.runtime.identities import IdentityStore
+    from presenter.runtime.names import check_name
 
     store = IdentityStore(config.presenters_dir)
     name = check_name(arguments.name, store.taken_names())

@@ -15,6 +15,7 @@ from presenter.runtime.networks import load_networks
 Progress = Callable[[float, str], None]
 """Called with the share of the work that is done, 0..1, and a message."""
 
+
 def enroll_presenter(
     store: IdentityStore,
     engine: EngineConfig,

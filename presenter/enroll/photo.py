@@ -86,9 +86,7 @@ def _one_face(rgb: NDArray[np.uint8]) -> Floats:
     return faces[0]
 
 
-def _frame_around_face(
-    rgb: NDArray[np.uint8], opacity: Matte | None
-) -> tuple[NDArray[np.uint8], Floats, Matte | None]:
+def _frame_around_face(rgb: NDArray[np.uint8], opacity: Matte | None) -> tuple[NDArray[np.uint8], Floats, Matte | None]:
     """Head and shoulders as `[512, 512, 3]`, the landmarks in it, and the opacity there."""
     rgb = _shrink(rgb, 1600)
     opacity = None if opacity is None else _shrink(opacity, 1600)

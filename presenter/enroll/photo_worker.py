@@ -70,7 +70,7 @@ def _decode(data: bytes) -> tuple[dict[str, Any], bytes]:
     Image.MAX_IMAGE_PIXELS = None  # checked below, with a better text
     warnings.simplefilter("ignore")
     try:
-        picture = Image.open(io.BytesIO(data), formats=formats)
+        picture: Any = Image.open(io.BytesIO(data), formats=formats)
     except UnidentifiedImageError as error:
         raise Refused(_unidentified(data)) from error
     except (OSError, ValueError, SyntaxError, KeyError) as error:
@@ -157,7 +157,7 @@ def _eight_bits(picture: Any) -> Any:
 
 def _unidentified(data: bytes) -> str:
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
-        return "HEIC needs one more package: pip install pillow-heif; or save the photo as JPEG"
+        return "HEIC needs one more package: pip install 'presenter[heic]'; or save the photo as JPEG"
     if data[4:8] == b"ftyp":
         return f"expected {_KINDS}, found a film"
     return f"expected {_KINDS}, could not read one" if data else f"expected {_KINDS}, found an empty file"

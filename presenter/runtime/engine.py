@@ -11,6 +11,7 @@ from torch import Tensor
 
 from models import winograd
 from models.crop import CROP_SIZE
+from models.errors import ModelError
 from models.generator import LIVE_CHANNELS, FoldedGenerator, Generator
 from models.graphs import graphed
 from models.identity import Identity, StyleCode, picture_tensor
@@ -114,7 +115,7 @@ class Engine:
 def _personal(path: Path) -> Generator:
     try:
         return Generator.load(path)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (ModelError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise IdentityDamagedError(
             f"the presenter {path.parent.name!r} is damaged ({path.name} is no generator of this version);"
             f" delete it (presenter presenters delete {path.parent.name!r}) and enrol it again"

@@ -44,17 +44,18 @@ class IdentityStore:
     """
 
     def __init__(self, own: Path, shipped: Path | None = None) -> None:
-        self._own = own
+        self.own = own
+        """Folder of those that users enrol."""
         self._shipped = shipped or shipped_dir()
         self._checked: dict[Path, tuple[object, str]] = {}
 
     def entries(self) -> list[Entry]:
         """All presenters, the damaged too, the default first; each is read once and again when its files change."""
         found: dict[str, Entry] = {}
-        for root in (self._shipped, self._own):
+        for root in (self._shipped, self.own):
             for folder in _folders(root):
                 name = name_form(folder.name)
-                found[name_key(name)] = Entry(name, folder, root == self._own, self._problem(folder))
+                found[name_key(name)] = Entry(name, folder, root == self.own, self._problem(folder))
         return sorted(found.values(), key=lambda entry: (entry.name != DEFAULT, name_key(entry.name)))
 
     def names(self) -> list[str]:
@@ -105,7 +106,7 @@ class IdentityStore:
         Raises:
             OSError: If it can't be written.
         """
-        save_identity(self._own / identity.name, identity, consent=consent)
+        save_identity(self.own / identity.name, identity, consent=consent)
         return StoredIdentity(identity, None, consent)
 
     def rename(self, name: str, new_name: str, reserved: Iterable[str] = ()) -> str:
@@ -124,7 +125,7 @@ class IdentityStore:
         entry = self._own_entry(name, "renamed")
         taken = self.taken_names() - {entry.name} | set(reserved)
         new_name = check_name(new_name, taken)
-        os.rename(entry.folder, self._own / new_name)
+        os.rename(entry.folder, self.own / new_name)
         return new_name
 
     def delete(self, name: str) -> None:
@@ -138,7 +139,7 @@ class IdentityStore:
         if entry.folder.is_symlink():
             entry.folder.unlink()
             return
-        with tempfile.TemporaryDirectory(dir=self._own, prefix=".deleting-") as temporary:
+        with tempfile.TemporaryDirectory(dir=self.own, prefix=".deleting-") as temporary:
             os.rename(entry.folder, Path(temporary) / "gone")  # at once, so that nobody finds half of it
             shutil.rmtree(Path(temporary) / "gone", ignore_errors=True)
 
@@ -151,8 +152,8 @@ class IdentityStore:
         """
         name = check_name(name, self.taken_names())
         load_identity(folder)
-        self._own.mkdir(parents=True, exist_ok=True)
-        shutil.move(folder, self._own / name)
+        self.own.mkdir(parents=True, exist_ok=True)
+        shutil.move(folder, self.own / name)
         return name
 
     def _own_entry(self, name: str, what: str) -> Entry:

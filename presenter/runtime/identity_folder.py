@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.checkpoint import load_checkpoint, save_checkpoint
+from models.errors import ModelError
 from models.identity import Identity, SpeakingStyle, StyleCode
 from models.mesh import Pose
 from models.still import Blinks
@@ -124,8 +125,9 @@ def load_identity(folder: Path) -> StoredIdentity:
     """
     try:
         return _load(folder)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        what = f"{error.args[0]} is missing" if isinstance(error, KeyError) and error.args else str(error)
+    except (ModelError, OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, cv2.error) as error:
+        said = f"{error.args[0]} is missing" if isinstance(error, KeyError) and error.args else str(error)
+        what = said.partition("\n")[0]
         name = name_form(folder.name)
         raise IdentityDamagedError(
             f"the presenter {name!r} is damaged ({what}); delete it (presenter presenters delete {name!r})"

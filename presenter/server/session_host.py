@@ -1,30 +1,34 @@
-"""One host of the house: a session, and all who are connected to it: its page, viewers and bots."""
+"""One session and all who are connected to it: its page, viewers, bots and publications."""
 
 import asyncio
 import contextlib
 import secrets
 from collections.abc import Iterator
-from typing import Any
 
-from models.matting import MattingError
+from presenter.config import ServerConfig
+from presenter.errors import (
+    CapacityError,
+    OfferError,
+    PageConnectedError,
+    SessionNotFoundError,
+    ViewerNotFoundError,
+)
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.session import MicrophoneUse, Session
-from presenter.runtime.sink import Flush, SessionEvent
+from presenter.runtime.sink import SessionEvent
 from presenter.server import connections
-from presenter.server.connections import Connection
-from presenter.server.middleware import ApiError
+from presenter.server.connections import Connection, page_message
+from presenter.server.publications import Publications
 from presenter.tts.text_speaker import SpeechSynthesizer, TextSpeaker
-from stream.clock import ms
 from stream.errors import StreamError
-from stream.playout.progress import WordBegins
 from stream.rtc.peer import PeerConfig
 from stream.rtc.tracks import Playback
-from stream.rtc.whip import WhipPublisher
-from stream.wire import StateChanged
 
 STATS_INTERVAL_S = 0.25
 MAX_VIEWERS = 100
 """Viewers of one session."""
+JOIN_TIMEOUT_S = 10.0
+"""How long the end of a session waits for offers that are just being answered."""
 
 
 class SessionHost:
@@ -37,6 +41,7 @@ class SessionHost:
         peer_config: PeerConfig,
         metrics: Metrics,
         synthesizer: SpeechSynthesizer,
+        limits: ServerConfig,
         microphone: MicrophoneUse = "voice",
     ) -> None:
         """Connect nobody yet.
@@ -47,11 +52,14 @@ class SessionHost:
             peer_config: codec, bitrates and ICE servers of every peer.
             metrics: the server's counters.
             synthesizer: the voice for texts.
+            limits: how many bots and publications there may be.
             microphone: what the page's microphone is for.
         """
         self.session = session
         self.playback = playback
         self.peer_config = peer_config
+        self.publications = Publications(playback, peer_config, limits.max_publications)
+        """Where the session is published."""
         self.text_speaker = TextSpeaker(session, synthesizer)
         """Says texts in this session."""
         self.leaving = asyncio.Event()
@@ -61,10 +69,11 @@ class SessionHost:
         self.farewell = ""
         """What pages are told when the server ends the session."""
         self._metrics = metrics
+        self._max_bots = limits.max_bots
         self._microphone: MicrophoneUse = microphone
         self._page: Connection | None = None
         self._viewers: dict[str, Connection] = {}
-        self._publications: dict[str, WhipPublisher] = {}
+        self._joining: set[asyncio.Task[str]] = set()
         self._bots = 0
         self._served = False
         self._alone_since = asyncio.get_running_loop().time()
@@ -74,17 +83,21 @@ class SessionHost:
         """Connect the page, whose microphone is heard: offer in, answer with all candidates out.
 
         Raises:
-            ApiError: if a page is connected already, or the offer can't be answered.
+            SessionNotFoundError: if the session is ending.
+            PageConnectedError: if a page is connected already.
+            OfferError: if the offer can't be answered.
         """
+        self._check_open()
         if self._page is not None:
-            raise ApiError(409, "already_connected", "This session has its page; open another one.")
+            raise PageConnectedError("This session has its page; open another one.")
         self._page = page = self._connect(is_page=True)
         try:
             sdp = await self._answer(page, offer_sdp)
         except BaseException:
             self._page = None
-            if not (self._bots or self._viewers or self._publications):
-                self.leaving.set()  # its page has failed: somebody else may have the host at once
+            await page.peer.close()
+            if not (self._bots or self._viewers or self.publications):
+                self.leaving.set()  # its page has failed: another session may have its place at once
             raise
         self.session.listen(page.peer.microphone(), self._microphone)
         return sdp
@@ -97,22 +110,28 @@ class SessionHost:
             matte: send the presenter without its background, and to its right its matte.
 
         Raises:
-            ApiError: if the offer can't be answered, there are too many viewers, or there is no matte.
+            SessionNotFoundError: if the session is ending.
+            CapacityError: if there are too many viewers.
+            MattingError: if there is no matte.
+            OfferError: if the offer can't be answered.
         """
+        self._check_open()
         if len(self._viewers) >= MAX_VIEWERS:
-            raise ApiError(503, "capacity", f"This session has {MAX_VIEWERS} viewers already.")
+            raise CapacityError(f"This session has {MAX_VIEWERS} viewers already.")
         viewer_id = secrets.token_urlsafe(12)
         self._viewers[viewer_id] = viewer = self._connect(matte=matte)
         try:
             if matte:
                 await self.session.cut_out()
             return viewer_id, await self._answer(viewer, offer_sdp)
-        except BaseException as error:
+        except BaseException:
             self._viewers.pop(viewer_id, None)
             await viewer.peer.close()
-            if isinstance(error, MattingError):
-                raise ApiError(422, "no_matte", str(error)) from error
             raise
+
+    def _check_open(self) -> None:
+        if self.leaving.is_set() or self.closing.is_set():
+            raise SessionNotFoundError("The session is ending.")
 
     def _connect(self, *, is_page: bool = False, matte: bool = False) -> Connection:
         return Connection(
@@ -125,10 +144,14 @@ class SessionHost:
         )
 
     async def _answer(self, connection: Connection, offer_sdp: str) -> str:
+        joining = asyncio.create_task(connection.peer.answer(offer_sdp))
+        self._joining.add(joining)
+        joining.add_done_callback(self._joining.discard)
         try:
-            sdp = await connection.peer.answer(offer_sdp)
+            sdp = await joining
         except StreamError as error:
-            raise ApiError(400, "bad_offer", str(error)) from error
+            raise OfferError(str(error)) from error
+        self._check_open()  # it may have ended meanwhile
         self._served = True
         self.session.start()
         return sdp
@@ -137,46 +160,38 @@ class SessionHost:
         """Disconnect a viewer.
 
         Raises:
-            ApiError: if there is none of this id.
+            ViewerNotFoundError: if there is none of this id.
         """
         viewer = self._viewers.pop(viewer_id, None)
         if viewer is None:
-            raise ApiError(404, "viewer_not_found", "There is no such viewer; it may have left.")
+            raise ViewerNotFoundError("There is no such viewer; it may have left.")
         await viewer.peer.close()
 
     async def publish(self, url: str, token: str | None) -> str:
         """Publish the session to a media server by WHIP; returns the publication's id.
 
         Raises:
-            ApiError: if the server can't be reached or refuses.
+            SessionNotFoundError: if the session is ending.
+            CapacityError: if there are too many publications.
+            PublishError: if the server can't be reached or refuses.
         """
-        publication_id = secrets.token_urlsafe(12)
-        self._publications[publication_id] = publisher = WhipPublisher(self.playback, self.peer_config)
-        try:
-            await publisher.publish(url, token)
-        except StreamError as error:
-            raise ApiError(502, "whip_failed", str(error)) from error
-        finally:
-            if publisher.closed.is_set():
-                self._publications.pop(publication_id, None)
+        self._check_open()
+        publication_id = await self.publications.add(url, token)
         self._served = True
         self.session.start()
         return publication_id
 
-    async def unpublish(self, publication_id: str) -> None:
-        """End a publication.
-
-        Raises:
-            ApiError: if there is none of this id.
-        """
-        publisher = self._publications.pop(publication_id, None)
-        if publisher is None:
-            raise ApiError(404, "publication_not_found", "There is no such publication; it may have ended.")
-        await publisher.close()
-
     @contextlib.contextmanager
     def bot(self) -> Iterator[Session]:
-        """Hold the host for a bot while it is connected, and let the presenter live."""
+        """Count a bot while it is connected, so that the session goes on.
+
+        Raises:
+            SessionNotFoundError: if the session is ending.
+            CapacityError: if there are too many bots.
+        """
+        self._check_open()
+        if self._bots >= self._max_bots:
+            raise CapacityError(f"This session has {self._bots} bots; server.max_bots allows no more.")
         self._bots += 1
         self._served = True
         self.session.start()
@@ -203,7 +218,7 @@ class SessionHost:
             return "rendering failed"
         now = asyncio.get_running_loop().time()
         page_left = self._page is not None and self._page.is_over()
-        others = self._bots or self._viewers or self._publications
+        others = self._bots or self._viewers or self.publications
         if others or (self._page is not None and not page_left):
             self._alone_since = now
         elif page_left:
@@ -218,7 +233,7 @@ class SessionHost:
             page, self._page = self._page, None  # others are here, and another page may come
             page.count_losses(self._metrics)
             await page.peer.close()
-        self._publications = {key: one for key, one in self._publications.items() if not one.closed.is_set()}
+        self.publications.forget_ended()
         gone = [viewer_id for viewer_id, viewer in self._viewers.items() if viewer.is_over()]
         for viewer_id in gone:
             viewer = self._viewers.pop(viewer_id)
@@ -242,25 +257,16 @@ class SessionHost:
 
     def _tell_pages(self, event: SessionEvent) -> None:
         """Pass on what a page shows or has to do at once."""
-        clock = self.playback.clock
-        if isinstance(event, Flush):
-            message: dict[str, Any] = {"type": "flush", "until_ms": event.unix_ms}
-        elif isinstance(event, StateChanged):
-            message = {"type": "state", "state": event.state}
-        elif isinstance(event, WordBegins):
-            begins_ms = clock.unix_ms() + ms(event.time - clock.now())
-            word = event.word
-            ends_ms = begins_ms + word.end_ms - word.start_ms
-            message = {"type": "caption", "text": word.text, "start_ms": begins_ms, "end_ms": ends_ms}
-        else:
-            return
-        for connection in self._connections():
-            connection.peer.send(message)
+        if (message := page_message(event, self.playback.clock)) is not None:
+            for connection in self._connections():
+                connection.peer.send(message)
 
     async def close(self) -> None:
         """Disconnect everybody and end the session."""
         self.closing.set()
         self.text_speaker.stop()
+        if self._joining:  # a peer that is closed while it gathers candidates keeps their sockets open
+            await asyncio.wait(self._joining, timeout=JOIN_TIMEOUT_S)
         connections = self._connections()
         try:
             await asyncio.gather(*(connection.say_goodbye(self.farewell) for connection in connections))
@@ -269,6 +275,6 @@ class SessionHost:
         finally:
             try:
                 peers = (connection.peer.close() for connection in connections)
-                await asyncio.gather(*peers, *(one.close() for one in self._publications.values()))
+                await asyncio.gather(*peers, self.publications.close())
             finally:
                 await self.session.close()

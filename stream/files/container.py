@@ -61,7 +61,9 @@ class MediaInput:
         self.container.close()
         self._file.close()
         if self._lost and self._decoded:
-            _log.warning("%s is damaged: what could not be decoded is left out (errors: %d)", self.path.name, self._lost)
+            _log.warning(
+                "%s is damaged: what could not be decoded is left out (errors: %d)", self.path.name, self._lost
+            )
 
     def report_damage(self) -> None:
         """Count a piece that is damaged although it could be decoded."""

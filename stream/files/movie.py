@@ -24,7 +24,9 @@ _OPUS_RATE = 48_000
 _AAC_FRAME, _OPUS_FRAME = 1024, 960
 _AAC_MAX_BITS = 6144  # per channel and frame: the format's own limit
 _VP9 = {"deadline": "good", "cpu-used": "4", "row-mt": "1", "b": "0"}
-_FRAGMENTS = "frag_keyframe+delay_moov+default_base_moof"  # needs no going back; delayed, the index knows where streams begin
+_FRAGMENTS = (
+    "frag_keyframe+delay_moov+default_base_moof"  # needs no going back; delayed, the index knows where streams begin
+)
 
 
 @dataclass(frozen=True)

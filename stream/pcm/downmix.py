@@ -30,7 +30,7 @@ class Downmix:
     def push(self, table: npt.NDArray[np.generic]) -> FloatArray:
         """Return the mean of the channels `[N]` of float `[N, C]`."""
         if table.shape[1] != 2:
-            return np.mean(table, axis=1, dtype=np.float32)
+            return table.astype(np.float32, copy=False).mean(axis=1)
         left, right = np.ascontiguousarray(table.T, np.float32)
         mono = np.empty_like(left)
         start = 0

@@ -17,7 +17,6 @@ from stream.media import CHUNK_SAMPLES, VOICE_RATE, AudioChunk, FloatArray
 from stream.pcm.chunk_queue import ChunkQueue
 from stream.pcm.chunker import LEAD_IN_MS, Chunker
 from stream.pcm.downmix import Downmix
-from stream.pcm.downmix import Downmix
 from stream.pcm.gate import NoiseGate, with_gain
 from stream.sound.device_stream import DeviceStream
 from stream.sound.devices import AudioDevice

@@ -148,9 +148,7 @@ def codecs(path: Path) -> tuple[str, ...]:
 
 @pytest.mark.parametrize(("name", "expected"), [("o.mov", ("h264", "aac")), ("o.WEBM", ("vp9", "opus"))])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_the_suffix_decides_the_container(
-    tmp_path: Path, name: str, expected: tuple[str, ...], channels: int
-) -> None:
+def test_the_suffix_decides_the_container(tmp_path: Path, name: str, expected: tuple[str, ...], channels: int) -> None:
     audio, frames = speech_like(44_100, 44_100, channels), pictures(25)
     path = tmp_path / name
     write(path, frames, audio)
@@ -175,7 +173,10 @@ def test_a_pipe_gets_an_mp4_that_needs_no_going_back(tmp_path: Path) -> None:
 
     reader = threading.Thread(target=collect)
     reader.start()
-    with os.fdopen(write_end, "wb") as pipe, MovieWriter(pipe, SIZE, 25, Voice(16_000, 1), preset="ultrafast") as writer:
+    with (
+        os.fdopen(write_end, "wb") as pipe,
+        MovieWriter(pipe, SIZE, 25, Voice(16_000, 1), preset="ultrafast") as writer,
+    ):
         for k, frame in enumerate(pictures(50)):
             writer.write_sound(speech_like(640, 16_000, 1).samples)
             writer.write(frame)

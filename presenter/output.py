@@ -15,11 +15,7 @@ from stream.files.output import OutputExistsError, check_output
 from stream.files.pictures import PictureWriter, is_picture_pattern
 
 STDOUT = "-"
-FILM_HELP = (
-    f"what to write: a name in {', '.join(MOVIE_SUFFIXES)}; frames/ or frame_%%05d.png for pictures;"
-    " - for standard output (MP4)"
-)
-
+_LONG_S = 3600.0  # the index of an MP4 takes 10 MB of memory an hour until it is written
 
 @dataclass(frozen=True)
 class Output:
@@ -33,18 +29,21 @@ class Output:
         """The name that users gave."""
         return "standard output" if self.path is None else str(self.path)
 
-    def open_film(self, size: tuple[int, int], voice: Voice) -> MovieWriter | PictureWriter:
+    def open_film(self, size: tuple[int, int], voice: Voice, duration_s: float | None) -> MovieWriter | PictureWriter:
         """Return the writer of a film, not entered yet.
 
         Args:
             size: (height, width) of the frames.
             voice: the sound.
+            duration_s: how long it will be, as far as is known.
         """
         if self.path is None:
             return MovieWriter(binary_stdout(), size, voice=voice)
         if is_picture_pattern(self.path):
             return PictureWriter(self.path, overwrite=self.overwrite)
-        return MovieWriter(self.path, size, voice=voice, overwrite=self.overwrite)
+        return MovieWriter(
+            self.path, size, voice=voice, overwrite=self.overwrite, endless=(duration_s or 0) > _LONG_S
+        )
 
 
 def prepare_output(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -46,7 +47,7 @@ class MediaInput:
             self.container = av.open(
                 _Nameless(self._file), "r", options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
             )
-        except (FFmpegError, ValueError) as error:
+        except (FFmpegError, OSError, ValueError) as error:
             self._file.close()
             raise MediaFileError(_unreadable(self.path)) from error
 
@@ -75,12 +76,12 @@ class MediaInput:
         Raises:
             MediaFileError: if there is none.
         """
-        streams = self.container.streams.audio
+        streams = [stream for stream in self.container.streams.audio if stream.codec_context is not None]
         if not streams:
             raise MediaFileError(f"{self.path}: expected an audio stream, got {self._kinds()}")
         if number is None:
             best = self.container.streams.best("audio")
-            return best if isinstance(best, av.AudioStream) else streams[0]
+            return best if best in streams else streams[0]
         if not 1 <= number <= len(streams):
             raise MediaFileError(
                 f"{self.path}: expected an audio stream from 1 to {len(streams)}, got {number}; there are "
@@ -90,7 +91,7 @@ class MediaInput:
 
     def video_stream(self) -> av.VideoStream | None:
         """Return the first stream that is a film, else a cover picture, else None."""
-        streams = list(self.container.streams.video)
+        streams = [stream for stream in self.container.streams.video if stream.codec_context is not None]
         moving = [stream for stream in streams if not stream.disposition & Disposition.attached_pic]
         return next(iter([*moving, *streams]), None)
 
@@ -129,13 +130,17 @@ class MediaInput:
         for _ in range(_MAX_ERRORS):
             try:
                 yield from self.container.demux(stream)
-            except FFmpegError:
+            except (FFmpegError, OSError):
                 self._lost += 1  # after an error libav goes on behind the damage
             else:
                 return
 
     def _kinds(self) -> str:
-        return ", ".join(stream.type for stream in self.container.streams) or "no streams"
+        names = (
+            stream.type if stream.codec_context is not None or stream.type not in ("audio", "video") else "damaged ones"
+            for stream in self.container.streams
+        )
+        return ", ".join(names) or "no streams"
 
 
 class _Nameless:
@@ -144,7 +149,15 @@ class _Nameless:
     name = ""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+        self._file = file
+        self.read, self.tell = file.read, file.tell
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place; -1 if there is none, such as one before the beginning that a damaged header names."""
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -1
 
 
 def _open_file(path: Path) -> IO[bytes]:
@@ -166,4 +179,5 @@ def _unreadable(path: Path) -> str:
 
 def _describe(stream: av.AudioStream) -> str:
     language = stream.metadata.get("language") or stream.metadata.get("title")
-    return f"{language}, {stream.layout.name}" if language else stream.layout.name
+    channels = {1: "mono", 2: "stereo"}.get(stream.channels, f"{stream.channels} channels")
+    return f"{language}, {channels}" if language else channels

@@ -71,6 +71,7 @@ class MovieWriter:
         voice: Voice | None = None,
         *,
         overwrite: bool = True,
+        endless: bool = False,
         crf: int = 16,
         preset: str = "medium",
     ) -> None:
@@ -83,6 +84,7 @@ class MovieWriter:
             fps: frames per second.
             voice: of the recording that comes with the frames; None for a film without sound.
             overwrite: whether a file of that name is replaced.
+            endless: write an MP4 or MOV in fragments, whose index needs no memory however long the film is.
             crf: constant quality, lower is better; 16 is visually lossless.
             preset: speed of x264.
 
@@ -97,6 +99,8 @@ class MovieWriter:
         if size[0] % 2 or size[1] % 2 or min(size) < 2:
             raise MediaFileError(f"{self._path}: expected an even height and width, got {size}")
         self._kind = _CONTAINERS[suffix]
+        fragmented = self._kind.options and (endless or self._stream is not None)
+        self._muxing = {"movflags": _FRAGMENTS} if fragmented else self._kind.options
         self._size, self._fps, self._format = size, fps, voice
         self._options = {"crf": str(crf)} | (_VP9 if self._kind.video != "libx264" else {"preset": preset})
         self._overwrite = overwrite
@@ -178,11 +182,11 @@ class MovieWriter:
     def _open(self) -> None:
         if self._partial is None:
             assert self._stream is not None
-            self._container = av.open(self._stream, "w", format="mp4", options={"movflags": _FRAGMENTS})
+            self._container = av.open(self._stream, "w", format="mp4", options=self._muxing)
         else:
             # An absolute name is never taken for one with a protocol in front.
             name = os.fspath(self._partial.temporary)
-            self._container = av.open(name, "w", format=self._kind.format, options=self._kind.options)
+            self._container = av.open(name, "w", format=self._kind.format, options=self._muxing)
         self._add_video_stream()
         if self._format is not None:
             self._add_audio_stream(self._format)

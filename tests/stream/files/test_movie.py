@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+import tracemalloc
+import wave
 from pathlib import Path
 
 import av
@@ -12,7 +14,7 @@ import pytest
 
 from stream.errors import MediaFileError
 from stream.files.movie import MovieWriter, Voice
-from stream.files.reader import AudioFile, iter_video, read_audio
+from stream.files.reader import AudioFile, Recording, iter_video, read_audio
 
 SIZE = (64, 96)
 
@@ -195,3 +197,33 @@ def test_names_are_names(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPa
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert len(list(iter_video(Path(name)))) == 2
     assert read_audio(Path(name)).samples.shape[1] >= 1600
+
+
+def test_a_long_film_needs_no_index_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "long.mp4"
+    with MovieWriter(path, SIZE, voice=Voice(16_000, 1), preset="ultrafast", endless=True) as writer:
+        for frame in pictures(40):
+            writer.write_sound(speech_like(640, 16_000, 1).samples)
+            writer.write(frame)
+    assert b"moof" in path.read_bytes()
+    assert len(list(iter_video(path))) == 40
+
+
+def test_a_recording_is_encoded_without_being_held(tmp_path: Path) -> None:
+    """Ten minutes of stereo are 230 MB when they are held whole."""
+    path, rate = tmp_path / "long.wav", 48_000
+    with wave.open(str(path), "wb") as file:
+        file.setparams((2, 2, rate, 0, "NONE", ""))
+        second = (speech_like(rate, rate, 2).samples.T * 8000).astype("<i2").tobytes()
+        for _ in range(600):
+            file.writeframes(second)
+    recording = Recording(path)
+    assert recording.duration_s == pytest.approx(600)
+    tracemalloc.start()
+    with MovieWriter(tmp_path / "out.mp4", SIZE, voice=Voice(rate, 2), preset="ultrafast") as writer:
+        writer.write(pictures(1)[0])
+        for piece in recording.pieces():
+            writer.write_sound(piece)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6

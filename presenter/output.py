@@ -17,6 +17,7 @@ from stream.files.pictures import PictureWriter, is_picture_pattern
 STDOUT = "-"
 _LONG_S = 3600.0  # the index of an MP4 takes 10 MB of memory an hour until it is written
 
+
 @dataclass(frozen=True)
 class Output:
     """A place that was found fit to be written."""
@@ -41,9 +42,7 @@ class Output:
             return MovieWriter(binary_stdout(), size, voice=voice)
         if is_picture_pattern(self.path):
             return PictureWriter(self.path, overwrite=self.overwrite)
-        return MovieWriter(
-            self.path, size, voice=voice, overwrite=self.overwrite, endless=(duration_s or 0) > _LONG_S
-        )
+        return MovieWriter(self.path, size, voice=voice, overwrite=self.overwrite, endless=(duration_s or 0) > _LONG_S)
 
 
 def prepare_output(

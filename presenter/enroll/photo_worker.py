@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import sys
 import warnings
 from typing import Any
@@ -21,6 +22,7 @@ CPU_S = 20
 MAX_PIXELS = 50_000_000
 MIN_SIDE = 64
 _MAX_SCANS = 300
+_MAX_PADDING = 16
 _SCAN = b"\xff\xda"  # inside of coded data every ff is followed by 00, so this is found only where a scan begins
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _KINDS = "a photo (JPEG, PNG, WebP or AVIF)"
@@ -117,8 +119,9 @@ def _check_jpeg(data: bytes) -> None:
         os.close(kept)
     with os.fdopen(reading, "rb") as said:
         text = said.read()
-    # "extraneous bytes before marker" is common where cameras append something, and harmless.
-    if any(sign in text for sign in (b"premature end", b"Premature end", b"bad Huffman", b"restart marker")):
+    left_over = re.search(rb"(\d+) extraneous bytes", text)  # some cameras pad a few bytes; more are lost data
+    lost = any(sign in text for sign in (b"premature end", b"Premature end", b"bad Huffman", b"restart marker"))
+    if lost or (left_over and int(left_over[1]) >= _MAX_PADDING):
         raise ValueError(text.decode(errors="replace"))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from models.identity import Identity
 from presenter.errors import IdentityDamagedError, IdentityNotFoundError, PresenterError
 from presenter.runtime.identity_folder import FILES, FRAME, Consent, StoredIdentity, load_identity, save_identity
-from presenter.runtime.names import check_name, name_form, name_key
+from presenter.runtime.names import check_name, folder_of, name_key, name_of
 
 DEFAULT = "default"
 
@@ -54,7 +54,7 @@ class IdentityStore:
         found: dict[str, Entry] = {}
         for root in (self._shipped, self.own):
             for folder in _folders(root):
-                name = name_form(folder.name)
+                name = name_of(folder.name)
                 found[name_key(name)] = Entry(name, folder, root == self.own, self._problem(folder))
         return sorted(found.values(), key=lambda entry: (entry.name != DEFAULT, name_key(entry.name)))
 
@@ -106,7 +106,7 @@ class IdentityStore:
         Raises:
             OSError: If it can't be written.
         """
-        save_identity(self.own / identity.name, identity, consent=consent)
+        save_identity(self.own / folder_of(identity.name), identity, consent=consent)
         return StoredIdentity(identity, None, consent)
 
     def rename(self, name: str, new_name: str, reserved: Iterable[str] = ()) -> str:
@@ -125,7 +125,7 @@ class IdentityStore:
         entry = self._own_entry(name, "renamed")
         taken = self.taken_names() - {entry.name} | set(reserved)
         new_name = check_name(new_name, taken)
-        os.rename(entry.folder, self.own / new_name)
+        os.rename(entry.folder, self.own / folder_of(new_name))
         return new_name
 
     def delete(self, name: str) -> None:
@@ -153,7 +153,7 @@ class IdentityStore:
         name = check_name(name, self.taken_names())
         load_identity(folder)
         self.own.mkdir(parents=True, exist_ok=True)
-        shutil.move(folder, self.own / name)
+        shutil.move(folder, self.own / folder_of(name))
         return name
 
     def _own_entry(self, name: str, what: str) -> Entry:

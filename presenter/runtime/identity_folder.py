@@ -26,7 +26,7 @@ from models.identity import Identity, SpeakingStyle, StyleCode
 from models.mesh import Pose
 from models.still import Blinks
 from presenter.errors import IdentityDamagedError
-from presenter.runtime.names import name_form
+from presenter.runtime.names import name_of
 
 IDENTITY, FRAME, MATTE, GENERATOR = "identity.safetensors", "frame.png", "matte.png", "generator.safetensors"
 FILES = (IDENTITY, FRAME, MATTE, GENERATOR)
@@ -128,7 +128,7 @@ def load_identity(folder: Path) -> StoredIdentity:
     except (ModelError, OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, cv2.error) as error:
         said = f"{error.args[0]} is missing" if isinstance(error, KeyError) and error.args else str(error)
         what = said.partition("\n")[0]
-        name = name_form(folder.name)
+        name = name_of(folder.name)
         raise IdentityDamagedError(
             f"the presenter {name!r} is damaged ({what}); delete it (presenter presenters delete {name!r})"
             " and enrol it again"
@@ -153,7 +153,7 @@ def _load(folder: Path) -> StoredIdentity:
     if min(top, left) < 0 or top + height > frame.shape[0] or left + width > frame.shape[1]:
         raise ValueError("the eyelids lie outside the picture")
     identity = Identity(
-        name=name_form(folder.name),
+        name=name_of(folder.name),
         frame=frame.astype(np.uint8),
         mesh=arrays["mesh"],
         neutral=arrays["neutral"],

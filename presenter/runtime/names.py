@@ -1,4 +1,4 @@
-"""What a presenter may be called: as people write their names, safe as the name of a folder on every system."""
+"""What a presenter may be called, as people write their names, and the folder for it, which every system can hold."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from presenter.errors import EnrollError
 
 MAX_LENGTH = 40
 _MARKS = " -_.'’ʼ·"
+_ESCAPE, _FINAL_DOT = "%", "%2E"  # no name has a per cent sign
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³")}
 
 
@@ -22,6 +23,18 @@ def name_key(name: str) -> str:
     return unicodedata.normalize("NFC", name_form(name).casefold())
 
 
+def folder_of(name: str) -> str:
+    """What the folder of a name is called: the name, but for what Windows can't hold."""
+    folder = name[:-1] + _FINAL_DOT if name.endswith(".") else name
+    return _ESCAPE + folder if name.partition(".")[0].rstrip().casefold() in _DEVICES else folder
+
+
+def name_of(folder: str) -> str:
+    """The name that a folder stands for, the reverse of `folder_of`."""
+    name = folder.removeprefix(_ESCAPE)
+    return name_form(name.removesuffix(_FINAL_DOT) + "." if name.endswith(_FINAL_DOT) else name)
+
+
 def check_name(name: str, taken: Iterable[str]) -> str:
     """Return the name in the form that is stored.
 
@@ -31,7 +44,7 @@ def check_name(name: str, taken: Iterable[str]) -> str:
 
     Raises:
         EnrollError: If it is not 1-40 letters (with their combining signs), digits, spaces, hyphens, underscores,
-            apostrophes and dots that begin with a letter or digit, ends in a dot, is a device on Windows, or is taken.
+            apostrophes and dots that begin with a letter or digit, or is taken.
     """
     name = name_form(name)
     if not (0 < len(name) <= MAX_LENGTH and _is_sign(name[0], "LN") and all(_is_sign(sign, "LNM") for sign in name)):
@@ -39,8 +52,6 @@ def check_name(name: str, taken: Iterable[str]) -> str:
             f"A name is 1 to {MAX_LENGTH} letters, digits, spaces, hyphens, underscores, apostrophes or dots,"
             f" a letter or digit first; got {name[:60]!r}."
         )
-    if name.endswith(".") or name.partition(".")[0].rstrip().casefold() in _DEVICES:
-        raise EnrollError(f"{name!r} can't be the name of a folder on every system; choose another name.")
     if name_key(name) in {name_key(other) for other in taken}:
         raise EnrollError(f"There is a presenter named {name} already; choose another name.")
     return name

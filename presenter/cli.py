@@ -22,6 +22,8 @@ from presenter.errors import PresenterError
 from presenter.recipe.steps import STEPS, OneLineParser
 from stream.errors import StreamError
 
+_BROKEN_PIPE = 141  # what shells show for it; Windows has no such signal to ask
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
@@ -44,7 +46,7 @@ def _run(argv: Sequence[str] | None) -> int:
     except BrokenPipeError:
         with contextlib.suppress(OSError, ValueError):  # whoever read the output has gone, and Python flushes once more
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return _BROKEN_PIPE
     except (PresenterError, StreamError, ModelError, OSError) as error:
         print(f"presenter: {_one_line(error)}", file=sys.stderr)
         return 2

@@ -25,6 +25,7 @@ _MAX_SCANS = 300
 _MAX_PADDING = 16
 _SCAN = b"\xff\xda"  # inside of coded data every ff is followed by 00, so this is found only where a scan begins
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_DAMAGED = "the photo is damaged or incomplete; use an undamaged copy"
 _KINDS = "a photo (JPEG, PNG, WebP or AVIF)"
 
 
@@ -41,6 +42,8 @@ def main() -> int:
         header, pixels = {"error": str(refusal)}, b""
     except MemoryError:
         header, pixels = {"error": "needs too much memory to be decoded; save it anew as a plain JPEG or PNG"}, b""
+    except Exception:  # a fault of a decoder, which this process is there to contain
+        header, pixels = {"error": _DAMAGED}, b""
     sys.stdout.buffer.write(json.dumps(header).encode() + b"\n" + pixels)
     sys.stdout.buffer.flush()
     return 0
@@ -87,7 +90,7 @@ def _decode(data: bytes) -> tuple[dict[str, Any], bytes]:
             _check_jpeg(data)
         rgb, alpha = _as_srgb(picture)
     except (OSError, ValueError, SyntaxError, IndexError, KeyError, EOFError) as error:
-        raise Refused("the photo is damaged or incomplete; use an undamaged copy") from error
+        raise Refused(_DAMAGED) from error
     header = {"width": rgb.width, "height": rgb.height, "alpha": alpha is not None}
     return header, rgb.tobytes() + (b"" if alpha is None else alpha.tobytes())
 

@@ -1,4 +1,4 @@
-"""What nobody means well by: each is refused with a 4xx that says what was expected, and costs nothing for good."""
+"""Hostile and malformed requests: each is refused with a 4xx that says what was expected, and leaks nothing."""
 
 from __future__ import annotations
 

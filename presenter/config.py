@@ -2,6 +2,9 @@
 
 An unknown key, a value of the wrong type or one out of its bounds is an error that names the key and says what was
 expected, so that a typing mistake never silently runs with a default.
+
+These are pydantic's dataclasses and not its models, so that `dataclasses.replace` checks a changed setting as well;
+`model_copy` would not.
 """
 
 from __future__ import annotations

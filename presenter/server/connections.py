@@ -47,7 +47,7 @@ class Connection:
             matte: send the presenter without its background, and to its right its matte.
         """
         self.playout_delay_ms: float | None = None
-        """How much later than its release sound is heard there, as far as it says so."""
+        """How much later than its release sound plays there, as far as it reports that."""
         self._clock = playback.clock
         self._on_playout_delay = on_playout_delay
         self._on_interrupt = on_interrupt
@@ -67,9 +67,9 @@ class Connection:
     def count_losses(self, metrics: Metrics) -> PeerStats:
         """Return what the transport lost, and add to the metrics what is new of it."""
         lost, before = self.peer.stats(), self._counted
-        heard, heard_before = lost.microphone, before.microphone
-        metrics.sound_filled_seconds.inc((heard.filled_ms - heard_before.filled_ms) / 1000)
-        metrics.sound_lost_seconds.inc((heard.dropped_ms - heard_before.dropped_ms) / 1000)
+        microphone, counted = lost.microphone, before.microphone
+        metrics.sound_filled_seconds.inc((microphone.filled_ms - counted.filled_ms) / 1000)
+        metrics.sound_lost_seconds.inc((microphone.dropped_ms - counted.dropped_ms) / 1000)
         metrics.sound_lost_seconds.inc((lost.voice_dropped_ms - before.voice_dropped_ms) / 1000)
         metrics.frames_dropped.inc(lost.frames_dropped - before.frames_dropped)
         self._counted = lost
@@ -77,13 +77,13 @@ class Connection:
 
     def report(self, figures: dict[str, Any], lost: PeerStats) -> None:
         """Send the session's figures with what this peer lost."""
-        heard = lost.microphone
+        microphone = lost.microphone
         self.peer.send(
             figures
             | {
-                "lost_ms": round(figures["lost_ms"] + heard.dropped_ms + lost.voice_dropped_ms, 1),
-                "filled_ms": round(heard.filled_ms, 1),
-                "late_packets": heard.late_packets,
+                "lost_ms": round(figures["lost_ms"] + microphone.dropped_ms + lost.voice_dropped_ms, 1),
+                "filled_ms": round(microphone.filled_ms, 1),
+                "late_packets": microphone.late_packets,
                 "frames_dropped": lost.frames_dropped,
             }
         )
@@ -100,7 +100,7 @@ class Connection:
         self.peer.send({"type": "pong", "sent_ms": message.get("sent_ms"), "server_ms": server_ms})
         playing_ms, trip_ms = message.get("playing_ms"), message.get("round_trip_ms")
         if _is_number(playing_ms) and _is_number(trip_ms):
-            # Half the way ago that was heard; and half the way lasts until a flush arrives there.
+            # That was playing half a round trip ago; and a flush takes half a round trip to arrive.
             self.playout_delay_ms = min(max(server_ms - playing_ms - trip_ms, 0.0), _MAX_PLAYOUT_DELAY_MS)
             self._on_playout_delay()
 

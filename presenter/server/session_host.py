@@ -2,33 +2,23 @@
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import Iterator
 
 from presenter.config import ServerConfig
-from presenter.errors import (
-    CapacityError,
-    OfferError,
-    PageConnectedError,
-    SessionNotFoundError,
-    ViewerNotFoundError,
-)
+from presenter.errors import SessionNotFoundError
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.session import MicrophoneUse, Session
-from presenter.runtime.sink import SessionEvent
 from presenter.server import connections
-from presenter.server.connections import Connection, page_message
+from presenter.server.places import Places
 from presenter.server.publications import Publications
+from presenter.server.session_peers import SessionPeers
 from presenter.tts.text_speaker import SpeechSynthesizer, TextSpeaker
-from stream.errors import StreamError
 from stream.rtc.peer import PeerConfig
 from stream.rtc.tracks import Playback
 
 STATS_INTERVAL_S = 0.25
-MAX_VIEWERS = 100
-"""Viewers of one session."""
-JOIN_TIMEOUT_S = 10.0
-"""How long the end of a session waits for offers that are just being answered."""
+MAX_OBSERVERS = 100
+"""Event sockets of one session."""
 
 
 class SessionHost:
@@ -56,8 +46,6 @@ class SessionHost:
             microphone: what the page's microphone is for.
         """
         self.session = session
-        self.playback = playback
-        self.peer_config = peer_config
         self.publications = Publications(playback, peer_config, limits.max_publications)
         """Where the session is published."""
         self.text_speaker = TextSpeaker(session, synthesizer)
@@ -68,19 +56,16 @@ class SessionHost:
         """Set when the session ends, however that came."""
         self.farewell = ""
         """What pages are told when the server ends the session."""
-        self._metrics = metrics
-        self._max_bots = limits.max_bots
         self._microphone: MicrophoneUse = microphone
-        self._page: Connection | None = None
-        self._viewers: dict[str, Connection] = {}
-        self._joining: set[asyncio.Task[str]] = set()
-        self._bots = 0
+        self._peers = SessionPeers(session, playback, peer_config, metrics, self._check_open)
+        self._bots = Places(limits.max_bots, "bots (server.max_bots)")
+        self._observers = Places(MAX_OBSERVERS, "observers")
         self._served = False
         self._alone_since = asyncio.get_running_loop().time()
-        session.subscribe(self._tell_pages)
+        session.subscribe(self._peers.tell)
 
     async def answer(self, offer_sdp: str) -> str:
-        """Connect the page, whose microphone is heard: offer in, answer with all candidates out.
+        """Connect the page, whose microphone is used: offer in, answer with all candidates out.
 
         Raises:
             SessionNotFoundError: if the session is ending.
@@ -88,17 +73,13 @@ class SessionHost:
             OfferError: if the offer can't be answered.
         """
         self._check_open()
-        if self._page is not None:
-            raise PageConnectedError("This session has its page; open another one.")
-        self._page = page = self._connect(is_page=True)
         try:
-            sdp = await self._answer(page, offer_sdp)
+            page, sdp = await self._peers.answer(offer_sdp)
         except BaseException:
-            self._page = None
-            await page.peer.close()
-            if not (self._bots or self._viewers or self.publications):
+            if not self._is_used():
                 self.leaving.set()  # its page has failed: another session may have its place at once
             raise
+        self._start()
         self.session.listen(page.peer.microphone(), self._microphone)
         return sdp
 
@@ -116,45 +97,21 @@ class SessionHost:
             OfferError: if the offer can't be answered.
         """
         self._check_open()
-        if len(self._viewers) >= MAX_VIEWERS:
-            raise CapacityError(f"This session has {MAX_VIEWERS} viewers already.")
-        viewer_id = secrets.token_urlsafe(12)
-        self._viewers[viewer_id] = viewer = self._connect(matte=matte)
-        try:
-            if matte:
-                await self.session.cut_out()
-            return viewer_id, await self._answer(viewer, offer_sdp)
-        except BaseException:
-            self._viewers.pop(viewer_id, None)
-            await viewer.peer.close()
-            raise
+        viewer_id, sdp = await self._peers.watch(offer_sdp, matte=matte)
+        self._start()
+        return viewer_id, sdp
 
     def _check_open(self) -> None:
         if self.leaving.is_set() or self.closing.is_set():
             raise SessionNotFoundError("The session is ending.")
 
-    def _connect(self, *, is_page: bool = False, matte: bool = False) -> Connection:
-        return Connection(
-            self.playback,
-            self.peer_config,
-            on_playout_delay=self._update_playout_delay,
-            on_interrupt=self.session.interrupt if is_page else None,
-            hears=is_page,
-            matte=matte,
-        )
+    def _is_used(self) -> bool:
+        """Whether anybody is here for whom the session goes on."""
+        return bool(self._peers.page or self._peers.viewers or self._bots.taken or self.publications)
 
-    async def _answer(self, connection: Connection, offer_sdp: str) -> str:
-        joining = asyncio.create_task(connection.peer.answer(offer_sdp))
-        self._joining.add(joining)
-        joining.add_done_callback(self._joining.discard)
-        try:
-            sdp = await joining
-        except StreamError as error:
-            raise OfferError(str(error)) from error
-        self._check_open()  # it may have ended meanwhile
+    def _start(self) -> None:
         self._served = True
         self.session.start()
-        return sdp
 
     async def unwatch(self, viewer_id: str) -> None:
         """Disconnect a viewer.
@@ -162,10 +119,7 @@ class SessionHost:
         Raises:
             ViewerNotFoundError: if there is none of this id.
         """
-        viewer = self._viewers.pop(viewer_id, None)
-        if viewer is None:
-            raise ViewerNotFoundError("There is no such viewer; it may have left.")
-        await viewer.peer.close()
+        await self._peers.unwatch(viewer_id)
 
     async def publish(self, url: str, token: str | None) -> str:
         """Publish the session to a media server by WHIP; returns the publication's id.
@@ -177,8 +131,7 @@ class SessionHost:
         """
         self._check_open()
         publication_id = await self.publications.add(url, token)
-        self._served = True
-        self.session.start()
+        self._start()
         return publication_id
 
     @contextlib.contextmanager
@@ -190,24 +143,31 @@ class SessionHost:
             CapacityError: if there are too many bots.
         """
         self._check_open()
-        if self._bots >= self._max_bots:
-            raise CapacityError(f"This session has {self._bots} bots; server.max_bots allows no more.")
-        self._bots += 1
-        self._served = True
-        self.session.start()
-        try:
+        with self._bots.take():
+            self._start()
             yield self.session
-        finally:
-            self._bots -= 1
+
+    @contextlib.contextmanager
+    def observer(self) -> Iterator[None]:
+        """Count one who only follows the events; the session does not go on for that.
+
+        Raises:
+            SessionNotFoundError: if the session is ending.
+            CapacityError: if there are too many.
+        """
+        self._check_open()
+        with self._observers.take():
+            yield
 
     async def serve(self) -> str:
         """Report to the pages until the session is over; return why."""
         while (reason := self._over()) is None:
-            self._report()
+            self._peers.report()
             try:
                 await asyncio.wait_for(self.leaving.wait(), STATS_INTERVAL_S)
             except TimeoutError:
-                await self._clear_away()
+                await self._peers.forget_gone()
+                self.publications.forget_ended()
         return reason
 
     def _over(self) -> str | None:
@@ -217,9 +177,10 @@ class SessionHost:
             self.farewell = "The presenter stopped because of a fault in the server."
             return "rendering failed"
         now = asyncio.get_running_loop().time()
-        page_left = self._page is not None and self._page.is_over()
-        others = self._bots or self._viewers or self.publications
-        if others or (self._page is not None and not page_left):
+        page = self._peers.page
+        page_left = page is not None and page.is_over()
+        others = self._bots.taken or self._peers.viewers or self.publications
+        if others or (page is not None and not page_left):
             self._alone_since = now
         elif page_left:
             return "its page left"
@@ -227,54 +188,11 @@ class SessionHost:
             return "everybody left" if self._served else "nobody connected"
         return None
 
-    async def _clear_away(self) -> None:
-        """Forget the page and the viewers that have left, and the publications that have ended."""
-        if self._page is not None and self._page.is_over():
-            page, self._page = self._page, None  # others are here, and another page may come
-            page.count_losses(self._metrics)
-            await page.peer.close()
-        self.publications.forget_ended()
-        gone = [viewer_id for viewer_id, viewer in self._viewers.items() if viewer.is_over()]
-        for viewer_id in gone:
-            viewer = self._viewers.pop(viewer_id)
-            viewer.count_losses(self._metrics)
-            await viewer.peer.close()
-        self._update_playout_delay()
-
-    def _update_playout_delay(self) -> None:
-        """Let the session know when sound is heard: by the page, or else by the viewer who hears it first."""
-        told = [viewer.playout_delay_ms for viewer in self._viewers.values() if viewer.playout_delay_ms is not None]
-        page_ms = self._page.playout_delay_ms if self._page else None
-        self.session.playout_delay_ms = page_ms if page_ms is not None else min(told, default=0.0)
-
-    def _connections(self) -> list[Connection]:
-        return [*([self._page] if self._page else []), *self._viewers.values()]
-
-    def _report(self) -> None:
-        figures = self.session.stats()
-        for connection in self._connections():
-            connection.report(figures, connection.count_losses(self._metrics))
-
-    def _tell_pages(self, event: SessionEvent) -> None:
-        """Pass on what a page shows or has to do at once."""
-        if (message := page_message(event, self.playback.clock)) is not None:
-            for connection in self._connections():
-                connection.peer.send(message)
-
     async def close(self) -> None:
         """Disconnect everybody and end the session."""
         self.closing.set()
         self.text_speaker.stop()
-        if self._joining:  # a peer that is closed while it gathers candidates keeps their sockets open
-            await asyncio.wait(self._joining, timeout=JOIN_TIMEOUT_S)
-        connections = self._connections()
         try:
-            await asyncio.gather(*(connection.say_goodbye(self.farewell) for connection in connections))
-            for connection in connections:
-                connection.count_losses(self._metrics)  # what was lost since the last report
+            await asyncio.gather(self._peers.close(self.farewell), self.publications.close())
         finally:
-            try:
-                peers = (connection.peer.close() for connection in connections)
-                await asyncio.gather(*peers, self.publications.close())
-            finally:
-                await self.session.close()
+            await self.session.close()

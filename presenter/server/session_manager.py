@@ -75,7 +75,7 @@ class SessionManager:
         """
         await self._wait_for_leaving()
         if self.closed or self.active >= self.limit:
-            raise CapacityError("Every session is taken right now; try again in a moment.")
+            raise CapacityError("Every seat is taken right now; try again in a moment.")
         self._opening += 1
         try:
             playback = Playback(Playout(), SessionClock())

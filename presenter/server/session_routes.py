@@ -68,4 +68,6 @@ async def _speak(request: web.Request) -> web.WebSocketResponse:
 
 @routes.get("/api/sessions/{id}/events")
 async def _follow(request: web.Request) -> web.WebSocketResponse:
-    return await serve_observer(request, host_of(request), open_codec("native", {}))
+    host = host_of(request)
+    with host.observer():
+        return await serve_observer(request, host, open_codec("native", {}))

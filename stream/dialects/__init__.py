@@ -1,6 +1,7 @@
 """The protocols of the voice services that the speech socket understands, one module each.
 
-A bot relays the messages of its voice service as they are; `open_codec` picks who reads them.
+A bot relays the messages of its voice service as they are; `open_codec` picks the codec that reads them. Holds pure
+codecs between messages and the events of `stream.wire`; never holds sockets.
 """
 
 from __future__ import annotations

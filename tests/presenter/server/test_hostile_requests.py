@@ -1,4 +1,4 @@
-"""What nobody means well by: each is refused with a 4xx that says what was expected, and costs nothing for good."""
+"""Hostile and malformed requests: each is refused with a 4xx that says what was expected, and leaks nothing."""
 
 from __future__ import annotations
 
@@ -159,6 +159,22 @@ def test_unfinished_uploads_are_limited_in_total_and_in_time(
         assert list(folder.iterdir()) == []
         stop.set()
         assert (await client.post("/api/presenters", data=form("Anna"))).status == 202
+
+    serve(scenario)
+
+
+def test_presenters_that_are_damaged(serve: Serve, tmp_path: Path) -> None:
+    for name, files in {"empty": {"identity.safetensors": b""}, "torn": {"identity.safetensors": b"x" * 500}}.items():
+        (tmp_path / name).mkdir()
+        for file, content in files.items():
+            (tmp_path / name / file).write_bytes(content)
+
+    async def scenario(client: Server) -> None:
+        for name in ("empty", "torn"):
+            response = await client.post("/api/sessions", json={"presenter": name})
+            await check(response, 422, "presenter_damaged", "enrol it again")
+            await check(await client.get(f"/api/presenters/{name}/thumbnail"), 422, "presenter_damaged")
+        assert (await client.post("/api/sessions", json={"presenter": "default"})).status == 200
 
     serve(scenario)
 

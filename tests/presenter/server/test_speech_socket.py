@@ -118,6 +118,19 @@ def test_bots_are_limited(play: Callable[..., None]) -> None:
     play(scenario, max_bots=2)
 
 
+def test_observers_are_limited(play: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("presenter.server.session_host.MAX_OBSERVERS", 2)
+
+    async def scenario(server: Server) -> None:
+        path = f"/api/sessions/{await open_session(server)}/events"
+        for _ in range(2):
+            await server.ws_connect(path)
+        refused = await server.get(path, headers={"Connection": "Upgrade", "Upgrade": "websocket"})
+        assert (refused.status, (await refused.json())["error"]["code"]) == (503, "capacity")
+
+    play(scenario)
+
+
 def test_a_bot_speaks_and_is_told_what_is_heard(play: Callable[..., None]) -> None:
     async def scenario(server: Server) -> None:
         async with connect(address(server)) as presenter:

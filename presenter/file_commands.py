@@ -72,7 +72,7 @@ def _inputs(arguments: argparse.Namespace, *others: Path) -> list[Path]:
 
 def run_render(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Render a recording."""
-    from presenter.output import prepare_output
+    from presenter.runtime.output import prepare_output
     from stream.files.reader import Recording
 
     out = prepare_output(arguments.out, _inputs(arguments, arguments.audio), overwrite=arguments.overwrite)
@@ -88,7 +88,7 @@ def run_render(config: AppConfig, arguments: argparse.Namespace) -> int:
 
 def run_say(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Speak a text."""
-    from presenter.output import prepare_output
+    from presenter.runtime.output import prepare_output
     from presenter.tts.say import SOUND_SUFFIX, say_file
 
     out = prepare_output(arguments.out, _inputs(arguments), overwrite=arguments.overwrite, others=(SOUND_SUFFIX,))

@@ -49,7 +49,9 @@ PRESENTER = {
         *("errors", "config", "runtime", "enroll", "tts", "meeting", "server", "doctor"),
         *("recipe", "bench"),  # the only ones who run them
     },
-    "cli": {"errors", "config", "commands", "recipe"},
+    "presenter_files": {"errors", "config", "runtime"},
+    "file_commands": {"errors", "config", "runtime", "enroll", "tts", "presenter_files"},
+    "cli": {"errors", "config", "commands", "file_commands", "recipe"},
     "__main__": {"cli"},
 }
 """The same for `presenter`."""

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from tqdm import tqdm
 
 from presenter.config import AppConfig
-from presenter.output import Output
 from presenter.runtime.engine import Engine
 from presenter.runtime.identity_folder import StoredIdentity
+from presenter.runtime.output import Output
 from presenter.runtime.renderer import Renderer
 from stream.files.movie import Voice
 from stream.files.reader import Sound

@@ -10,8 +10,8 @@ import numpy as np
 
 from presenter.config import AppConfig
 from presenter.enroll.enrolment import find_presenter
-from presenter.output import Output
 from presenter.runtime.offline import render_audio
+from presenter.runtime.output import Output
 from presenter.tts.voice import Voice
 from stream.files.output import PartialFile, errors_of
 from stream.media import FloatArray, Int16Array

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.crop import Window
+from models.errors import CheckpointError
 from models.modulated import ModulatedConv2d
 from models.winograd import use_winograd
 
@@ -244,12 +245,11 @@ class Generator(nn.Module):
         """Read what `save` wrote.
 
         Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it is no generator's checkpoint.
+            CheckpointError: If there is no such file, or it is no generator's checkpoint.
         """
         tensors, config = load_checkpoint(path)
         if "generator" not in config:
-            raise ValueError(f"{path}: expected a generator's checkpoint, found one of {', '.join(config)}")
+            raise CheckpointError(f"{path}: expected a generator's checkpoint, found one of {', '.join(config)}")
         settings = dict(config["generator"])
         settings["channels"] = tuple(settings["channels"])
         model = cls(GeneratorConfig(**settings))

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.errors import ModelError
 from models.inference import Network
 from models.mesh import Floats
 
@@ -29,7 +30,7 @@ _SMOOTHNESS = 1e-4  # of the guided filter: edges of less contrast (variance, 0.
 _TRIM = 0.08  # opacities closer than this to 0 or 1 are the filter's haze, not hair
 
 
-class MattingError(RuntimeError):
+class MattingError(ModelError):
     """A picture can't be given a matte; says why."""
 
 

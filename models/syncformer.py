@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.checkpoint import load_checkpoint, save_checkpoint
+from models.errors import CheckpointError
 from models.mel import HOP, LogMel, MelState
 from models.mesh import NUM_VERTICES
 from models.streaming import State
@@ -155,12 +156,11 @@ class StyleSyncFormer(nn.Module):
         """Rebuild a network from a checkpoint alone, in evaluation mode, float32.
 
         Raises:
-            FileNotFoundError: if there is no such file.
-            ValueError: if the file is not a SyncFormer checkpoint.
+            CheckpointError: if there is no such file, or it is not a SyncFormer checkpoint.
         """
         tensors, config = load_checkpoint(path)
         if "syncformer" not in config:
-            raise ValueError(f"{path}: expected a SyncFormer checkpoint, got keys {sorted(config)}")
+            raise CheckpointError(f"{path}: expected a SyncFormer checkpoint, got keys {sorted(config)}")
         model = cls(SyncFormerConfig(**config["syncformer"]))
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
         return model.eval()

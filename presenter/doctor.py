@@ -64,7 +64,10 @@ def _run(name: str, check: Callable[[], str]) -> Check:
 def _presenters(config: AppConfig) -> str:
     from presenter.runtime.identities import IdentityStore
 
-    names = IdentityStore(config.presenters_dir).names()
+    entries = IdentityStore(config.presenters_dir).entries()
+    names = [entry.name for entry in entries if not entry.problem]
+    if damaged := [entry.problem for entry in entries if entry.problem]:
+        raise PresenterError("; ".join([f"{', '.join(names)} can be used", *damaged]))
     if not names:
         raise PresenterError("expected at least the presenter 'default', found none; reinstall the package")
     return ", ".join(names)

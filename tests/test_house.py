@@ -49,7 +49,9 @@ PRESENTER = {
         *("errors", "config", "runtime", "enroll", "tts", "meeting", "server", "doctor"),
         *("recipe", "bench"),  # the only ones who run them
     },
-    "cli": {"errors", "config", "commands", "recipe"},
+    "presenter_files": {"errors", "config", "runtime"},
+    "file_commands": {"errors", "config", "runtime", "enroll", "tts", "presenter_files"},
+    "cli": {"errors", "config", "commands", "file_commands", "recipe"},
     "__main__": {"cli"},
 }
 """The same for `presenter`."""
@@ -60,6 +62,8 @@ AT_HOME = {
     "bpy": {"presenter/studio"},
     "onnxruntime": {"models", "presenter/tts"},
     "yaml": {"presenter/config.py"},
+    "pydantic": {"presenter/config.py", "presenter/errors.py", "presenter/server/parsing.py"},
+    "prometheus_client": {"presenter/runtime/metrics.py"},
 }
 """Libraries, and the only places that import them."""
 

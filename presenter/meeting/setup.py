@@ -63,7 +63,7 @@ async def open_meeting(
     settings = config.camera
     clock = SessionClock()
     store = IdentityStore(config.presenters_dir)
-    store.folder(presenter)
+    presenter = store.entry(presenter).name
     canvas = Canvas(settings.size, settings.background, settings.place)
     async with AsyncExitStack() as stack:
         camera = VirtualCamera(clock, canvas, delay_ms=0.0, device=settings.device or None, backend=backend)

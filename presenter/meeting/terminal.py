@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 
-from models.matting import MattingError
+from models.errors import ModelError
 from presenter.config import AppConfig
 from presenter.errors import PresenterError
 from presenter.meeting.key_events import HeldKey
@@ -15,6 +14,7 @@ from presenter.meeting.setup import open_meeting
 from presenter.meeting.status import Shows
 from presenter.meeting.status_line import REFRESH_HZ, StatusLine
 from presenter.meeting.terminal_keys import TerminalKeys
+from presenter.runtime.signals import stopped_by_signals
 
 KEYS = (
     ("m", "mute"),
@@ -45,10 +45,12 @@ async def attend(config: AppConfig, presenter: str, *, backend: str | None = Non
     """
     async with open_meeting(config, presenter, backend=backend) as meeting:
         _log.info("%s", meeting.introduction())
-        with StatusLine(KEYS) as line, TerminalKeys(on_foreground=lambda front: show(line, front)) as keys:
+        with (
+            StatusLine(KEYS) as line,
+            TerminalKeys(on_foreground=lambda front: show(line, front)) as keys,
+            stopped_by_signals(meeting.leave),
+        ):
             controls = Controls(meeting, line)
-            for name in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(name, meeting.leave)
             reading = [asyncio.create_task(controls.read(keys)), asyncio.create_task(controls.tell())]
             try:
                 await meeting.run()
@@ -120,5 +122,5 @@ class Controls:
                 await self._meeting.show_next()
             else:
                 await self._meeting.show_number(int(key))
-        except (PresenterError, MattingError, OSError) as error:
+        except (PresenterError, ModelError, OSError) as error:
             _log.warning("%s", error)

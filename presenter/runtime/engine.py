@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from models import winograd
 from models.crop import CROP_SIZE
+from models.errors import ModelError
 from models.generator import LIVE_CHANNELS, FoldedGenerator, Generator
 from models.graphs import graphed
 from models.identity import Identity, StyleCode, picture_tensor
 from models.painter import Painter
 from presenter.config import AppConfig
-from presenter.errors import CapacityError, ConfigError
-from presenter.runtime.identities import StoredIdentity
+from presenter.errors import CapacityError, ConfigError, IdentityDamagedError
+from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.networks import Networks, load_networks
 from presenter.runtime.renderer import Renderer
 
@@ -91,7 +93,7 @@ class Engine:
 
     def folded(self, stored: StoredIdentity) -> FoldedGenerator:
         """The generator of an identity, ready to paint."""
-        generator = Generator.load(stored.generator) if stored.generator else self._generator
+        generator = _personal(stored.generator) if stored.generator else self._generator
         return generator.fold(style_code(stored.identity, generator), winograd=self._winograd).to(self._device)
 
     def _painter(self, stored: StoredIdentity) -> Painter:
@@ -108,6 +110,16 @@ class Engine:
             return step(target, live.to(self._device, non_blocking=True))
 
         return paint
+
+
+def _personal(path: Path) -> Generator:
+    try:
+        return Generator.load(path)
+    except (ModelError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise IdentityDamagedError(
+            f"the presenter {path.parent.name!r} is damaged ({path.name} is no generator of this version);"
+            f" delete it (presenter presenters delete {path.parent.name!r}) and enrol it again"
+        ) from error
 
 
 def style_code(identity: Identity, generator: Generator) -> StyleCode:

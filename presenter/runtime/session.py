@@ -134,7 +134,7 @@ class Session:
                 elif use == "voice" and not self._has_speech:
                     lost_ms = self._sources.lost_ms
                     self._sources.hear(chunk, self.playback.clock.now())
-                    self._metrics.sound_lost_ms_total += self._sources.lost_ms - lost_ms
+                    self._metrics.sound_lost_seconds.inc((self._sources.lost_ms - lost_ms) / 1000)
                     self._wake.set()
         finally:
             self._user_speaks = False
@@ -193,7 +193,7 @@ class Session:
         pairs = await self._thread.push(work.chunk, paint=paints)
         took_ms = ms(clock.now() - begun)
         self._latencies.rendered(took_ms, painted=paints)
-        self._metrics.render_ms.add(took_ms)
+        self._metrics.render_seconds.observe(took_ms / 1000)
         if interrupts != self._interrupts:
             return
         if self._leave_out:
@@ -234,9 +234,9 @@ class Session:
     def _note_ready(self, chunk: AudioChunk, frame: VideoFrame | None, now: int) -> None:
         ready_ms = self._latencies.ready(chunk.pts, now, self.playback.queued_ms)
         if ready_ms is not None:
-            self._metrics.ready_ms.add(ready_ms)
-        self._metrics.frames_total += frame is not None
-        self._metrics.frames_skipped_total += frame is None
+            self._metrics.ready_seconds.observe(ready_ms / 1000)
+        self._metrics.frames.inc(frame is not None)
+        self._metrics.frames_skipped.inc(frame is None)
         self._frames += frame is not None
         self._skipped += frame is None
 
@@ -304,7 +304,7 @@ class Session:
         self.playback.clear()
         self._interrupts += 1
         self._leave_out = 0
-        self._metrics.interrupts_total += 1
+        self._metrics.interrupts.inc()
         self._publish(Flush(self.playback.clock.unix_ms()))
         self._wake.set()
         return Interrupted(utterance, round(heard_ms)), waiting

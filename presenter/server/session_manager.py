@@ -1,16 +1,16 @@
-"""The hosts of the house: opens sessions up to a limit, connects browsers to them, clears away those who left."""
+"""Opens sessions up to a limit, finds them by their ids, and closes those that are over."""
 
 import asyncio
 import logging
 import secrets
 
-from presenter.errors import CapacityError
+from presenter.config import ServerConfig
+from presenter.errors import CapacityError, SessionNotFoundError
 from presenter.runtime.engine import Engine
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.render_thread import make_in_thread
 from presenter.runtime.session import MicrophoneUse, Session
-from presenter.server.middleware import ApiError
 from presenter.server.session_host import SessionHost
 from presenter.tts.text_speaker import SpeechSynthesizer
 from stream.clock import SessionClock
@@ -20,7 +20,7 @@ from stream.rtc.peer import PeerConfig
 from stream.rtc.tracks import Playback
 
 CLEARING_S = 5.0
-"""How long somebody who comes waits for the host of somebody who is just leaving."""
+"""How long a new session waits for one that is just ending."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,10 +33,8 @@ class SessionManager:
         engine: Engine,
         store: IdentityStore,
         metrics: Metrics,
-        *,
-        limit: int,
+        limits: ServerConfig,
         peer_config: PeerConfig | None = None,
-        speech_limit_s: float = 300.0,
     ) -> None:
         """Hold no session yet.
 
@@ -44,36 +42,35 @@ class SessionManager:
             engine: lends the renderers.
             store: the presenters on disk.
             metrics: the server's counters.
-            limit: sessions at a time.
+            limits: how many sessions, and how much in each.
             peer_config: codec, bitrates and ICE servers.
-            speech_limit_s: how much speech one session buffers.
         """
-        self.limit = limit
+        self.limit = limits.max_sessions
         self.closed = False
         self._engine = engine
         self._store = store
         self._metrics = metrics
         self._peer_config = peer_config or PeerConfig()
         self._synthesizer = SpeechSynthesizer()
-        self._speech_limit_ms = 1000 * speech_limit_s
+        self._limits = limits
         self._hosts: dict[str, SessionHost] = {}
         self._opening = 0
         self._keepers: dict[str, asyncio.Task[None]] = {}
 
     @property
     def active(self) -> int:
-        """Sessions that hold a host now, those still being opened included."""
+        """Sessions that exist now, those still being opened included."""
         return len(self._keepers) + self._opening
 
     async def open(self, name: str, microphone: MicrophoneUse = "voice") -> str:
-        """SessionHost a new session with the presenter of this name and return its id.
+        """Start a new session with the presenter of this name and return its id.
 
         Args:
             name: the presenter's.
             microphone: what the page's microphone is for.
 
         Raises:
-            CapacityError: if every host is taken, or the server is shutting down.
+            CapacityError: if there are as many sessions as there may be, or the server is shutting down.
             IdentityNotFoundError: if there is no such presenter.
         """
         await self._wait_for_leaving()
@@ -90,15 +87,15 @@ class SessionManager:
             raise CapacityError("The server is shutting down.")
         session_id = secrets.token_urlsafe(12)
         self._hosts[session_id] = host = SessionHost(
-            session, playback, self._peer_config, self._metrics, self._synthesizer, microphone
+            session, playback, self._peer_config, self._metrics, self._synthesizer, self._limits, microphone
         )
         self._keepers[session_id] = asyncio.create_task(self._keep(session_id, host))
-        self._metrics.sessions_total += 1
-        self._metrics.sessions_active = self.active
+        self._metrics.sessions.inc()
+        self._metrics.sessions_active.set(self.active)
         return session_id
 
     async def _wait_for_leaving(self) -> None:
-        """If the house is full but somebody is on the way out, wait: a page that is reloaded finds its host free."""
+        """Wait while the server is full but a session is ending: a page that is reloaded finds its place free."""
         deadline = asyncio.get_running_loop().time() + CLEARING_S
         while self.active >= self.limit and (leaving := self._leaving()):
             left_s = deadline - asyncio.get_running_loop().time()
@@ -112,10 +109,10 @@ class SessionManager:
 
     async def _make(self, name: str, playback: Playback) -> Session:
         renderer, executor = await make_in_thread(lambda: self._engine.renderer(self._store.load(name)))
-        return Session(renderer, playback, executor, self._metrics, SpeechQueue(self._speech_limit_ms))
+        return Session(renderer, playback, executor, self._metrics, SpeechQueue(1000 * self._limits.max_speech_s))
 
     async def _keep(self, session_id: str, host: SessionHost) -> None:
-        """Watch over one host until it is empty, then clear it; whatever fails on the way, the host is free."""
+        """Serve one host until its session is over, then close it; its place is free even if that fails."""
         try:
             try:
                 reason = await host.serve()
@@ -127,24 +124,24 @@ class SessionManager:
             _log.exception("session %s did not end cleanly", session_id)
         finally:
             self._keepers.pop(session_id, None)
-            self._metrics.sessions_active = self.active
+            self._metrics.sessions_active.set(self.active)
 
     def host(self, session_id: str) -> SessionHost:
         """Return the host of a session.
 
         Raises:
-            ApiError: if there is no such session.
+            SessionNotFoundError: if there is no such session.
         """
         host = self._hosts.get(session_id)
         if host is None:
-            raise ApiError(404, "session_not_found", "There is no such session; it may have ended.")
+            raise SessionNotFoundError("There is no such session; it may have ended.")
         return host
 
     async def close_one(self, session_id: str) -> None:
-        """End a session and wait until its host is free.
+        """End a session and wait until its place is free.
 
         Raises:
-            ApiError: if there is no such session.
+            SessionNotFoundError: if there is no such session.
         """
         self.host(session_id).leaving.set()
         await asyncio.wait({self._keepers[session_id]})

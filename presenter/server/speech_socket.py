@@ -155,10 +155,10 @@ class _EventWriter:
 
 
 async def serve_bot(request: web.Request, host: SessionHost, session_id: str, codec: Codec) -> web.WebSocketResponse:
-    """Let a bot speak until it leaves or the session ends."""
-    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=HARD_LIMIT_BYTES)
-    await socket.prepare(request)
+    """Let a bot speak until it leaves or the session ends; a bot too many is refused before the upgrade."""
     with host.bot() as session:
+        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=HARD_LIMIT_BYTES)
+        await socket.prepare(request)
         commands = CommandHandler(session)
         events = _EventWriter(codec, socket, session, commands)
         events.put(Ready(session_id, VOICE_RATE, int(session.speech.free_ms)))

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.clock import SessionClock
-from stream.media import CHUNK_SAMPLES, AudioChunk, FloatArray
+from stream.media import CHUNK_SAMPLES, VOICE_RATE, AudioChunk, FloatArray
 from stream.pcm.chunk_queue import ChunkQueue
 from stream.pcm.chunker import LEAD_IN_MS, Chunker
+from stream.pcm.downmix import Downmix
 from stream.pcm.gate import NoiseGate, with_gain
 from stream.sound.device_stream import DeviceStream
 from stream.sound.devices import AudioDevice
@@ -84,6 +85,7 @@ class Microphone:
         self._make_corrector = corrector
         self._corrector: Corrector | None = None
         self._device = DeviceStream("input", device, self._heard, on_change=on_change)
+        self._downmix = Downmix(VOICE_RATE)
         self._chunker = Chunker(lead_in_ms=LEAD_IN_MS)
         self._queue = ChunkQueue(backlog_ms)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -141,7 +143,7 @@ class Microphone:
     def _heard(self, block: npt.NDArray[Any], _ahead_s: float) -> None:
         """Take a block over from PortAudio's thread."""
         now_s = self._clock.elapsed_ns() / _NS
-        mono: FloatArray = block.mean(axis=1, dtype=np.float32)  # a copy: PortAudio writes to the block again
+        mono = self._downmix.push(block)  # a copy: PortAudio writes to the block again
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._take, mono, self._device.rate, self._device.opening, now_s)

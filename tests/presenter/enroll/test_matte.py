@@ -12,7 +12,8 @@ from models.mesh import FACE_OVAL
 from presenter.config import EngineConfig, load_config
 from presenter.enroll.enrolment import enroll_presenter
 from presenter.runtime.engine import Engine
-from presenter.runtime.identities import IdentityStore, StoredIdentity, load_identity, save_identity, shipped_dir
+from presenter.runtime.identities import IdentityStore, shipped_dir
+from presenter.runtime.identity_folder import StoredIdentity, load_identity, save_identity
 from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk
 
 WHITE = 255.0

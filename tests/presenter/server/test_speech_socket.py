@@ -97,6 +97,40 @@ def of(events: list[EventOut], *kinds: type) -> list[EventOut]:
     return [event for event in events if isinstance(event, kinds)]
 
 
+def test_bots_are_limited(play: Callable[..., None]) -> None:
+    async def scenario(server: Server) -> None:
+        path = f"/api/sessions/{await open_session(server)}/audio"
+        first = await server.ws_connect(path)
+        await server.ws_connect(path)
+        refused = await server.get(path, headers={"Connection": "Upgrade", "Upgrade": "websocket"})
+        error = (await refused.json())["error"]
+        assert (refused.status, error["code"]) == (503, "capacity")
+        assert "server.max_bots" in error["message"]
+        await first.close()
+        async with asyncio.timeout(5):
+            while True:
+                try:
+                    await server.ws_connect(path)
+                    break
+                except aiohttp.WSServerHandshakeError:  # the server has not noticed yet that the first has left
+                    await asyncio.sleep(0.05)
+
+    play(scenario, max_bots=2)
+
+
+def test_observers_are_limited(play: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("presenter.server.session_host.MAX_OBSERVERS", 2)
+
+    async def scenario(server: Server) -> None:
+        path = f"/api/sessions/{await open_session(server)}/events"
+        for _ in range(2):
+            await server.ws_connect(path)
+        refused = await server.get(path, headers={"Connection": "Upgrade", "Upgrade": "websocket"})
+        assert (refused.status, (await refused.json())["error"]["code"]) == (503, "capacity")
+
+    play(scenario)
+
+
 def test_a_bot_speaks_and_is_told_what_is_heard(play: Callable[..., None]) -> None:
     async def scenario(server: Server) -> None:
         async with connect(address(server)) as presenter:

@@ -222,6 +222,33 @@ def test_a_viewer_tells_what_it_hears_and_cannot_interrupt(play: Callable[..., N
     play(scenario)
 
 
+def test_publications_are_limited(play: Callable[..., None]) -> None:
+    async def scenario(server: Server, session: str) -> None:
+        asked, answer = asyncio.Event(), asyncio.Event()
+
+        async def take(_: web.Request) -> web.Response:
+            asked.set()
+            await answer.wait()
+            return web.Response(status=500)
+
+        media = web.Application()
+        media.router.add_post("/whip", take)
+        async with TestServer(media) as endpoint:
+            path, body = f"/api/sessions/{session}/whip", {"url": str(endpoint.make_url("/whip"))}
+            first = asyncio.create_task(server.post(path, json=body))
+            await asyncio.wait_for(asked.wait(), 10)
+            second = await server.post(path, json=body)  # while the first is still connecting
+            error = (await second.json())["error"]
+            assert (second.status, error["code"]) == (503, "capacity")
+            assert "server.max_publications" in error["message"]
+            assert int(second.headers["Retry-After"]) > 0
+            answer.set()
+            assert (await first).status == 502
+            assert (await server.post(path, json=body)).status == 502, "its place is free again"
+
+    play(scenario, max_publications=1)
+
+
 def test_publishing_to_a_media_server(play: Callable[..., None]) -> None:
     viewer = Viewer()
     deleted = asyncio.Event()

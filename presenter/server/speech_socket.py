@@ -1,20 +1,23 @@
 """The speech socket: a voice bot's websocket, in any dialect, becomes speech of a session.
 
-The shell around `stream.dialects`: it reads without ever blocking, puts what it reads into the session's queue, and
-writes what happens. A message that can't be understood or does not fit is answered with an error that says what was
-expected; the session goes on.
+The I/O around `stream.dialects`: messages are decoded and applied to the session, and its events are sent back. A
+message that is invalid or does not fit is answered with an error that says what was expected; the session goes on.
+Reading pauses only while the client is behind in reading the answers to its own messages.
 """
 
 import asyncio
 import logging
 import secrets
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from presenter.runtime.session import Session
 from presenter.runtime.sink import SessionEvent
+from presenter.server.client_masking import require_masking
+from presenter.server.event_writer import EventWriter
 from presenter.server.session_host import SessionHost
 from stream.errors import StreamError
 from stream.media import VOICE_RATE
@@ -22,22 +25,17 @@ from stream.pcm.formats import PcmDecoder
 from stream.playout.speech import SpeechFullError
 from stream.wire import (
     Codec,
-    Credit,
     EventIn,
-    EventOut,
     Interrupt,
     Interrupted,
     KeepAlive,
     Listening,
     Mark,
-    Playback,
     Problem,
     Ready,
-    SpeakEnded,
     SpeechAudio,
     SpeechEnd,
     SpeechStart,
-    Stats,
     WireError,
     Words,
 )
@@ -45,31 +43,29 @@ from stream.wire import (
 HEARTBEAT_S = 20.0
 """A socket that does not answer pings for this long is closed."""
 HARD_LIMIT_BYTES = 8 << 20
-"""A longer message ends the connection; one that only its dialect finds too long is answered with an error."""
-STATS_INTERVAL_S = 1.0
+"""A longer message ends the connection; one that exceeds only its dialect's limit is answered with an error."""
 
-_BACKLOG_EVENTS = 1000  # a client that is this far behind does not read
 _log = logging.getLogger(__name__)
 
 
 class CommandHandler:
-    """What the events of one bot do to a session. No I/O."""
+    """Applies the events of one bot to a session. No I/O."""
 
     def __init__(self, session: Session) -> None:
-        """Begin with no sound received."""
+        """Begin with no audio received."""
         self._session = session
         self.received_ms = 0.0
-        """Audio that has arrived, whatever became of it."""
+        """Audio that has arrived, dropped audio included."""
         self._decoder: PcmDecoder | None = None
         self._utterance: str | None = None
-        self._unnamed: str | None = None  # what is being said where the dialect has no names
+        self._unnamed: str | None = None  # generated name of the open utterance, where the dialect has no names
 
     def take(self, event: EventIn) -> None:
-        """Act on one event.
+        """Apply one event.
 
         Raises:
-            SpeechFullError: if sound does not fit; nothing of it is kept.
-            StreamError: if the sound can't be used.
+            SpeechFullError: if audio does not fit; nothing of it is kept.
+            StreamError: if the audio is invalid.
         """
         session = self._session
         match event:
@@ -81,7 +77,7 @@ class CommandHandler:
                 session.speech.end(utterance or self._utterance)
                 self._unnamed = None
             case Interrupt(utterance):
-                session.interrupt(utterance)
+                self.interrupt(utterance)
             case Mark(name):
                 session.mark(name)
             case Words(utterance, words):
@@ -92,13 +88,19 @@ class CommandHandler:
                 pass
         session.wake()
 
-    def begin_anew(self) -> None:
-        """Note an interrupt: sound without a name is something new from now on."""
+    def interrupt(self, utterance: str | None) -> Interrupted:
+        """Interrupt the session; audio without a name belongs to a new utterance from now on."""
         self._unnamed = None
+        return self._session.interrupt(utterance)
+
+    def follow(self, event: SessionEvent) -> None:
+        """Note an interrupt by anybody: audio without a name belongs to a new utterance from now on."""
+        if isinstance(event, Interrupted) and event.utterance in (None, self._unnamed):
+            self._unnamed = None
 
     def _speak(self, event: SpeechAudio) -> None:
         if event.utterance is None and self._unnamed is None:
-            self._unnamed = f"speech-{secrets.token_hex(4)}"  # another bot's, or a text, may be under way
+            self._unnamed = f"speech-{secrets.token_hex(4)}"  # another bot or a text may be speaking
         name = event.utterance or self._unnamed
         if self._decoder is None or self._decoder.format != event.format or self._utterance != name:
             self._decoder, self._utterance = PcmDecoder(event.format), name
@@ -107,78 +109,40 @@ class CommandHandler:
         self._session.speech.push(pcm, event.format.rate, name)
 
 
-class _EventWriter:
-    """Events on their way to one client."""
-
-    def __init__(self, codec: Codec, socket: web.WebSocketResponse, session: Session, commands: CommandHandler) -> None:
-        self._codec = codec
-        self._socket = socket
-        self._session = session
-        self._intake = commands
-        self._events: asyncio.Queue[EventOut] = asyncio.Queue(_BACKLOG_EVENTS)
-        self.overflowed = asyncio.Event()
-
-    def put(self, event: SessionEvent) -> None:
-        """Queue an event that clients know; with each report of progress goes the credit."""
-        if not isinstance(event, EventOut):
-            return
-        if isinstance(event, Interrupted):
-            self._intake.begin_anew()
-        try:
-            self._events.put_nowait(event)
-            if isinstance(event, Playback | SpeakEnded | Interrupted):
-                self._events.put_nowait(self.credit())
-        except asyncio.QueueFull:
-            self.overflowed.set()
-
-    def credit(self) -> Credit:
-        """Return how much more fits."""
-        speech = self._session.speech
-        return Credit(int(speech.free_ms), round(speech.buffered_ms), int(self._intake.received_ms))
-
-    async def write(self) -> None:
-        """Send until cancelled."""
-        while True:
-            event = await self._events.get()
-            for message in self._codec.encode(event):
-                if isinstance(message, str):
-                    await self._socket.send_str(message)
-                else:
-                    await self._socket.send_bytes(message)
-
-    async def report(self) -> None:
-        """Queue figures and credit every second, until cancelled."""
-        while True:
-            self.put(Stats(_flat(self._session.stats())))
-            self.put(self.credit())
-            await asyncio.sleep(STATS_INTERVAL_S)
-
-
 async def serve_bot(request: web.Request, host: SessionHost, session_id: str, codec: Codec) -> web.WebSocketResponse:
-    """Let a bot speak until it leaves or the session ends."""
-    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=HARD_LIMIT_BYTES)
-    await socket.prepare(request)
+    """Serve a bot until it leaves or the session ends."""
+    socket = await _accept(request)
     with host.bot() as session:
         commands = CommandHandler(session)
-        events = _EventWriter(codec, socket, session, commands)
+        events = EventWriter(codec, socket, session, lambda: commands.received_ms)
         events.put(Ready(session_id, VOICE_RATE, int(session.speech.free_ms)))
-        await _serve(socket, host, events, _read(socket, codec, commands, events))
+        unsubscribe = session.subscribe(commands.follow)
+        try:
+            await _serve(socket, host, events, _read(socket, codec, commands, events))
+        finally:
+            unsubscribe()
     return socket
 
 
 async def serve_observer(request: web.Request, host: SessionHost, codec: Codec) -> web.WebSocketResponse:
-    """Tell somebody what happens in a session until they leave or it ends; whatever they say is refused."""
-    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=HARD_LIMIT_BYTES)
-    await socket.prepare(request)
-    events = _EventWriter(codec, socket, host.session, CommandHandler(host.session))
+    """Send a session's events to a client until it leaves or the session ends; its messages are refused."""
+    socket = await _accept(request)
+    events = EventWriter(codec, socket, host.session, lambda: 0.0)
     await _serve(socket, host, events, _refuse(socket, events))
     return socket
 
 
+async def _accept(request: web.Request) -> web.WebSocketResponse:
+    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=HARD_LIMIT_BYTES)
+    await socket.prepare(request)
+    require_masking(request)
+    return socket
+
+
 async def _serve(
-    socket: web.WebSocketResponse, host: SessionHost, events: _EventWriter, reading: Coroutine[Any, Any, None]
+    socket: web.WebSocketResponse, host: SessionHost, events: EventWriter, reading: Coroutine[Any, Any, None]
 ) -> None:
-    """Read and write until one side is done with the other."""
+    """Read and write until either side closes, or the client stops reading."""
     unsubscribe = host.session.subscribe(events.put)
     works = (reading, events.write(), events.report(), events.overflowed.wait(), host.closing.wait())
     tasks = [asyncio.ensure_future(work) for work in works]
@@ -195,33 +159,27 @@ async def _serve(
         await socket.close(code=code, message=b"this client does not read" if events.overflowed.is_set() else b"")
 
 
-async def _read(socket: web.WebSocketResponse, codec: Codec, commands: CommandHandler, events: _EventWriter) -> None:
+async def _read(socket: web.WebSocketResponse, codec: Codec, commands: CommandHandler, events: EventWriter) -> None:
     async for message in socket:
         if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
             break
         try:
             for event in codec.decode(message.data):
-                commands.take(event)
+                if isinstance(event, Interrupt):
+                    events.answer_interrupt(partial(commands.interrupt, event.utterance), event.request_id)
+                else:
+                    commands.take(event)
         except WireError as error:
-            events.put(Problem(error.code, error.message, error.expected))
+            events.refuse(Problem(error.code, error.message, error.expected))
         except SpeechFullError as error:
-            events.put(Problem("buffer_full", str(error), "no more than the credit allows; wait for more of it"))
+            events.refuse(Problem("buffer_full", str(error), "no more than the credit allows; wait for more of it"))
             events.put(events.credit())
         except StreamError as error:
-            events.put(Problem("bad_audio", str(error)))
+            events.refuse(Problem("bad_audio", str(error)))
+        await events.drained()
 
 
-async def _refuse(socket: web.WebSocketResponse, events: _EventWriter) -> None:
+async def _refuse(socket: web.WebSocketResponse, events: EventWriter) -> None:
     async for _ in socket:
-        events.put(Problem("read_only", "this socket only tells what happens", "nothing to be sent here"))
-
-
-def _flat(figures: dict[str, Any]) -> dict[str, Any]:
-    """Return nested figures as `outer_inner`, without the message's own type."""
-    flat: dict[str, Any] = {}
-    for name, value in figures.items():
-        if isinstance(value, dict):
-            flat |= {f"{name}_{inner}": figure for inner, figure in value.items()}
-        elif name != "type":
-            flat[name] = value
-    return flat
+        events.refuse(Problem("read_only", "this socket only sends events", "no message"))
+        await events.drained()

@@ -263,23 +263,22 @@ def test_an_answer_carries_the_id_of_its_request(play: Callable[..., None]) -> N
     play(scenario)
 
 
-@pytest.mark.parametrize("message", ["{", '{"type": "mark", "name": "m"}'])
+@pytest.mark.parametrize("message", ['{"type": "x%d"}', '{"type": "mark", "name": "m%d"}'])
 def test_a_burst_does_not_count_as_a_client_that_does_not_read(play: Callable[..., None], message: str) -> None:
     async def scenario(server: Server) -> None:
         session = await open_session(server)
         events = f"/api/sessions/{session}/events"
         async with raw(server, "native", session) as socket, server.ws_connect(events) as seen:
-            for _ in range(4000):
-                await socket.send(message)
+            for k in range(4000):
+                await socket.send(message % k)
             await socket.send('{"type": "start", "sample_rate": 24000}')
             await socket.send(tone(0.2))
             await socket.send('{"type": "end"}')
-            kinds = {"error": 0, "mark": 0}
+            answers = 0
             async with asyncio.timeout(20):
                 while (told := json.loads(await socket.recv()))["type"] != "speak_ended":
-                    if told["type"] in kinds:
-                        kinds[told["type"]] += told.get("count", 1)
-            assert sum(kinds.values()) == 4000
+                    answers += told["type"] in ("error", "mark")
+            assert answers == 4000
             while (await seen.receive_json(timeout=10))["type"] != "speak_ended":
                 pass
 

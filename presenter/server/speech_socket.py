@@ -21,7 +21,8 @@ from presenter.server.event_writer import EventWriter
 from presenter.server.session_host import SessionHost
 from stream.errors import StreamError
 from stream.media import VOICE_RATE
-from stream.pcm.formats import PcmDecoder
+from stream.pcm.formats import AudioFormat
+from stream.pcm.speech_decoder import SpeechDecoder
 from stream.playout.speech import SpeechFullError
 from stream.wire import (
     Codec,
@@ -45,6 +46,7 @@ HEARTBEAT_S = 20.0
 HARD_LIMIT_BYTES = 8 << 20
 """A longer message ends the connection; one that exceeds only its dialect's limit is answered with an error."""
 
+_DECODERS = 16  # utterances that are sent at the same time
 _log = logging.getLogger(__name__)
 
 
@@ -56,7 +58,7 @@ class CommandHandler:
         self._session = session
         self.received_ms = 0.0
         """Audio that has arrived, dropped audio included."""
-        self._decoder: PcmDecoder | None = None
+        self._decoders: dict[str, SpeechDecoder] = {}
         self._utterance: str | None = None
         self._unnamed: str | None = None  # generated name of the open utterance, where the dialect has no names
 
@@ -70,12 +72,12 @@ class CommandHandler:
         session = self._session
         match event:
             case SpeechStart(utterance):
+                self._decoders.pop(utterance, None)
                 session.speech.begin(utterance)
             case SpeechAudio():
                 self._speak(event)
             case SpeechEnd(utterance):
-                session.speech.end(utterance or self._utterance)
-                self._unnamed = None
+                self._end(utterance or self._utterance)
             case Interrupt(utterance):
                 self.interrupt(utterance)
             case Mark(name):
@@ -101,12 +103,26 @@ class CommandHandler:
     def _speak(self, event: SpeechAudio) -> None:
         if event.utterance is None and self._unnamed is None:
             self._unnamed = f"speech-{secrets.token_hex(4)}"  # another bot or a text may be speaking
-        name = event.utterance or self._unnamed
-        if self._decoder is None or self._decoder.format != event.format or self._utterance != name:
-            self._decoder, self._utterance = PcmDecoder(event.format), name
-        pcm = self._decoder.push(event.data)
-        self.received_ms += 1000 * len(pcm) / event.format.rate
-        self._session.speech.push(pcm, event.format.rate, name)
+        self._utterance = name = event.utterance or self._unnamed or ""
+        decoder = self._decoder(name, event.format)
+        self.received_ms += 1000 * len(event.data) / event.format.bytes_per_second
+        pcm = decoder.push(event.data)
+        self._session.speech.push(pcm, decoder.rate, name)
+
+    def _decoder(self, utterance: str, announced: AudioFormat) -> SpeechDecoder:
+        decoder = self._decoders.get(utterance)
+        if decoder is None or decoder.announced != announced:
+            self._decoders[utterance] = decoder = SpeechDecoder(announced)
+            if len(self._decoders) > _DECODERS:
+                del self._decoders[next(iter(self._decoders))]
+        return decoder
+
+    def _end(self, utterance: str | None) -> None:
+        self._unnamed = None
+        decoder = self._decoders.pop(utterance or "", None)
+        if decoder is not None and len(pcm := decoder.flush()):
+            self._session.speech.push(pcm, decoder.rate, utterance)
+        self._session.speech.end(utterance)
 
 
 async def serve_bot(request: web.Request, host: SessionHost, session_id: str, codec: Codec) -> web.WebSocketResponse:

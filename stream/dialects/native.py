@@ -17,7 +17,7 @@ import secrets
 from dataclasses import asdict
 from typing import ClassVar
 
-from stream.dialects.fields import Fields, check_size, make_word, read_object, unknown_type
+from stream.dialects.fields import Fields, check_size, is_json, make_word, read_object, unknown_type
 from stream.dialects.formats import make_format
 from stream.pcm.formats import AudioFormat
 from stream.wire import (
@@ -84,7 +84,7 @@ class NativeCodec:
 
     def decode(self, message: str | bytes) -> list[EventIn]:
         """See `stream.wire.Codec`."""
-        if isinstance(message, bytes):
+        if isinstance(message, bytes) and not is_json(message):
             check_size(message, self.MAX_MESSAGE_BYTES)
             return [SpeechAudio(message, self._opened("binary message"), self._utterance)] if message else []
         fields = read_object(message, self.MAX_MESSAGE_BYTES)

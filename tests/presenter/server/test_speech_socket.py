@@ -418,6 +418,30 @@ def test_what_cant_be_understood_is_answered_and_the_session_goes_on(
     play(scenario)
 
 
+@pytest.mark.parametrize("dialect", ["native", "elevenlabs", "deepgram"])
+def test_a_wav_is_spoken_and_an_mp3_is_refused_by_name(play: Callable[..., None], dialect: str) -> None:
+    async def scenario(server: Server) -> None:
+        header = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\1\0\1\0" + (16_000).to_bytes(4, "little")
+        header += (32_000).to_bytes(4, "little") + b"\2\0\x10\0data\xff\xff\xff\xff"
+        mp3 = (b"\xff\xf3\x48\xc4" + bytes(140)) * 20  # MPEG-2 layer 3 of 32 kbit/s at 16 kHz: 144 bytes a frame
+        assert len(mp3) == 20 * 144
+        end = {"native": "end", "deepgram": "Flushed"}.get(dialect)
+        ended = json.dumps({"type": end} if end else {"isFinal": True}).encode()  # JSON as a binary message
+        async with raw(server, dialect, await open_session(server)) as socket:
+            for audio in (header + tone(0.4, 16_000), mp3):
+                if dialect == "native":
+                    await socket.send(b'{"type": "start", "sample_rate": 24000}')
+                await socket.send(audio)
+                if audio is mp3:
+                    problem = await until(socket, "Warning" if dialect == "deepgram" else "error")
+                    assert "got an MP3 stream" in str(problem)
+                await socket.send(ended)
+                if audio is not mp3:
+                    assert (await until(socket, "speak_ended"))["played_ms"] == 400
+
+    play(scenario)
+
+
 def test_a_vendors_messages_are_spoken_and_its_interruption_is_answered_in_its_words(
     play: Callable[..., None],
 ) -> None:

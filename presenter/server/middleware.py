@@ -57,6 +57,7 @@ _CODE_OF_STATUS = {
     413: "too_large",
 }
 
+_WEBSOCKETS = {"/api/sessions/{id}/audio", "/api/sessions/{id}/events"}
 _ORIGIN = re.compile(r"https?://(?:[\w.-]+|\[[0-9a-f:.]+\])(?::\d+)?")
 
 _log = logging.getLogger(__name__)
@@ -193,10 +194,18 @@ def check_token(token: str) -> Middleware:
 
 
 def _authorization(request: web.Request) -> str:
-    """Return the header, or what stands for it: a browser can't set headers of a websocket, only its address."""
-    if request.headers.get(hdrs.UPGRADE, "").lower() == "websocket" and "token" in request.query:
+    """Return the header or, for a websocket, the address's token: a browser can't set headers of a websocket."""
+    if "token" in request.query and _opens_websocket(request):
         return f"Bearer {request.query['token']}"
     return request.headers.get(hdrs.AUTHORIZATION, "")
+
+
+def _opens_websocket(request: web.Request) -> bool:
+    """Whether this is a complete handshake with one of the websockets."""
+    resource = request.match_info.route.resource
+    if resource is None or resource.canonical not in _WEBSOCKETS:
+        return False
+    return web.WebSocketResponse().can_prepare(request).ok
 
 
 def _raw(text: str) -> bytes:

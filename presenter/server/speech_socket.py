@@ -8,7 +8,7 @@ Reading pauses only while the client is behind in reading the answers to its own
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -125,10 +125,26 @@ class CommandHandler:
         self._session.speech.end(utterance)
 
 
-async def serve_bot(request: web.Request, host: SessionHost, session_id: str, codec: Codec) -> web.WebSocketResponse:
-    """Serve a bot until it leaves or the session ends."""
+Connect = Callable[[web.WebSocketResponse], Awaitable[bool]]
+
+
+async def serve_bot(
+    request: web.Request, host: SessionHost, session_id: str, codec: Codec, connect: Connect | None = None
+) -> web.WebSocketResponse:
+    """Serve a bot until it leaves or the session ends.
+
+    Args:
+        request: the websocket's handshake.
+        host: the session's.
+        session_id: told to the bot.
+        codec: the bot's dialect.
+        connect: exchanges messages with the bot before its speech begins, and returns whether it may.
+    """
     socket = await _accept(request)
     with host.bot() as session:
+        if connect is not None and not await connect(socket):
+            await socket.close(code=WSCloseCode.POLICY_VIOLATION)
+            return socket
         commands = CommandHandler(session)
         events = EventWriter(codec, socket, session, lambda: commands.received_ms)
         events.put(Ready(session_id, VOICE_RATE, int(session.speech.free_ms)))

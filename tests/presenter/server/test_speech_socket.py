@@ -533,6 +533,14 @@ def test_the_token_is_asked_for_and_may_be_in_a_sockets_address(play: Callable[.
                 await server.ws_connect(f"{path}?token=wrong")
             plain = await server.get("/api/presenters?token=secret")
             assert plain.status == 401, "only a socket's address may carry it"
+            upgrade = {"Upgrade": "websocket", "Connection": "Upgrade"}
+            complete = upgrade | {
+                "Sec-WebSocket-Version": "13",
+                "Sec-WebSocket-Key": base64.b64encode(bytes(16)).decode(),
+            }
+            for where, headers in [("/api/presenters", upgrade), ("/api/presenters", complete), (path, upgrade)]:
+                refused = await server.get(f"{where}?token=secret", headers=headers)
+                assert refused.status == 401, (where, headers)
 
     play(scenario, token="secret")
 

@@ -1,1 +1,1 @@
-"""Presenters for other people's bots; each module needs the optional extra of the same name."""
+"""Adapters for bot frameworks; each module needs the optional extra of the same name."""

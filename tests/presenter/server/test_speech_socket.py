@@ -22,6 +22,8 @@ from presenter.config import AppConfig, ServerConfig, load_config
 from presenter.runtime.engine import Engine
 from presenter.runtime.identities import IdentityStore
 from presenter.server.app import create_app
+from presenter.server.app_keys import SESSIONS
+from stream.media import AudioChunk
 from stream.wire import (
     Credit,
     EventOut,
@@ -227,6 +229,50 @@ def test_an_interrupt_by_somebody_else_is_no_answer(play: Callable[..., None]) -
                 assert Interrupted("a", answer["played_ms"]) in told
 
     play(scenario)
+
+
+def test_a_barge_in_is_no_answer(play: Callable[..., None]) -> None:
+    async def scenario(server: Server) -> None:
+        async with connect(address(server)) as presenter:
+            await presenter.speak(tone(5.0), 24_000, utterance="a")
+            await collect(presenter, Playback)
+            assert server.app is not None
+            session = server.app[SESSIONS].host(presenter.session).session
+            session.listen(microphone(buzz()), "interrupt")
+            cut = (await collect(presenter, Interrupted))[-1]
+            assert isinstance(cut, Interrupted)
+            assert (cut.utterance, cut.request_id) == ("a", None)
+            await presenter.speak(tone(5.0), 24_000, utterance="b")
+            await collect(presenter, Playback)
+            asking = asyncio.create_task(presenter.interrupt())
+            while not presenter._interrupts:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            before = session.interrupt()  # as the microphone does, before the request has arrived
+            answer = await asking
+            assert before.utterance == "b"
+            assert (answer.utterance, answer.played_ms) == (None, 0)
+            told = [event for _ in range(2) for event in await collect(presenter, Interrupted)]
+            assert of(told, Interrupted) == [before, answer]
+
+    play(scenario)
+
+
+async def microphone(voice: np.ndarray) -> AsyncIterator[AudioChunk]:
+    """Says a second of voice at 16 kHz in real time."""
+    for k in range(25):
+        pcm = voice[k * 640 : (k + 1) * 640].astype(np.float32)
+        yield AudioChunk(pcm, (np.repeat(pcm, 3) * 20_000).astype(np.int16), k * 640)
+        await asyncio.sleep(0.04)
+
+
+def buzz() -> np.ndarray:
+    """A second that a voice activity detector takes for a voice: pulses through two formants."""
+    t = np.arange(16_000) / 16_000
+    ring = np.exp(-t[:800] * 90) * (np.sin(2 * np.pi * 700 * t[:800]) + 0.6 * np.sin(2 * np.pi * 1200 * t[:800]))
+    pulses = np.zeros(16_000)
+    pulses[::128] = 1
+    whole = np.convolve(pulses, ring)[:16_000] * (0.6 + 0.4 * np.sin(2 * np.pi * 4 * t))
+    return 0.4 * whole / np.abs(whole).max()
 
 
 def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one(play: Callable[..., None]) -> None:

@@ -33,6 +33,8 @@ SECURITY_HEADERS = {
 
 OPEN_PREFIX = "/whep/"
 """Below this any page may watch: the id of a session, which can't be guessed, is the permission."""
+SIMLI_SOCKET = "/compose/webrtc/p2p"
+"""Any page may open this websocket: it asks for a session token that can't be guessed and is good for one use."""
 CORS: dict[str, str] = {
     hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "POST, DELETE, OPTIONS",
@@ -132,7 +134,7 @@ def check_origin(public_origin: str) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         origin = request.headers.get(hdrs.ORIGIN)
-        if request.path.startswith(OPEN_PREFIX):
+        if request.path.startswith((OPEN_PREFIX, SIMLI_SOCKET)):
             return await handler(request)
         if origin is not None and origin.lower() != public and _netloc(origin) != request.host.lower():
             raise ApiError(403, "forbidden_origin", f"Requests from {_readable(origin)} are not accepted here.")

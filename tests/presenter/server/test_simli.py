@@ -104,11 +104,13 @@ def test_a_wrong_key_a_wrong_token_and_a_wrong_offer_are_refused(play: Callable[
         ]
         with pytest.raises(aiohttp.WSServerHandshakeError, match="401"):
             await server.ws_connect("/compose/webrtc/p2p?session_token=guess")
+        elsewhere = headers | {"Origin": "https://elsewhere.example"}
+        assert (await server.post("/compose/token", json={"faceId": "default"}, headers=elsewhere)).status == 403
         for offer in ("hello", "{}", json.dumps({"sdp": "v=0", "type": "offer"})):
             made = await (await server.post("/compose/token", json={"faceId": "default"}, headers=headers)).json()
             assert not made["warnings"]
             path = f"/compose/webrtc/p2p?session_token={made['session_token']}"
-            async with server.ws_connect(path) as socket:
+            async with server.ws_connect(path, origin="https://elsewhere.example") as socket:
                 await socket.send_str(offer)
                 assert (await socket.receive_str(timeout=10)).startswith("ERROR: ")
                 assert (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE

@@ -88,7 +88,8 @@ async def _p2p(request: web.Request) -> web.WebSocketResponse:
                 try:
                     answer = await stack.enter_async_context(_viewer(host, await _offer(socket)))
                 except (ApiError, PresenterError, StreamError, TimeoutError) as error:
-                    await socket.send_str(f"ERROR: {error or 'no SDP offer came in time'}")
+                    with contextlib.suppress(ConnectionError):  # it may have left
+                        await socket.send_str(f"ERROR: {error or 'no SDP offer came in time'}")
                     return False
                 # Without spaces: the client for browsers looks for "SDP" in the first word.
                 await socket.send_str(json.dumps({"sdp": answer, "type": "answer"}, separators=(",", ":")))

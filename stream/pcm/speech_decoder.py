@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from stream.errors import StreamError
 from stream.media import Int16Array
 from stream.pcm.foreign_formats import control_word, find_container, looks_like_float
 from stream.pcm.formats import AudioFormat, PcmDecoder
-from stream.pcm.wav_header import MAGIC, WavHeader, is_wav
+from stream.pcm.wav_header import WavHeader, is_wav
 
 _FLOAT_BYTES = 2048  # of audio that is not silent, to tell float from integer samples
 _FLOAT_SAMPLE_BYTES = 4
 _WAVS_PER_MESSAGE = 16
+_WAV = re.compile(rb"RIFF.{4}WAVE", re.DOTALL)
+_WAV_BYTES = 12
 
 
 class SpeechDecoder:
@@ -68,7 +72,7 @@ class SpeechDecoder:
 
     def _audio(self, data: bytes) -> bytes:
         """Return the audio among bytes."""
-        if self._header is None and is_wav((self._held + data[:12])[:12]):
+        if self._header is None and is_wav((self._held + data[:_WAV_BYTES])[:_WAV_BYTES]):
             self._header = WavHeader()
         if self._header is not None:
             return self._wav_audio(self._header, data)
@@ -94,7 +98,7 @@ class SpeechDecoder:
                 if header.format != self._pcm.format:
                     self._pcm = PcmDecoder(header.format)
                 self._left = header.audio_bytes
-            elif is_wav(data[:12]):  # behind audio of unknown length
+            elif is_wav(data[:_WAV_BYTES]):  # behind audio of unknown length
                 self._left = 0
             if self._left is None:
                 return b"".join([*audio, data])
@@ -108,12 +112,9 @@ class SpeechDecoder:
 
     def _next_wav(self, rest: bytes) -> bytes:
         """Return what begins with the next WAV, after other chunks; holds what may be the beginning of one."""
-        begin = rest.find(MAGIC)
-        while begin >= 0 and len(rest) >= begin + 12 and not is_wav(rest[begin : begin + 12]):
-            begin = rest.find(MAGIC, begin + 1)
-        if begin >= 0 and len(rest) >= begin + 12:
-            return rest[begin:]
-        self._held = rest[begin if begin >= 0 else -len(MAGIC) + 1 :]
+        if (found := _WAV.search(rest)) is not None:
+            return rest[found.start() :]
+        self._held = rest[-_WAV_BYTES + 1 :]
         return b""
 
     def _checked(self, data: bytes) -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from stream.errors import StreamError
 from stream.pcm.formats import AudioFormat
 
-MAGIC = b"RIFF"
 MAX_HEADER_BYTES = 16_384
 """A header with longer chunks before its audio is refused: it is buffered."""
 
@@ -19,7 +18,7 @@ _UNKNOWN_SIZES = (0, 0xFFFF_FFFF)  # written by services that do not know the le
 
 def is_wav(data: bytes) -> bool:
     """Whether bytes begin a WAV file; at least 12 are needed."""
-    return data[:4] == MAGIC and data[8:12] == b"WAVE"
+    return data[:4] == b"RIFF" and data[8:12] == b"WAVE"
 
 
 class WavHeader:

@@ -116,5 +116,8 @@ def test_a_wrong_key_a_wrong_token_and_a_wrong_offer_are_refused(play: Callable[
                 assert (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
             with pytest.raises(aiohttp.WSServerHandshakeError, match="401"):
                 await server.ws_connect(path)
+        made = await (await server.post("/compose/token", json={"faceId": "default"}, headers=headers)).json()
+        socket = await server.ws_connect(f"/compose/webrtc/p2p?session_token={made['session_token']}")
+        await socket.close()  # without an offer
 
     play(scenario, token="secret", ice_servers=["turn:localhost:3478"], ice_username="u", ice_credential="c")

@@ -60,6 +60,7 @@ class CommandHandler:
         """Audio that has arrived, dropped audio included."""
         self._decoders: dict[str, SpeechDecoder] = {}
         self._utterance: str | None = None
+        self._begun: str | None = None  # an utterance that has begun and has no audio yet
         self._unnamed: str | None = None  # generated name of the open utterance, where the dialect has no names
 
     def take(self, event: EventIn) -> None:
@@ -73,6 +74,7 @@ class CommandHandler:
         match event:
             case SpeechStart(utterance):
                 self._decoders.pop(utterance, None)
+                self._begun = utterance
                 session.speech.begin(utterance)
             case SpeechAudio():
                 self._speak(event)
@@ -92,7 +94,10 @@ class CommandHandler:
 
     def interrupt(self, utterance: str | None) -> Interrupted:
         """Interrupt the session; audio without a name belongs to a new utterance from now on."""
+        begun, self._begun = self._begun, None
         self._unnamed = None
+        if utterance is None and begun is not None:
+            self._session.interrupt(begun)  # its audio is on the way
         return self._session.interrupt(utterance)
 
     def follow(self, event: SessionEvent) -> None:
@@ -104,6 +109,8 @@ class CommandHandler:
         if event.utterance is None and self._unnamed is None:
             self._unnamed = f"speech-{secrets.token_hex(4)}"  # another bot or a text may be speaking
         self._utterance = name = event.utterance or self._unnamed or ""
+        if name == self._begun:
+            self._begun = None
         decoder = self._decoder(name, event.format)
         self.received_ms += 1000 * len(event.data) / event.format.bytes_per_second
         pcm = decoder.push(event.data)

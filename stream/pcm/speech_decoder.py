@@ -68,7 +68,7 @@ class SpeechDecoder:
     def flush(self) -> Int16Array:
         """End the stream; returns the samples that were held."""
         held, self._held = self._held, b""
-        return self._pcm.push(b"" if self._refused or is_wav(held) else held)
+        return self._pcm.push(b"" if self._refused or self._header is not None or is_wav(held) else held)
 
     def _audio(self, data: bytes) -> bytes:
         """Return the audio among bytes."""

@@ -231,6 +231,26 @@ def test_an_interrupt_by_somebody_else_is_no_answer(play: Callable[..., None]) -
     play(scenario)
 
 
+def test_an_utterance_is_interrupted_before_its_audio_arrives(play: Callable[..., None]) -> None:
+    async def scenario(server: Server) -> None:
+        async with raw(server, "native", await open_session(server)) as socket:
+            for name in ("playing", "begun"):
+                await socket.send(f'{{"type": "start", "sample_rate": 24000, "utterance_id": "{name}"}}')
+                if name == "playing":
+                    await socket.send(tone(3.0))
+                    await until(socket, "playback")
+            await socket.send('{"type": "interrupt", "request_id": "r"}')
+            await socket.send(tone(0.5))
+            assert (await until(socket, "interrupted"))["utterance_id"] == "begun"
+            answer = await until(socket, "interrupted")
+            assert (answer["utterance_id"], answer["request_id"]) == ("playing", "r")
+            await socket.send('{"type": "start", "sample_rate": 24000, "utterance_id": "next"}')
+            await socket.send(tone(0.2))
+            assert (await until(socket, "speak_started"))["utterance_id"] == "next"
+
+    play(scenario)
+
+
 def test_a_barge_in_is_no_answer(play: Callable[..., None]) -> None:
     async def scenario(server: Server) -> None:
         async with connect(address(server)) as presenter:

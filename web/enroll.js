@@ -1,4 +1,4 @@
-// The dialog that makes a presenter from a photo.
+// The dialog that enrols a presenter from a photo.
 
 import { enroll } from "./api.js";
 

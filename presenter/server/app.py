@@ -17,6 +17,7 @@ from presenter.server.app_keys import ENROLMENTS, METRICS, SESSIONS, STORE, UPLO
 from presenter.server.enrolment_jobs import Enrolments
 from presenter.server.error_responses import ApiError, json_errors
 from presenter.server.session_manager import SessionManager
+from presenter.server.simli_routes import add_simli
 from presenter.server.web_folder import web_folder
 from stream.errors import StreamError
 from stream.rtc.peer import PeerConfig
@@ -63,6 +64,7 @@ def create_app(engine: Engine, store: IdentityStore, config: AppConfig) -> web.A
     app.on_shutdown.append(_shut_down)
     for table in (routes, presenter_routes.routes, session_routes.routes, viewer_routes.routes):
         app.add_routes(table)
+    add_simli(app, server.token or "", peer_config(server))
     app.router.add_static("/static/", web_folder())
     return app
 

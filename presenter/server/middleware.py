@@ -25,6 +25,8 @@ SECURITY_HEADERS = {
 
 OPEN_PREFIX = "/whep/"
 """Below this any page may watch: the id of a session, which can't be guessed, is the permission."""
+SIMLI_SOCKET = "/compose/webrtc/p2p"
+"""Any page may open this websocket: it asks for a session token that can't be guessed and is good for one use."""
 CORS: dict[str, str] = {
     hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "POST, DELETE, OPTIONS",
@@ -38,6 +40,7 @@ _DATES: dict[str, Callable[[web.Request], object]] = {
     hdrs.IF_UNMODIFIED_SINCE: lambda request: request.if_unmodified_since,
     hdrs.IF_RANGE: lambda request: request.if_range,
 }
+_WEBSOCKETS = {"/api/sessions/{id}/audio", "/api/sessions/{id}/events"}
 _ORIGIN = re.compile(r"https?://(?:[\w.-]+|\[[0-9a-f:.]+\])(?::\d+)?")
 
 
@@ -80,7 +83,7 @@ def check_origin(public_origin: str) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         origin = request.headers.get(hdrs.ORIGIN)
-        if request.path.startswith(OPEN_PREFIX):
+        if request.path.startswith((OPEN_PREFIX, SIMLI_SOCKET)):
             return await handler(request)
         if origin is not None and origin.lower() != public and _netloc(origin) != request.host.lower():
             raise ApiError(403, "forbidden_origin", f"Requests from {_readable(origin)} are not accepted here.")
@@ -142,10 +145,18 @@ def check_token(token: str) -> Middleware:
 
 
 def _authorization(request: web.Request) -> str:
-    """Return the header, or what stands for it: a browser can't set headers of a websocket, only its address."""
-    if request.headers.get(hdrs.UPGRADE, "").lower() == "websocket" and "token" in request.query:
+    """Return the header or, for a websocket, the address's token: a browser can't set headers of a websocket."""
+    if "token" in request.query and _opens_websocket(request):
         return f"Bearer {request.query['token']}"
     return request.headers.get(hdrs.AUTHORIZATION, "")
+
+
+def _opens_websocket(request: web.Request) -> bool:
+    """Whether this is a complete handshake with one of the websockets."""
+    resource = request.match_info.route.resource
+    if resource is None or resource.canonical not in _WEBSOCKETS:
+        return False
+    return web.WebSocketResponse().can_prepare(request).ok
 
 
 def _raw(text: str) -> bytes:

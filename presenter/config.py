@@ -18,6 +18,7 @@ import yaml
 from presenter.errors import ConfigError
 
 T = TypeVar("T")
+_BACKENDS = ("float32", "winograd", "bfloat16", "int8")  # as in models.backends, which would import torch here
 _PRESETS = Path(__file__).resolve().parents[1] / "configs"  # beside this package, installed or not
 
 
@@ -57,14 +58,15 @@ class EngineConfig:
     Attributes:
         device: `cpu` or `cuda`.
         threads: Threads per operation on a CPU.
-        convolution: How the generator convolves on a CPU: `direct`, `winograd`, or `auto` for what is faster here.
+        backend: How the generator is computed on a CPU: `float32`, `winograd`, `bfloat16`, `int8`, or `auto` for the
+            fastest one here, measured once.
         syncformer: Checkpoint of the audio-to-motion model; empty means the one that ships.
         generator: Checkpoint of the base generator; empty means the one that ships.
     """
 
     device: str = "cpu"
     threads: int = 1
-    convolution: str = "auto"
+    backend: str = "auto"
     syncformer: str = ""
     generator: str = ""
 
@@ -160,11 +162,11 @@ def check_config(config: AppConfig) -> None:
     """
     if config.engine.device not in ("cpu", "cuda"):
         raise ConfigError(f"engine.device: expected one of cpu, cuda, got {config.engine.device!r}")
-    kinds = ("auto", "direct", "winograd") if config.engine.device == "cpu" else ("auto", "direct")
-    if config.engine.convolution not in kinds:
+    kinds = ("auto", *_BACKENDS) if config.engine.device == "cpu" else ("auto", "float32")
+    if config.engine.backend not in kinds:
         raise ConfigError(
-            f"engine.convolution: expected one of {', '.join(kinds)} on {config.engine.device}, "
-            f"got {config.engine.convolution!r}"
+            f"engine.backend: expected one of {', '.join(kinds)} on {config.engine.device}, "
+            f"got {config.engine.backend!r}"
         )
     if not 0 <= config.server.port <= 65535:
         raise ConfigError(f"server.port: expected 0..65535, got {config.server.port}")

@@ -18,7 +18,7 @@ from models.head_motion import sway
 from models.painter import Painter
 from presenter.config import AppConfig
 from presenter.errors import ConfigError
-from presenter.runtime.engine import Engine, winograd_ratio
+from presenter.runtime.engine import Engine
 from presenter.runtime.identities import DEFAULT, IdentityStore
 from presenter.runtime.networks import load_networks
 from stream.media import CHUNK_SAMPLES, FPS, SAMPLE_RATE, VOICE_RATE, VOICE_SAMPLES, AudioChunk

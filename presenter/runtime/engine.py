@@ -6,8 +6,10 @@ import threading
 
 import torch
 
+from models import half_linear
 from models.backends import available, backend
 from models.generator import Generator
+from models.half_linear import use_half_weights
 from models.identity import Identity, StyleCode, picture_tensor
 from models.painter import Backend, Painter
 from presenter.config import AppConfig
@@ -36,6 +38,8 @@ class Engine:
 
     def __init__(self, networks: Networks, device: torch.device, slots: int, backend: str = "auto") -> None:
         self._syncformer = networks.syncformer.to(device).eval().requires_grad_(False)
+        if device.type == "cpu" and half_linear.is_available():
+            use_half_weights(self._syncformer)
         self._generator = networks.generator
         self._device = device
         self.backend = _decide(backend, networks.generator, device)

@@ -13,6 +13,7 @@ from models.generator import Generator
 from models.head_motion import HeadPose, sway
 from models.identity import picture_tensor
 from models.layer import layer_of_patches, layer_of_picture
+from models.live_inputs import live_planes
 from models.mesh import aperture
 from models.metrics import psnr
 from models.painter import Painter
@@ -89,7 +90,7 @@ def test_int8_keeps_values_that_no_other_frame_had(generator):
 
 
 def test_one_interpolation_looks_like_two(generator, displacements):
-    """Laying the painted face over the moved still equals pasting it first and moving both, which took twice as long."""
+    """Laying the painted face over the moved still equals pasting it first and moving both, at twice the cost."""
     subject = painter(generator, "float32")
     poses = [sway(31 * k) for k in range(len(displacements))]
     poses[1:3] = [HeadPose(0.1, -0.05, 0.1, 0.2, -0.1), HeadPose(-0.1, 0.05, -0.1, -0.2, 0.1)]
@@ -115,6 +116,4 @@ def test_an_unknown_backend_is_refused(generator):
 
 
 def _planes(subject: Painter, displacement: np.ndarray) -> np.ndarray:
-    from models.live_inputs import live_planes
-
     return live_planes(subject._rasteriser, subject.points(displacement), subject._reference, subject._source)

@@ -46,8 +46,7 @@ class HeadWarp:
         self._unit = unit
         # The field is smooth: a sixteenth of its values say it all, and cost a sixteenth. One cell more on every side,
         # so that positions are right up to the border.
-        cells = -(-width // _COARSE) + 2, -(-height // _COARSE) + 2
-        coarse = _grid(*cells, _COARSE) - _COARSE
+        coarse = _grid(-(-width // _COARSE) + 2, -(-height // _COARSE) + 2, _COARSE) - np.float32(_COARSE)
         centre = middle - [0, _HEAD_ABOVE * unit]
         distance = np.hypot(*np.moveaxis((coarse - centre) / np.multiply(_HEAD_RADII, unit), -1, 0))
         weight = _smoothstep((1.75 - distance) / 0.65)
@@ -57,7 +56,7 @@ class HeadWarp:
         cut, self.box = _moving(weight, size)
         self._points = np.ascontiguousarray(points[cut])
         self._coarse = np.ascontiguousarray(coarse[cut])
-        self._places = _grid(*self._coarse.shape[1::-1], 1)
+        self._places = _grid(self._coarse.shape[1], self._coarse.shape[0], 1)
 
     def apply(self, picture: Picture, pose: HeadPose) -> Picture:
         """The frame `[H, W, C]` with the head in a pose, from the `detailed` picture `[2 H, 2 W, C]`."""

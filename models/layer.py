@@ -50,7 +50,8 @@ def layer_of_patches(patches: Tensor, planes: Planes, window: Window) -> Layer:
     opacity *= _mask_255(window)
     np.clip(picture, 0, 255, out=picture)
     picture += 0.5
-    return cv2.merge(list(picture.astype(np.uint8)))
+    layer: Layer = np.asarray(cv2.merge(list(picture.astype(np.uint8))), np.uint8)
+    return layer
 
 
 def layer_of_picture(painted: Tensor, window: Window) -> Layer:
@@ -64,7 +65,8 @@ def layer_of_picture(painted: Tensor, window: Window) -> Layer:
 
 @cache
 def _mask_255(window: Window) -> Floats:
-    return 255 * np.ascontiguousarray(crop_mask()[window.top : window.bottom, window.left : window.right])
+    mask: Floats = crop_mask()[window.top : window.bottom, window.left : window.right] * np.float32(255)
+    return mask
 
 
 def _coverage(live: NDArray[np.uint8]) -> tuple[Floats, Floats]:
@@ -75,9 +77,6 @@ def _coverage(live: NDArray[np.uint8]) -> tuple[Floats, Floats]:
     _, height, width = live.shape
     inside = ((live[3] | live[4]) > 0).astype(np.float32)
     coverage = cv2.resize(inside, (width // PATCH, height // PATCH), interpolation=cv2.INTER_AREA)
-    soft, inner = (cv2.resize(cv2.blur(part, (3, 3)), (width, height)) for part in (coverage, _shrunk(coverage)))
-    return soft, inner
-
-
-def _shrunk(coverage: Floats) -> Floats:
-    return cv2.erode(coverage, _INNER)
+    soft = cv2.resize(cv2.blur(coverage, (3, 3)), (width, height))
+    inner = cv2.resize(cv2.blur(cv2.erode(coverage, _INNER), (3, 3)), (width, height))
+    return soft.astype(np.float32, copy=False), inner.astype(np.float32, copy=False)

@@ -58,7 +58,8 @@ class Painter:
         self._to_crop = to_crop(identity.pose.scale * identity.pose.rotation.T, _without_offset(transform))
         self._rasteriser = crop_rasteriser()
         self._placement = Placement(transform, backend.window)
-        self._warp = HeadWarp(identity.frame.shape[:2], identity.pose.project(identity.mesh), identity.pose.scale)
+        height, width = identity.frame.shape[:2]
+        self._warp = HeadWarp((height, width), identity.pose.project(identity.mesh), identity.pose.scale)
         self._still = LivingStill(detailed(identity.frame), identity.blinks)
         self._cutout: LivingStill | None = None
 
@@ -68,9 +69,13 @@ class Painter:
         points[:NUM_VERTICES] += (self._opening + displacement) @ self._to_crop
         return points
 
+    def planes(self, displacement: Floats) -> Planes:
+        """The generator's live inputs `[256, 256, 6]` for a displacement."""
+        return live_planes(self._rasteriser, self.points(displacement), self._reference, self._source)
+
     def layer(self, displacement: Floats) -> Layer:
         """Colour and opacity of the painted window of the crop `[h, w, 4]`."""
-        planes = live_planes(self._rasteriser, self.points(displacement), self._reference, self._source)
+        planes = self.planes(displacement)
         with torch.inference_mode():
             return self._backend.paint(self._target, planes)
 
@@ -82,7 +87,11 @@ class Painter:
             pose: Of the head.
             eyelids: Level of closure, 0 for open eyes to `EYES_CLOSED`.
         """
-        return self._frames(displacement, pose, eyelids, [self._still])[0]
+        return self.compose(self.layer(displacement), pose, eyelids)
+
+    def compose(self, layer: Layer, pose: HeadPose, eyelids: int) -> Picture:
+        """The frame `[H, W, 3]` that shows a painted layer."""
+        return self._composed(layer, pose, eyelids, [self._still])[0]
 
     def frame_and_cutout(
         self, displacement: Floats, pose: HeadPose = AT_REST, eyelids: int = 0
@@ -91,7 +100,7 @@ class Painter:
 
         Args and errors as of `frame` and `cut_out`.
         """
-        plain, cutout = self._frames(displacement, pose, eyelids, [self._still, self.cut_out()])
+        plain, cutout = self._composed(self.layer(displacement), pose, eyelids, [self._still, self.cut_out()])
         return plain, cutout
 
     def cut_out(self) -> LivingStill:
@@ -109,12 +118,12 @@ class Painter:
             self._cutout = LivingStill(twice.apply(detailed(frame)), self._identity.blinks)
         return self._cutout
 
-    def _frames(self, displacement: Floats, pose: HeadPose, eyelids: int, stills: list[LivingStill]) -> list[Picture]:
+    def _composed(self, layer: Layer, pose: HeadPose, eyelids: int, stills: list[LivingStill]) -> list[Picture]:
         """The same frame of several stills."""
         shifts = self._warp.shifts(pose)
         positions = self._warp.positions(shifts)
         face = self._placement.region(shifts, self._warp.box)
-        colour, opacity = self._placement.place(self.layer(displacement), positions[face])
+        colour, opacity = self._placement.place(layer, positions[face])
         frames = []
         for still in stills:
             frame = still.frame.copy()

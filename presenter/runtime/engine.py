@@ -12,6 +12,7 @@ from models.generator import Generator
 from models.half_linear import use_half_weights
 from models.identity import Identity, StyleCode, picture_tensor
 from models.painter import Backend, Painter
+from models.syncformer import StyleSyncFormer
 from presenter.config import AppConfig
 from presenter.errors import CapacityError, ConfigError
 from presenter.runtime.backend_choice import fastest
@@ -66,8 +67,17 @@ class Engine:
         """Look-ahead of every renderer, in samples at 16 kHz."""
         return self._syncformer.latency_samples
 
-    def renderer(self, stored: StoredIdentity) -> Renderer:
+    @property
+    def syncformer(self) -> StyleSyncFormer:
+        """Audio to motion, shared by all streams."""
+        return self._syncformer
+
+    def renderer(self, stored: StoredIdentity, backend: str = "") -> Renderer:
         """Lend a renderer for an identity; close it to give its slot back.
+
+        Args:
+            stored: Whom to show.
+            backend: How to compute the generator; empty for the engine's way.
 
         Raises:
             CapacityError: If all slots are taken.
@@ -77,7 +87,8 @@ class Engine:
                 raise CapacityError(f"all {self._slots} slots are in use")
             self._in_use += 1
         try:
-            return Renderer(self._syncformer, self._painter(stored), stored.identity, self._device, self._release)
+            painter = Painter(stored.identity, self.folded(stored, backend))
+            return Renderer(self._syncformer, painter, stored.identity, self._device, self._release)
         except BaseException:
             self._release()
             raise
@@ -90,9 +101,6 @@ class Engine:
         """The generator of an identity, ready to paint; by another backend than the engine's if `kind` says so."""
         generator = Generator.load(stored.generator) if stored.generator else self._generator
         return backend(generator, style_code(stored.identity, generator), kind or self.backend, self._device)
-
-    def _painter(self, stored: StoredIdentity) -> Painter:
-        return Painter(stored.identity, self.folded(stored))
 
 
 def style_code(identity: Identity, generator: Generator) -> StyleCode:

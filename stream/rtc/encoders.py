@@ -97,6 +97,11 @@ class VideoEncoder:
         self._encoder: Any = _LiveH264Encoder() if self._h264 else _LiveVp8Encoder()
         self._matte = matte
 
+    @classmethod
+    def of(cls, name: str) -> VideoEncoder:
+        """An encoder of a codec, `VP8` or `H264`, that nobody has negotiated."""
+        return cls(RTCRtpCodecParameters(mimeType=f"video/{name}", clockRate=VIDEO_CLOCK_RATE, payloadType=97))
+
     def encode(self, time: int, picture: VideoFrame, *, keyframe: bool, bitrate: int) -> EncodedFrame:
         """Encode one picture.
 
@@ -131,7 +136,7 @@ class _LiveVp8Encoder(Vp8Encoder):
 
     def encode(self, frame: Any, force_keyframe: bool = False) -> tuple[list[bytes], int]:
         """Open the codec before the base class would, which then finds nothing to do."""
-        codec: Any = self.codec
+        codec: Any = getattr(self, "codec")  # noqa: B009  unknown to the base class's types
         bitrate = self.target_bitrate
         if (
             codec is None

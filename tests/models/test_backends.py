@@ -13,7 +13,6 @@ from models.generator import Generator
 from models.head_motion import HeadPose, sway
 from models.identity import picture_tensor
 from models.layer import layer_of_patches, layer_of_picture
-from models.live_inputs import live_planes
 from models.mesh import aperture
 from models.metrics import psnr
 from models.painter import Painter
@@ -65,7 +64,7 @@ def test_a_layer_is_what_the_generator_gives(generator, displacements):
     """The quick composition against the tensor operations it stands for: a grey value apart at the most."""
     subject = painter(generator, "float32")
     folded = generator.fold(STORED.identity.style_code)
-    planes = _planes(subject, displacements[3])
+    planes = subject.planes(displacements[3])
     live = picture_tensor(planes)
     with torch.inference_mode():
         wanted = layer_of_picture(folded(subject._target, live), folded.window)
@@ -113,7 +112,3 @@ def test_cost_is_told_of_each(generator):
 def test_an_unknown_backend_is_refused(generator):
     with pytest.raises(ValueError, match="expected one of float32"):
         backend(generator, STORED.identity.style_code, "fft", CPU)
-
-
-def _planes(subject: Painter, displacement: np.ndarray) -> np.ndarray:
-    return live_planes(subject._rasteriser, subject.points(displacement), subject._reference, subject._source)

@@ -146,8 +146,8 @@ def _scale(x: Tensor) -> float:
 
 
 def _quantise(x: Tensor, scale: float) -> _Quantised:
-    # A scale from `_scale` leaves nothing to clip. By way of int32, for which there are vector instructions, this takes a
-    # third of the time of going straight to bytes.
+    # A scale from `_scale` leaves nothing to clip. By way of int32, for which there are vector instructions, it takes
+    # a third of the time of going straight to bytes.
     return _Quantised(torch.add(_ZERO + 0.5, x, alpha=1 / scale).to(torch.int32).to(torch.uint8), scale)
 
 

@@ -33,7 +33,10 @@ def layer_of_patches(patches: Tensor, planes: Planes, window: Window) -> Layer:
         planes: The live inputs it was made from.
         window: Of the generator.
     """
-    picture: Floats = torch.pixel_shuffle(patches, PATCH)[0].contiguous().numpy()
+    _, _, height, width = patches.shape
+    # `torch.pixel_shuffle`, but one plane behind the other whatever the memory format: one copy instead of two.
+    rows = patches.view(4, PATCH, PATCH, height, width).permute(0, 3, 1, 4, 2)
+    picture: Floats = rows.reshape(4, PATCH * height, PATCH * width).numpy()
     live = planes.transpose(2, 0, 1)[:, window.top : window.bottom, window.left : window.right]
     soft, inner = _coverage(live)
     soft *= 255

@@ -68,22 +68,23 @@ class EngineConfig:
     Attributes:
         device: `cpu` or `cuda`.
         threads: Threads per operation on a CPU.
-        convolution: How the generator convolves on a CPU: `direct`, `winograd`, or `auto` for what is faster here.
+        backend: How the generator is computed on a CPU: `float32`, `winograd`, `bfloat16`, `int8`, or `auto` for the
+            fastest one here, measured once.
         syncformer: Checkpoint of the audio-to-motion model; empty means the one that ships.
         generator: Checkpoint of the base generator; empty means the one that ships.
     """
 
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Annotated[_Whole, Field(ge=1, le=1024)] = 1
-    convolution: Literal["auto", "direct", "winograd"] = "auto"
+    backend: Literal["auto", "float32", "winograd", "bfloat16", "int8"] = "auto"
     syncformer: str = ""
     generator: str = ""
 
-    @field_validator("convolution")
+    @field_validator("backend")
     @classmethod
-    def _check_convolution(cls, value: str, info: ValidationInfo) -> str:
-        if value == "winograd" and info.data.get("device") == "cuda":
-            raise PydanticCustomError("convolution", "expected 'auto' or 'direct' on cuda")
+    def _check_backend(cls, value: str, info: ValidationInfo) -> str:
+        if value not in ("auto", "float32") and info.data.get("device") == "cuda":
+            raise PydanticCustomError("backend", "expected 'auto' or 'float32' on cuda")
         return value
 
 

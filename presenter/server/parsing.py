@@ -42,6 +42,12 @@ class SayRequest(BaseModel):
     text: Text
 
 
+class SimliSessionRequest(BaseModel):
+    """`POST /compose/token`; the other fields of Simli's API are ignored."""
+
+    faceId: Text
+
+
 class RenameRequest(BaseModel):
     """`PATCH /api/presenters/{name}`."""
 

@@ -17,8 +17,8 @@ from aiohttp import web
 
 from presenter.errors import IdentityNotFoundError, PresenterError
 from presenter.server.app_keys import SESSIONS
-from presenter.server.middleware import ApiError
-from presenter.server.parsing import json_object
+from presenter.server.error_responses import ApiError
+from presenter.server.parsing import SimliSessionRequest, read_json
 from presenter.server.session_host import SessionHost
 from presenter.server.speech_socket import serve_bot
 from stream.dialects import open_codec
@@ -50,10 +50,7 @@ def add_simli(app: web.Application, token: str, peer_config: PeerConfig) -> None
 @routes.post("/compose/token")
 async def _token(request: web.Request) -> web.Response:
     _check_key(request)
-    body = await json_object(request)
-    face = body.get("faceId")
-    if not isinstance(face, str):
-        raise ApiError(400, "bad_request", f'"faceId": expected a presenter\'s name, got {json.dumps(face)[:80]}.')
+    face = (await read_json(request, SimliSessionRequest)).faceId
     warnings = []
     try:
         session = await request.app[SESSIONS].open(face, "off")

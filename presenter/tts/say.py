@@ -44,7 +44,7 @@ class SpokenText:
     def pieces(self) -> Iterator[FloatArray]:
         """Yield the same as float32 `[1, N]`."""
         for pcm in self.sentences():
-            yield (pcm / np.float32(32768))[None]
+            yield (pcm.astype(np.float32) / np.float32(32768))[None]
 
 
 def say_file(config: AppConfig, text: str, name_or_photo: str, out: Output) -> float:

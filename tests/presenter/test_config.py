@@ -38,10 +38,10 @@ def test_there_are_the_three_presets():
         ("1: 2", "1: expected a text as key, got 1"),
         ("''", "expected a mapping, got ''"),
         ("engine: {device: tpu}", "engine.device: expected 'cpu' or 'cuda', got 'tpu'"),
-        ("engine: {convolution: fft}", "engine.convolution: expected 'auto', 'direct' or 'winograd', got 'fft'"),
+        ("engine: {backend: fft}", "engine.backend: expected 'auto', 'float32', .* or 'int8', got 'fft'"),
         (
-            "engine: {device: cuda, convolution: winograd}",
-            "engine.convolution: expected 'auto' or 'direct' on cuda, got 'winograd'",
+            "engine: {device: cuda, backend: winograd}",
+            "engine.backend: expected 'auto' or 'float32' on cuda, got 'winograd'",
         ),
         ("camera: {size: 4k}", "camera.size: expected '720p' or '1080p', got '4k'"),
         ("camera: {gate_dbfs: .nan}", "camera.gate_dbfs: expected a finite number, got nan"),

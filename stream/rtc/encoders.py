@@ -11,25 +11,23 @@ loop.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import av
 import numpy as np
-from aiortc.codecs import get_encoder, h264
+from aiortc.codecs import get_encoder
 from aiortc.codecs.vpx import VpxPayloadDescriptor
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 from stream.media import SAMPLE_RATE, VOICE_RATE, VOICE_RATIO, ByteArray, Int16Array, VideoFrame
+from stream.rtc.aiortc_internals import LiveH264Encoder
 
 VIDEO_CLOCK_RATE = 90_000
 """Ticks per second of RTP timestamps of video (RFC 7741, RFC 6184)."""
 _QUIETEST_DBOV = -127
 _NAL_SPS, _NAL_STAP_A = 7, 24
-# x264's own default, "medium", takes twice the time for 0.15 dB (a face at 512x512, 1 Mbit/s).
-_H264_PRESET = "veryfast"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +82,7 @@ class VideoEncoder:
             matte: put the matte to the right of the picture.
         """
         self._h264 = codec.name.upper() == "H264"
-        self._encoder: Any = _LiveH264Encoder() if self._h264 else get_encoder(codec)
+        self._encoder: Any = LiveH264Encoder() if self._h264 else get_encoder(codec)
         self._matte = matte
 
     def encode(self, time: int, picture: VideoFrame, *, keyframe: bool, bitrate: int) -> EncodedFrame:
@@ -103,28 +101,6 @@ class VideoEncoder:
         payloads, timestamp = self._encoder.encode(frame, keyframe)
         starts_anew = is_h264_keyframe if self._h264 else is_vp8_keyframe
         return EncodedFrame(time, timestamp, payloads, bool(payloads) and starts_anew(payloads[0]))
-
-
-class _LiveH264Encoder(h264.H264Encoder):
-    """aiortc's H.264 encoder with a preset that keeps up with live pictures on a laptop."""
-
-    def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
-        """Open the codec before the base class would, which then finds nothing to do."""
-        codec: Any = getattr(self, "codec")  # noqa: B009  unknown to the base class's types
-        bitrate = self.target_bitrate
-        if (
-            codec is None
-            or (frame.width, frame.height) != (codec.width, codec.height)
-            or abs(bitrate - codec.bit_rate) > 0.1 * codec.bit_rate
-        ):
-            codec = av.CodecContext.create("libx264", "w")
-            codec.width, codec.height, codec.pix_fmt = frame.width, frame.height, "yuv420p"
-            codec.bit_rate = bitrate
-            codec.framerate, codec.time_base = Fraction(h264.MAX_FRAME_RATE), Fraction(1, h264.MAX_FRAME_RATE)
-            codec.options = {"level": "31", "tune": "zerolatency", "preset": _H264_PRESET}
-            codec.profile = "Baseline"
-            self.codec = codec
-        yield from super()._encode_frame(frame, force_keyframe)
 
 
 def beside_matte(picture: VideoFrame) -> ByteArray:

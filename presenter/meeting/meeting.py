@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +19,6 @@ from stream.sound.microphone import Microphone
 from stream.sound.voice_output import VoiceOutput
 
 _CLIPPED_DBFS = -0.01
-_RATED = 24  # statuses: three seconds of those that a terminal shows
 
 _log = logging.getLogger(__name__)
 
@@ -76,9 +74,12 @@ class Meeting:
         self._idle = IdleMotion()
         self._offset_ms = offset_ms
         self._muted = self._held = False
-        self._sent: deque[tuple[float, int]] = deque(maxlen=_RATED)
         self._casting = asyncio.Lock()
         self._left = asyncio.Event()
+        if voice is None:
+            self._keep_in_step(0.0)
+        else:
+            voice.observe_delay(self._keep_in_step)
 
     async def run(self) -> None:
         """Go on until `leave`.
@@ -91,7 +92,6 @@ class Meeting:
         self._session.listen(self._microphone.chunks())
         self._session.start()
         self._apply()
-        self._keep_in_step()
         running = [loop.create_task(device) for device in devices]
         ends = [loop.create_task(self._left.wait()), loop.create_task(self._session.stopped.wait())]
         try:
@@ -180,8 +180,8 @@ class Meeting:
         )
 
     def status(self) -> Status:
-        """Return what the user is told; also keeps the camera in step with a voice whose delay has changed."""
-        voice_ms = self._keep_in_step()
+        """Return what the user is told."""
+        voice_ms = self._voice.delay_ms if self._voice else 0.0
         heard, shown, rendered = self._microphone.stats, self._camera.stats(), self._session.stats()
         said = self._voice.stats() if self._voice else None
         out_ms = rendered["latency_ms"]["out"]
@@ -193,25 +193,16 @@ class Meeting:
             level_dbfs=None if heard.gone else heard.peak_dbfs,
             clipped=heard.peak_dbfs > _CLIPPED_DBFS,
             delay_ms=None if out_ms is None else self._microphone.latency_ms + out_ms + voice_ms,
-            fps=self._rate(shown.sent),
+            fps=shown.new_fps,
             dropped=shown.dropped,
             skew_ms=None if said is None else said.skew_ms - shown.late_ms,
             drift_ppm=heard.drift_ppm,
             webcam=self._webcam(),
         )
 
-    def _keep_in_step(self) -> float:
-        voice_ms = self._voice.delay_ms if self._voice else 0.0
-        self._camera.delay_ms = max(0.0, voice_ms + self._offset_ms)
-        return voice_ms
-
-    def _rate(self, sent: int) -> float | None:
-        """New pictures per second over the last statuses."""
-        now = asyncio.get_running_loop().time()
-        self._sent.append((now, sent))
-        began, before = self._sent[0]
-        passed = now - began
-        return (sent - before) / passed if passed > 0.5 else None
+    def _keep_in_step(self, voice_ms: float) -> None:
+        """Send pictures as late as the voice is heard."""
+        self._camera.set_delay(max(0.0, voice_ms + self._offset_ms))
 
     def _webcam(self) -> Webcam | None:
         if self._head is None or not self.following:

@@ -45,7 +45,7 @@ class Status:
     delay_ms: float | None = None
     """From the microphone to the camera and the virtual microphone, in milliseconds."""
     fps: float | None = None
-    """Frames per second that reach the camera."""
+    """New frames per second that reach the camera."""
     dropped: int = 0
     """Frames since the start that did not."""
     skew_ms: float | None = None

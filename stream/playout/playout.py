@@ -199,16 +199,18 @@ class Playout:
         if not self._waiting:
             return False
         waited_ms = ms(time - self._waiting[0].arrived)
+        if not self._urgent_starts:
+            self._jitter_target.refill(time)
         # After an interrupt nothing is at stake but silence, and the mouth has to close.
         if self._urgent_starts:
             self._urgent_starts -= 1
-        elif not self._jitter_target.is_full(self.queued_ms, waited_ms, time):
+        elif not self._jitter_target.is_reached(self.queued_ms, waited_ms):
             return False
         self._jitter_target.start()
         return True
 
     def _trim(self) -> None:
-        """Skip quiet chunks at the head while more is held than the jitter_target needs."""
+        """Skip quiet chunks at the head while more is buffered than the jitter target asks for."""
         chunk_ms = ms(CHUNK_SAMPLES)
         while (
             self._config.live

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import numpy.typing as npt
@@ -34,6 +35,7 @@ class VoiceOutput:
         self._clock = clock
         self._device = DeviceStream("output", device, self._fill, dtype="int16")
         self._player = VoicePlayer(0.0)
+        self._on_delay: Callable[[float], None] = lambda delay_ms: None
         self._rate = VOICE_RATE
 
     @property
@@ -45,6 +47,11 @@ class VoiceOutput:
     def delay_ms(self) -> float:
         """How much later than its tick a sound is heard: send its picture as late."""
         return self._player.delay_ms
+
+    def observe_delay(self, function: Callable[[float], None]) -> None:
+        """Call a function with `delay_ms` now, and on the event loop whenever it changes; there can be one."""
+        self._on_delay = function
+        function(self.delay_ms)
 
     def stats(self) -> VoiceStats:
         """How far the voice is from where it should be."""
@@ -92,7 +99,8 @@ class VoiceOutput:
             self._player = VoicePlayer(self._player.delay_ms, self._rate)
         needed_ms = 1000 * (self._device.latency_s + 1 / BLOCKS_PER_S) + _MARGIN_MS
         if abs(needed_ms - self._player.delay_ms) > _CHANGED_MS:
-            self._player.delay_ms = needed_ms
+            self._player.set_delay(needed_ms)
+            self._on_delay(needed_ms)
 
     def _fill(self, block: npt.NDArray[Any], ahead_s: float) -> None:
         heard_at_s = self._clock.elapsed_ns() / 1e9 + ahead_s

@@ -139,11 +139,11 @@ class VoicePlayer:
 
     @property
     def delay_ms(self) -> float:
-        """How much later than its tick a sample is heard; setting it makes the voice jump there in 5 ms."""
+        """How much later than its tick a sample is heard."""
         return self._delay_s * 1000
 
-    @delay_ms.setter
-    def delay_ms(self, delay_ms: float) -> None:
+    def set_delay(self, delay_ms: float) -> None:
+        """Move to another delay, by a cross-fade of 5 ms; copies what is buffered."""
         with self._lock:
             self._delay_s = delay_ms / 1000
             self._ring.resize(self._capacity())

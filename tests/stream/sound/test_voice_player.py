@@ -164,7 +164,7 @@ def test_the_delay_can_be_set_while_it_runs() -> None:
     voice = clicks(10)
     room = Room(voice, VoicePlayer(100.0))
     room.run(4)
-    room.player.delay_ms = DELAY_MS
+    room.player.set_delay(DELAY_MS)
     assert room.player.delay_ms == DELAY_MS
     room.run(8)
     assert np.abs(late_ms(room, 4.3)).max() < 0.1
@@ -175,7 +175,7 @@ def test_a_jump_does_not_click() -> None:
     voice = np.full(10 * RATE, 12_000, np.int16)
     room = Room(voice, VoicePlayer(100.0))
     room.run(4)
-    room.player.delay_ms = 400.0
+    room.player.set_delay(400.0)
     room.run(8)
     assert room.heard[-1] == 12_000
     assert steadiness(room.heard) <= 12_000 / 240 + 2
@@ -281,7 +281,7 @@ def test_a_device_and_a_loop_at_once() -> None:
         player.release(Tick(tick * 320, np.full(960, 3_000, np.int16), None))
         tick += 1
         if tick % 100 == 0:
-            player.delay_ms = DELAY_MS + tick % 300
+            player.set_delay(DELAY_MS + tick % 300)
             player.stats()
     thread.join(60)
     assert not thread.is_alive()

@@ -32,11 +32,11 @@ from stream.pcm.gate import NoiseGate
 from stream.playout.playout import Playout, PlayoutConfig
 from stream.rtc.tracks import Playback
 from stream.sound import pulse
+from stream.sound.delayed_output import DelayedOutput
 from stream.sound.microphone import Microphone
-from stream.sound.voice_output import VoiceOutput
 
 PLAYOUT = PlayoutConfig(target_ms=40)
-"""Picture and sound stay on this machine: there is no network's jitter to wait for."""
+"""Picture and sound stay on this machine: there is no network jitter to buffer."""
 
 _T = TypeVar("_T")
 _OWN = {pulse.VirtualMicrophone.source, f"{pulse.VirtualMicrophone.sink}.monitor"}
@@ -77,10 +77,10 @@ async def open_meeting(
     """Open devices, load networks and presenter, and close all of it afterwards.
 
     Args:
-        config: which devices, networks and where.
+        config: devices, networks and folders.
         presenter: the name of one that is enrolled.
         backend: of `pyvirtualcam`; None for the system's.
-        wrap: what every renderer goes through before it is used.
+        wrap: applied to each renderer before it is used.
 
     Raises:
         ConfigError: if a background or a presenter can't be used as the configuration wants it.
@@ -100,9 +100,9 @@ async def open_meeting(
         stack.push_async_callback(camera.close)
         devices = await stack.enter_async_context(_BlockingDevices())
         # First the virtual microphone: PulseAudio may move streams that are open when a device is new.
-        output = await devices.open(choose_output, settings.voice)
+        device = await devices.open(choose_output, settings.voice)
         microphone = await _open_microphone(settings, clock, stack)
-        voice = await _open_voice(output, clock, stack)
+        output = await _open_output(device, clock, stack)
         head = await devices.open(_open_webcam, settings, clock)
         engine = await asyncio.to_thread(_load, config)
         cast = Cast(store.names(), lambda name: wrap(engine.renderer(store.load(name))))
@@ -111,14 +111,14 @@ async def open_meeting(
         session = Session(renderer, playback, executor, Metrics())
         stack.push_async_callback(session.close)
         playback.add(camera, matte=canvas.needs_cutout)
-        if voice is not None:
-            playback.add(voice)
+        if output is not None:
+            playback.add(output)
         if canvas.needs_cutout:
             try:
                 await session.cut_out()
             except MattingError as error:
                 raise ConfigError(f"presenter {presenter!r} can't be cut out: {error}; use --background own") from error
-        yield Meeting(session, cast, presenter, microphone, camera, voice, head, settings.offset_ms)
+        yield Meeting(session, cast, presenter, microphone, camera, output, head, settings.offset_ms)
 
 
 async def _open_microphone(settings: CameraConfig, clock: SessionClock, stack: AsyncExitStack) -> Microphone:
@@ -141,13 +141,13 @@ def _default_sources() -> set[str | None]:
     return {source.name for source in pulse.sources() if source.is_default}
 
 
-async def _open_voice(output: str, clock: SessionClock, stack: AsyncExitStack) -> VoiceOutput | None:
-    if output == "off":
+async def _open_output(device: str, clock: SessionClock, stack: AsyncExitStack) -> DelayedOutput | None:
+    if device == "off":
         return None
-    voice = VoiceOutput(output, clock)
-    await voice.open()
-    stack.push_async_callback(voice.close)
-    return voice
+    output = DelayedOutput(device, clock)
+    await output.open()
+    stack.push_async_callback(output.close)
+    return output
 
 
 def _open_webcam(settings: CameraConfig, clock: SessionClock, stack: ExitStack) -> HeadFollower | None:

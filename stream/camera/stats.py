@@ -1,4 +1,4 @@
-"""What a camera's pictures did: how many left, how late, at what rate."""
+"""Counters of a camera: pictures sent, their lateness and their rate."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CameraStats:
     """Pictures that were new."""
     repeated: int = 0
     dropped: int = 0
-    """New pictures that were overtaken, or due while the device was gone."""
+    """New pictures that were skipped for a later one, or due while the device was gone."""
     late_ms: float = 0.0
     """How late new pictures left, 95th percentile of the last minute."""
     fps: float = 0.0

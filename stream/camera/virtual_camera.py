@@ -2,7 +2,7 @@
 
 The picture of tick T is sent at T + delay, the instant at which the virtual microphone plays T's
 sound; the two are joined by the session's clock alone. In between the camera repeats its
-last picture, so that it runs at a steady rate whatever the renderer does.
+last picture, so that its rate is steady even where the renderer's is not.
 
 A picture is composed ahead of its time and sent, which converts its colours, in one worker thread.
 The event loop never waits for either.
@@ -28,7 +28,7 @@ from stream.playout.playout import Tick
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
-_COMPOSE_ROOM = samples(15)  # nothing is composed with less time left to what has to be sent
+_COMPOSE_ROOM = samples(15)  # no picture is composed ahead with less time than this to the next one
 _REOPEN = samples(2000)
 
 
@@ -49,7 +49,7 @@ class Device(Protocol):
 class VirtualCamera:
     """A `TickSink`: add it to a playback (`matte=canvas.needs_cutout`), call `open`, run `run()` as a task.
 
-    It outlives the playback: after `stop` the last picture stands until another playback's ticks come.
+    It outlives the playback: after `stop` the last picture is repeated until another playback's ticks come.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class VirtualCamera:
         """
         self.canvas = canvas
         self.frozen = False
-        """Whether to show the last picture and let new ones pass."""
+        """Whether to repeat the last picture and drop new ones."""
         self.problem: str | None = None
-        """Why nothing reaches the device at present."""
+        """Why the device can't be used at present; None while it can."""
         self._clock, self._fps = clock, fps
         self._schedule = Schedule(SAMPLE_RATE // fps, delay_ms)
         self._wanted, self._backend, self._opener = device, backend, opener
@@ -132,10 +132,10 @@ class VirtualCamera:
         self._news.set()
 
     def stop(self) -> None:
-        """Go on with what has come: the last picture will stand."""
+        """Send what was released; the last picture is repeated after it."""
 
     async def run(self) -> None:
-        """Send pictures until cancelled, then close the device; a device that disappears is waited for."""
+        """Send pictures until cancelled, then close the device; a device that was lost is reopened when it is back."""
         try:
             while True:
                 if self._device is None and not await self._reopen():

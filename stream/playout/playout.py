@@ -10,7 +10,7 @@ Rules, in order:
    chunk by a frame or more.
 4. `put` refuses what would exceed `max_ms`: the caller waits. A live source can't wait, so its
    delay is corrected where nobody hears it: in a pause, quiet chunks are skipped with their frames
-   when more is held than jitter needs, and the pause is stretched when less is. Only elastic chunks
+   when more is held than jitter needs, and the pause is lengthened when less is. Only elastic chunks
    are treated so; speech that came ahead of time is played as it is, pauses included.
 5. `clear` forgets all that has not left; what is put next leaves at the very next tick, and so does
    what follows it.
@@ -186,7 +186,7 @@ class Playout:
         self._current_left = CHUNK_SAMPLES
 
     def _leave(self, time: int) -> None:
-        """Give up a chunk that was played; play stops if nothing follows, or a pause can be stretched."""
+        """Give up a chunk that was played; playout stops if nothing follows, or a pause can be lengthened."""
         if not self._waiting:
             self._count(underruns=1)
             if not self._urgent_starts:

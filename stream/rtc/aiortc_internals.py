@@ -59,7 +59,7 @@ MEMBERS = (
     Member(RTCRtpSender, "__octet_count", "reports and statistics", _ENCODE_ONCE),
     Member(RTCDtlsTransport, "_send_rtp", "encrypts and sends a packet", _ENCODE_ONCE),
     Member(RTCRtpSender, "_ssrc", "of packets, reports and estimates", "W3C getParameters().encodings[].ssrc"),
-    Member(RTCRtpSender, "_send_keyframe", "a viewer lost a picture (PLI, FIR)", "W3C RTCRtpScriptTransformer"),
+    Member(RTCRtpSender, "_send_keyframe", "a viewer lost a picture", "W3C RTCRtpScriptTransformer.onkeyframerequest"),
     Member(RTCRtpSender, "_send_rtcp", "sender reports follow the time of content, not of sending", _REPORTS),
     Member(RTCRtpSender, "__cname", "of early reports", _REPORTS),
     Member(RTCRtpSender, "__lsr", "the round trip is told from the corrected report", _REPORTS),

@@ -1,10 +1,10 @@
-"""How much video a viewer can take, without a new encoder at each of its reports.
+"""Video bitrate by a viewer's estimates (REMB), in few steps, because each step makes a new encoder.
 
 A receiver reports its estimate (REMB) several times a second. aiortc (1.16) makes a new VP8 encoder
 whenever that has moved by 10 %, and a new encoder starts with a keyframe: a burst many times the
-size of a frame, on a path that has just been found narrow. Here an estimate goes through at once
-when it falls, and in few, large steps when it rises. What is then made of the targets of all viewers
-is up to the encoder they share (`stream.rtc.shared_encoders`).
+size of a frame, on a path that is congested already. Here an estimate is applied at once when it
+falls, and in few, large steps when it rises. How the targets of all viewers
+are combined is up to the encoder they share (`stream.rtc.shared_encoders`).
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from aiortc.rtp import RTCP_PSFB_APP, AnyRtcpPacket, RtcpPsfbPacket, unpack_remb
 from stream.clock import SessionClock
 from stream.rtc.aiortc_internals import SenderInternals
 
-_FALL = 0.9  # an estimate below this share of the target is obeyed
-_RISE = 1.3  # one above this share is taken, after the pause
+_FALL = 0.9  # an estimate below this share of the target is applied at once
+_RISE = 1.3  # one above this share is applied, after the pause
 _PAUSE_S = 4.0
-_HEADROOM = 0.95  # of a fallen estimate: what waits in the network's queues has to drain
+_HEADROOM = 0.95  # of a fallen estimate: queues in the network have to drain
 
 
 class BitrateGovernor:
-    """The rule, without a network: estimates and times in, changes of the target out."""
+    """The rule, sans-I/O: estimates and times in, changes of the target out."""
 
     def __init__(self, *, start: int, low: int, high: int) -> None:
         """Begin at `start`; all in bits per second."""
@@ -52,7 +52,7 @@ class BitrateGovernor:
 
 
 class ViewerBitrate:
-    """Takes one viewer's estimates from its `RTCRtpSender` and passes on what is worth a new bitrate."""
+    """Applies the rule to the estimates that one `RTCRtpSender` receives."""
 
     def __init__(
         self, sender: RTCRtpSender, governor: BitrateGovernor, clock: SessionClock, on_change: Callable[[int], None]

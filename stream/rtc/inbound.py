@@ -1,4 +1,4 @@
-"""The voice that comes in over WebRTC: packets of a remote track become chunks, with no wait.
+"""Incoming audio over WebRTC: packets of a remote track become chunks without buffering.
 
 aiortc (1.16) holds four audio packets back (80 ms) to put them in order, and after one lost packet
 its buffer keeps 320 ms for the rest of the call, because it lets out one packet for each that
@@ -28,7 +28,7 @@ _RESTART_PACKETS = 3  # this many in a row in a new place are a restart of the s
 
 
 class InOrder(JitterBuffer):
-    """A jitter buffer that holds nothing: in order or not at all.
+    """A jitter buffer of size zero: packets pass in order or are dropped.
 
     A source that starts over, with another SSRC or far back in its numbers, is followed once a few
     of its packets came in a row (RFC 3550 appendix A.1 asks for the same care).
@@ -71,7 +71,7 @@ class InOrder(JitterBuffer):
 
 @dataclass(frozen=True, slots=True)
 class InboundStats:
-    """Counters of the voice that came in."""
+    """Counters of incoming audio."""
 
     received_ms: float = 0.0
     filled_ms: float = 0.0

@@ -48,8 +48,8 @@ def send_track(
         track: what; it ends with its sender.
         config: codec and bitrates.
         clock: the session's, which the sender reports follow.
-        receives: let the remote end send too; somebody must read that then, for aiortc decodes it
-            into a queue without bound.
+        receives: let the remote end send too; its track must be read then, for aiortc decodes it
+            into an unbounded queue.
     """
     transceiver = pc.addTransceiver(track.kind, direction="sendrecv" if receives else "sendonly")
     sender = transceiver.sender

@@ -1,11 +1,11 @@
-"""RTCP sender reports that tell the truth about when a frame belongs, not when it was sent.
+"""RTCP sender reports by the session time of a frame, instead of the time when it was sent.
 
 A receiver lip-syncs two tracks by their sender reports: each maps an RTP timestamp to a wall
 time. aiortc (1.16) writes "the last packet's timestamp, at the time it was *sent*". If video takes
-200 ms longer to leave than its audio (an encoder's hiccup, a busy machine), these reports say that
-the frame *belongs* 200 ms after its audio, and the browser faithfully keeps that error.
+200 ms longer to leave than its audio (a slow encoder, a busy machine), these reports place the frame
+200 ms after its audio, and the browser keeps that error.
 
-Here both tracks get the line `NTP = session epoch + pts`, whatever the delay in sending. RFC 3550
+Here both tracks are mapped by `NTP = session epoch + pts`, independent of the delay in sending. RFC 3550
 (section 6.4.1) asks for exactly that: the RTP timestamp of a report corresponds to the same
 instant as its NTP timestamp, on the sampling clock. The report is dated now, and the RTP timestamp
 is the one that the session's clock has now.
@@ -15,7 +15,7 @@ would be zero); the first two reports leave at once instead of after up to 1.5 s
 receiver can't align the tracks before; and the time kept for the round-trip estimate follows the
 corrected report.
 
-Opus's own look-ahead (6.5 ms) is not subtracted: it makes audio late, which is the harmless side.
+Opus's own look-ahead (6.5 ms) is not subtracted: late audio is less noticeable than early audio.
 """
 
 from __future__ import annotations

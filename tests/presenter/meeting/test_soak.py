@@ -23,8 +23,8 @@ from stream.media import CHUNK_SAMPLES, VOICE_RATE, VOICE_RATIO, AudioChunk, Vid
 from stream.pcm.drift import DriftCorrector
 from stream.playout.playout import Playout
 from stream.rtc.tracks import Playback
+from stream.sound.delayed_output import DelayedOutput
 from stream.sound.microphone import Microphone
-from stream.sound.voice_output import VoiceOutput
 from tests.simulated import SimulatedExecutor, SimulatedLoop, simulate
 
 BLOCK = 480
@@ -127,7 +127,7 @@ class Held(NamedTuple):
 
     meeting: Meeting
     camera: VirtualCamera
-    voice: VoiceOutput
+    voice: DelayedOutput
     seen: Seen
     marked: FrameIdOverlay
 
@@ -137,7 +137,7 @@ async def hold(loop: SimulatedLoop) -> AsyncIterator[Held]:
     """Run a meeting with simulated devices."""
     clock, seen, marked = loop.clock(), Seen(loop), FrameIdOverlay(Blank())  # type: ignore[arg-type]
     microphone = Microphone(None, clock, corrector=DriftCorrector)
-    voice = VoiceOutput(None, clock)
+    voice = DelayedOutput(None, clock)
     camera = VirtualCamera(clock, Whole(), delay_ms=0, opener=lambda *_, **__: seen, executor=SimulatedExecutor())
     camera.open()
     await microphone.open()
@@ -164,7 +164,7 @@ def use_cards(monkeypatch: pytest.MonkeyPatch, microphone_ppm: float, voice_ppm:
         return cards[-1]
 
     monkeypatch.setattr("stream.sound.microphone.DeviceStream", card)
-    monkeypatch.setattr("stream.sound.voice_output.DeviceStream", card)
+    monkeypatch.setattr("stream.sound.delayed_output.DeviceStream", card)
     return cards
 
 

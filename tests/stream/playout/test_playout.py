@@ -219,7 +219,7 @@ def test_after_clear_the_next_utterance_starts_with_its_frame() -> None:
     check_invariants(b)
 
 
-def test_after_clear_two_pairs_leave_without_a_cushion() -> None:
+def test_after_clear_two_pairs_leave_without_buffering() -> None:
     b = bench(target_ms=80)
     for k in range(4):
         b.put(k)
@@ -253,7 +253,7 @@ def test_a_standing_backlog_is_trimmed_in_silence_only() -> None:
     check_invariants(b)
 
 
-def test_after_underruns_by_a_pause_is_stretched_to_refill_the_cushion() -> None:
+def test_after_underruns_a_pause_is_lengthened_to_refill_the_buffer() -> None:
     """Irregular rendering underruns once; the next pause takes in the delay it needs."""
     b = bench(target_ms=80)
     put, ready = 0, 0.0
@@ -318,7 +318,7 @@ def test_two_minutes_of_a_drifting_microphone_stay_bounded(drift_ppm: int) -> No
         highest = max(highest, b.playout.queued_ms)
     stats = b.playout.stats()
     assert highest <= 240
-    assert stats.underruns == 0, "a pause is stretched before the jitter_target is gone"
+    assert stats.underruns == 0, "a pause is lengthened before the buffer is empty"
     assert stats.played_ms + stats.trimmed_ms + stats.queued_ms == put * 40
     speech = {k * 640 for k in range(put - 10) if k % 75 >= 10}
     assert speech <= {tick.source_pts for tick in b.ticks}, "no chunk of speech is lost"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import socket
 import time
@@ -163,7 +164,7 @@ def _virtual_camera() -> str:
     except CameraError as error:
         raise MissingError(str(error)) from error
     finally:
-        camera.close()
+        asyncio.run(camera.close())
 
 
 def _port(config: AppConfig) -> str:

@@ -1,4 +1,4 @@
-"""`presenter camera` in a terminal: keys in, a status line out."""
+"""`presenter camera` in a terminal: keys and a status line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def attend(config: AppConfig, presenter: str, *, backend: str | None = Non
 
     Args:
         config: devices and networks.
-        presenter: whom to show first.
+        presenter: the name of the one shown first.
         backend: of `pyvirtualcam`; None for the system's.
 
     Raises:
@@ -61,7 +61,7 @@ async def attend(config: AppConfig, presenter: str, *, backend: str | None = Non
 
 
 def show(line: StatusLine, in_front: bool) -> None:
-    """Show the line while the program is in the terminal's foreground."""
+    """Show the line only while the program is in the terminal's foreground."""
     if in_front:
         line.start()
     else:
@@ -72,19 +72,19 @@ class Controls:
     """What each key does."""
 
     def __init__(self, meeting: Meeting, line: StatusLine) -> None:
-        """Take nothing yet."""
+        """Read nothing yet."""
         self._meeting = meeting
         self._line = line
         self._space = HeldKey()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def read(self, keys: TerminalKeys) -> None:
-        """Press what the user presses, for ever."""
+        """Handle keys until cancelled."""
         async for key in keys:
             self.press(key)
 
     async def tell(self) -> None:
-        """Keep the line true and let go of keys that are not held any more, for ever."""
+        """Update the line, and release keys that are no longer held, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             if self._space.poll(loop.time()):
@@ -93,7 +93,7 @@ class Controls:
             await asyncio.sleep(1 / REFRESH_HZ)
 
     def press(self, key: str) -> None:
-        """Do what a key of `KEYS` says; others do nothing."""
+        """Run the command of a key of `KEYS`; others do nothing."""
         meeting = self._meeting
         if key == " ":
             if self._space.press(asyncio.get_running_loop().time()):

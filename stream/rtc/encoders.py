@@ -11,25 +11,23 @@ loop.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import av
 import numpy as np
-from aiortc.codecs import get_encoder, h264
+from aiortc.codecs import get_encoder
 from aiortc.codecs.vpx import Vp8Encoder, VpxPayloadDescriptor
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 from stream.media import SAMPLE_RATE, VOICE_RATE, VOICE_RATIO, Int16Array, VideoFrame
+from stream.rtc.aiortc_internals import LiveH264Encoder
 
 VIDEO_CLOCK_RATE = 90_000
 """Ticks per second of RTP timestamps of video (RFC 7741, RFC 6184)."""
 _QUIETEST_DBOV = -127
 _NAL_SPS, _NAL_STAP_A = 7, 24
-# "veryfast" takes 1.7 times as long for 0.24 dB (a face at 512x512, 1.5 Mbit/s).
-_H264_PRESET = "superfast"
 _VP8_OPTIONS = {
     "deadline": "realtime",
     "cpu-used": "-8",
@@ -94,7 +92,7 @@ class VideoEncoder:
             matte: put the matte to the right of the picture.
         """
         self._h264 = codec.name.upper() == "H264"
-        self._encoder: Any = _LiveH264Encoder() if self._h264 else _LiveVp8Encoder()
+        self._encoder: Any = LiveH264Encoder() if self._h264 else _LiveVp8Encoder()
         self._matte = matte
 
     @classmethod
@@ -151,28 +149,6 @@ class _LiveVp8Encoder(Vp8Encoder):
             codec.thread_count = 1
             self.codec = codec
         return super().encode(frame, force_keyframe)
-
-
-class _LiveH264Encoder(h264.H264Encoder):
-    """aiortc's H.264 encoder with a preset that keeps up with live pictures on a laptop."""
-
-    def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
-        """Open the codec before the base class would, which then finds nothing to do."""
-        codec: Any = getattr(self, "codec")  # noqa: B009  unknown to the base class's types
-        bitrate = self.target_bitrate
-        if (
-            codec is None
-            or (frame.width, frame.height) != (codec.width, codec.height)
-            or abs(bitrate - codec.bit_rate) > 0.1 * codec.bit_rate
-        ):
-            codec = av.CodecContext.create("libx264", "w")
-            codec.width, codec.height, codec.pix_fmt = frame.width, frame.height, "yuv420p"
-            codec.bit_rate = bitrate
-            codec.framerate, codec.time_base = Fraction(h264.MAX_FRAME_RATE), Fraction(1, h264.MAX_FRAME_RATE)
-            codec.options = {"level": "31", "tune": "zerolatency", "preset": _H264_PRESET}
-            codec.profile, codec.thread_count = "Baseline", 1
-            self.codec = codec
-        yield from super()._encode_frame(frame, force_keyframe)
 
 
 def beside_matte(picture: VideoFrame) -> VideoFrame:

@@ -1,4 +1,4 @@
-"""A microphone of this machine: its samples become chunks by the session's clock."""
+"""A microphone of this machine: its samples, resampled to the session's clock, as chunks."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class Corrector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MicrophoneStats:
-    """What the microphone hears and has lost."""
+    """Levels and losses of the microphone."""
 
     peak_dbfs: float = FLOOR_DBFS
-    """Highest sample of the last 40 ms, also while muted."""
+    """Peak of the last 40 ms, also while muted."""
     rms_dbfs: float = FLOOR_DBFS
     """Power of the last 40 ms, also while muted."""
     lost_ms: float = 0.0
@@ -72,9 +72,9 @@ class Microphone:
         Args:
             device: as `stream.sound.devices.find_input` takes it.
             clock: tells when a block has arrived.
-            gate: takes noise out between words.
-            corrector: makes one for a rate in Hz, anew whenever the device was opened; None to take the device's
-                clock for the session's.
+            gate: takes noise between words out.
+            corrector: makes one for a rate in Hz, anew whenever the device was opened; None to use the device's
+                clock as the session's.
             backlog_ms: how much is kept for a slow reader; beyond that the oldest goes.
             on_change: called with what to tell the user when the device goes or comes back.
         """
@@ -117,7 +117,7 @@ class Microphone:
         return MicrophoneStats(_db(peak * peak), _db(power), self._queue.dropped_ms, drift_ppm, gone)
 
     async def open(self) -> None:
-        """Open the device and begin to listen.
+        """Open the device and begin to capture.
 
         Raises:
             DeviceError: if there is no such device, or it can't be opened.
@@ -131,7 +131,7 @@ class Microphone:
         return self._queue.chunks()
 
     async def close(self) -> None:
-        """Stop listening and close the device; `chunks` finishes after what is queued."""
+        """Stop capturing and close the device; `chunks` finishes after what is queued."""
         running, self._running = self._running, None
         if running is not None:
             running.cancel()

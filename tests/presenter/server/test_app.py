@@ -26,7 +26,7 @@ from presenter.runtime.identities import DEFAULT, IdentityStore
 from presenter.server.app import create_app, page_url, peer_config, serve_forever
 from presenter.server.session_host import SessionHost
 from presenter.server.web_folder import web_folder
-from stream.rtc.loopback import allow_loopback
+from stream.rtc.aiortc_internals import patch_process_host_addresses
 from stream.rtc.peer import Peer
 
 Scenario = Callable[[TestClient[Any, Any]], Awaitable[None]]
@@ -170,7 +170,7 @@ def test_bad_offers(play: Play) -> None:
 async def real_offer() -> str:
     """The offer of a remote end that wants to see and hear."""
     remote = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    allow_loopback()
+    patch_process_host_addresses()
     for kind in ("audio", "video"):
         remote.addTransceiver(kind, direction="recvonly")
     await remote.setLocalDescription(await remote.createOffer())

@@ -21,7 +21,7 @@ from presenter.config import AppConfig, ServerConfig, load_config
 from presenter.runtime.engine import Engine
 from presenter.runtime.identities import IdentityStore
 from presenter.server.app import create_app
-from stream.rtc.loopback import allow_loopback
+from stream.rtc.aiortc_internals import patch_process_host_addresses
 from stream.wire import Interrupted, Playback
 
 pytestmark = pytest.mark.usefixtures("light_painting")
@@ -57,7 +57,7 @@ class Viewer:
     """A receiver that keeps decoded pictures."""
 
     def __init__(self) -> None:
-        allow_loopback()
+        patch_process_host_addresses()
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.pictures: list[np.ndarray] = []
         self.tasks: list[asyncio.Task[None]] = []

@@ -1,7 +1,7 @@
 """How the folded generator is computed: in float32, by Winograd convolutions, in bfloat16 or in 8-bit integers.
 
 All of them give what `FoldedGenerator` in float32 gives, to at least 45 dB in the painted crop; which one is fastest
-depends on the processor: measure it with `cost`. Why these, see docs/adr/0011.
+depends on the processor: measure it with `cost`. Why these, see docs/adr/0013.
 """
 
 from __future__ import annotations

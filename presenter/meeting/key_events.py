@@ -1,4 +1,4 @@
-"""Decodes terminal input to keys, and detects a held key by its repeats. Sans-I/O. Why not a library: docs/adr/0011.
+"""Decodes terminal input to keys, and detects a held key by its repeats. Sans-I/O. Why not a library: docs/adr/0012.
 
 Source: ECMA-48, 5.4 and 5.6 (control sequences and strings); xterm's ctlseqs (SS3, bracketed paste).
 """

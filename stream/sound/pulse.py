@@ -1,7 +1,7 @@
 """PulseAudio by its command `pactl`: its sinks and sources, and a virtual microphone for other programs.
 
 PipeWire answers the same command (package pipewire-pulse); that is untested. What is read is the text of
-`pactl list`, because versions before 16 know no JSON. Why not by libpulse: docs/adr/0011.
+`pactl list`, because versions before 16 know no JSON. Why not by libpulse: docs/adr/0012.
 """
 
 from __future__ import annotations

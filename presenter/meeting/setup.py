@@ -26,7 +26,7 @@ from stream.clock import SessionClock
 from stream.pcm.drift import DriftCorrector
 from stream.pcm.gate import NoiseGate
 from stream.playout.playout import Playout, PlayoutConfig
-from stream.rtc.tracks import Playback
+from stream.playout.pump import PlayoutPump
 from stream.sound import pulse
 from stream.sound.microphone import Microphone
 from stream.sound.voice_output import VoiceOutput
@@ -76,13 +76,13 @@ async def open_meeting(
         head = await asyncio.to_thread(_open_webcam, settings, clock, stack)
         engine = await asyncio.to_thread(_load, config)
         cast = Cast(store.names(), lambda name: wrap(engine.renderer(store.load(name))))
-        playback = Playback(Playout(PLAYOUT), clock)
+        pump = PlayoutPump(Playout(PLAYOUT), clock)
         renderer, executor = await make_in_thread(lambda: cast.call(presenter))
-        session = Session(renderer, playback, executor, Metrics())
+        session = Session(renderer, pump, executor, Metrics())
         stack.push_async_callback(session.close)
-        playback.add(camera, matte=canvas.needs_cutout)
+        pump.add(camera, matte=canvas.needs_cutout)
         if voice is not None:
-            playback.add(voice)
+            pump.add(voice)
         if canvas.needs_cutout:
             try:
                 await session.cut_out()

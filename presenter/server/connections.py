@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, TypeGuard
 
 from presenter.runtime.metrics import Metrics
+from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import Peer, PeerConfig, PeerStats
-from stream.rtc.tracks import Playback
 
 CONNECT_TIMEOUT_S = 20.0
 """A peer that is not connected after this long is given up, and a session to which nobody is."""
@@ -24,7 +24,7 @@ class Connection:
 
     def __init__(
         self,
-        playback: Playback,
+        hub: EncoderHub,
         config: PeerConfig,
         *,
         on_playout_delay: Callable[[], None],
@@ -35,7 +35,7 @@ class Connection:
         """Wait for the offer.
 
         Args:
-            playback: what the peer shows, and the clock that stamps it.
+            hub: what the peer plays, and the clock that stamps it.
             config: codec, bitrates and ICE servers.
             on_playout_delay: called when the peer has reported `playout_delay_ms`.
             on_interrupt: called when it asks to interrupt; None if that is not its to ask.
@@ -44,13 +44,13 @@ class Connection:
         """
         self.playout_delay_ms: float | None = None
         """How much later than its release sound is heard there, as far as it says so."""
-        self._clock = playback.clock
+        self._clock = hub.clock
         self._on_playout_delay = on_playout_delay
         self._on_interrupt = on_interrupt
         self._counted = PeerStats()  # what the metrics have of this peer's losses
         self._opened_at = asyncio.get_running_loop().time()
         self._pinged_at: float | None = None
-        self.peer = Peer(playback, config, self._receive, hears=hears, matte=matte)
+        self.peer = Peer(hub, config, self._receive, hears=hears, matte=matte)
 
     def is_over(self) -> bool:
         """Whether the remote end has left, never came, or fell silent."""

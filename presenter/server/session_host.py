@@ -17,8 +17,8 @@ from presenter.tts.text_speaker import SpeechSynthesizer, TextSpeaker
 from stream.clock import ms
 from stream.errors import StreamError
 from stream.playout.progress import WordBegins
+from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import PeerConfig
-from stream.rtc.tracks import Playback
 from stream.rtc.whip import WhipPublisher
 from stream.wire import StateChanged
 
@@ -33,7 +33,7 @@ class SessionHost:
     def __init__(
         self,
         session: Session,
-        playback: Playback,
+        hub: EncoderHub,
         peer_config: PeerConfig,
         metrics: Metrics,
         synthesizer: SpeechSynthesizer,
@@ -43,14 +43,14 @@ class SessionHost:
 
         Args:
             session: closed with the host.
-            playback: the session's sink, which the peers show.
+            hub: encodes what the session plays, for its peers.
             peer_config: codec, bitrates and ICE servers of every peer.
             metrics: the server's counters.
             synthesizer: the voice for texts.
             microphone: what the page's microphone is for.
         """
         self.session = session
-        self.playback = playback
+        self.hub = hub
         self.peer_config = peer_config
         self.text_speaker = TextSpeaker(session, synthesizer)
         """Says texts in this session."""
@@ -116,7 +116,7 @@ class SessionHost:
 
     def _connect(self, *, is_page: bool = False, matte: bool = False) -> Connection:
         return Connection(
-            self.playback,
+            self.hub,
             self.peer_config,
             on_playout_delay=self._update_playout_delay,
             on_interrupt=self.session.interrupt if is_page else None,
@@ -151,7 +151,7 @@ class SessionHost:
             ApiError: if the server can't be reached or refuses.
         """
         publication_id = secrets.token_urlsafe(12)
-        self._publications[publication_id] = publisher = WhipPublisher(self.playback, self.peer_config)
+        self._publications[publication_id] = publisher = WhipPublisher(self.hub, self.peer_config)
         try:
             await publisher.publish(url, token)
         except StreamError as error:
@@ -242,7 +242,7 @@ class SessionHost:
 
     def _tell_pages(self, event: SessionEvent) -> None:
         """Pass on what a page shows or has to do at once."""
-        clock = self.playback.clock
+        clock = self.hub.clock
         if isinstance(event, Flush):
             message: dict[str, Any] = {"type": "flush", "until_ms": event.unix_ms}
         elif isinstance(event, StateChanged):

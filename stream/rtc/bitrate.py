@@ -4,7 +4,7 @@ A receiver reports its estimate (REMB) several times a second. aiortc (1.16) mak
 whenever that has moved by 10 %, and a new encoder starts with a keyframe: a burst many times the
 size of a frame, on a path that has just been found narrow. Here an estimate goes through at once
 when it falls, and in few, large steps when it rises. What is then made of the targets of all viewers
-is up to the feed they share (`stream.rtc.shared_encoders`).
+is up to the encoder they share (`stream.rtc.shared_encoders`).
 """
 
 from __future__ import annotations

@@ -18,9 +18,10 @@ from presenter.errors import ConfigError
 from stream.clock import SessionClock
 from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame, silence
 from stream.playout.playout import Playout
+from stream.playout.pump import PlayoutPump
 from stream.rtc.aiortc_internals import ReceiverInternals, patch_process_host_addresses
+from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import Peer, PeerConfig
-from stream.rtc.tracks import Playback
 
 _PICTURE = Path(__file__).resolve().parents[1] / "presenters" / "default" / "frame.png"
 _SWAY = 16  # pixels
@@ -57,29 +58,30 @@ def run_viewers(viewers: int, seconds: float) -> dict[str, Any]:
 
 
 async def _serve(pipe: Connection, viewers: int, seconds: float) -> dict[str, Any]:
-    playback = Playback(Playout(), SessionClock())
+    pump = PlayoutPump(Playout(), SessionClock())
+    hub = EncoderHub(pump)
     config = PeerConfig(start_bitrate=_BITRATE, max_bitrate=_BITRATE)
-    peers = [Peer(playback, config) for _ in range(viewers)]
-    tasks = [asyncio.create_task(playback.run()), asyncio.create_task(_act(playback))]
+    peers = [Peer(hub, config) for _ in range(viewers)]
+    tasks = [asyncio.create_task(pump.run()), asyncio.create_task(_act(pump))]
     try:
         for peer in peers:
             pipe.send(await peer.answer(await asyncio.to_thread(pipe.recv)))
         await asyncio.wait_for(asyncio.gather(*(peer.connected.wait() for peer in peers)), _CONNECT_S)
         await asyncio.sleep(_SETTLE_S)
-        return {"viewers": viewers, **await _measure(playback, pipe, seconds)}
+        return {"viewers": viewers, **await _measure(hub, pipe, seconds)}
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, *(peer.close() for peer in peers), return_exceptions=True)
 
 
-async def _measure(playback: Playback, pipe: Connection, seconds: float) -> dict[str, Any]:
+async def _measure(hub: EncoderHub, pipe: Connection, seconds: float) -> dict[str, Any]:
     pipe.send("count")
-    shown, encoded = _shown(playback), playback.encodings()["video/vp8"]
+    shown, encoded = _shown(hub.pump), hub.encodings()["video/vp8"]
     began, spent = time.perf_counter(), time.process_time()
     await asyncio.sleep(seconds)
     share = (time.process_time() - spent) / (time.perf_counter() - began)
-    frames, encoded_after = _shown(playback) - shown, playback.encodings()["video/vp8"]
+    frames, encoded_after = _shown(hub.pump) - shown, hub.encodings()["video/vp8"]
     pipe.send("stop")
     packets, lost = await asyncio.to_thread(pipe.recv)
     return {
@@ -92,12 +94,12 @@ async def _measure(playback: Playback, pipe: Connection, seconds: float) -> dict
     }
 
 
-def _shown(playback: Playback) -> int:
-    stats = playback.stats()
+def _shown(pump: PlayoutPump) -> int:
+    stats = pump.stats()
     return stats.shown + stats.held
 
 
-async def _act(playback: Playback) -> None:
+async def _act(pump: PlayoutPump) -> None:
     """Put a swaying picture with a lively mouth, and a noise, as fast as they are played."""
     rng = np.random.default_rng(0)
     with av.open(str(_PICTURE)) as file:
@@ -113,7 +115,7 @@ async def _act(playback: Playback) -> None:
     pcm, k = silence(0).pcm, 0
     while True:
         pts, at = k * CHUNK_SAMPLES, k % len(pictures)
-        await playback.put(AudioChunk(pcm, voice[at], pts), VideoFrame(pictures[at], pts))
+        await pump.put(AudioChunk(pcm, voice[at], pts), VideoFrame(pictures[at], pts))
         k += 1
 
 

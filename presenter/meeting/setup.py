@@ -30,7 +30,7 @@ from stream.clock import SessionClock
 from stream.pcm.drift import DriftCorrector
 from stream.pcm.gate import NoiseGate
 from stream.playout.playout import Playout, PlayoutConfig
-from stream.rtc.tracks import Playback
+from stream.playout.pump import PlayoutPump
 from stream.sound import pulse
 from stream.sound.delayed_output import DelayedOutput
 from stream.sound.microphone import Microphone
@@ -106,13 +106,13 @@ async def open_meeting(
         head = await devices.open(_open_webcam, settings, clock)
         engine = await asyncio.to_thread(_load, config)
         cast = Cast(store.names(), lambda name: wrap(engine.renderer(store.load(name))))
-        playback = Playback(Playout(PLAYOUT), clock)
+        pump = PlayoutPump(Playout(PLAYOUT), clock)
         renderer, executor = await make_in_thread(lambda: cast.call(presenter))
-        session = Session(renderer, playback, executor, Metrics())
+        session = Session(renderer, pump, executor, Metrics())
         stack.push_async_callback(session.close)
-        playback.add(camera, matte=canvas.needs_cutout)
+        pump.add(camera, matte=canvas.needs_cutout)
         if output is not None:
-            playback.add(output)
+            pump.add(output)
         if canvas.needs_cutout:
             try:
                 await session.cut_out()

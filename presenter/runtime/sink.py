@@ -22,7 +22,7 @@ SessionEvent = EventOut | WordBegins | Flush
 
 
 class Sink(Protocol):
-    """A queue of matched pairs that somebody empties: `stream.rtc.tracks.Playback` in the server."""
+    """A queue of matched pairs that somebody empties: `stream.playout.pump.PlayoutPump` in the server."""
 
     clock: SessionClock
     real_time: bool

@@ -9,8 +9,8 @@ from presenter.runtime.metrics import Metrics
 from presenter.runtime.sink import Flush, SessionEvent
 from stream.clock import SessionClock, ms
 from stream.playout.progress import WordBegins
+from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import Peer, PeerConfig, PeerStats
-from stream.rtc.tracks import Playback
 from stream.wire import StateChanged
 
 CONNECT_TIMEOUT_S = 20.0
@@ -28,7 +28,7 @@ class Connection:
 
     def __init__(
         self,
-        playback: Playback,
+        hub: EncoderHub,
         config: PeerConfig,
         *,
         on_playout_delay: Callable[[], None],
@@ -39,7 +39,7 @@ class Connection:
         """Wait for the offer.
 
         Args:
-            playback: what the peer shows, and the clock that stamps it.
+            hub: what the peer plays, and the clock that stamps it.
             config: codec, bitrates and ICE servers.
             on_playout_delay: called when the peer has reported `playout_delay_ms`.
             on_interrupt: called when it asks to interrupt; None if that is not its to ask.
@@ -48,13 +48,13 @@ class Connection:
         """
         self.playout_delay_ms: float | None = None
         """How much later than its release sound plays there, as far as it reports that."""
-        self._clock = playback.clock
+        self._clock = hub.clock
         self._on_playout_delay = on_playout_delay
         self._on_interrupt = on_interrupt
         self._counted = PeerStats()  # what the metrics have of this peer's losses
         self._opened_at = asyncio.get_running_loop().time()
         self._pinged_at: float | None = None
-        self.peer = Peer(playback, config, self._receive, hears=hears, matte=matte)
+        self.peer = Peer(hub, config, self._receive, hears=hears, matte=matte)
 
     def is_over(self) -> bool:
         """Whether the remote end has left, never came, or does not answer any more."""

@@ -5,23 +5,23 @@ import secrets
 
 from presenter.errors import CapacityError, PublicationNotFoundError, PublishError
 from stream.errors import StreamError
+from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import PeerConfig
-from stream.rtc.tracks import Playback
 from stream.rtc.whip import WhipPublisher
 
 
 class Publications:
     """Publishers by their ids."""
 
-    def __init__(self, playback: Playback, peer_config: PeerConfig, limit: int) -> None:
+    def __init__(self, hub: EncoderHub, peer_config: PeerConfig, limit: int) -> None:
         """Publish nothing yet.
 
         Args:
-            playback: what is published.
+            hub: what is published.
             peer_config: codec, bitrates and ICE servers.
             limit: publications at a time, those still connecting included.
         """
-        self._playback = playback
+        self._hub = hub
         self._peer_config = peer_config
         self._limit = limit
         self._publishers: dict[str, WhipPublisher] = {}
@@ -41,7 +41,7 @@ class Publications:
                 f"This session is published {self._limit} times; server.max_publications allows no more."
             )
         publication_id = secrets.token_urlsafe(12)
-        self._publishers[publication_id] = publisher = WhipPublisher(self._playback, self._peer_config)
+        self._publishers[publication_id] = publisher = WhipPublisher(self._hub, self._peer_config)
         try:
             await publisher.publish(url, token)
         except StreamError as error:

@@ -13,8 +13,8 @@ from presenter.server.places import Places
 from presenter.server.publications import Publications
 from presenter.server.session_peers import SessionPeers
 from presenter.tts.text_speaker import SpeechSynthesizer, TextSpeaker
+from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import PeerConfig
-from stream.rtc.tracks import Playback
 
 STATS_INTERVAL_S = 0.25
 MAX_OBSERVERS = 100
@@ -27,7 +27,7 @@ class SessionHost:
     def __init__(
         self,
         session: Session,
-        playback: Playback,
+        hub: EncoderHub,
         peer_config: PeerConfig,
         metrics: Metrics,
         synthesizer: SpeechSynthesizer,
@@ -38,7 +38,7 @@ class SessionHost:
 
         Args:
             session: closed with the host.
-            playback: the session's sink, which the peers show.
+            hub: encodes what the session plays, for its peers.
             peer_config: codec, bitrates and ICE servers of every peer.
             metrics: the server's counters.
             synthesizer: the voice for texts.
@@ -46,7 +46,7 @@ class SessionHost:
             microphone: what the page's microphone is for.
         """
         self.session = session
-        self.publications = Publications(playback, peer_config, limits.max_publications)
+        self.publications = Publications(hub, peer_config, limits.max_publications)
         """Where the session is published."""
         self.text_speaker = TextSpeaker(session, synthesizer)
         """Says texts in this session."""
@@ -57,7 +57,7 @@ class SessionHost:
         self.farewell = ""
         """What pages are told when the server ends the session."""
         self._microphone: MicrophoneUse = microphone
-        self._peers = SessionPeers(session, playback, peer_config, metrics, self._check_open)
+        self._peers = SessionPeers(session, hub, peer_config, metrics, self._check_open)
         self._bots = Places(limits.max_bots, "bots (server.max_bots)")
         self._observers = Places(MAX_OBSERVERS, "observers")
         self._served = False

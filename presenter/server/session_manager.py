@@ -15,9 +15,10 @@ from presenter.server.session_host import SessionHost
 from presenter.tts.text_speaker import SpeechSynthesizer
 from stream.clock import SessionClock
 from stream.playout.playout import Playout
+from stream.playout.pump import PlayoutPump
 from stream.playout.speech import SpeechQueue
+from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import PeerConfig
-from stream.rtc.tracks import Playback
 
 CLEARING_S = 5.0
 """How long a new session waits for one that is just ending."""
@@ -78,8 +79,8 @@ class SessionManager:
             raise CapacityError("Every seat is taken right now; try again in a moment.")
         self._opening += 1
         try:
-            playback = Playback(Playout(), SessionClock())
-            session = await self._make(name, playback)
+            pump = PlayoutPump(Playout(), SessionClock())
+            session = await self._make(name, pump)
         finally:
             self._opening -= 1
         if self.closed:
@@ -87,7 +88,7 @@ class SessionManager:
             raise CapacityError("The server is shutting down.")
         session_id = secrets.token_urlsafe(12)
         self._hosts[session_id] = host = SessionHost(
-            session, playback, self._peer_config, self._metrics, self._synthesizer, self._limits, microphone
+            session, EncoderHub(pump), self._peer_config, self._metrics, self._synthesizer, self._limits, microphone
         )
         self._keepers[session_id] = asyncio.create_task(self._keep(session_id, host))
         self._metrics.sessions.inc()
@@ -107,9 +108,9 @@ class SessionManager:
         hosts = self._hosts
         return [task for key, task in self._keepers.items() if key not in hosts or hosts[key].leaving.is_set()]
 
-    async def _make(self, name: str, playback: Playback) -> Session:
+    async def _make(self, name: str, pump: PlayoutPump) -> Session:
         renderer, executor = await make_in_thread(lambda: self._engine.renderer(self._store.load(name)))
-        return Session(renderer, playback, executor, self._metrics, SpeechQueue(1000 * self._limits.max_speech_s))
+        return Session(renderer, pump, executor, self._metrics, SpeechQueue(1000 * self._limits.max_speech_s))
 
     async def _keep(self, session_id: str, host: SessionHost) -> None:
         """Serve one host until its session is over, then close it; its place is free even if that fails."""

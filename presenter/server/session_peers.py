@@ -10,8 +10,8 @@ from presenter.runtime.session import Session
 from presenter.runtime.sink import SessionEvent
 from presenter.server.connections import Connection, page_message
 from stream.errors import StreamError
+from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import PeerConfig
-from stream.rtc.tracks import Playback
 
 MAX_VIEWERS = 100
 """Viewers of one session."""
@@ -25,7 +25,7 @@ class SessionPeers:
     def __init__(
         self,
         session: Session,
-        playback: Playback,
+        hub: EncoderHub,
         peer_config: PeerConfig,
         metrics: Metrics,
         check_open: Callable[[], None],
@@ -34,7 +34,7 @@ class SessionPeers:
 
         Args:
             session: interrupted by the page; told how much later it is heard.
-            playback: what the peers show.
+            hub: what the peers show.
             peer_config: codec, bitrates and ICE servers.
             metrics: the server's counters.
             check_open: raises if the session has ended while an offer was answered.
@@ -42,7 +42,7 @@ class SessionPeers:
         self.page: Connection | None = None
         self.viewers: dict[str, Connection] = {}
         self._session = session
-        self._playback = playback
+        self._hub = hub
         self._peer_config = peer_config
         self._metrics = metrics
         self._check_open = check_open
@@ -82,7 +82,7 @@ class SessionPeers:
 
     def _connect(self, *, is_page: bool = False, matte: bool = False) -> Connection:
         return Connection(
-            self._playback,
+            self._hub,
             self._peer_config,
             on_playout_delay=self._update_playout_delay,
             on_interrupt=self._session.interrupt if is_page else None,
@@ -142,7 +142,7 @@ class SessionPeers:
 
     def tell(self, event: SessionEvent) -> None:
         """Pass on what a page shows or has to do at once."""
-        if (message := page_message(event, self._playback.clock)) is not None:
+        if (message := page_message(event, self._hub.clock)) is not None:
             for connection in self._all():
                 connection.peer.send(message)
 

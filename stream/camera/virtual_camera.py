@@ -47,7 +47,7 @@ class Device(Protocol):
 
 
 class VirtualCamera:
-    """A `TickSink`: add it to a playback (`matte=canvas.needs_cutout`), call `open`, run `run()` as a task.
+    """A `TickSink`: add it to a `PlayoutPump` (`matte=canvas.needs_cutout`), call `open`, run `run()` as a task.
 
     It outlives the playback: after `stop` the last picture is repeated until another playback's ticks come.
     """

@@ -83,7 +83,7 @@ class PlayoutStats:
 
 
 class Playout:
-    """Queue of matched sound and pictures, pulled every 20 ms by `stream.rtc.tracks.Playback`."""
+    """Queue of matched sound and pictures, pulled every 20 ms by `stream.playout.pump.PlayoutPump`."""
 
     def __init__(self, config: PlayoutConfig | None = None) -> None:
         """Start empty and silent."""

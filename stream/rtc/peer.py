@@ -1,6 +1,6 @@
-"""One WebRTC peer: an offer in, an answer out; microphone up, voice and face down.
+"""One WebRTC peer: an offer in, an answer out; microphone up, sound and picture down.
 
-Transport only. What to do with the microphone and where the face comes from is the caller's.
+Transport only. What to do with the microphone and where the picture comes from is up to the caller.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from stream.errors import NegotiationError, StreamError
 from stream.media import AudioChunk
 from stream.playout.playout import TICK_SAMPLES
 from stream.rtc.aiortc_internals import patch_process_host_addresses
+from stream.rtc.hub import EncoderHub
 from stream.rtc.inbound import InboundStats, InboundVoice
 from stream.rtc.outbound import send_track
 from stream.rtc.peer_config import PeerConfig
 from stream.rtc.sdp import offered_kinds
-from stream.rtc.tracks import Playback
 
 __all__ = ["Peer", "PeerConfig", "PeerStats"]
 
@@ -50,29 +50,29 @@ class Peer:
 
     def __init__(
         self,
-        playback: Playback,
+        hub: EncoderHub,
         config: PeerConfig | None = None,
         on_message: Callable[[dict[str, Any]], None] | None = None,
         *,
         hears: bool = True,
         matte: bool = False,
     ) -> None:
-        """Prepare a peer that shows `playback`.
+        """Prepare a peer that plays what `hub` encodes.
 
         Args:
-            playback: source of voice and face, and of the clock the reports follow.
+            hub: source of sound and picture, and of the clock that the reports follow.
             config: codec, bitrates, ICE.
             on_message: called on the event loop with each JSON object that arrives on the data
                 channel (at most 16 KiB each; others are ignored).
             hears: take the remote microphone, if there is one; no other media is ever taken.
             matte: send the matte, grey, to the right of the picture.
         """
-        self._playback = playback
+        self._hub = hub
         self._config = config or PeerConfig()
         self._on_message = on_message
         self._on_message_failed = False
         self._hears = hears
-        self._voice, self._face = playback.tracks(bitrate=self._config.start_bitrate, matte=matte)
+        self._audio, self._video = hub.tracks(bitrate=self._config.start_bitrate, matte=matte)
         self._inbound = InboundVoice(backlog_ms=self._config.microphone_backlog_ms)
         self._reader: asyncio.Task[None] | None = None
         self._channel: RTCDataChannel | None = None
@@ -124,7 +124,7 @@ class Peer:
 
     def stats(self) -> PeerStats:
         """Return the loss counters."""
-        return PeerStats(self._inbound.stats(), self._voice.dropped * ms(TICK_SAMPLES), self._face.dropped)
+        return PeerStats(self._inbound.stats(), self._audio.dropped * ms(TICK_SAMPLES), self._video.dropped)
 
     async def close(self) -> None:
         """End the connection; works before `answer`, and any number of times."""
@@ -132,8 +132,8 @@ class Peer:
             await self.closed.wait()
             return
         self._closing = True
-        self._voice.stop()
-        self._face.stop()
+        self._audio.stop()
+        self._video.stop()
         try:
             if self._pc is not None:
                 await self._pc.close()
@@ -160,10 +160,10 @@ class Peer:
 
     def _add_tracks(self, pc: RTCPeerConnection, kinds: set[str]) -> None:
         """Add what the offer has room for; a track without a counterpart would never connect."""
-        for track in (self._voice, self._face):
+        for track in (self._audio, self._video):
             if track.kind in kinds:
-                receives = self._hears and track is self._voice
-                send_track(pc, track, self._config, self._playback.clock, receives=receives)
+                receives = self._hears and track is self._audio
+                send_track(pc, track, self._config, self._hub.clock, receives=receives)
 
     def _attach_microphone(self, pc: RTCPeerConnection) -> None:
         """Read the audio track that the remote end sends, if it sends one."""

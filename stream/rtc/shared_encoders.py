@@ -1,9 +1,9 @@
-"""Encode once, send to many: one encoder, fed by the playback, for all viewers that share a codec.
+"""Encode once, send to many: one encoder, a sink of the playout pump, for all subscribers that share a codec.
 
-A feed encodes in a worker thread, one frame after the other, and hands what comes out to each of
-its viewers in the same step of the event loop. It lives while it has viewers: nothing is encoded
-when nobody watches. A feed that can't keep up gives up the oldest frames *before* they are encoded,
-so what viewers get is always one unbroken stream.
+A shared encoder encodes in a worker thread, one frame after the other, and hands what comes out to each of its
+subscribers in the same step of the event loop. It lives while it has subscribers: nothing is encoded when nobody
+watches. One that can't keep up drops the oldest frames *before* they are encoded, so what subscribers get is always one
+unbroken stream.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ logger = logging.getLogger(__name__)
 
 KEYFRAME_INTERVAL = samples(300)
 """Requests for keyframes are answered at most this often, in samples at 16 kHz."""
-_VOICE_BACKLOG_TICKS = 30  # 600 ms: more than a catch-up after a stall hands out at once
-_FACE_BACKLOG_FRAMES = 2
+_AUDIO_BACKLOG_TICKS = 30  # 600 ms: more than a catch-up after a stall hands out at once
+_VIDEO_BACKLOG_FRAMES = 2
 
 
-class Viewer(Protocol):
-    """Who gets what a feed has encoded."""
+class Subscriber(Protocol):
+    """Takes what a shared encoder has encoded."""
 
     def put(self, frame: EncodedFrame) -> None:
         """Take a frame; called on the event loop, must not wait."""
 
     def miss(self) -> None:
-        """Note that a frame was given up before it was encoded."""
+        """Note that a frame was dropped before it was encoded."""
 
     def stop(self) -> None:
         """End: nothing more will come."""
 
 
-class Watcher(Viewer, Protocol):
-    """A viewer of pictures, who can take so many bits per second."""
+class VideoSubscriber(Subscriber, Protocol):
+    """A subscriber of pictures, which can take so many bits per second."""
 
     bitrate: int
 
@@ -54,11 +54,11 @@ class EncodingStats:
 
     frames: int = 0
     keyframes: int = 0
-    """Those of `frames` that need no other; of a voice, all."""
+    """Those of `frames` that need no other; of sound, all."""
 
 
 class KeyframeRequests:
-    """Merges the requests of all viewers; knows no clock but the time of the frames."""
+    """Merges the requests of all subscribers; knows no clock but the time of the frames."""
 
     def __init__(self) -> None:
         """Begin without a request."""
@@ -82,29 +82,29 @@ class KeyframeRequests:
 
 
 def shared_bitrate(bitrates: Iterable[int]) -> int:
-    """Return the rate that suits all viewers but the worst tenth, in the unit of the argument (not empty)."""
+    """Return the rate that suits all subscribers but the worst tenth, in the unit of the argument (not empty)."""
     ordered = sorted(bitrates)
     return ordered[len(ordered) // 10]
 
 
 T = TypeVar("T")
-V = TypeVar("V", bound=Viewer)
+S = TypeVar("S", bound=Subscriber)
 
 
-class SharedEncoder(ABC, Generic[T, V]):
-    """One encoder at work for its viewers."""
+class SharedEncoder(ABC, Generic[T, S]):
+    """One encoder at work for its subscribers."""
 
     def __init__(self, backlog: int, on_empty: Callable[[], None]) -> None:
-        """Wait for viewers.
+        """Wait for subscribers.
 
         Args:
             backlog: how many items may wait for the encoder.
-            on_empty: called when the last viewer has left; the feed has ended then.
+            on_empty: called when the last subscriber has left; the encoder has ended then.
         """
         self.stats = EncodingStats()
         """What was encoded so far."""
         self._on_empty = on_empty
-        self._viewers: set[V] = set()
+        self._subscribers: set[S] = set()
         self._waiting: deque[tuple[int, T]] = deque()
         self._backlog = backlog
         self._newest_time = -1
@@ -113,32 +113,32 @@ class SharedEncoder(ABC, Generic[T, V]):
 
     @abstractmethod
     def release(self, tick: Tick) -> None:
-        """Take one tick from the playback."""
+        """Take one tick of the pump."""
 
     @abstractmethod
     def _job(self, time: int, item: T) -> Callable[[], EncodedFrame | None]:
         """Return what the worker thread has to do; called on the event loop."""
 
-    def join(self, viewer: V) -> None:
-        """Hand frames to a viewer from now on."""
-        self._viewers.add(viewer)
+    def subscribe(self, subscriber: S) -> None:
+        """Hand frames to a subscriber from now on."""
+        self._subscribers.add(subscriber)
         if self._task is None:
             self._task = asyncio.create_task(self._run())
 
-    def leave(self, viewer: V) -> None:
-        """Hand no more frames to a viewer; the feed ends with the last one."""
-        if viewer not in self._viewers:
+    def unsubscribe(self, subscriber: S) -> None:
+        """Hand no more frames to a subscriber; the encoder ends with the last one."""
+        if subscriber not in self._subscribers:
             return
-        self._viewers.remove(viewer)
-        if not self._viewers:
+        self._subscribers.remove(subscriber)
+        if not self._subscribers:
             if self._task is not None:
                 self._task.cancel()
             self._on_empty()
 
     def stop(self) -> None:
-        """End all viewers, and so the feed."""
-        for viewer in tuple(self._viewers):
-            viewer.stop()
+        """End all subscribers, and so the encoder."""
+        for subscriber in tuple(self._subscribers):
+            subscriber.stop()
 
     def _offer(self, time: int, item: T) -> None:
         """Queue an item, unless something newer was queued already: time only grows."""
@@ -147,8 +147,8 @@ class SharedEncoder(ABC, Generic[T, V]):
         self._newest_time = time
         if len(self._waiting) == self._backlog:
             self._waiting.popleft()
-            for viewer in self._viewers:
-                viewer.miss()
+            for subscriber in self._subscribers:
+                subscriber.miss()
         self._waiting.append((time, item))
         self._changed.set()
 
@@ -163,42 +163,42 @@ class SharedEncoder(ABC, Generic[T, V]):
                 if frame is not None:
                     self._hand_out(frame)
         except Exception:
-            logger.exception("an encoder failed; its viewers get nothing more")
+            logger.exception("an encoder failed; its subscribers get nothing more")
             self.stop()
 
     def _hand_out(self, frame: EncodedFrame) -> None:
         self.stats = EncodingStats(self.stats.frames + 1, self.stats.keyframes + frame.keyframe)
-        for viewer in tuple(self._viewers):
-            viewer.put(frame)
+        for subscriber in tuple(self._subscribers):
+            subscriber.put(frame)
 
 
-class SharedAudioEncoder(SharedEncoder[Int16Array, Viewer]):
-    """The session's voice in one codec."""
+class SharedAudioEncoder(SharedEncoder[Int16Array, Subscriber]):
+    """The session's sound in one codec."""
 
     def __init__(self, encoder: AudioEncoder, on_empty: Callable[[], None]) -> None:
-        """Wait for viewers."""
-        super().__init__(_VOICE_BACKLOG_TICKS, on_empty)
+        """Wait for subscribers."""
+        super().__init__(_AUDIO_BACKLOG_TICKS, on_empty)
         self._encoder = encoder
 
     def release(self, tick: Tick) -> None:
-        """Take one tick from the playback."""
+        """Take one tick of the pump."""
         self._offer(tick.time, tick.voice)
 
     def _job(self, time: int, item: Int16Array) -> Callable[[], EncodedFrame | None]:
         return lambda: self._encoder.encode(time, item)
 
 
-class SharedVideoEncoder(SharedEncoder[VideoFrame, Watcher]):
+class SharedVideoEncoder(SharedEncoder[VideoFrame, VideoSubscriber]):
     """The session's picture in one codec, with or without its matte."""
 
     def __init__(self, encoder: VideoEncoder, on_empty: Callable[[], None]) -> None:
-        """Wait for viewers."""
-        super().__init__(_FACE_BACKLOG_FRAMES, on_empty)
+        """Wait for subscribers."""
+        super().__init__(_VIDEO_BACKLOG_FRAMES, on_empty)
         self._encoder = encoder
         self._requests = KeyframeRequests()
 
     def release(self, tick: Tick) -> None:
-        """Take one tick from the playback."""
+        """Take one tick of the pump."""
         if tick.frame is not None:
             self.show(tick.frame, tick.time)
 
@@ -207,12 +207,12 @@ class SharedVideoEncoder(SharedEncoder[VideoFrame, Watcher]):
         self._offer(time, frame)
 
     def ask_keyframe(self) -> None:
-        """Let all viewers start anew soon: one of them has just come, or has lost something."""
+        """Let all subscribers start anew soon: one of them has just come, or has lost something."""
         self._requests.ask()
 
     def _job(self, time: int, item: VideoFrame) -> Callable[[], EncodedFrame | None]:
         keyframe = self._requests.begin(time)
-        bitrate = shared_bitrate(viewer.bitrate for viewer in self._viewers)
+        bitrate = shared_bitrate(subscriber.bitrate for subscriber in self._subscribers)
         return lambda: self._encoder.encode(time, item, keyframe=keyframe, bitrate=bitrate)
 
     def _hand_out(self, frame: EncodedFrame) -> None:

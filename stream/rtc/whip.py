@@ -15,10 +15,10 @@ from yarl import URL
 
 from stream.errors import NegotiationError, StreamError
 from stream.rtc.aiortc_internals import ReceiverInternals, patch_process_host_addresses
+from stream.rtc.hub import EncoderHub
 from stream.rtc.outbound import send_track
 from stream.rtc.peer_config import PeerConfig
 from stream.rtc.sdp import check_dtls
-from stream.rtc.tracks import Playback
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +35,15 @@ _LOGGED = 200  # characters of what an endpoint says
 class WhipPublisher:
     """One publication. `publish` once, `close` at any time.
 
-    The encoders are those of the session's other viewers. ICE servers that the endpoint offers in
+    The encoders are shared with the session's other remote ends. ICE servers that the endpoint offers in
     `Link` headers are not used, since they come after the candidates were sent: configure them.
     """
 
-    def __init__(self, playback: Playback, config: PeerConfig | None = None) -> None:
-        """Prepare to publish `playback`; `config` says codec, bitrates and ICE servers."""
+    def __init__(self, hub: EncoderHub, config: PeerConfig | None = None) -> None:
+        """Prepare to publish what `hub` encodes; `config` says codec, bitrates and ICE servers."""
         self._config = config or PeerConfig()
-        self._playback = playback
-        self._tracks = playback.tracks(bitrate=self._config.start_bitrate)
+        self._hub = hub
+        self._tracks = hub.tracks(bitrate=self._config.start_bitrate)
         self._pc: RTCPeerConnection | None = None
         self._resource: URL | None = None
         self._expiry: asyncio.Task[None] | None = None
@@ -55,7 +55,7 @@ class WhipPublisher:
         """Set when the publication has ended, by either side or by failure."""
 
     async def publish(self, url: str, token: str | None = None) -> None:
-        """Offer voice and face to an endpoint and take its answer.
+        """Offer sound and picture to an endpoint and take its answer.
 
         Args:
             url: the WHIP endpoint, http or https; redirects 307 and 308 are followed.
@@ -100,7 +100,7 @@ class WhipPublisher:
         self._pc = pc = RTCPeerConnection(self._config.rtc_configuration())
         pc.on("connectionstatechange", self._on_state)
         for track in self._tracks:
-            send_track(pc, track, self._config, self._playback.clock)
+            send_track(pc, track, self._config, self._hub.clock)
         await pc.setLocalDescription(await pc.createOffer())
         answer = await self._post(url, str(pc.localDescription.sdp))
         if self._closing:

@@ -112,7 +112,7 @@ class _Reading:
 
 
 class DelayedPlayer:
-    """A `stream.rtc.tracks.TickSink` that a device's callback reads from.
+    """A `stream.playout.pump.TickSink` that a device's callback reads from.
 
     `release` and `stop` belong to the event loop, `fill` to the device's thread; the rest may be called from
     either.

@@ -22,7 +22,7 @@ from stream.camera.virtual_camera import VirtualCamera
 from stream.media import CHUNK_SAMPLES, VOICE_RATE, VOICE_RATIO, AudioChunk, VideoFrame
 from stream.pcm.drift import DriftCorrector
 from stream.playout.playout import Playout
-from stream.rtc.tracks import Playback
+from stream.playout.pump import PlayoutPump
 from stream.sound.delayed_output import DelayedOutput
 from stream.sound.microphone import Microphone
 from tests.simulated import SimulatedExecutor, SimulatedLoop, simulate
@@ -142,10 +142,10 @@ async def hold(loop: SimulatedLoop) -> AsyncIterator[Held]:
     camera.open()
     await microphone.open()
     await voice.open()
-    playback = Playback(Playout(PLAYOUT), clock)
-    session = Session(marked, playback, SimulatedExecutor(0.03), Metrics())  # type: ignore[arg-type]
-    playback.add(camera)
-    playback.add(voice)
+    pump = PlayoutPump(Playout(PLAYOUT), clock)
+    session = Session(marked, pump, SimulatedExecutor(0.03), Metrics())  # type: ignore[arg-type]
+    pump.add(camera)
+    pump.add(voice)
     meeting = Meeting(session, Cast(["blank"], lambda name: marked), "blank", microphone, camera, voice)  # type: ignore[arg-type, return-value]
     running = asyncio.create_task(meeting.run())
     yield Held(meeting, camera, voice, seen, marked)

@@ -22,14 +22,14 @@ from presenter.runtime.session import Session
 from stream.clock import SessionClock
 from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk
 from stream.playout.playout import TICK_SAMPLES, Playout, Tick
-from stream.rtc.tracks import Playback
+from stream.playout.pump import PlayoutPump
 
 CHUNK_S = 0.04
 pytestmark = pytest.mark.usefixtures("light_painting")
 Scenario = Callable[[Session, "Viewer"], Awaitable[None]]
 
 
-class Viewer(Playback):
+class Viewer(PlayoutPump):
     """A playback that keeps what it released."""
 
     def __init__(self) -> None:

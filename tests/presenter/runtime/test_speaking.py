@@ -19,8 +19,8 @@ from presenter.runtime.sink import Flush, SessionEvent
 from stream.clock import SessionClock, ms
 from stream.media import VOICE_RATE, AudioChunk
 from stream.playout.playout import TICK_SAMPLES, Playout, Tick
+from stream.playout.pump import PlayoutPump
 from stream.playout.speech import SpeechQueue
-from stream.rtc.tracks import Playback
 from stream.wire import Interrupted, MarkReached, SpeakEnded, SpeakStarted, StateChanged
 
 pytestmark = pytest.mark.usefixtures("light_painting")
@@ -34,7 +34,7 @@ class Stage(Session):
         self.ticks: list[Tick] = []
         self.told: list[tuple[int, SessionEvent]] = []
         renderer = engine.renderer(IdentityStore(folder).load(DEFAULT))
-        self.play = Playback(Playout(), SessionClock())
+        self.play = PlayoutPump(Playout(), SessionClock())
         super().__init__(renderer, self.play, ThreadPoolExecutor(1), Metrics(), SpeechQueue(60_000))
         self.play.observe(self.ticks.append)
         self.subscribe(lambda event: self.told.append((self.play.clock.now(), event)))

@@ -17,7 +17,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection
 
 from presenter.server import parsing
 from presenter.server.uploads import MAX_UPLOADS
-from stream.rtc.loopback import allow_loopback
+from stream.rtc.aiortc_internals import patch_process_host_addresses
 
 Server = TestClient[Any, Any]
 Serve = Callable[..., None]
@@ -180,7 +180,7 @@ def test_presenters_that_are_damaged(serve: Serve, tmp_path: Path) -> None:
 
 
 async def offer() -> tuple[RTCPeerConnection, str]:
-    allow_loopback()
+    patch_process_host_addresses()
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     for kind in ("audio", "video"):
         pc.addTransceiver(kind, direction="recvonly")

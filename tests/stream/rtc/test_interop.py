@@ -18,8 +18,9 @@ from aiohttp import web
 from stream.clock import SessionClock
 from stream.media import CHUNK_SAMPLES, VideoFrame, silence
 from stream.playout.playout import Playout
+from stream.playout.pump import PlayoutPump
+from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import Peer
-from stream.rtc.tracks import Playback
 
 INTEROP = Path(__file__).parents[2] / "interop"
 SECONDS = 4
@@ -39,19 +40,19 @@ def werift(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "watch.mjs"
 
 
-async def act(playback: Playback) -> None:
+async def act(hub: EncoderHub) -> None:
     rng = np.random.default_rng(0)
     for k in itertools.count():
         rgb = rng.integers(0, 40, (128, 128, 3)).astype(np.uint8)
-        await playback.put(silence(k * CHUNK_SAMPLES), VideoFrame(rgb, k * CHUNK_SAMPLES))
+        await hub.pump.put(silence(k * CHUNK_SAMPLES), VideoFrame(rgb, k * CHUNK_SAMPLES))
 
 
 async def watch_by_whep(script: Path, codec: str) -> tuple[list[dict[str, Any]], bool]:
-    playback = Playback(Playout(), SessionClock())
+    hub = EncoderHub(PlayoutPump(Playout(), SessionClock()))
     peers: list[Peer] = []
 
     async def join(request: web.Request) -> web.Response:
-        peers.append(Peer(playback))
+        peers.append(Peer(hub))
         answer = await peers[-1].answer(await request.text())
         headers = {"Location": "/whep/show/viewer"}
         return web.Response(status=201, text=answer, content_type="application/sdp", headers=headers)
@@ -67,7 +68,7 @@ async def watch_by_whep(script: Path, codec: str) -> tuple[list[dict[str, Any]],
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
-    tasks = [asyncio.create_task(playback.run()), asyncio.create_task(act(playback))]
+    tasks = [asyncio.create_task(hub.pump.run()), asyncio.create_task(act(hub))]
     try:
         command = ("node", str(script), f"http://127.0.0.1:{port}/whep/show", codec, str(SECONDS))
         process = await asyncio.create_subprocess_exec(*command, stdout=-1, stderr=-1)

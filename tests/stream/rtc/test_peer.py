@@ -17,26 +17,27 @@ from stream.clock import SessionClock
 from stream.errors import NegotiationError, StreamError
 from stream.media import AudioChunk, VideoFrame, silence
 from stream.playout.playout import Playout, PlayoutConfig
+from stream.playout.pump import PlayoutPump
+from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import Peer, PeerConfig
-from stream.rtc.tracks import Playback
 
 
 @asynccontextmanager
-async def session() -> AsyncIterator[Playback]:
-    playback = Playback(Playout(PlayoutConfig(target_ms=60)), SessionClock())
-    task = asyncio.create_task(playback.run())
+async def session() -> AsyncIterator[EncoderHub]:
+    hub = EncoderHub(PlayoutPump(Playout(PlayoutConfig(target_ms=60)), SessionClock()))
+    task = asyncio.create_task(hub.pump.run())
     try:
-        yield playback
+        yield hub
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def mirror(peer: Peer, playback: Playback) -> None:
+async def mirror(peer: Peer, hub: EncoderHub) -> None:
     """Say back what is heard; the picture is white while it is loud."""
     async for chunk in peer.microphone():
         value = 255 if np.abs(chunk.voice.astype(int)).max() > 3000 else 0
-        await playback.put(chunk, VideoFrame(np.full((64, 64, 3), value, np.uint8), chunk.pts))
+        await hub.pump.put(chunk, VideoFrame(np.full((64, 64, 3), value, np.uint8), chunk.pts))
 
 
 def beeps(seconds: float) -> np.ndarray:
@@ -53,14 +54,14 @@ def first_pair() -> tuple[AudioChunk, VideoFrame]:
 def test_microphone_up_voice_and_face_down_in_step(remote: type, microphone: type, run: Callable) -> None:
     async def scenario() -> tuple[Any, Any, Any]:
         client = remote(microphone(beeps(10)))
-        async with session() as playback:
-            peer = Peer(playback)
+        async with session() as hub:
+            peer = Peer(hub)
             await client.connect(peer.answer)
             await asyncio.wait_for(peer.connected.wait(), 5)
-            mirroring = asyncio.create_task(mirror(peer, playback))
+            mirroring = asyncio.create_task(mirror(peer, hub))
             await client.until(lambda: len(client.frames["video"]) >= 80)
             assert peer.state == "connected"
-            stats, played = peer.stats(), playback.stats()
+            stats, played = peer.stats(), hub.pump.stats()
             await peer.close()
             await mirroring
             await client.close()
@@ -86,8 +87,8 @@ def test_messages_both_ways(remote: type, run: Callable) -> None:
     async def scenario() -> tuple[list[Any], list[str], bool]:
         got: list[Any] = []
         client = remote()
-        async with session() as playback:
-            peer = Peer(playback, on_message=got.append)
+        async with session() as hub:
+            peer = Peer(hub, on_message=got.append)
             before = peer.send({"too": "early"})
             await client.connect(peer.answer)
             await client.until(lambda: client.channel.readyState == "open")
@@ -112,8 +113,8 @@ def test_messages_both_ways(remote: type, run: Callable) -> None:
 @pytest.mark.parametrize("kinds", [("audio", "video"), ("video",), ("audio",)])
 def test_a_viewer_needs_neither_microphone_nor_data_channel(remote: type, run: Callable, kinds: tuple) -> None:
     async def scenario() -> tuple[str, bool]:
-        async with session() as playback:
-            peer, client = Peer(playback), remote(kinds=kinds, channel=False)
+        async with session() as hub:
+            peer, client = Peer(hub), remote(kinds=kinds, channel=False)
             answers: list[str] = []
 
             async def answer(offer: str) -> str:
@@ -121,7 +122,7 @@ def test_a_viewer_needs_neither_microphone_nor_data_channel(remote: type, run: C
                 return answers[0]
 
             await client.connect(answer)
-            await playback.put(*first_pair())
+            await hub.pump.put(*first_pair())
             await client.until(lambda: all(client.frames[kind] for kind in kinds))
             sent = peer.send({"fps": 25})
             await client.close()
@@ -136,8 +137,8 @@ def test_a_viewer_needs_neither_microphone_nor_data_channel(remote: type, run: C
 
 def test_sending_on_a_channel_that_closes_is_no_error(remote: type, run: Callable) -> None:
     async def scenario() -> list[bool]:
-        async with session() as playback:
-            peer, client = Peer(playback), remote()
+        async with session() as hub:
+            peer, client = Peer(hub), remote()
             await client.connect(peer.answer)
             await client.until(lambda: client.channel.readyState == "open")
             sent = [peer.send({"n": 0})]
@@ -167,8 +168,8 @@ def test_a_message_that_cannot_be_handled_is_logged_once_and_the_next_ones_come(
 
     async def scenario() -> None:
         client = remote()
-        async with session() as playback:
-            peer = Peer(playback, on_message=handle)
+        async with session() as hub:
+            peer = Peer(hub, on_message=handle)
             await client.connect(peer.answer)
             await client.until(lambda: client.channel.readyState == "open")
             for message in ({"n": "a"}, {"m": 1}, {"n": 2}):
@@ -185,8 +186,8 @@ def test_a_message_that_cannot_be_handled_is_logged_once_and_the_next_ones_come(
 
 def test_a_channel_that_is_behind_takes_no_more_until_it_has_caught_up(remote: type, run: Callable) -> None:
     async def scenario() -> tuple[list[bool], int]:
-        async with session() as playback:
-            peer, client = Peer(playback), remote()
+        async with session() as hub:
+            peer, client = Peer(hub), remote()
             await client.connect(peer.answer)
             await client.until(lambda: client.channel.readyState == "open")
             channel: Any = peer._channel
@@ -212,15 +213,15 @@ def test_media_that_nobody_reads_is_not_received(remote: type, microphone: type,
         video.direction = "sendrecv"
         video.sender.replaceTrack(VideoStreamTrack())
         answers: list[str] = []
-        async with session() as playback:
-            peer = Peer(playback, hears=hears)
+        async with session() as hub:
+            peer = Peer(hub, hears=hears)
 
             async def answer(offer: str) -> str:
                 answers.append(await peer.answer(offer))
                 return answers[0].replace("a=sendonly", "a=sendrecv")  # a client that sends what was refused
 
             await client.connect(answer)
-            await playback.put(*first_pair())
+            await hub.pump.put(*first_pair())
             await client.until(lambda: bool(client.frames["video"] and client.frames["audio"]))
             for sender in client.pc.getSenders():
                 await client.until(lambda sender=sender: sender._RTCRtpSender__packet_count > 20)
@@ -245,8 +246,8 @@ def test_media_that_nobody_reads_is_not_received(remote: type, microphone: type,
 @pytest.mark.parametrize("kind", ["audio", "video"])
 def test_an_offer_with_two_sections_of_a_kind_is_refused(remote: type, run: Callable, kind: str) -> None:
     async def scenario() -> None:
-        async with session() as playback:
-            client, peer = remote(), Peer(playback)
+        async with session() as hub:
+            client, peer = remote(), Peer(hub)
             client.pc.addTransceiver(kind, direction="recvonly")
             with pytest.raises(NegotiationError, match=f"expected one audio, one video and one data .* got .*2 {kind}"):
                 await client.connect(peer.answer)
@@ -258,12 +259,12 @@ def test_an_offer_with_two_sections_of_a_kind_is_refused(remote: type, run: Call
 
 def test_two_viewers_of_one_playback_and_one_leaves(remote: type, run: Callable) -> None:
     async def scenario() -> tuple[int, int]:
-        async with session() as playback:
+        async with session() as hub:
             first, second = remote(), remote()
-            peers = [Peer(playback), Peer(playback)]
+            peers = [Peer(hub), Peer(hub)]
             for client, peer in zip((first, second), peers, strict=True):
                 await client.connect(peer.answer)
-            await playback.put(*first_pair())
+            await hub.pump.put(*first_pair())
             await first.until(lambda: bool(first.frames["video"] and second.frames["audio"]))
             await peers[0].close()
             heard = len(second.frames["audio"])
@@ -280,8 +281,8 @@ def test_two_viewers_of_one_playback_and_one_leaves(remote: type, run: Callable)
 @pytest.mark.parametrize(("codec", "mime"), [("vp8", "VP8"), ("h264", "H264")])
 def test_the_preferred_codec_comes_first_in_the_answer(remote: type, run: Callable, codec: str, mime: str) -> None:
     async def scenario() -> str:
-        async with session() as playback:
-            peer, client = Peer(playback, PeerConfig(video_codec=codec)), remote()
+        async with session() as hub:
+            peer, client = Peer(hub, PeerConfig(video_codec=codec)), remote()
             answers: list[str] = []
 
             async def answer(offer: str) -> str:
@@ -289,7 +290,7 @@ def test_the_preferred_codec_comes_first_in_the_answer(remote: type, run: Callab
                 return answers[0]
 
             await client.connect(answer)
-            await playback.put(*first_pair())
+            await hub.pump.put(*first_pair())
             await client.until(lambda: bool(client.frames["video"]))
             await peer.close()
             await client.close()
@@ -316,8 +317,8 @@ def test_the_preferred_codec_comes_first_in_the_answer(remote: type, run: Callab
 )
 def test_an_offer_that_cannot_be_answered_is_refused_in_clear_text(run: Callable, offer: str) -> None:
     async def scenario() -> str:
-        async with session() as playback:
-            peer = Peer(playback)
+        async with session() as hub:
+            peer = Peer(hub)
             with pytest.raises(NegotiationError, match="offer") as caught:
                 await peer.answer(offer)
             assert peer.closed.is_set()
@@ -328,11 +329,11 @@ def test_an_offer_that_cannot_be_answered_is_refused_in_clear_text(run: Callable
 
 def test_an_offer_without_a_common_codec_is_refused(remote: type, run: Callable) -> None:
     async def scenario() -> None:
-        async with session() as playback:
+        async with session() as hub:
             client = remote()
             await client.pc.setLocalDescription(await client.pc.createOffer())
             offer = client.pc.localDescription.sdp.replace("VP8/90000", "AV1/90000").replace("H264/", "H265/")
-            peer = Peer(playback)
+            peer = Peer(hub)
             with pytest.raises(NegotiationError, match="video"):
                 await peer.answer(offer)
             assert peer.closed.is_set()
@@ -344,11 +345,11 @@ def test_an_offer_without_a_common_codec_is_refused(remote: type, run: Callable)
 @pytest.mark.parametrize("missing", ["a=fingerprint:", "a=setup:"])
 def test_an_offer_without_security_is_refused_at_once(remote: type, run: Callable, missing: str) -> None:
     async def scenario() -> None:
-        async with session() as playback:
+        async with session() as hub:
             client = remote()
             await client.pc.setLocalDescription(await client.pc.createOffer())
             lines = client.pc.localDescription.sdp.splitlines(keepends=True)
-            peer = Peer(playback)
+            peer = Peer(hub)
             with pytest.raises(NegotiationError, match=missing.rstrip(":")):
                 await peer.answer("".join(line for line in lines if not line.startswith(missing)))
             assert peer.closed.is_set()
@@ -364,12 +365,12 @@ def test_an_unforeseen_failure_closes_the_peer_and_is_logged(
         raise AttributeError("no such thing")
 
     async def scenario() -> BaseException | None:
-        async with session() as playback:
+        async with session() as hub:
             client = remote()
             await client.pc.setLocalDescription(await client.pc.createOffer())
             offer = client.pc.localDescription.sdp
             monkeypatch.setattr("aiortc.RTCPeerConnection.setRemoteDescription", break_down)
-            peer = Peer(playback)
+            peer = Peer(hub)
             with pytest.raises(NegotiationError, match="no such thing") as caught:
                 await peer.answer(offer)
             assert peer.closed.is_set()
@@ -382,15 +383,15 @@ def test_an_unforeseen_failure_closes_the_peer_and_is_logged(
 
 def test_close_works_before_start_twice_and_at_once(remote: type, run: Callable) -> None:
     async def scenario() -> None:
-        async with session() as playback:
-            unused = Peer(playback)
+        async with session() as hub:
+            unused = Peer(hub)
             await unused.close()
             await unused.close()
             assert unused.closed.is_set()
             assert [chunk async for chunk in unused.microphone()] == []
             with pytest.raises(StreamError, match="expected a new peer"):
                 await unused.answer("")
-            peer, client = Peer(playback), remote()
+            peer, client = Peer(hub), remote()
             await client.connect(peer.answer)
             await asyncio.gather(peer.close(), peer.close())
             assert peer.state == "closed"
@@ -401,8 +402,8 @@ def test_close_works_before_start_twice_and_at_once(remote: type, run: Callable)
 
 def test_the_peer_closes_when_the_remote_end_goes(remote: type, microphone: type, run: Callable) -> None:
     async def scenario() -> int:
-        async with session() as playback:
-            peer, client = Peer(playback), remote(microphone(beeps(1)))
+        async with session() as hub:
+            peer, client = Peer(hub), remote(microphone(beeps(1)))
             await client.connect(peer.answer)
             await asyncio.wait_for(peer.connected.wait(), 5)
             await client.close()

@@ -1,4 +1,4 @@
-"""One playback, several viewers: same instant for sound and picture, nobody slows the others."""
+"""One hub, several viewers: same instant for sound and picture, nobody slows the others."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtcrtpsender import RTCEncodedFrame
 
-from stream.clock import SessionClock, samples
+from stream.clock import SessionClock
 from stream.media import CHUNK_SAMPLES, AudioChunk, VideoFrame, silence
-from stream.playout.playout import Playout, PlayoutConfig, Tick
+from stream.playout.playout import Playout, PlayoutConfig
+from stream.playout.pump import PlayoutPump
 from stream.rtc.encoders import is_vp8_keyframe
-from stream.rtc.tracks import Playback, Track, VideoTrack
+from stream.rtc.hub import EncoderHub
+from stream.rtc.tracks import Track, VideoTrack
 
 
 def pair(k: int) -> tuple[AudioChunk, VideoFrame]:
@@ -31,47 +33,22 @@ def pair(k: int) -> tuple[AudioChunk, VideoFrame]:
 
 
 @asynccontextmanager
-async def playing(**config: int) -> AsyncIterator[Playback]:
-    playback = Playback(Playout(PlayoutConfig(**config)), SessionClock())
-    task = asyncio.create_task(playback.run())
+async def playing(**config: int) -> AsyncIterator[EncoderHub]:
+    hub = EncoderHub(PlayoutPump(Playout(PlayoutConfig(**config)), SessionClock()))
+    task = asyncio.create_task(hub.pump.run())
     try:
-        yield playback
+        yield hub
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def feed(playback: Playback, count: int) -> None:
+async def feed(hub: EncoderHub, count: int) -> None:
     """Put pairs at the pace of real time, as a renderer does."""
-    start = playback.clock.now()
+    start = hub.clock.now()
     for k in range(count):
-        await playback.clock.sleep_until(start + k * CHUNK_SAMPLES)
-        await playback.put(*pair(k))
-
-
-class Recorder:
-    """A sink that keeps its ticks and when they came."""
-
-    def __init__(self, playback: Playback) -> None:
-        self.ticks: list[Tick] = []
-        self.came_ns: list[int] = []
-        self.stopped = False
-        self._clock = playback.clock
-        playback.add(self)
-
-    def release(self, tick: Tick) -> None:
-        self.ticks.append(tick)
-        self.came_ns.append(self._clock.elapsed_ns())
-
-    def stop(self) -> None:
-        self.stopped = True
-
-    async def until(self, condition: Callable[[Tick], bool]) -> Tick:
-        """Wait for a tick of this kind, among those to come."""
-        seen = len(self.ticks)
-        while not any(condition(tick) for tick in self.ticks[seen:]):  # noqa: ASYNC110  ticks only grow
-            await asyncio.sleep(0.005)
-        return next(tick for tick in self.ticks[seen:] if condition(tick))
+        await hub.clock.sleep_until(start + k * CHUNK_SAMPLES)
+        await hub.pump.put(*pair(k))
 
 
 VP8 = RTCRtpCodecParameters(mimeType="video/VP8", clockRate=90_000, payloadType=97)
@@ -89,28 +66,10 @@ def decoded(frames: list[RTCEncodedFrame], codec: RTCRtpCodecParameters) -> list
     return [picture.to_ndarray(format="rgb24") for picture in shown]
 
 
-def test_a_tick_carries_matching_sound_and_picture_in_real_time(run: Callable) -> None:
-    async def scenario() -> Recorder:
-        async with playing(target_ms=80) as playback:
-            recorder = Recorder(playback)
-            await feed(playback, 24)
-            await asyncio.sleep(0.2)
-            return recorder
-
-    recorder = run(scenario())
-    assert set(np.diff([tick.time for tick in recorder.ticks])) == {320}
-    shown = [tick for tick in recorder.ticks if tick.frame is not None and tick.voice.any()]
-    assert [int(tick.frame.rgb[0, 0, 0]) + 1 for tick in shown] == [int(tick.voice[0]) for tick in shown]  # type: ignore[union-attr]
-    assert len(shown) >= 20
-    late_ms = [came / 1e6 - tick.time / 16 for tick, came in zip(recorder.ticks, recorder.came_ns, strict=True)]
-    assert min(late_ms) >= 0
-    assert np.median(late_ms) < 20
-
-
 def test_sound_and_picture_of_a_viewer_are_stamped_alike(run: Callable) -> None:
     async def scenario() -> tuple[dict[int, int], dict[int, int]]:
-        async with playing(target_ms=40) as playback:
-            voice, face = playback.tracks(bitrate=1_000_000)
+        async with playing(target_ms=40) as hub:
+            voice, face = hub.tracks(bitrate=1_000_000)
             heard: dict[int, int] = {}
             seen: dict[int, int] = {}
 
@@ -120,7 +79,7 @@ def test_sound_and_picture_of_a_viewer_are_stamped_alike(run: Callable) -> None:
                     assert track.sent_time is not None
                     stamps[track.sent_time] = stamp
 
-            await asyncio.gather(feed(playback, 15), read(voice, OPUS, heard), read(face, VP8, seen))
+            await asyncio.gather(feed(hub, 15), read(voice, OPUS, heard), read(face, VP8, seen))
             return heard, seen
 
     heard, seen = run(scenario())
@@ -133,15 +92,15 @@ def test_sound_and_picture_of_a_viewer_are_stamped_alike(run: Callable) -> None:
 
 def test_a_late_viewer_sees_the_present_face_at_once(run: Callable) -> None:
     async def scenario() -> tuple[float, list[np.ndarray]]:
-        async with playing(target_ms=40) as playback:
-            _, face = playback.tracks(bitrate=1_000_000)
-            await feed(playback, 3)
+        async with playing(target_ms=40) as hub:
+            _, face = hub.tracks(bitrate=1_000_000)
+            await feed(hub, 3)
             await asyncio.wait_for(face.next_frame(VP8), 1)
             await asyncio.sleep(0.5)
-            _, late = playback.tracks(bitrate=1_000_000)
-            start = playback.clock.elapsed_ns()
+            _, late = hub.tracks(bitrate=1_000_000)
+            start = hub.clock.elapsed_ns()
             frame = await late.next_frame(VP8)
-            return (playback.clock.elapsed_ns() - start) / 1e6, decoded([frame], VP8)
+            return (hub.clock.elapsed_ns() - start) / 1e6, decoded([frame], VP8)
 
     wait_ms, shown = run(scenario())
     assert wait_ms < 190, "sooner than the picture would be repeated anyway"
@@ -150,20 +109,20 @@ def test_a_late_viewer_sees_the_present_face_at_once(run: Callable) -> None:
 
 def test_nothing_is_encoded_before_a_viewer_reads_or_after_the_last_left(run: Callable) -> None:
     async def scenario() -> None:
-        async with playing() as playback:
-            viewers = [playback.tracks(bitrate=1_000_000) for _ in range(2)]
-            await feed(playback, 4)
-            assert playback.encodings() == {}
+        async with playing() as hub:
+            viewers = [hub.tracks(bitrate=1_000_000) for _ in range(2)]
+            await feed(hub, 4)
+            assert hub.encodings() == {}
             for voice, face in viewers:
                 await voice.next_frame(OPUS)
                 await face.next_frame(VP8)
-            assert set(playback.encodings()) == {"audio/opus", "video/vp8"}
+            assert set(hub.encodings()) == {"audio/opus", "video/vp8"}
             viewers[0][0].stop()
             viewers[0][1].stop()
             await viewers[1][0].next_frame(OPUS)
             viewers[1][0].stop()
             viewers[1][1].stop()
-            assert playback.encodings() == {}
+            assert hub.encodings() == {}
 
     run(scenario())
 
@@ -179,13 +138,13 @@ def test_one_encode_per_frame_however_many_viewers(run: Callable, monkeypatch: p
     monkeypatch.setattr(Vp8Encoder, "encode", counted)
 
     async def scenario() -> list[list[bytes]]:
-        async with playing(target_ms=40) as playback:
-            faces = [playback.tracks(bitrate=1_000_000)[1] for _ in range(5)]
+        async with playing(target_ms=40) as hub:
+            faces = [hub.tracks(bitrate=1_000_000)[1] for _ in range(5)]
 
             async def watch(face: VideoTrack) -> list[bytes]:
                 return [(await face.next_frame(VP8)).payloads[0] for _ in range(10)]
 
-            feeding = asyncio.create_task(feed(playback, 25))
+            feeding = asyncio.create_task(feed(hub, 25))
             seen = await asyncio.gather(*map(watch, faces))
             await feeding
             return seen
@@ -201,19 +160,19 @@ def test_codecs_and_mattes_side_by_side(run: Callable) -> None:
     cutout[:, 16:, 3] = 255
 
     async def scenario() -> tuple[dict[str, list[np.ndarray]], set[str]]:
-        async with playing(target_ms=40) as playback:
+        async with playing(target_ms=40) as hub:
             wanted = [("vp8", VP8, False), ("h264", H264, False), ("vp8 matte", VP8, True), ("h264 matte", H264, True)]
-            assert not playback.matte_wanted
-            faces = {name: playback.tracks(bitrate=1_000_000, matte=matte)[1] for name, _, matte in wanted}
-            assert playback.matte_wanted
-            await playback.put(silence(0), VideoFrame(picture, 0, cutout))
+            assert not hub.pump.matte_wanted
+            faces = {name: hub.tracks(bitrate=1_000_000, matte=matte)[1] for name, _, matte in wanted}
+            assert hub.pump.matte_wanted
+            await hub.pump.put(silence(0), VideoFrame(picture, 0, cutout))
             shown = {}
             for name, codec, _ in wanted:
                 shown[name] = decoded([await faces[name].next_frame(codec)], codec)
-            encodings = set(playback.encodings())
+            encodings = set(hub.encodings())
             for face in faces.values():
                 face.stop()
-            assert not playback.matte_wanted
+            assert not hub.pump.matte_wanted
             return shown, encodings
 
     shown, encodings = run(scenario())
@@ -227,41 +186,24 @@ def test_codecs_and_mattes_side_by_side(run: Callable) -> None:
         assert both[8:24, 52:60].mean() > 235, "opaque is white"
 
 
-def test_a_sink_can_want_the_matte(run: Callable) -> None:
-    async def scenario() -> None:
-        async with playing() as playback:
-            plain, camera = Recorder(playback), Recorder(playback)
-            assert not playback.matte_wanted
-            playback.add(camera, matte=True)
-            assert playback.matte_wanted
-            _, face = playback.tracks(bitrate=1_000_000, matte=True)
-            playback.remove(camera)
-            playback.remove(plain)
-            assert playback.matte_wanted, "a viewer still does"
-            face.stop()
-            assert not playback.matte_wanted
-
-    run(scenario())
-
-
 def test_a_slow_viewer_gets_an_unbroken_stream_again_and_slows_nobody(run: Callable) -> None:
     async def scenario() -> tuple[int, int, list[RTCEncodedFrame], list[RTCEncodedFrame], int]:
-        async with playing(target_ms=40) as playback:
-            _, quick = playback.tracks(bitrate=1_000_000)
-            _, slow = playback.tracks(bitrate=1_000_000)
+        async with playing(target_ms=40) as hub:
+            _, quick = hub.tracks(bitrate=1_000_000)
+            _, slow = hub.tracks(bitrate=1_000_000)
             seen: list[RTCEncodedFrame] = []
 
             async def watch() -> None:
                 while len(seen) < 40:
                     seen.append(await quick.next_frame(VP8))
 
-            feeding = asyncio.create_task(feed(playback, 60))
+            feeding = asyncio.create_task(feed(hub, 60))
             watching = asyncio.create_task(watch())
             await slow.next_frame(VP8)
             await watching
             late = [await slow.next_frame(VP8) for _ in range(6)]
             await feeding
-            return quick.dropped, slow.dropped, seen, late, playback.encodings()["video/vp8"].keyframes
+            return quick.dropped, slow.dropped, seen, late, hub.encodings()["video/vp8"].keyframes
 
     quick_dropped, slow_dropped, seen, late, keyframes = run(scenario())
     assert slow_dropped >= 8
@@ -274,81 +216,24 @@ def test_a_slow_viewer_gets_an_unbroken_stream_again_and_slows_nobody(run: Calla
 
 def test_a_stalled_listener_stays_bounded(run: Callable) -> None:
     async def scenario() -> tuple[float, float]:
-        async with playing() as playback:
-            voice, _ = playback.tracks(bitrate=1_000_000)
+        async with playing() as hub:
+            voice, _ = hub.tracks(bitrate=1_000_000)
             await voice.next_frame(OPUS)
             await asyncio.sleep(1.0)
             await voice.next_frame(OPUS)
             assert voice.sent_time is not None
-            return voice.dropped, (playback.clock.now() - voice.sent_time) / 16
+            return voice.dropped, (hub.clock.now() - voice.sent_time) / 16
 
     dropped, age_ms = run(scenario())
     assert dropped > 10
     assert age_ms < 900
 
 
-def test_a_full_queue_makes_the_source_wait_and_loses_nothing(run: Callable) -> None:
-    async def scenario() -> tuple[list[int], float]:
-        async with playing(target_ms=40, max_ms=120) as playback:
-            recorder = Recorder(playback)
-            start = playback.clock.elapsed_ns()
-            for k in range(20):
-                await playback.put(*pair(k))
-            took = (playback.clock.elapsed_ns() - start) / 1e9
-            await recorder.until(lambda tick: tick.source_pts == 19 * CHUNK_SAMPLES + 320)
-            return [int(tick.voice[0]) for tick in recorder.ticks if tick.source_pts is not None], took
-
-    values, took = run(scenario())
-    assert values == [k // 2 + 1 for k in range(40)]
-    assert took == pytest.approx(0.68, abs=0.4), "paced by play, not by the source"
-
-
-def test_an_interrupt_is_heard_within_a_tick(run: Callable) -> None:
-    async def scenario() -> float:
-        async with playing(target_ms=40) as playback:
-            recorder = Recorder(playback)
-            for k in range(20):
-                await playback.put(*pair(k))
-            await recorder.until(lambda tick: bool(tick.voice.any()))
-            playback.clear()
-            at = playback.clock.elapsed_ns()
-            await recorder.until(lambda tick: not tick.voice.any())
-            return (playback.clock.elapsed_ns() - at) / 1e6
-
-    assert run(scenario()) < 200
-
-
-def test_a_stopped_machine_skips_the_past_instead_of_playing_it(run: Callable) -> None:
-    class Jumping(SessionClock):
-        jump_ns = 0
-
-        def elapsed_ns(self) -> int:
-            return super().elapsed_ns() + self.jump_ns
-
-    async def scenario() -> tuple[int, int]:
-        clock = Jumping()
-        playback = Playback(Playout(), clock)
-        recorder = Recorder(playback)
-        task = asyncio.create_task(playback.run())
-        await recorder.until(lambda _: True)
-        clock.jump_ns = 10_000_000_000
-        jumped = len(recorder.ticks)
-        await recorder.until(lambda tick: clock.now() - tick.time < samples(60))
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert recorder.stopped
-        return len(recorder.ticks) - jumped, clock.now()
-
-    released, now = run(scenario())
-    assert released < 10
-    assert now > samples(10_000)
-
-
 def test_tracks_end_with_the_playback_and_by_stop(run: Callable) -> None:
     async def scenario() -> None:
-        async with playing() as playback:
-            voice, face = playback.tracks(bitrate=1_000_000)
-            other, _ = playback.tracks(bitrate=1_000_000)
+        async with playing() as hub:
+            voice, face = hub.tracks(bitrate=1_000_000)
+            other, _ = hub.tracks(bitrate=1_000_000)
             await voice.next_frame(OPUS)
             pending = asyncio.create_task(face.next_frame(VP8))
             await asyncio.sleep(0)
@@ -379,14 +264,14 @@ def test_an_encoder_that_fails_ends_its_viewers_and_nobody_else(
     monkeypatch.setattr(Vp8Encoder, "encode", fail)
 
     async def scenario() -> None:
-        async with playing(target_ms=40) as playback:
-            voice, face = playback.tracks(bitrate=1_000_000)
-            feeding = asyncio.create_task(feed(playback, 5))
+        async with playing(target_ms=40) as hub:
+            voice, face = hub.tracks(bitrate=1_000_000)
+            feeding = asyncio.create_task(feed(hub, 5))
             with pytest.raises(MediaStreamError):
                 await face.next_frame(VP8)
             await feeding
             await voice.next_frame(OPUS)
-            assert set(playback.encodings()) == {"audio/opus"}
+            assert set(hub.encodings()) == {"audio/opus"}
 
     run(scenario())
     assert "out of order" in caplog.text

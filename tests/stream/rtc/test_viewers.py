@@ -14,9 +14,10 @@ import pytest
 from stream.clock import SessionClock
 from stream.media import CHUNK_SAMPLES, AudioChunk, VideoFrame
 from stream.playout.playout import Playout, PlayoutConfig
+from stream.playout.pump import PlayoutPump
 from stream.rtc.encoders import is_h264_keyframe, is_vp8_keyframe
+from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import Peer
-from stream.rtc.tracks import Playback
 
 BEAT = 25  # chunks from flash to flash
 
@@ -42,17 +43,17 @@ def pair(k: int) -> tuple[AudioChunk, VideoFrame]:
 
 
 @asynccontextmanager
-async def show() -> AsyncIterator[Playback]:
+async def show() -> AsyncIterator[EncoderHub]:
     """A session that plays pairs for as long as it is open."""
-    playback = Playback(Playout(PlayoutConfig(target_ms=80)), SessionClock())
+    hub = EncoderHub(PlayoutPump(Playout(PlayoutConfig(target_ms=80)), SessionClock()))
 
     async def act() -> None:
         for k in itertools.count():
-            await playback.put(*pair(k))
+            await hub.pump.put(*pair(k))
 
-    tasks = [asyncio.create_task(playback.run()), asyncio.create_task(act())]
+    tasks = [asyncio.create_task(hub.pump.run()), asyncio.create_task(act())]
     try:
-        yield playback
+        yield hub
     finally:
         for task in tasks:
             task.cancel()
@@ -96,14 +97,14 @@ def skews_ms(client: Any) -> list[float]:
 
 def test_two_viewers_with_different_codecs_see_and_hear_in_step(remote: type, run: Callable) -> None:
     async def scenario() -> tuple[list[Any], set[str]]:
-        async with show() as playback:
+        async with show() as hub:
             clients = [remote(codec="VP8", channel=False), remote(codec="H264", channel=False)]
             for client in clients:
-                await client.connect(Peer(playback).answer)
+                await client.connect(Peer(hub).answer)
                 await asyncio.sleep(0.3)
             await clients[1].until(lambda: len(clients[1].frames["video"]) >= 90)
             await clients[1].until(lambda: all(all(client.reports.values()) for client in clients))
-            encodings = set(playback.encodings())
+            encodings = set(hub.encodings())
             for client in clients:
                 await client.close()
             return clients, encodings
@@ -122,12 +123,12 @@ def test_a_late_joiner_begins_with_a_keyframe(
     remote: type, run: Callable, codec: str, is_keyframe: Callable[[bytes], bool]
 ) -> None:
     async def scenario() -> tuple[list[Any], Any]:
-        async with show() as playback:
+        async with show() as hub:
             first, late = remote(codec=codec), remote(codec=codec)
-            await first.connect(Peer(playback).answer)
+            await first.connect(Peer(hub).answer)
             await first.until(lambda: len(first.frames["video"]) >= 20)
             packets = watch_rtp(late)
-            await late.connect(Peer(playback).answer)
+            await late.connect(Peer(hub).answer)
             await late.until(lambda: len(late.frames["video"]) >= 3)
             await first.close()
             await late.close()
@@ -141,21 +142,21 @@ def test_a_late_joiner_begins_with_a_keyframe(
 
 def test_a_storm_of_losses_makes_few_keyframes(remote: type, run: Callable) -> None:
     async def scenario() -> tuple[int, float]:
-        async with show() as playback:
+        async with show() as hub:
             clients = [remote(channel=False) for _ in range(3)]
             for client in clients:
-                await client.connect(Peer(playback).answer)
+                await client.connect(Peer(hub).answer)
             for client in clients:
                 await client.until(lambda c=client: bool(c.frames["video"]))  # type: ignore[misc]
-            before, start = playback.encodings()["video/vp8"].keyframes, playback.clock.elapsed_ns()
+            before, start = hub.encodings()["video/vp8"].keyframes, hub.clock.elapsed_ns()
             for _ in range(50):
                 for client in clients:
                     receiver = receiver_of(client, "video")
                     for ssrc in tuple(receiver._RTCRtpReceiver__active_ssrc):
                         await receiver._send_rtcp_pli(ssrc)
                 await asyncio.sleep(0.02)
-            made = playback.encodings()["video/vp8"].keyframes - before
-            seconds = (playback.clock.elapsed_ns() - start) / 1e9
+            made = hub.encodings()["video/vp8"].keyframes - before
+            seconds = (hub.clock.elapsed_ns() - start) / 1e9
             for client in clients:
                 await client.close()
             return made, seconds
@@ -166,12 +167,12 @@ def test_a_storm_of_losses_makes_few_keyframes(remote: type, run: Callable) -> N
 
 def test_a_lost_packet_is_sent_again(remote: type, run: Callable) -> None:
     async def scenario() -> tuple[Any, list[Any]]:
-        async with show() as playback:
+        async with show() as hub:
             client = remote(codec="VP8", channel=False)
             transceiver = next(t for t in client.pc.getTransceivers() if t.kind == "video")
             transceiver.setCodecPreferences([])  # all, retransmission among them
             packets = watch_rtp(client)
-            peer = Peer(playback)
+            peer = Peer(hub)
             await client.connect(peer.answer)
             await client.until(lambda: len(packets) > 10)
             lost = packets[-1]
@@ -190,10 +191,10 @@ def test_a_lost_packet_is_sent_again(remote: type, run: Callable) -> None:
 
 def test_statistics_and_reports_of_a_sender_agree_with_what_came(remote: type, run: Callable) -> None:
     async def scenario() -> tuple[Any, int, int]:
-        async with show() as playback:
+        async with show() as hub:
             client = remote(channel=False)
             packets = watch_rtp(client)
-            peer = Peer(playback)
+            peer = Peer(hub)
             await client.connect(peer.answer)
             await client.until(lambda: len(packets) > 30)
             pc: Any = peer._pc
@@ -212,16 +213,16 @@ def test_statistics_and_reports_of_a_sender_agree_with_what_came(remote: type, r
 
 def test_matte_and_plain_viewers_together(remote: type, run: Callable) -> None:
     async def scenario() -> tuple[Any, Any]:
-        async with show() as playback:
+        async with show() as hub:
             plain, matte = remote(channel=False), remote(channel=False)
-            peers = [Peer(playback), Peer(playback, matte=True)]
+            peers = [Peer(hub), Peer(hub, matte=True)]
             await plain.connect(peers[0].answer)
             await matte.connect(peers[1].answer)
             await plain.until(lambda: len(plain.frames["video"]) > 5 and len(matte.frames["video"]) > 5)
-            assert playback.matte_wanted
+            assert hub.pump.matte_wanted
             await peers[1].close()
-            assert not playback.matte_wanted
-            assert set(playback.encodings()) == {"audio/opus", "video/vp8"}
+            assert not hub.pump.matte_wanted
+            assert set(hub.encodings()) == {"audio/opus", "video/vp8"}
             await plain.close()
             await matte.close()
             return plain.frames["video"][-1], matte.frames["video"][-1]
@@ -237,9 +238,9 @@ def test_matte_and_plain_viewers_together(remote: type, run: Callable) -> None:
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_viewers_leave_in_any_order_and_the_rest_go_on(remote: type, run: Callable, order: tuple[int, ...]) -> None:
     async def scenario() -> dict[str, Any]:
-        async with show() as playback:
+        async with show() as hub:
             clients = [remote(channel=False) for _ in range(3)]
-            peers = [Peer(playback) for _ in range(3)]
+            peers = [Peer(hub) for _ in range(3)]
             for client, peer in zip(clients, peers, strict=True):
                 await client.connect(peer.answer)
             left = set(range(3))
@@ -251,20 +252,20 @@ def test_viewers_leave_in_any_order_and_the_rest_go_on(remote: type, run: Callab
                     await clients[k].until(lambda k=k, seen=seen: len(clients[k].frames["video"]) > seen[k] + 2)  # type: ignore[misc]
             for client in clients:
                 await client.close()
-            return playback.encodings()
+            return hub.encodings()
 
     assert run(scenario()) == {}, "nothing is encoded when nobody watches"
 
 
 def test_a_narrow_viewer_lowers_the_rate_of_few(remote: type, run: Callable) -> None:
     async def scenario() -> tuple[int, int]:
-        async with show() as playback:
+        async with show() as hub:
             clients = [remote(channel=False) for _ in range(2)]
-            peers = [Peer(playback) for _ in range(2)]
+            peers = [Peer(hub) for _ in range(2)]
             for client, peer in zip(clients, peers, strict=True):
                 await client.connect(peer.answer)
                 await client.until(lambda c=client: bool(c.frames["video"]))  # type: ignore[misc]
-            (feed,) = playback._faces.values()
+            (feed,) = hub._video.values()
             encoder: Any = feed._encoder._encoder
             before = encoder.codec.bit_rate
             peers[0]._face.limit(400_000)
@@ -279,9 +280,9 @@ def test_a_narrow_viewer_lowers_the_rate_of_few(remote: type, run: Callable) -> 
 
 def test_a_viewer_whose_way_is_blocked_holds_nobody_up(remote: type, run: Callable) -> None:
     async def scenario() -> tuple[int, int, int]:
-        async with show() as playback:
+        async with show() as hub:
             clients = [remote(channel=False) for _ in range(2)]
-            peers = [Peer(playback) for _ in range(2)]
+            peers = [Peer(hub) for _ in range(2)]
             for client, peer in zip(clients, peers, strict=True):
                 await client.connect(peer.answer)
                 await client.until(lambda c=client: bool(c.frames["video"]))  # type: ignore[misc]
@@ -294,9 +295,9 @@ def test_a_viewer_whose_way_is_blocked_holds_nobody_up(remote: type, run: Callab
                 await send(data)
 
             transport._send_rtp = hang
-            keyframes, seen = playback.encodings()["video/vp8"].keyframes, len(clients[1].frames["video"])
+            keyframes, seen = hub.encodings()["video/vp8"].keyframes, len(clients[1].frames["video"])
             await clients[1].until(lambda: len(clients[1].frames["video"]) >= seen + 40)
-            made = playback.encodings()["video/vp8"].keyframes - keyframes
+            made = hub.encodings()["video/vp8"].keyframes - keyframes
             dropped = peers[0].stats().frames_dropped
             blocked.set()
             stuck = len(clients[0].frames["video"])
@@ -313,10 +314,10 @@ def test_a_viewer_whose_way_is_blocked_holds_nobody_up(remote: type, run: Callab
 
 def test_headers_say_to_whom_when_and_how_loud(remote: type, run: Callable) -> None:
     async def scenario() -> tuple[list[Any], list[Any]]:
-        async with show() as playback:
+        async with show() as hub:
             client = remote(channel=False)
             voice, face = watch_rtp(client, "audio"), watch_rtp(client, "video")
-            await client.connect(Peer(playback).answer)
+            await client.connect(Peer(hub).answer)
             await client.until(lambda: len(voice) > 75 and len(face) > 20)
             await client.close()
             return voice, face

@@ -18,10 +18,11 @@ from stream.clock import SessionClock
 from stream.errors import NegotiationError, StreamError
 from stream.media import CHUNK_SAMPLES, VideoFrame, silence
 from stream.playout.playout import Playout
+from stream.playout.pump import PlayoutPump
 from stream.rtc import whip
+from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import Peer
 from stream.rtc.peer_config import PeerConfig
-from stream.rtc.tracks import Playback
 from stream.rtc.whip import WhipPublisher
 
 SDP = "application/sdp"
@@ -82,17 +83,17 @@ async def serving(*routes: web.RouteDef) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def show() -> AsyncIterator[Playback]:
-    playback = Playback(Playout(), SessionClock())
+async def show() -> AsyncIterator[EncoderHub]:
+    hub = EncoderHub(PlayoutPump(Playout(), SessionClock()))
 
     async def act() -> None:
         for k in itertools.count():
             rgb = np.full((64, 64, 3), (40, 200, 40), np.uint8)
-            await playback.put(silence(k * CHUNK_SAMPLES), VideoFrame(rgb, k * CHUNK_SAMPLES))
+            await hub.pump.put(silence(k * CHUNK_SAMPLES), VideoFrame(rgb, k * CHUNK_SAMPLES))
 
-    tasks = [asyncio.create_task(playback.run()), asyncio.create_task(act())]
+    tasks = [asyncio.create_task(hub.pump.run()), asyncio.create_task(act())]
     try:
-        yield playback
+        yield hub
     finally:
         for task in tasks:
             task.cancel()
@@ -110,14 +111,14 @@ def test_a_publication_is_decoded_by_the_endpoint_and_deleted_at_the_end(run: Ca
     async def scenario() -> tuple[Endpoint, set[str]]:
         endpoint = Endpoint()
         routes = (web.post("/whip/live", endpoint.publish), web.delete("/resource/1", endpoint.delete))
-        async with serving(*routes) as url, show() as playback:
-            publisher = WhipPublisher(playback, PeerConfig(video_codec=codec))
+        async with serving(*routes) as url, show() as hub:
+            publisher = WhipPublisher(hub, PeerConfig(video_codec=codec))
             await publisher.publish(f"{url}/whip/live", "secret")
             await asyncio.wait_for(publisher.connected.wait(), 5)
             await until(lambda: len(endpoint.frames["video"]) > 10 and len(endpoint.frames["audio"]) > 20)
-            encodings = set(playback.encodings())
+            encodings = set(hub.encodings())
             await asyncio.gather(publisher.close(), publisher.close())
-            assert playback.encodings() == {}
+            assert hub.encodings() == {}
             with pytest.raises(StreamError, match="expected a new publisher"):
                 await publisher.publish(url)
             await endpoint.close()
@@ -136,15 +137,15 @@ def test_a_publication_is_decoded_by_the_endpoint_and_deleted_at_the_end(run: Ca
 def test_a_publication_shares_the_encoders_of_the_viewers(remote: type, run: Callable) -> None:
     async def scenario() -> tuple[int, int]:
         endpoint = Endpoint()
-        async with serving(web.post("/whip", endpoint.publish)) as url, show() as playback:
-            client, peer = remote(codec="VP8", channel=False), Peer(playback)
+        async with serving(web.post("/whip", endpoint.publish)) as url, show() as hub:
+            client, peer = remote(codec="VP8", channel=False), Peer(hub)
             await client.connect(peer.answer)
-            publisher = WhipPublisher(playback)
+            publisher = WhipPublisher(hub)
             await publisher.publish(f"{url}/whip")
             await until(lambda: bool(endpoint.frames["video"] and client.frames["video"]))
-            shared = len(playback.encodings())
+            shared = len(hub.encodings())
             await publisher.close()
-            left = len(playback.encodings())
+            left = len(hub.encodings())
             await peer.close()
             await client.close()
             await endpoint.close()
@@ -162,8 +163,8 @@ def test_redirects_are_followed(run: Callable, status: int) -> None:
             return web.Response(status=status, headers={"Location": "/region/whip"})
 
         routes = (web.post("/whip", elsewhere), web.post("/region/whip", endpoint.publish))
-        async with serving(*routes, web.delete("/resource/1", endpoint.delete)) as url, show() as playback:
-            publisher = WhipPublisher(playback)
+        async with serving(*routes, web.delete("/resource/1", endpoint.delete)) as url, show() as hub:
+            publisher = WhipPublisher(hub)
             await publisher.publish(f"{url}/whip", "secret")
             await publisher.close()
             await endpoint.close()
@@ -179,13 +180,13 @@ def test_a_token_stays_with_the_host_it_was_meant_for(run: Callable) -> None:
     async def scenario() -> Endpoint:
         endpoint = Endpoint()
         target = (web.post("/whip", endpoint.publish), web.delete("/resource/1", endpoint.delete))
-        async with serving(*target) as other, show() as playback:
+        async with serving(*target) as other, show() as hub:
 
             async def elsewhere(_: web.Request) -> web.Response:
                 return web.Response(status=307, headers={"Location": f"{other}/whip"})
 
             async with serving(web.post("/whip", elsewhere)) as url:
-                publisher = WhipPublisher(playback)
+                publisher = WhipPublisher(hub)
                 await publisher.publish(f"{url}/whip", "secret")
                 await publisher.close()
                 await endpoint.close()
@@ -246,13 +247,13 @@ def test_an_endpoint_that_refuses_or_errs_is_named_and_the_publication_closed(
             deleted.append(request.path)
             return web.Response()
 
-        async with serving(web.post("/whip", reply(**options)), web.delete("/r", delete)) as url, show() as playback:
-            publisher = WhipPublisher(playback)
+        async with serving(web.post("/whip", reply(**options)), web.delete("/r", delete)) as url, show() as hub:
+            publisher = WhipPublisher(hub)
             with pytest.raises(error, match=text) as caught:
                 await publisher.publish(f"{url}/whip", "token")
             assert "secret" not in str(caught.value), "what the endpoint says is not the caller's to read"
             assert publisher.closed.is_set()
-            assert playback.encodings() == {}
+            assert hub.encodings() == {}
             return deleted
 
     caplog.set_level("INFO", "stream.rtc.whip")
@@ -283,9 +284,9 @@ def test_what_another_kind_of_server_says_is_logged_and_not_told(
     run: Callable, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario() -> str:
-        async with raw(b"SSH-2.0-secret\r\n") as url, show() as playback:
+        async with raw(b"SSH-2.0-secret\r\n") as url, show() as hub:
             with pytest.raises(StreamError, match="expected an endpoint that answers") as caught:
-                await WhipPublisher(playback).publish(f"{url}/whip", "token")
+                await WhipPublisher(hub).publish(f"{url}/whip", "token")
             return str(caught.value)
 
     caplog.set_level("INFO", "stream.rtc.whip")
@@ -310,8 +311,8 @@ def test_an_answer_in_several_segments_is_read_to_its_end(run: Callable) -> None
             return response
 
         routes = (web.post("/whip", publish), web.delete("/resource/1", endpoint.delete))
-        async with serving(*routes) as url, show() as playback:
-            publisher = WhipPublisher(playback)
+        async with serving(*routes) as url, show() as hub:
+            publisher = WhipPublisher(hub)
             await publisher.publish(f"{url}/whip")
             await until(lambda: bool(endpoint.frames["audio"] and endpoint.frames["video"]))
             await publisher.close()
@@ -333,8 +334,8 @@ def test_media_that_an_endpoint_sends_back_is_not_received(run: Callable) -> Non
             assert "a=sendrecv" in sdp
             return web.Response(status=201, text=sdp, content_type=SDP, headers={"Location": "/r"})
 
-        async with serving(web.post("/whip", publish)) as url, show() as playback:
-            publisher = WhipPublisher(playback)
+        async with serving(web.post("/whip", publish)) as url, show() as hub:
+            publisher = WhipPublisher(hub)
             await publisher.publish(f"{url}/whip")
             await until(lambda: sender._RTCRtpSender__packet_count > 20 and bool(endpoint.frames["video"]))
             await asyncio.sleep(0.2)  # what has arrived would be decoded by now
@@ -359,8 +360,8 @@ def test_an_answer_without_security_is_refused_and_deleted(run: Callable, missin
             return response
 
         routes = (web.post("/whip/live", publish), web.delete("/resource/1", endpoint.delete))
-        async with serving(*routes) as url, show() as playback:
-            publisher = WhipPublisher(playback)
+        async with serving(*routes) as url, show() as hub:
+            publisher = WhipPublisher(hub)
             with pytest.raises(NegotiationError, match=f"answer: expected {missing.rstrip(':')}"):
                 await publisher.publish(f"{url}/whip/live")
             assert publisher.closed.is_set()
@@ -382,12 +383,12 @@ def test_a_publication_that_never_connects_is_closed_and_deleted(
             return response
 
         routes = (web.post("/whip/live", publish), web.delete("/resource/1", endpoint.delete))
-        async with serving(*routes) as url, show() as playback:
-            publisher = WhipPublisher(playback)
+        async with serving(*routes) as url, show() as hub:
+            publisher = WhipPublisher(hub)
             await publisher.publish(f"{url}/whip/live")
             await asyncio.wait_for(publisher.closed.wait(), 8)
             assert not publisher.connected.is_set()
-            assert playback.encodings() == {}
+            assert hub.encodings() == {}
             return endpoint
 
     monkeypatch.setattr(whip, "CONNECT_TIMEOUT_S", 0.2)
@@ -398,8 +399,8 @@ def test_a_publication_that_never_connects_is_closed_and_deleted(
 def test_a_publication_that_connects_outlives_the_wait_for_it(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         endpoint = Endpoint()
-        async with serving(web.post("/whip", endpoint.publish)) as url, show() as playback:
-            publisher = WhipPublisher(playback)
+        async with serving(web.post("/whip", endpoint.publish)) as url, show() as hub:
+            publisher = WhipPublisher(hub)
             await publisher.publish(f"{url}/whip")
             await asyncio.wait_for(publisher.connected.wait(), 5)
             expiry = publisher._expiry
@@ -426,8 +427,8 @@ def test_a_publication_closed_before_its_answer_is_deleted_when_that_comes(run: 
             return response
 
         routes = (web.post("/whip/live", publish), web.delete("/resource/1", endpoint.delete))
-        async with serving(*routes) as url, show() as playback:
-            publisher = WhipPublisher(playback)
+        async with serving(*routes) as url, show() as hub:
+            publisher = WhipPublisher(hub)
             publishing = asyncio.create_task(publisher.publish(f"{url}/whip/live"))
             await asked.wait()
             await publisher.close()
@@ -445,8 +446,8 @@ def test_a_publication_closed_before_its_answer_is_deleted_when_that_comes(run: 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/whip", "ftp://127.0.0.1/whip", "nonsense"])
 def test_an_endpoint_that_cannot_be_reached_is_named(run: Callable, url: str) -> None:
     async def scenario() -> None:
-        async with show() as playback:
-            publisher = WhipPublisher(playback)
+        async with show() as hub:
+            publisher = WhipPublisher(hub)
             with pytest.raises(StreamError, match="expected an endpoint that answers"):
                 await publisher.publish(url)
             assert publisher.closed.is_set()
@@ -457,8 +458,8 @@ def test_an_endpoint_that_cannot_be_reached_is_named(run: Callable, url: str) ->
 def test_the_publication_ends_when_the_endpoint_goes(run: Callable) -> None:
     async def scenario() -> None:
         endpoint = Endpoint()
-        async with serving(web.post("/whip", endpoint.publish)) as url, show() as playback:
-            publisher = WhipPublisher(playback)
+        async with serving(web.post("/whip", endpoint.publish)) as url, show() as hub:
+            publisher = WhipPublisher(hub)
             await publisher.publish(f"{url}/whip")
             await until(lambda: bool(endpoint.frames["audio"]))
             await endpoint.close()
@@ -469,7 +470,7 @@ def test_the_publication_ends_when_the_endpoint_goes(run: Callable) -> None:
 
 def test_close_works_before_publish(run: Callable) -> None:
     async def scenario() -> None:
-        publisher = WhipPublisher(Playback(Playout(), SessionClock()))
+        publisher = WhipPublisher(EncoderHub(PlayoutPump(Playout(), SessionClock())))
         await publisher.close()
         assert publisher.closed.is_set()
         with pytest.raises(StreamError, match="expected a new publisher"):

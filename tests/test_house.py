@@ -18,7 +18,8 @@ BETWEEN_PACKAGES = {
 
 STREAM = {
     "errors": set(),
-    "media": {"errors"},
+    "yuv": set(),
+    "media": {"errors", "yuv"},
     "clock": {"media"},
     "pcm": {"errors", "media", "clock"},
     "wire": {"errors", "pcm"},

@@ -13,7 +13,7 @@ from presenter.errors import PresenterError
 from presenter.meeting.head_follower import HeadFollower
 from presenter.meeting.status import Shows, Status, Webcam
 from presenter.meeting.virtual_microphone import heard_as
-from presenter.runtime.renderer import Renderer
+from presenter.runtime.frame_renderer import FrameRenderer
 from presenter.runtime.session import Session
 from stream.camera.virtual_camera import VirtualCamera
 from stream.sound.microphone import Microphone
@@ -30,7 +30,7 @@ class Cast:
     """The presenters that can be shown."""
 
     names: Sequence[str]
-    call: Callable[[str], Renderer]
+    call: Callable[[str], FrameRenderer]
     """Makes the renderer of a name; takes seconds, in any thread."""
 
     def numbered(self) -> str:

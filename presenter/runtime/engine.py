@@ -1,4 +1,7 @@
-"""The engine: loads the networks once and lends a renderer per live stream."""
+"""The engine: loads the networks once and lends a renderer per live stream.
+
+One engine serves any number of sessions and `TalkingHead`s of a process; it alone counts how many at a time.
+"""
 
 from __future__ import annotations
 
@@ -27,25 +30,31 @@ class Engine:
     Args:
         networks: Shared by all streams.
         device: Where networks run.
-        slots: How many streams at a time.
+        slots: How many renderers it lends at a time; None for any number.
         convolution: `direct`, `winograd`, or `auto` for the faster one.
 
     Raises:
         ConfigError: If this machine can't do Winograd convolutions and is told to.
     """
 
-    def __init__(self, networks: Networks, device: torch.device, slots: int, convolution: str = "auto") -> None:
+    def __init__(
+        self, networks: Networks, device: torch.device, slots: int | None = None, convolution: str = "auto"
+    ) -> None:
         self._syncformer = networks.syncformer.to(device).eval().requires_grad_(False)
         self._generator = networks.generator
         self._device = device
         self._winograd = _decide(convolution, networks.generator, device)
-        self._slots = slots
+        self.slots = slots
         self._in_use = 0
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # renderers are made and closed in threads of their own
 
     @classmethod
-    def load(cls, config: AppConfig) -> Engine:
+    def load(cls, config: AppConfig, slots: int | None = None) -> Engine:
         """Load the checkpoints that the configuration names.
+
+        Args:
+            config: Which networks and where.
+            slots: How many renderers it lends at a time; None for any number.
 
         Raises:
             ConfigError: If a checkpoint or the device is missing.
@@ -55,9 +64,7 @@ class Engine:
             raise ConfigError("engine.device: expected a CUDA device, found none; use 'cpu'")
         if settings.device == "cpu":
             torch.set_num_threads(settings.threads)
-        return cls(
-            load_networks(settings), torch.device(settings.device), config.server.max_sessions, settings.convolution
-        )
+        return cls(load_networks(settings), torch.device(settings.device), slots, settings.convolution)
 
     @property
     def convolution(self) -> str:
@@ -69,6 +76,15 @@ class Engine:
         """Look-ahead of every renderer, in samples at 16 kHz."""
         return self._syncformer.latency_samples
 
+    @property
+    def is_full(self) -> bool:
+        """Whether every slot is taken now."""
+        with self._lock:
+            return self._is_full()
+
+    def _is_full(self) -> bool:
+        return self.slots is not None and self._in_use >= self.slots
+
     def renderer(self, stored: StoredIdentity) -> Renderer:
         """Lend a renderer for an identity; close it to give its slot back.
 
@@ -76,8 +92,8 @@ class Engine:
             CapacityError: If all slots are taken.
         """
         with self._lock:
-            if self._in_use >= self._slots:
-                raise CapacityError(f"all {self._slots} slots are in use")
+            if self._is_full():
+                raise CapacityError(f"all {self.slots} slots of the engine are in use; try again in a moment")
             self._in_use += 1
         try:
             return Renderer(self._syncformer, self._painter(stored), stored.identity, self._device, self._release)
@@ -90,7 +106,7 @@ class Engine:
             self._in_use -= 1
 
     def folded(self, stored: StoredIdentity) -> FoldedGenerator:
-        """The generator of an identity, ready to paint."""
+        """The generator of an identity, ready to render."""
         generator = Generator.load(stored.generator) if stored.generator else self._generator
         return generator.fold(style_code(stored.identity, generator), winograd=self._winograd).to(self._device)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from models.matting import MattingError
 from presenter.runtime.metrics import Metrics
-from presenter.runtime.session import MicrophoneUse, Session
+from presenter.runtime.microphone import MicrophoneUse
+from presenter.runtime.session import Session
 from presenter.runtime.sink import Flush, SessionEvent
 from presenter.server import connections
 from presenter.server.connections import Connection
@@ -105,7 +106,7 @@ class SessionHost:
         self._viewers[viewer_id] = viewer = self._connect(matte=matte)
         try:
             if matte:
-                await self.session.cut_out()
+                await self.session.add_matte()
             return viewer_id, await self._answer(viewer, offer_sdp)
         except BaseException as error:
             self._viewers.pop(viewer_id, None)

@@ -1,55 +1,52 @@
-"""The hosts of the house: opens sessions up to a limit, connects browsers to them, clears away those who left."""
+"""The session manager: opens sessions up to the engine's capacity, and closes those that everybody has left."""
 
 import asyncio
 import logging
 import secrets
 
 from presenter.errors import CapacityError
-from presenter.runtime.engine import Engine
+from presenter.runtime.frame_renderer import RendererPool
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
+from presenter.runtime.microphone import MicrophoneUse
 from presenter.runtime.render_thread import make_in_thread
-from presenter.runtime.session import MicrophoneUse, Session
+from presenter.runtime.session import Session
 from presenter.server.middleware import ApiError
 from presenter.server.session_host import SessionHost
 from presenter.tts.text_speaker import SpeechSynthesizer
 from stream.clock import SessionClock
 from stream.playout.playout import Playout
 from stream.playout.pump import PlayoutPump
-from stream.playout.speech import SpeechQueue
 from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import PeerConfig
 
 CLEARING_S = 5.0
-"""How long somebody who comes waits for the host of somebody who is just leaving."""
+"""How long a new session waits for the slot of one that is just ending."""
 
 _log = logging.getLogger(__name__)
 
 
 class SessionManager:
-    """All sessions of one server, at most `limit` at a time."""
+    """All sessions of one server, as many at a time as its engine lends renderers."""
 
     def __init__(
         self,
-        engine: Engine,
+        engine: RendererPool,
         store: IdentityStore,
         metrics: Metrics,
         *,
-        limit: int,
         peer_config: PeerConfig | None = None,
         speech_limit_s: float = 300.0,
     ) -> None:
         """Hold no session yet.
 
         Args:
-            engine: lends the renderers.
+            engine: lends the renderers; a session more than it has slots is refused.
             store: the presenters on disk.
             metrics: the server's counters.
-            limit: sessions at a time.
             peer_config: codec, bitrates and ICE servers.
             speech_limit_s: how much speech one session buffers.
         """
-        self.limit = limit
         self.closed = False
         self._engine = engine
         self._store = store
@@ -62,24 +59,29 @@ class SessionManager:
         self._keepers: dict[str, asyncio.Task[None]] = {}
 
     @property
+    def limit(self) -> int | None:
+        """How many renderers the engine lends at a time; None for any number."""
+        return self._engine.slots
+
+    @property
     def active(self) -> int:
-        """Sessions that hold a host now, those still being opened included."""
+        """Sessions now, those still being opened included."""
         return len(self._keepers) + self._opening
 
     async def open(self, name: str, microphone: MicrophoneUse = "voice") -> str:
-        """SessionHost a new session with the presenter of this name and return its id.
+        """Host a new session with the presenter of this name and return its id.
 
         Args:
             name: the presenter's.
             microphone: what the page's microphone is for.
 
         Raises:
-            CapacityError: if every host is taken, or the server is shutting down.
+            CapacityError: if every slot of the engine is taken, or the server is shutting down.
             IdentityNotFoundError: if there is no such presenter.
         """
         await self._wait_for_leaving()
-        if self.closed or self.active >= self.limit:
-            raise CapacityError("Every host is taken right now; try again in a moment.")
+        if self.closed or self._engine.is_full:
+            raise CapacityError("Every presenter is taken right now; try again in a moment.")
         self._opening += 1
         try:
             pump = PlayoutPump(Playout(), SessionClock())
@@ -99,9 +101,9 @@ class SessionManager:
         return session_id
 
     async def _wait_for_leaving(self) -> None:
-        """If the house is full but somebody is on the way out, wait: a page that is reloaded finds its host free."""
+        """If every slot is taken but a session is ending, wait: a page that is reloaded finds its slot free."""
         deadline = asyncio.get_running_loop().time() + CLEARING_S
-        while self.active >= self.limit and (leaving := self._leaving()):
+        while self._engine.is_full and (leaving := self._leaving()):
             left_s = deadline - asyncio.get_running_loop().time()
             await asyncio.wait(leaving, timeout=max(0.0, left_s), return_when=asyncio.FIRST_COMPLETED)
             if left_s <= 0:
@@ -113,10 +115,10 @@ class SessionManager:
 
     async def _make(self, name: str, pump: PlayoutPump) -> Session:
         renderer, executor = await make_in_thread(lambda: self._engine.renderer(self._store.load(name)))
-        return Session(renderer, pump, executor, self._metrics, SpeechQueue(self._speech_limit_ms))
+        return Session(renderer, pump, executor, self._metrics, self._speech_limit_ms)
 
     async def _keep(self, session_id: str, host: SessionHost) -> None:
-        """Watch over one host until it is empty, then clear it; whatever fails on the way, the host is free."""
+        """Watch over one host until it is empty, then close it; whatever fails on the way, it is forgotten."""
         try:
             try:
                 reason = await host.serve()
@@ -142,7 +144,7 @@ class SessionManager:
         return host
 
     async def close_one(self, session_id: str) -> None:
-        """End a session and wait until its host is free.
+        """End a session and wait until its slot is free.
 
         Raises:
             ApiError: if there is no such session.

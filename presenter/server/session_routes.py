@@ -5,7 +5,7 @@ from typing import cast, get_args
 from aiohttp import web
 
 from presenter.errors import CapacityError
-from presenter.runtime.session import MicrophoneUse
+from presenter.runtime.microphone import MicrophoneUse
 from presenter.server.app_keys import METRICS, SESSIONS, host_of
 from presenter.server.middleware import ApiError
 from presenter.server.parsing import json_object, text

@@ -74,23 +74,23 @@ class CommandHandler:
         session = self._session
         match event:
             case SpeechStart(utterance):
-                session.speech.begin(utterance)
+                session.begin(utterance)
+                self._decoder, self._utterance = None, utterance
             case SpeechAudio():
                 self._speak(event)
             case SpeechEnd(utterance):
-                session.speech.end(utterance or self._utterance)
+                session.end(utterance or self._utterance)
                 self._unnamed = None
             case Interrupt(utterance):
                 session.interrupt(utterance)
             case Mark(name):
                 session.mark(name)
             case Words(utterance, words):
-                session.speech.add_words(words, utterance or self._utterance)
+                session.add_words(words, utterance or self._utterance)
             case Listening(on):
                 session.bot_listens = on
             case KeepAlive():
                 pass
-        session.wake()
 
     def begin_anew(self) -> None:
         """Note an interrupt: sound without a name is something new from now on."""
@@ -104,7 +104,7 @@ class CommandHandler:
             self._decoder, self._utterance = PcmDecoder(event.format), name
         pcm = self._decoder.push(event.data)
         self.received_ms += 1000 * len(pcm) / event.format.rate
-        self._session.speech.push(pcm, event.format.rate, name)
+        self._session.push(pcm, event.format.rate, name)
 
 
 class _EventWriter:
@@ -133,8 +133,8 @@ class _EventWriter:
 
     def credit(self) -> Credit:
         """Return how much more fits."""
-        speech = self._session.speech
-        return Credit(int(speech.free_ms), round(speech.buffered_ms), int(self._intake.received_ms))
+        session = self._session
+        return Credit(int(session.free_ms), round(session.buffered_ms), int(self._intake.received_ms))
 
     async def write(self) -> None:
         """Send until cancelled."""
@@ -161,7 +161,7 @@ async def serve_bot(request: web.Request, host: SessionHost, session_id: str, co
     with host.bot() as session:
         commands = CommandHandler(session)
         events = _EventWriter(codec, socket, session, commands)
-        events.put(Ready(session_id, VOICE_RATE, int(session.speech.free_ms)))
+        events.put(Ready(session_id, VOICE_RATE, int(session.free_ms)))
         await _serve(socket, host, events, _read(socket, codec, commands, events))
     return socket
 

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.head_motion import HeadMotion, IdleMotion
 from presenter.bench.beeps import BeepDetector
 from presenter.bench.frame_ids import SIZE, FrameIdOverlay, read_mark
 from presenter.meeting.meeting import Cast, Meeting
 from presenter.meeting.setup import PLAYOUT
+from presenter.runtime.frame_renderer import FrameRenderer
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.session import Session
 from stream.camera.virtual_camera import VirtualCamera
@@ -73,10 +75,11 @@ class Blank:
     """A renderer of grey pictures."""
 
     latency_samples = 2 * CHUNK_SAMPLES
+    size = (SIZE, SIZE)
     matte = False
-    motion: object = None
 
     def __init__(self) -> None:
+        self.motion: HeadMotion = IdleMotion()
         self._waiting: deque[AudioChunk] = deque()
         self._grey = np.full((SIZE, SIZE, 3), 128, np.uint8)
 
@@ -86,6 +89,18 @@ class Blank:
     def skip(self, chunk: AudioChunk) -> list[AudioChunk]:
         self._waiting.append(chunk)
         return [self._waiting.popleft()] if len(self._waiting) > 2 else []
+
+    def add_matte(self) -> None:
+        raise AssertionError("nobody wants it")
+
+    def remove_matte(self) -> None:
+        """There is none."""
+
+    def interrupt(self, shown_pts: int | None, pts: int) -> int:
+        raise AssertionError("nobody interrupts")
+
+    def take_over(self, other: FrameRenderer) -> None:
+        raise AssertionError("nobody else is shown")
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -135,7 +150,7 @@ def test_voice_and_picture_stay_together(
     monkeypatch.setattr("stream.sound.voice_output.DeviceStream", card)
 
     async def scenario(loop: SimulatedLoop) -> tuple[dict[int, float], list[int], Any]:
-        clock, seen, marked = loop.clock(), Seen(loop), FrameIdOverlay(Blank())  # type: ignore[arg-type]
+        clock, seen, marked = loop.clock(), Seen(loop), FrameIdOverlay(Blank())
         microphone = Microphone(None, clock, corrector=DriftCorrector)
         voice = VoiceOutput(None, clock)
         camera = VirtualCamera(clock, Whole(), delay_ms=0, opener=lambda *_, **__: seen, executor=SimulatedExecutor())
@@ -143,10 +158,10 @@ def test_voice_and_picture_stay_together(
         await microphone.open()
         await voice.open()
         pump = PlayoutPump(Playout(PLAYOUT), clock)
-        session = Session(marked, pump, SimulatedExecutor(0.03), Metrics())  # type: ignore[arg-type]
+        session = Session(marked, pump, SimulatedExecutor(0.03), Metrics())
         pump.add(camera)
         pump.add(voice)
-        meeting = Meeting(session, Cast(["blank"], lambda name: marked), "blank", microphone, camera, voice)  # type: ignore[arg-type, return-value]
+        meeting = Meeting(session, Cast(["blank"], lambda name: marked), "blank", microphone, camera, voice)  # type: ignore[arg-type]
         running = asyncio.create_task(meeting.run())
         await asyncio.sleep(60 * MINUTES)
         status = meeting.status()

@@ -20,7 +20,6 @@ from stream.clock import SessionClock, ms
 from stream.media import VOICE_RATE, AudioChunk
 from stream.playout.playout import TICK_SAMPLES, Playout, Tick
 from stream.playout.pump import PlayoutPump
-from stream.playout.speech import SpeechQueue
 from stream.wire import Interrupted, MarkReached, SpeakEnded, SpeakStarted, StateChanged
 
 pytestmark = pytest.mark.usefixtures("light_painting")
@@ -35,15 +34,14 @@ class Stage(Session):
         self.told: list[tuple[int, SessionEvent]] = []
         renderer = engine.renderer(IdentityStore(folder).load(DEFAULT))
         self.play = PlayoutPump(Playout(), SessionClock())
-        super().__init__(renderer, self.play, ThreadPoolExecutor(1), Metrics(), SpeechQueue(60_000))
+        super().__init__(renderer, self.play, ThreadPoolExecutor(1), Metrics(), 60_000)
         self.play.observe(self.ticks.append)
         self.subscribe(lambda event: self.told.append((self.play.clock.now(), event)))
 
     def say(self, voice: np.ndarray, name: str = "a", end: bool = True) -> None:
-        self.speech.push(voice, VOICE_RATE, name)
+        self.push(voice, VOICE_RATE, name)
         if end:
-            self.speech.end(name)
-        self.wake()
+            self.end(name)
 
     def voice(self) -> np.ndarray:
         return np.concatenate([tick.voice for tick in self.ticks])

@@ -298,3 +298,42 @@ def test_marks_without_speech_are_reached_at_once(play: Callable[[Scenario], Sta
         assert stage.events(MarkReached)[-1] == MarkReached("after", 100)
 
     play(scenario)
+
+
+def test_an_utterance_without_sound_is_told_in_its_turn(play: Callable[[Scenario], Stage]) -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.say(ramp(200), "a")
+        stage.begin("empty")
+        stage.end("empty")
+        stage.mark("behind it")
+        stage.say(ramp(200), "b")
+        stage.end("unheard of")
+        await stage.until(SpeakEnded, 4)
+        events = [event for _, event in stage.told if isinstance(event, SpeakStarted | SpeakEnded | MarkReached)]
+        assert events == [
+            SpeakStarted("a"),
+            SpeakEnded("a", 200),
+            SpeakStarted("empty"),
+            MarkReached("behind it", 0),
+            SpeakEnded("empty", 0),
+            SpeakStarted("b"),
+            SpeakEnded("b", 200),
+            SpeakStarted("unheard of"),
+            SpeakEnded("unheard of", 0),
+        ]
+
+    play(scenario)
+
+
+def test_an_utterance_without_sound_can_be_interrupted(play: Callable[[Scenario], Stage]) -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.say(ramp(2000), "a")
+        stage.end("empty")
+        await stage.until(SpeakStarted)
+        assert stage.interrupt("empty") == Interrupted("empty", 0)
+        stage.end("empty")
+        await stage.until(SpeakEnded)
+        await asyncio.sleep(0.3)
+        assert stage.events(SpeakStarted) == [SpeakStarted("a")]
+
+    play(scenario)

@@ -1,4 +1,7 @@
-"""The engine: loads the networks once and lends a renderer per live stream."""
+"""The engine: loads the networks once and lends a renderer per live stream.
+
+One engine serves any number of sessions and `TalkingHead`s of a process; it alone counts how many at a time.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ class Engine:
     Args:
         networks: Shared by all streams.
         device: Where networks run.
-        slots: How many streams at a time.
+        slots: How many renderers it lends at a time; None for any number.
         backend: How the generator is computed, or `auto` for what is fastest here.
 
     Raises:
@@ -39,20 +42,26 @@ class Engine:
     backend: str
     """How the generator is computed, one of `models.backends.BACKENDS`."""
 
-    def __init__(self, networks: Networks, device: torch.device, slots: int, backend: str = "auto") -> None:
+    def __init__(
+        self, networks: Networks, device: torch.device, slots: int | None = None, backend: str = "auto"
+    ) -> None:
         self._syncformer = networks.syncformer.to(device).eval().requires_grad_(False)
         if device.type == "cpu" and half_linear.is_available():
             use_half_weights(self._syncformer)
         self._generator = networks.generator
         self._device = device
         self.backend = _decide(backend, networks.generator, device)
-        self._slots = slots
+        self.slots = slots
         self._in_use = 0
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # renderers are made and closed in threads of their own
 
     @classmethod
-    def load(cls, config: AppConfig) -> Engine:
+    def load(cls, config: AppConfig, slots: int | None = None) -> Engine:
         """Load the checkpoints that the configuration names.
+
+        Args:
+            config: Which networks and where.
+            slots: How many renderers it lends at a time; None for any number.
 
         Raises:
             ConfigError: If a checkpoint or the device is missing.
@@ -62,7 +71,7 @@ class Engine:
             raise ConfigError("engine.device: expected a CUDA device, found none; use 'cpu'")
         if settings.device == "cpu":
             torch.set_num_threads(settings.threads)
-        return cls(load_networks(settings), torch.device(settings.device), config.server.max_sessions, settings.backend)
+        return cls(load_networks(settings), torch.device(settings.device), slots, settings.backend)
 
     @property
     def latency_samples(self) -> int:
@@ -73,6 +82,15 @@ class Engine:
     def syncformer(self) -> StyleSyncFormer:
         """Audio to motion, shared by all streams."""
         return self._syncformer
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every slot is taken now."""
+        with self._lock:
+            return self._is_full()
+
+    def _is_full(self) -> bool:
+        return self.slots is not None and self._in_use >= self.slots
 
     def renderer(self, stored: StoredIdentity, backend: str = "") -> Renderer:
         """Lend a renderer for an identity; close it to give its slot back.
@@ -85,8 +103,8 @@ class Engine:
             CapacityError: If all slots are taken.
         """
         with self._lock:
-            if self._in_use >= self._slots:
-                raise CapacityError(f"all {self._slots} slots are in use")
+            if self._is_full():
+                raise CapacityError(f"all {self.slots} slots of the engine are in use; try again in a moment")
             self._in_use += 1
         try:
             painter = Painter(stored.identity, self.folded(stored, backend))

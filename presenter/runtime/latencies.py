@@ -8,7 +8,7 @@ from stream.clock import ms
 
 WINDOW = 50
 """Chunks over which latencies are summarised: 2 s."""
-_PAINTS = 9  # the latest few frames say how long the next one takes
+_FRAMES = 9  # the latest few frames say how long the next one takes
 
 
 def _window() -> deque[float]:
@@ -22,23 +22,23 @@ class Latencies:
     render: deque[float] = field(default_factory=_window)
     ready_at: deque[float] = field(default_factory=_window)
     out: deque[float] = field(default_factory=_window)
-    _painted: deque[float] = field(default_factory=lambda: deque(maxlen=_PAINTS))
+    _with_frame: deque[float] = field(default_factory=lambda: deque(maxlen=_FRAMES))
     _arrivals: dict[int, int] = field(default_factory=dict)
 
     @property
-    def paint_ms(self) -> float:
-        """How long hearing and painting one chunk takes; 0 before the first."""
-        return median(self._painted) if self._painted else 0.0
+    def frame_ms(self) -> float:
+        """How long one chunk takes with its picture; 0 before the first."""
+        return median(self._with_frame) if self._with_frame else 0.0
 
     def arrived(self, pts: int, time: int) -> None:
         """Note when the chunk at `pts` arrived, on the session's clock (samples at 16 kHz)."""
         self._arrivals[pts] = time
 
-    def rendered(self, took_ms: float, *, painted: bool) -> None:
-        """Note how long one chunk took."""
+    def processed(self, took_ms: float, *, rendered: bool) -> None:
+        """Note how long one chunk took, and whether its picture was rendered."""
         self.render.append(took_ms)
-        if painted:
-            self._painted.append(took_ms)
+        if rendered:
+            self._with_frame.append(took_ms)
 
     def ready(self, pts: int, now: int, queued_ms: float) -> float | None:
         """Note that a chunk was queued, with `queued_ms` held by now; return its time since arrival, if it has one."""

@@ -3,17 +3,22 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 from models.head_motion import HeadMotion
 from models.matting import MattingError
-from presenter.runtime.renderer import Renderer
+from presenter.runtime.frame_renderer import FrameRenderer
 from stream.media import AudioChunk, VideoFrame
+
+P = ParamSpec("P")
+R = TypeVar("R", bound=FrameRenderer)
+T = TypeVar("T")
 
 Pairs = Sequence[tuple[AudioChunk, VideoFrame | None]]
 
 
-async def make_in_thread(make: Callable[[], Renderer]) -> tuple[Renderer, ThreadPoolExecutor]:
+async def make_in_thread(make: Callable[[], R]) -> tuple[R, ThreadPoolExecutor]:
     """Make a renderer in a new thread, the one that will use it; if that fails, the thread is given back."""
     executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
     try:
@@ -26,7 +31,7 @@ async def make_in_thread(make: Callable[[], Renderer]) -> tuple[Renderer, Thread
 class RenderThread:
     """Runs a renderer in the one thread that may use it."""
 
-    def __init__(self, renderer: Renderer, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, renderer: FrameRenderer, executor: ThreadPoolExecutor) -> None:
         """Start nothing.
 
         Args:
@@ -37,46 +42,46 @@ class RenderThread:
         """The renderer's look-ahead, in samples at 16 kHz."""
         self._renderer = renderer
         self._executor = executor
-        self._cutting = asyncio.Lock()
-        self._no_matte: MattingError | None = None  # it can't be had, and trying takes seconds
+        self._matting = asyncio.Lock()
+        self._no_matte: MattingError | None = None  # it can't be made, and trying takes seconds
 
-    async def push(self, chunk: AudioChunk, *, paint: bool) -> Pairs:
-        """Hear a chunk; returns the one that it completes, with its picture if that is painted."""
-        return await self._run(self._push, chunk, paint)
+    async def push(self, chunk: AudioChunk, *, render: bool) -> Pairs:
+        """Process a chunk; returns the one that it completes, with its frame if that is rendered."""
+        return await self._run(self._push, chunk, render)
 
-    def _push(self, chunk: AudioChunk, paint: bool) -> Pairs:
-        if paint:
+    def _push(self, chunk: AudioChunk, render: bool) -> Pairs:
+        if render:
             return self._renderer.push(chunk)
-        return [(heard, None) for heard in self._renderer.skip(chunk)]
+        return [(complete, None) for complete in self._renderer.skip(chunk)]
 
     async def interrupt(self, shown_pts: int | None, pts: int) -> int:
-        """Stop in the middle of a word; see `Renderer.interrupt`."""
+        """Stop in the middle of a word; see `FrameRenderer.interrupt`."""
         return await self._run(lambda: self._renderer.interrupt(shown_pts, pts))
 
-    async def cut_out(self) -> None:
-        """Show the presenter without its background as well.
+    async def add_matte(self) -> None:
+        """Let frames carry their `cutout`.
 
         Raises:
             MattingError: if the presenter has no matte and none can be made.
         """
-        async with self._cutting:
+        async with self._matting:
             if self._no_matte is not None:
                 raise self._no_matte
             try:
-                await asyncio.to_thread(setattr, self._renderer, "matte", True)
+                await asyncio.to_thread(self._renderer.add_matte)
             except MattingError as error:
                 self._no_matte = error
                 raise
 
-    def leave_background(self) -> None:
-        """Show the presenter with its background only, from the next picture on."""
-        self._renderer.matte = False
+    def remove_matte(self) -> None:
+        """Let frames carry no `cutout`, from the next one on."""
+        self._renderer.remove_matte()
 
     def follow(self, motion: HeadMotion) -> None:
-        """Move the head and the eyelids by a motion, from the next picture on."""
+        """Move the head and the eyelids by a motion, from the next frame on."""
         self._renderer.motion = motion
 
-    async def show(self, renderer: Renderer) -> None:
+    async def show(self, renderer: FrameRenderer) -> None:
         """Go on with another presenter, without losing a word; the one before is closed.
 
         Args:
@@ -85,17 +90,17 @@ class RenderThread:
         Raises:
             MattingError: if the presenter is shown without its background and this one has no matte; nothing changes.
         """
-        async with self._cutting:
+        async with self._matting:
             try:
                 if self._renderer.matte:
-                    await asyncio.to_thread(setattr, renderer, "matte", True)
+                    await asyncio.to_thread(renderer.add_matte)
             except BaseException:
                 renderer.close()
                 raise
             self._no_matte = None
             await self._run(self._replace, renderer)
 
-    def _replace(self, renderer: Renderer) -> None:
+    def _replace(self, renderer: FrameRenderer) -> None:
         before, self._renderer = self._renderer, renderer
         renderer.take_over(before)
         before.close()
@@ -103,9 +108,13 @@ class RenderThread:
     async def close(self) -> None:
         """Give the renderer back and end the thread."""
         try:
-            await self._run(lambda: self._renderer.close())
+            await self._run(self._close)
         finally:
             self._executor.shutdown(wait=False)
 
-    async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+    def _close(self) -> None:
+        self._renderer.close()
+
+    async def _run(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        call = partial(function, *arguments, **named)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call)

@@ -14,6 +14,7 @@ from models.identity import Identity
 from models.mesh import Floats
 from models.painter import Painter
 from models.syncformer import StyleSyncFormer
+from presenter.runtime.frame_renderer import FrameRenderer
 from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame, silence
 
 CLOSING = (0.45,)
@@ -80,52 +81,54 @@ class Renderer:
 
     @property
     def matte(self) -> bool:
-        """Whether frames carry their `cutout`; from the next frame on.
+        """Whether frames carry their `cutout`."""
+        return self._matte
 
-        Setting it to True may take seconds for a presenter that was enrolled without a matte: set it
-        where nobody waits.
+    def add_matte(self) -> None:
+        """Let frames carry their `cutout`, from the next one on.
+
+        May be called from any thread, and takes seconds for a presenter that was enrolled without a matte.
 
         Raises:
             MattingError: If the presenter has no matte and none can be made; the frames stay as they are.
         """
-        return self._matte
+        self._painter.cut_out()
+        self._matte = True
 
-    @matte.setter
-    def matte(self, wanted: bool) -> None:
-        if wanted:
-            self._painter.cut_out()
-        self._matte = wanted
+    def remove_matte(self) -> None:
+        """Let frames carry no `cutout`, from the next one on; may be called from any thread."""
+        self._matte = False
 
     @property
     def latency_samples(self) -> int:
-        """How much sound after a frame's own chunk the model must hear, in samples at 16 kHz."""
+        """How much sound after a frame's own chunk the model needs, in samples at 16 kHz."""
         return self._syncformer.latency_samples
 
     def push(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame]]:
-        """Hear a chunk.
+        """Process a chunk.
 
         Returns:
-            The chunk heard `latency_samples` ago with its frame, or nothing while the look-ahead fills.
+            The chunk pushed `latency_samples` ago with its frame, or nothing while the look-ahead fills.
         """
         displacement, matching = self._advance(chunk)
         if matching is None:
             return []
-        return [(matching, self._paint(displacement, matching.pts))]
+        return [(matching, self._render(displacement, matching.pts))]
 
     def skip(self, chunk: AudioChunk) -> list[AudioChunk]:
-        """Hear a chunk without painting: for a stream that has fallen behind.
+        """Process a chunk without rendering its frame: for a stream that has fallen behind.
 
         Returns:
-            The chunk whose frame is left out, as `push` would have paired it, or nothing while the look-ahead fills.
+            The chunk whose frame is dropped, as `push` would have paired it, or nothing while the look-ahead fills.
         """
         _, matching = self._advance(chunk)
         return [] if matching is None else [matching]
 
     def interrupt(self, shown_pts: int | None, pts: int) -> int:
-        """Stop in the middle of a word: forget what was heard, go on from the frame on the screen, and close the mouth.
+        """Stop in the middle of a word: drop what was pushed, go on from the frame on the screen, and close the mouth.
 
         The frames that were made ahead will not be shown, so head and eyelids continue where they are seen to be, and
-        the mouth closes from the shape that it is seen in. Silence needs no look-ahead: it is what a fresh state heard.
+        the mouth closes from the shape that it is seen in. Silence needs no look-ahead: a fresh state begins with it.
 
         Args:
             shown_pts: `pts` of the frame on the screen, or None if there is none.
@@ -144,8 +147,8 @@ class Renderer:
         return pts
 
     def _advance(self, chunk: AudioChunk) -> tuple[Floats, AudioChunk | None]:
-        """Hear a chunk; give the displacement and the chunk that it belongs to, once there is one."""
-        displacement = self._hear(chunk.pcm)
+        """Process a chunk; give the displacement and the chunk that it belongs to, once there is one."""
+        displacement = self._infer(chunk.pcm)
         self._waiting.append(chunk)
         if len(self._waiting) * CHUNK_SAMPLES <= self.latency_samples:
             return displacement, None
@@ -171,25 +174,30 @@ class Renderer:
         pairs: list[tuple[AudioChunk, VideoFrame]] = []
         silence = np.zeros(CHUNK_SAMPLES, np.float32)
         voice = np.zeros(VOICE_SAMPLES, np.int16)
-        heard = len(self._waiting)
-        while len(pairs) < heard:
+        held = len(self._waiting)
+        while len(pairs) < held:
             pts = self._waiting[-1].pts + CHUNK_SAMPLES
             pairs += self.push(AudioChunk(silence, voice, pts))
         self.reset()
         return pairs
 
     def reset(self) -> None:
-        """Forget what was heard; the head goes on moving where it is."""
+        """Drop what was pushed; the head goes on moving where it is."""
         self._waiting.clear()
         self._state.reset()
         self._closing_from = None
 
-    def take_over(self, other: Renderer) -> None:
-        """Go on where another presenter stops, as if this one had heard and moved all of it.
+    def take_over(self, other: FrameRenderer) -> None:
+        """Go on where another presenter stops, as if this one had processed all of it.
 
         Args:
             other: made by the same engine; not to be used any more.
+
+        Raises:
+            TypeError: If it is not a `Renderer`.
         """
+        if not isinstance(other, Renderer):
+            raise TypeError(f"take_over: expected a Renderer, got {type(other).__name__}")
         self._state, self._waiting, self._frame = other._state, other._waiting, other._frame
         self._moved, self._closing_from, self._closing = other._moved, other._closing_from, other._closing
         self.motion, self._followed, self._handover = other.motion, other._followed, other._handover
@@ -200,7 +208,7 @@ class Renderer:
             self._closed = True
             self._release()
 
-    def _paint(self, displacement: Floats, pts: int) -> VideoFrame:
+    def _render(self, displacement: Floats, pts: int) -> VideoFrame:
         pose, eyelids = self._move()
         if self._matte:
             rgb, cutout = self._painter.frame_and_cutout(displacement, pose, eyelids)
@@ -215,9 +223,9 @@ class Renderer:
             self._handover.begin(self._frame, pose, _HANDOVER_FRAMES)
         return self._handover.apply(self._frame, pose), eyelids
 
-    def _hear(self, pcm: Floats) -> Floats:
+    def _infer(self, pcm: Floats) -> Floats:
         with torch.inference_mode():
-            heard = torch.from_numpy(pcm).to(self._device)[None]
-            coefficients = self._syncformer.step(heard, self._style, self._state)
+            batch = torch.from_numpy(pcm).to(self._device)[None]
+            coefficients = self._syncformer.step(batch, self._style, self._state)
             displacement = self._syncformer.displacement(coefficients)[0, -1]
         return displacement.cpu().numpy()

@@ -22,10 +22,10 @@ from typing import Self
 from presenter.config import AppConfig, load_config
 from presenter.errors import PresenterError
 from presenter.runtime.engine import Engine
+from presenter.runtime.frame_renderer import FrameRenderer, RendererPool
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.render_thread import make_in_thread
-from presenter.runtime.renderer import Renderer
 from presenter.runtime.session import Session
 from presenter.runtime.sink import SessionEvent
 from stream.clock import SessionClock, ms
@@ -38,7 +38,7 @@ _ROOM_PAIRS = 25  # rendered ahead: a second
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """40 ms: what is heard and what is seen."""
+    """40 ms of sound and their picture."""
 
     chunk: AudioChunk
     """`voice` is int16 `[1920]`, 48 kHz mono; silence while idle."""
@@ -93,7 +93,7 @@ class _Tray:
         return len(self._pairs) < _ROOM_PAIRS
 
     def put_now(self, chunk: AudioChunk, frame: VideoFrame | None, *, elastic: bool = True) -> None:
-        assert frame is not None, "nothing is late here, so no picture is left out"
+        assert frame is not None, "nothing is late here, so no picture is dropped"
         self._pairs.append(_Put(chunk, frame, elastic))
         self._changed.set()
 
@@ -107,8 +107,8 @@ class _Tray:
     def stats(self) -> PlayoutStats:
         return PlayoutStats(queued_ms=ms(len(self._pairs) * CHUNK_SAMPLES))
 
-    async def take(self, wake: Callable[[], None]) -> _Put:
-        """Wait for a pair; `wake` tells the session that one is wanted."""
+    async def filled(self, wake: Callable[[], None]) -> None:
+        """Wait until there is a pair; `wake` tells the session that one is wanted."""
         self._asked = True
         try:
             while not self._pairs:
@@ -117,6 +117,9 @@ class _Tray:
                 await self._changed.wait()
         finally:
             self._asked = False
+
+    def take(self) -> _Put:
+        """Give the pair that is there, and let time pass by it."""
         put = self._pairs.popleft()
         self._shown_pts = put.frame.pts
         for part in (0, 1):
@@ -135,7 +138,7 @@ class TalkingHead:
     for, so that the consumer sets the pace. One consumer.
     """
 
-    def __init__(self, renderer: Renderer, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, renderer: FrameRenderer, executor: ThreadPoolExecutor) -> None:
         """Use `open` instead; `executor` has one thread, the one that made the renderer."""
         self.size = renderer.size
         """`(height, width)` of the frames."""
@@ -146,22 +149,27 @@ class TalkingHead:
         self._ended: str | None = None
 
     @classmethod
-    async def open(cls, presenter: str = "default", config: AppConfig | None = None) -> TalkingHead:
+    async def open(
+        cls, presenter: str = "default", config: AppConfig | None = None, engine: RendererPool | None = None
+    ) -> TalkingHead:
         """Load a presenter.
 
         Args:
             presenter: the name of one that is enrolled.
             config: which networks and where; the preset `cpu` when None.
+            engine: networks that are loaded already, which several talking heads and sessions share; loaded as
+                `config` says when None.
 
         Raises:
+            CapacityError: if every slot of the engine is taken.
             ConfigError: if a checkpoint or the device is missing.
             IdentityNotFoundError: if there is no such presenter.
         """
         settings = config or load_config()
 
-        def make() -> Renderer:
-            store = IdentityStore(settings.presenters_dir)
-            return Engine.load(settings).renderer(store.load(presenter))
+        def make() -> FrameRenderer:
+            stored = IdentityStore(settings.presenters_dir).load(presenter)
+            return (engine or Engine.load(settings)).renderer(stored)
 
         return cls(*await make_in_thread(make))
 
@@ -172,16 +180,14 @@ class TalkingHead:
             SpeechFullError: if more than five minutes wait already.
             StreamError: if type, shape or rate can't be used.
         """
-        self._session.speech.push(pcm, rate, utterance)
-        self._session.wake()
+        self._session.push(pcm, rate, utterance)
 
     def end(self, utterance: str | None = None) -> None:
         """End an utterance; without an id, the present one."""
-        self._session.speech.end(utterance)
-        self._session.wake()
+        self._session.end(utterance)
 
     async def interrupt(self) -> float:
-        """Forget what was not taken yet; the mouth closes in the next pairs.
+        """Drop what was not taken yet; the mouth closes in the next pairs.
 
         Returns:
             How much of the present utterance the consumer has taken, in ms.
@@ -193,23 +199,23 @@ class TalkingHead:
         return self
 
     async def __anext__(self) -> Pair:
-        """Wait for the next pair.
+        """Wait for the next pair; being cancelled loses none.
 
         Raises:
             PresenterError: if rendering has failed, which only a bug makes happen; the log says why.
         """
-        taking = asyncio.ensure_future(self._tray.take(self._session.wake))
+        waiting = asyncio.ensure_future(self._tray.filled(self._session.wake))
         stopping = asyncio.ensure_future(self._session.stopped.wait())
         try:
-            await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if self._session.failed:
-                raise PresenterError("the presenter stopped because of a fault in rendering; the log says why")
-            if not taking.done():
-                raise StopAsyncIteration
-            put = taking.result()
+            await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            taking.cancel()
+            waiting.cancel()
             stopping.cancel()
+        if self._session.failed:
+            raise PresenterError("the presenter stopped because of a fault in rendering; the log says why")
+        if self._session.stopped.is_set():
+            raise StopAsyncIteration
+        put = self._tray.take()  # nothing is awaited from here on: a pair that is taken reaches the caller
         ended, self._ended = self._ended, None
         return Pair(put.chunk, put.frame, speech=not put.elastic, ended=ended)
 

@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from models.head_motion import HeadMotion, IdleMotion
 from presenter.bench.beeps import BeepDetector
 from presenter.bench.frame_ids import SIZE, FrameIdOverlay, read_mark
 from presenter.meeting.meeting import Cast, Meeting
 from presenter.meeting.setup import PLAYOUT
+from presenter.runtime.frame_renderer import FrameRenderer
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.session import Session
 from stream.camera.virtual_camera import VirtualCamera
@@ -75,10 +77,11 @@ class Blank:
     """A renderer of grey pictures."""
 
     latency_samples = 2 * CHUNK_SAMPLES
+    size = (SIZE, SIZE)
     matte = False
-    motion: object = None
 
     def __init__(self) -> None:
+        self.motion: HeadMotion = IdleMotion()
         self._waiting: deque[AudioChunk] = deque()
         self._grey = np.full((SIZE, SIZE, 3), 128, np.uint8)
 
@@ -88,6 +91,18 @@ class Blank:
     def skip(self, chunk: AudioChunk) -> list[AudioChunk]:
         self._waiting.append(chunk)
         return [self._waiting.popleft()] if len(self._waiting) > 2 else []
+
+    def add_matte(self) -> None:
+        raise AssertionError("nobody wants it")
+
+    def remove_matte(self) -> None:
+        """There is none."""
+
+    def interrupt(self, shown_pts: int | None, pts: int) -> int:
+        raise AssertionError("nobody interrupts")
+
+    def take_over(self, other: FrameRenderer) -> None:
+        raise AssertionError("nobody else is shown")
 
     def close(self) -> None:
         """Nothing to give back."""

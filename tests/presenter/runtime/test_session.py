@@ -55,8 +55,7 @@ class Viewer(PlayoutPump):
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    config = load_config("tiny")
-    return Engine.load(replace(config, server=replace(config.server, max_sessions=2)))
+    return Engine.load(load_config("tiny"), slots=2)
 
 
 @pytest.fixture

@@ -56,8 +56,8 @@ class JitterTarget:
             self._grown_ms = max(0.0, self._grown_ms - _DECAY_MS)
 
     def hold(self, ahead_ms: float) -> None:
-        """Let the target be high enough that the newest sound waits `ahead_ms` at least, as far as the limit allows."""
-        self._held_ms = ahead_ms + _BAND_MS
+        """Let the target be high enough that a new chunk waits `ahead_ms` before it plays, within the limit."""
+        self._held_ms = ahead_ms + _STEP_MS
 
     def starve(self, time: int) -> None:
         """Note an underrun: nothing was buffered at `time`."""

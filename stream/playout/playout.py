@@ -4,8 +4,8 @@ Rules, in order:
 
 1. Audio that was accepted is played, in order, without gaps. It is never dropped for being late.
 2. Audio does not wait for its frame, which may be attached until the audio starts, and leaves at that
-   instant. A frame that comes later is dropped, since a picture must not follow its sound; only that of
-   a chunk without sound is shown late. A chunk without a frame leaves the last one standing.
+   instant. A frame that comes later is dropped, unless the caller asks to show it late. A chunk without
+   a frame leaves the last one standing.
 3. When there is nothing to play, silence is played and the last frame stays; play resumes with
    once the jitter target is reached again.
 4. `put` refuses what would exceed `max_ms`: the caller waits. A live source can't wait, so its
@@ -40,7 +40,6 @@ TICK_VOICE_SAMPLES = TICK_SAMPLES * VOICE_RATIO
 _CLOSING_STARTS = 2  # one for each picture in which the mouth closes, should the second be late
 _HOLD_SAMPLES = samples(200)  # the last frame is repeated this often while nothing new comes
 _FADE_SAMPLES = 240  # 5 ms at 48 kHz: an interrupt must not click
-_REMEMBERED_PAUSES = 16  # quiet chunks that have left and may still get their frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,6 @@ class Playout:
         self._fading: Int16Array | None = None
         self._last_frame: VideoFrame | None = None
         self._last_frame_time = -_HOLD_SAMPLES
-        self._pauses: deque[int] = deque(maxlen=_REMEMBERED_PAUSES)
         self._jitter_target = self._config.jitter_target()
         self._stats = PlayoutStats()
 
@@ -141,18 +139,22 @@ class Playout:
         self._waiting.append(_Entry(chunk, frame, now, elastic))
         return True
 
-    def attach(self, frame: VideoFrame) -> bool:
+    def attach(self, frame: VideoFrame, *, late: bool = False) -> bool:
         """Give a chunk its frame, by its pts.
 
+        Args:
+            frame: what was rendered.
+            late: show it at the next tick if its audio has started: for silence, or instead of a frozen picture.
+
         Returns:
-            False if the frame is dropped: its audio has started, or was cleared.
+            False if the frame is dropped.
         """
         for index, entry in enumerate(self._waiting):
             if entry.chunk.pts == frame.pts:
                 self._waiting[index] = replace(entry, frame=frame)
                 return True
         newest = self._next_frame or self._last_frame
-        if frame.pts in self._pauses and (newest is None or newest.pts < frame.pts):
+        if late and (newest is None or newest.pts < frame.pts):
             self._next_frame = frame
             return True
         self._count(late=1)
@@ -183,7 +185,6 @@ class Playout:
         if self._current is not None and self._current_left:
             self._fading = self._rest_of_current()[:_FADE_SAMPLES]
         self._waiting.clear()
-        self._pauses.clear()
         self._current, self._current_left, self._next_frame = None, 0, None
         self._urgent_starts = _CLOSING_STARTS
 
@@ -224,8 +225,6 @@ class Playout:
         self._trim()
         entry = self._waiting.popleft()
         self._current, self._next_frame = entry.chunk, entry.frame or self._next_frame
-        if is_quiet(entry.chunk, self._config.quiet_dbfs):
-            self._pauses.append(entry.chunk.pts)
         self._current_left = CHUNK_SAMPLES
 
     def _leave(self, time: int) -> None:

@@ -15,7 +15,7 @@ from stream.media import VideoFrame
 FULL_RATE_MS = 38.0
 """Up to this time for a frame, 25 a second are rendered; up to twice as much, every second one, and so on: fewer frames
 at a steady rate look better than as many as happen to fit."""
-MARGIN_MS = 10.0
+MARGIN_MS = 3.0
 """A frame has to be ready this long before its turn."""
 
 _FROZEN = samples(400)  # after so long without a frame, one that is late is better than none

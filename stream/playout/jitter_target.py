@@ -57,7 +57,9 @@ class JitterTarget:
 
     def hold(self, ahead_ms: float) -> None:
         """Let the target be high enough that a new chunk waits `ahead_ms` before it plays, within the limit."""
-        self._held_ms = ahead_ms + _STEP_MS
+        if ahead_ms + _BAND_MS > self._held_ms and self._window_ticks:
+            self._least_ms = self._window_least_ms  # known already: act on it in the next pause
+        self._held_ms = ahead_ms + _BAND_MS
 
     def starve(self, time: int) -> None:
         """Note an underrun: nothing was buffered at `time`."""

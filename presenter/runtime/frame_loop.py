@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from presenter.runtime.frame_renderer import RenderFrame
 from presenter.runtime.latencies import Latencies
+from presenter.runtime.metrics import Metrics
 from presenter.runtime.render_thread import RenderThreads
 from presenter.runtime.sink import Sink
 from stream.clock import ms, samples
-from stream.media import VideoFrame
 
 FULL_RATE_MS = 38.0
 """Up to this time for a frame, 25 a second are rendered; up to twice as much, every second one, and so on: fewer frames
@@ -39,25 +38,23 @@ class FrameLoop:
     The next frame is that of the first chunk whose turn is late enough. In real time the others are dropped.
     """
 
-    def __init__(
-        self, threads: RenderThreads, sink: Sink, latencies: Latencies, on_frame: Callable[[VideoFrame], None]
-    ) -> None:
+    def __init__(self, threads: RenderThreads, sink: Sink, latencies: Latencies, metrics: Metrics) -> None:
         """Render nothing yet.
 
         Args:
             threads: render.
             sink: where frames go; it says which one is wanted next.
             latencies: told how long frames take.
-            on_frame: called with each frame that will be shown.
+            metrics: the server's counters.
         """
-        self.dropped = 0
-        """Frames that were not rendered, or came too late."""
+        self.shown = self.dropped = 0
+        """Frames that were rendered in time, and that were not."""
         self.stride = 1
         """For every how many chunks a frame is rendered."""
         self._threads = threads
         self._sink = sink
         self._latencies = latencies
-        self._on_frame = on_frame
+        self._metrics = metrics
         self._offered: dict[int, RenderFrame] = {}
         self._urgent: set[int] = set()
         self._wake = asyncio.Event()
@@ -74,7 +71,7 @@ class FrameLoop:
         """Note that the chunk at `pts` plays: no frame before it is rendered any more."""
         for passed in [known for known in self._offered if known < pts and known not in self._urgent]:
             del self._offered[passed]
-            self.dropped += 1
+            self._drop()
         self._wake.set()
 
     def wake(self) -> None:
@@ -101,12 +98,24 @@ class FrameLoop:
             self._note(ms(now - begun))
             if self._sink.attach(frame, late=late):
                 self._last = now
-                self._on_frame(frame)
+                self._show(frame.pts, now)
             else:
-                self.dropped += 1
+                self._drop()
+
+    def _show(self, pts: int, now: int) -> None:
+        self.shown += 1
+        self._metrics.frames.inc()
+        ready_ms = self._latencies.ready(pts, now)
+        if ready_ms is not None:
+            self._metrics.ready_seconds.observe(ready_ms / 1000)
+
+    def _drop(self) -> None:
+        self.dropped += 1
+        self._metrics.frames_skipped.inc()
 
     def _note(self, took_ms: float) -> None:
         self._latencies.rendered(took_ms)
+        self._metrics.render_seconds.observe(took_ms / 1000)
         if self._sink.real_time:
             self.stride = stride_for(self._latencies.frame_ms, self.stride)
             self._sink.hold(self._latencies.frame_ms + MARGIN_MS)

@@ -20,7 +20,7 @@ from presenter.runtime.render_thread import RenderThreads
 from presenter.runtime.sink import Flush, SessionEvent, Sink
 from presenter.runtime.sources import Sources
 from stream.clock import samples
-from stream.media import CHUNK_SAMPLES, AudioChunk, VideoFrame
+from stream.media import CHUNK_SAMPLES, AudioChunk
 from stream.playout.playout import Tick
 from stream.playout.progress import Progress
 from stream.playout.speech import SpeechQueue
@@ -73,11 +73,10 @@ class Session:
         self._sources = Sources(self._speech, self._queue, look_ahead)
         self._progress = Progress()
         self._latencies = Latencies()
-        self._frames = FrameLoop(self._thread, sink, self._latencies, self._note_frame)
+        self._frames = FrameLoop(self._thread, sink, self._latencies, metrics)
         self._loop = AudioLoop(
             self._thread, sink, self._frames, self._sources, self._progress, self._latencies, look_ahead
         )
-        self._shown = self._dropped = 0  # frames, counted already
         self._microphone = MicrophoneListener(
             self._queue,
             sink.clock,
@@ -230,14 +229,6 @@ class Session:
         """
         await self._thread.add_matte()
 
-    def _note_frame(self, frame: VideoFrame) -> None:
-        self._shown += 1
-        self._metrics.frames.inc()
-        self._metrics.render_seconds.observe(self._latencies.render[-1] / 1000)
-        ready_ms = self._latencies.ready(frame.pts, self._sink.clock.now())
-        if ready_ms is not None:
-            self._metrics.ready_seconds.observe(ready_ms / 1000)
-
     def follow(self, motion: HeadMotion) -> None:
         """Move the head and the eyelids by a motion, from the next frame on."""
         self._thread.follow(motion)
@@ -261,8 +252,6 @@ class Session:
             self._publish(StateChanged(state))
         if tick.source_pts is not None:
             self._frames.released(tick.source_pts)
-        self._metrics.frames_skipped.inc(self._frames.dropped - self._dropped)
-        self._dropped = self._frames.dropped
         self._loop.wake()
 
     @property
@@ -287,7 +276,7 @@ class Session:
             "trimmed_ms": round(played.trimmed_ms + self._queue.trimmed_ms, 1),
             "lost_ms": round(self._queue.lost_ms, 1),
             "underruns": played.underruns,
-            "frames": self._shown,
+            "frames": self._frames.shown,
             "frames_skipped": self._frames.dropped,
             "quality": "good" if self._frames.stride == 1 else "reduced",
         }

@@ -1,7 +1,7 @@
 """A renderer whose pictures say which chunk they belong to: how far sound and picture are apart can be read off.
 
-The renderer inside does its work as ever; on what it painted there are stripes, the bits of the chunk's number.
-Beeps in what it hears are noted with their place. `presenter bench camera` and a test compare both with what comes out.
+The renderer inside works unchanged; its frames are overlaid with stripes, the bits of the chunk's number.
+Beeps in its input are recorded with their place. `presenter bench camera` and a test compare both with the output.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class FrameIdOverlay:
     """What a renderer is to a session, with stripes on its pictures."""
 
     def __init__(self, renderer: Renderer) -> None:
-        """Hear nothing yet."""
+        """Start without input."""
         self._renderer = renderer
         self.beeps = BeepDetector()
-        """What was heard, on the timeline of the chunks' `pts`, at 48 kHz."""
+        """The input, on the timeline of the chunks' `pts`, at 48 kHz."""
 
     def __getattr__(self, name: str) -> Any:
         """Whatever is not marked is the renderer's."""
@@ -41,18 +41,18 @@ class FrameIdOverlay:
             setattr(self._renderer, name, value)
 
     def push(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame]]:
-        """Hear and paint, and mark what was painted."""
+        """Process a chunk and overlay the frame id on its frame."""
         self.beeps.push(chunk.voice, chunk.pts * VOICE_RATIO)
         return [(heard, mark(frame)) for heard, frame in self._renderer.push(chunk)]
 
     def skip(self, chunk: AudioChunk) -> list[AudioChunk]:
-        """Hear."""
+        """Process a chunk without rendering its frame."""
         self.beeps.push(chunk.voice, chunk.pts * VOICE_RATIO)
         return self._renderer.skip(chunk)
 
 
 def marked(renderer: Renderer) -> tuple[Renderer, BeepDetector]:
-    """Mark a renderer; returns it and the beeps that it will hear."""
+    """Mark a renderer; returns it and the beeps that it will process."""
     inside = FrameIdOverlay(renderer)
     return cast(Renderer, inside), inside.beeps
 

@@ -1,4 +1,4 @@
-"""A sync-test renderer instead of a presenter: white while it hears a beep, so that sound and picture can be compared.
+"""A sync-test renderer instead of a presenter: white during a beep, so that sound and picture can be compared.
 
 It goes the whole way of a presenter: session, playout, encoders, network, browser. `presenter bench voice` and a test
 look at it to tell how far sound and picture are apart.
@@ -34,7 +34,7 @@ class SyncTestRenderer:
     matte = False
 
     def __init__(self) -> None:
-        """Hear nothing yet."""
+        """Start without input."""
         self._waiting: deque[AudioChunk] = deque()
         rng = np.random.default_rng(0)
         # A little noise, so that an encoder has something to send in every frame.
@@ -42,16 +42,16 @@ class SyncTestRenderer:
         self._shown = 0
 
     def push(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame]]:
-        """Hear a chunk; give the one before the look-ahead with its picture."""
+        """Process a chunk; give the one before the look-ahead with its picture."""
         return [(heard, VideoFrame(self._picture(heard), heard.pts)) for heard in self.skip(chunk)]
 
     def skip(self, chunk: AudioChunk) -> list[AudioChunk]:
-        """Hear a chunk and give the one before the look-ahead."""
+        """Process a chunk and give the one before the look-ahead."""
         self._waiting.append(chunk)
         return [self._waiting.popleft()] if len(self._waiting) > _LOOK_AHEAD else []
 
     def interrupt(self, shown_pts: int | None, pts: int) -> int:
-        """Hear silence from now on."""
+        """Continue with silence."""
         self._waiting.clear()
         for _ in range(_LOOK_AHEAD):
             self._waiting.append(silence(pts))

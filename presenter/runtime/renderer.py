@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from models.compositor import FrameCompositor
 from models.head_motion import FPS, Handover, HeadMotion, HeadPose, IdleMotion
 from models.identity import Identity
 from models.mesh import Floats
-from models.painter import Painter
 from models.syncformer import StyleSyncFormer
 from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame, silence
 
@@ -38,8 +38,8 @@ class Renderer:
 
     Args:
         syncformer: Audio to motion.
-        painter: Motion to frames.
-        identity: Whom to show.
+        compositor: Motion to frames.
+        identity: The identity to show.
         device: Where the syncformer's weights are.
         release: Called once when the renderer is closed.
     """
@@ -47,13 +47,13 @@ class Renderer:
     def __init__(
         self,
         syncformer: StyleSyncFormer,
-        painter: Painter,
+        compositor: FrameCompositor,
         identity: Identity,
         device: torch.device,
         release: Callable[[], None] = lambda: None,
     ) -> None:
         self._syncformer = syncformer
-        self._painter = painter
+        self._compositor = compositor
         self._identity = identity
         self._device = device
         self._release = release
@@ -93,19 +93,19 @@ class Renderer:
     @matte.setter
     def matte(self, wanted: bool) -> None:
         if wanted:
-            self._painter.cut_out()
+            self._compositor.cut_out()
         self._matte = wanted
 
     @property
     def latency_samples(self) -> int:
-        """How much sound after a frame's own chunk the model must hear, in samples at 16 kHz."""
+        """How much sound after a frame's own chunk the model needs, in samples at 16 kHz."""
         return self._syncformer.latency_samples
 
     def push(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame]]:
-        """Hear a chunk.
+        """Process a chunk.
 
         Returns:
-            The chunk heard `latency_samples` ago with its frame, or nothing while the look-ahead fills.
+            The chunk processed `latency_samples` ago with its frame, or nothing while the look-ahead fills.
         """
         displacement, matching = self._advance(chunk)
         if matching is None:
@@ -113,19 +113,19 @@ class Renderer:
         return [(matching, self._paint(displacement, matching.pts))]
 
     def skip(self, chunk: AudioChunk) -> list[AudioChunk]:
-        """Hear a chunk without painting: for a stream that has fallen behind.
+        """Process a chunk without rendering its frame: for a stream that has fallen behind.
 
         Returns:
-            The chunk whose frame is left out, as `push` would have paired it, or nothing while the look-ahead fills.
+            The chunk whose frame is dropped, as `push` would have paired it, or nothing while the look-ahead fills.
         """
         _, matching = self._advance(chunk)
         return [] if matching is None else [matching]
 
     def interrupt(self, shown_pts: int | None, pts: int) -> int:
-        """Stop in the middle of a word: forget what was heard, go on from the frame on the screen, and close the mouth.
+        """Stop in the middle of a word: reset the audio state, go on from the frame on the screen, and close the mouth.
 
         The frames that were made ahead will not be shown, so head and eyelids continue where they are seen to be, and
-        the mouth closes from the shape that it is seen in. Silence needs no look-ahead: it is what a fresh state heard.
+        the mouth closes from the shape that it is seen in. Silence needs no look-ahead: a fresh state starts from it.
 
         Args:
             shown_pts: `pts` of the frame on the screen, or None if there is none.
@@ -144,7 +144,7 @@ class Renderer:
         return pts
 
     def _advance(self, chunk: AudioChunk) -> tuple[Floats, AudioChunk | None]:
-        """Hear a chunk; give the displacement and the chunk that it belongs to, once there is one."""
+        """Process a chunk; give the displacement and the chunk that it belongs to, once there is one."""
         displacement = self._hear(chunk.pcm)
         self._waiting.append(chunk)
         if len(self._waiting) * CHUNK_SAMPLES <= self.latency_samples:
@@ -179,13 +179,13 @@ class Renderer:
         return pairs
 
     def reset(self) -> None:
-        """Forget what was heard; the head goes on moving where it is."""
+        """Reset the audio state; the head goes on moving where it is."""
         self._waiting.clear()
         self._state.reset()
         self._closing_from = None
 
     def take_over(self, other: Renderer) -> None:
-        """Go on where another presenter stops, as if this one had heard and moved all of it.
+        """Go on where another presenter stops, as if this one had processed all of it.
 
         Args:
             other: made by the same engine; not to be used any more.
@@ -203,9 +203,9 @@ class Renderer:
     def _paint(self, displacement: Floats, pts: int) -> VideoFrame:
         pose, eyelids = self._move()
         if self._matte:
-            rgb, cutout = self._painter.frame_and_cutout(displacement, pose, eyelids)
+            rgb, cutout = self._compositor.frame_and_cutout(displacement, pose, eyelids)
             return VideoFrame(rgb, pts, cutout)
-        return VideoFrame(self._painter.frame(displacement, pose, eyelids), pts)
+        return VideoFrame(self._compositor.frame(displacement, pose, eyelids), pts)
 
     def _move(self) -> tuple[HeadPose, int]:
         motion = self.motion

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.painter import Painter
+from models.compositor import FrameCompositor
 from presenter.config import load_config
 from presenter.runtime.talking_head import TalkingHead
 from stream.media import VideoFrame
@@ -39,7 +39,7 @@ class NumberedHead(TalkingHead):
 @pytest.fixture
 def head_class(monkeypatch):
     blank = np.zeros((4, 256, 256), np.float32)
-    monkeypatch.setattr(Painter, "crop", lambda painter, displacement: blank)
+    monkeypatch.setattr(FrameCompositor, "crop", lambda compositor, displacement: blank)
     return NumberedHead
 
 

@@ -1,4 +1,4 @@
-"""From a mesh displacement to a finished frame: rasterise, generate, move the head, composite the rendered face over it."""
+"""From a mesh displacement to a finished frame: rasterise, generate, move the head, composite the rendered face."""
 
 from __future__ import annotations
 

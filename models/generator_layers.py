@@ -152,7 +152,7 @@ class Synthesis(nn.Module):
             live = window.cut(live)
         coverage = face_coverage(live)
         rgb = (live[:, :3] + soften(coverage) * painted[:, :3]).clamp(0.0, 1.0)
-        # On the face the rendered layer always covers: what lies behind shows another mouth. Around it, the network decides.
+        # On the face the layer always covers: what lies behind shows another mouth. Around it, the network decides.
         return torch.cat([rgb, torch.maximum(torch.sigmoid(painted[:, 3:] + COVERING), soften(coverage, shrink=2))], 1)
 
 

@@ -1,6 +1,6 @@
 """How the folded generator is computed: in float32, by Winograd convolutions, in bfloat16 or in 8-bit integers.
 
-All of them give what `FoldedGenerator` in float32 gives, to at least 45 dB in the painted crop; which one is fastest
+All of them give what `FoldedGenerator` in float32 gives, to at least 45 dB in the rendered crop; which one is fastest
 depends on the processor: measure it with `cost`. Why these, see docs/adr/0013.
 """
 
@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from models import int8, winograd
+from models.compositor import Backend
 from models.crop import CROP_SIZE
 from models.folded import FoldedGenerator
 from models.generator import Generator
 from models.generator_layers import LIVE_CHANNELS
 from models.graphs import graphed
 from models.layer import Layer, Planes, layer_of_patches, layer_of_picture
-from models.painter import Backend
 
 BACKENDS = ("float32", "winograd", "bfloat16", "int8")
 """On a CPU, the exact one first."""
@@ -66,7 +66,7 @@ def cost(backends: Sequence[Backend], rounds: int = 7) -> list[float]:
         for _ in range(rounds):
             for i, each in enumerate(backends):
                 started = time.process_time()
-                each.paint(targets[i], planes.transpose(1, 2, 0))
+                each.render(targets[i], planes.transpose(1, 2, 0))
                 best[i] = min(best[i], 1000 * (time.process_time() - started))
     return best
 
@@ -87,7 +87,7 @@ class _Float:
         """See `Backend`."""
         return self._folded.encode_target(masked_target.to(self._dtype)).contiguous(memory_format=self._format)
 
-    def paint(self, target: Tensor, planes: Planes) -> Layer:
+    def render(self, target: Tensor, planes: Planes) -> Layer:
         """See `Backend`."""
         live = torch.from_numpy(planes.transpose(2, 0, 1))[None].to(self._dtype, memory_format=self._format)
         return layer_of_patches(self._folded.patches(target, live.div_(255)).float(), planes, self.window)
@@ -105,7 +105,7 @@ class _Int8:
         """See `Backend`."""
         return self._encode(masked_target).contiguous(memory_format=torch.channels_last)
 
-    def paint(self, target: Tensor, planes: Planes) -> Layer:
+    def render(self, target: Tensor, planes: Planes) -> Layer:
         """See `Backend`."""
         live = torch.from_numpy(planes.transpose(2, 0, 1))[None].contiguous(memory_format=torch.channels_last)
         return layer_of_patches(self._generator.patches(target, live), planes, self.window)
@@ -124,7 +124,7 @@ class _OnDevice:
         """See `Backend`."""
         return self._folded.encode_target(masked_target.to(self._device))
 
-    def paint(self, target: Tensor, planes: Planes) -> Layer:
+    def render(self, target: Tensor, planes: Planes) -> Layer:
         """See `Backend`."""
         live = torch.from_numpy(planes.transpose(2, 0, 1))[None].to(self._device, non_blocking=True)
         return layer_of_picture(self._step(target, live.float().div_(255)), self.window)

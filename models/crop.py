@@ -1,4 +1,4 @@
-"""The face crop: the square around the lower face that the generator paints."""
+"""The face crop: the square around the lower face that the generator renders."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def cut_crop(rgb: NDArray[np.uint8], transform: Floats) -> NDArray[np.uint8]:
 
 @cache
 def crop_mask() -> Floats:
-    """Where the generator paints `[256, 256]`: 1 inside, feathered to 0; a superellipse."""
+    """Where the generator renders `[256, 256]`: 1 inside, feathered to 0; a superellipse."""
     grid = (np.arange(CROP_SIZE, dtype=np.float32) + 0.5) / CROP_SIZE
     x = np.abs(grid[None, :] - _MASK_CENTRE[0]) / _MASK_RADII[0]
     y = np.abs(grid[:, None] - _MASK_CENTRE[1]) / _MASK_RADII[1]

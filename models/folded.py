@@ -18,7 +18,7 @@ class FoldedGenerator(nn.Module):
     """A generator folded for one identity: no style, no modulation, target features from outside."""
 
     window: Window
-    """What is painted: the mask, and one patch around it for each of the two last convolutions."""
+    """What is rendered: the mask, and one patch around it for each of the two last convolutions."""
 
     def __init__(
         self,

@@ -105,7 +105,7 @@ class Generator(nn.Module):
 
 
 def composite(target: Tensor, painted: Tensor, mask: Tensor) -> Tensor:
-    """Blend what was painted into the target crop.
+    """Blend the rendered crop into the target crop.
 
     Args:
         target: `[B, 3, S, S]`.

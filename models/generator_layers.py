@@ -136,13 +136,13 @@ class Synthesis(nn.Module):
     def forward(
         self, maps: list[Tensor], live: Tensor, style: Tensor | None = None, window: Window | None = None
     ) -> Tensor:
-        """Paint the crop.
+        """Render the crop.
 
         Args:
             maps: Spatial inputs, fine to coarse.
             live: Stacked live inputs `[B, 6, 256, 256]`.
             style: Style codes `[B, style_dim]`; None once folded.
-            window: What to paint, a multiple of 8 pixels; None for all. Its two outermost patches are not exact.
+            window: The part to render, a multiple of 8 pixels; None for all. Its two outermost patches are not exact.
 
         Returns:
             Colour (0..1) and blend mask (0..1) `[B, 4, 256, 256]`, or of the window's size.
@@ -152,7 +152,7 @@ class Synthesis(nn.Module):
             live = window.cut(live)
         coverage = face_coverage(live)
         rgb = (live[:, :3] + soften(coverage) * painted[:, :3]).clamp(0.0, 1.0)
-        # On the face the paint always covers: what lies behind shows another mouth. Around it, the network decides.
+        # On the face the layer always covers: what lies behind shows another mouth. Around it, the network decides.
         return torch.cat([rgb, torch.maximum(torch.sigmoid(painted[:, 3:] + COVERING), soften(coverage, shrink=2))], 1)
 
 

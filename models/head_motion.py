@@ -57,7 +57,7 @@ class HeadMotion(Protocol):
     def at(self, frame: int) -> tuple[HeadPose, int]:
         """Pose and eyelid level (0 open, `EYES_CLOSED`) at a frame number.
 
-        Numbers go up, some are left out, and after an interrupt they go back to the frame that was seen last.
+        Numbers go up, some are skipped, and after an interrupt they go back to the frame that was seen last.
         """
 
 

@@ -27,7 +27,7 @@ def seen_share(target: Floats, reference: Floats) -> float:
 
 
 def masked_target(target: Tensor) -> Tensor:
-    """Target crops `[B, 3, 256, 256]` without what the generator is to paint."""
+    """Target crops `[B, 3, 256, 256]` without the region that the generator renders."""
     return target * (1 - torch.from_numpy(crop_mask()))
 
 

@@ -1,4 +1,4 @@
-"""A still picture that lives: eyelid overlays, a picture of twice the size, and painted crops laid over it."""
+"""An animated still picture: eyelid overlays, a picture of twice the size, and rendered crops composited over it."""
 
 from __future__ import annotations
 
@@ -86,11 +86,11 @@ def blended(colour: Picture, opacity: Floats, behind: Picture) -> Picture:
 
 
 class Placement:
-    """Lays painted crops over a still whose head has moved, in one interpolation.
+    """Composites rendered crops over a still whose head has moved, in one interpolation.
 
     Args:
         transform: Affine map `[2, 3]` from the still frame to crop pixels.
-        window: What of the crop is painted.
+        window: What of the crop is rendered.
     """
 
     def __init__(self, transform: Floats, window: Window) -> None:
@@ -102,7 +102,7 @@ class Placement:
         self._low, self._high = placed.min(0), placed.max(0)
 
     def region(self, shifts: Floats, box: tuple[slice, slice]) -> tuple[slice, slice]:
-        """Rows and columns within a `box` of the frame in which a painted crop can be seen.
+        """Rows and columns within a `box` of the frame in which a rendered crop can be seen.
 
         Args:
             shifts: From `HeadWarp.shifts`.
@@ -131,7 +131,7 @@ class Placement:
 
 
 class Paster:
-    """Blends painted crops into a filmed frame.
+    """Blends rendered crops into a filmed frame.
 
     Args:
         size: `(height, width)` of the frame.

@@ -106,7 +106,7 @@ class StyleSyncFormer(nn.Module):
                 motion=self.motion.init_state(batch_size, max_chunk),
             )
 
-    def hear(self, mel: Tensor, state: SyncFormerState, schedule: Schedule | None = None) -> Tensor:
+    def process_audio(self, mel: Tensor, state: SyncFormerState, schedule: Schedule | None = None) -> Tensor:
         """Encode log-mel `[B, 4 n, bands]` to audio features `[B, n, C]`, updating `state` in place."""
         x = ((mel + 8.0) / 4.0).transpose(1, 2)  # about zero mean and unit variance in speech
         for conv, tail in zip(self.stem, state.stem, strict=True):
@@ -120,7 +120,7 @@ class StyleSyncFormer(nn.Module):
         return self.motion.step(audio, style, state.motion, schedule)
 
     def step(self, pcm: Tensor, style: Tensor, state: SyncFormerState) -> Tensor:
-        """Hear the next chunks and move, updating `state` in place.
+        """Process the next chunks and predict motion, updating `state` in place.
 
         Args:
             pcm: samples `[B, 640 n]`, float32 in -1..1 at 16 kHz.
@@ -137,7 +137,7 @@ class StyleSyncFormer(nn.Module):
             raise ValueError(f"expected a multiple of {CHUNK_SAMPLES} samples, got {pcm.shape[1]}")
         # Both stacks have the same context and have seen as many frames.
         schedule = self.audio.schedule(pcm.shape[1] // CHUNK_SAMPLES, state.audio)
-        audio = self.hear(self.mel.step(pcm, state.mel), state, schedule)
+        audio = self.process_audio(self.mel.step(pcm, state.mel), state, schedule)
         hidden = self.move(audio, style.expand(pcm.shape[0], -1), state, schedule)
         coefficients: Tensor = self.outputs[self.config.delay](hidden)
         return coefficients

@@ -20,9 +20,9 @@ _REACH = np.array([0.4, 0.3, 0.4, 0.6, 0.5])  # of a pose: what is further would
 _DRIFT_S = 15.0  # in which the neutral pose follows a user who sits differently now
 _LIDS = (((159, 145), (158, 153), (160, 144)), ((386, 374), (385, 380), (387, 373)))
 _CORNERS = ((33, 133), (362, 263))
-# How the tracker sees heads that the painter turns by known angles: it finds this share of yaw and pitch, and ears that
-# are so far before the axis (they slide along the outline). Either it sees users likewise, or the painter turns too
-# little: both ways the presenter is seen to turn as far as the user.
+# How the tracker sees heads that `HeadWarp` turns by known angles: it finds this share of yaw and pitch, and ears that
+# are so far before the axis (they slide along the outline). Either it sees users likewise, or the warp turns
+# too little: both ways the presenter is seen to turn as far as the user.
 _FOUND = np.array([1.0, 0.68, 0.68])
 _EARS_BEFORE_AXIS = 0.4
 # Lid gaps, as shares of the open eye's; two, so that an eye between them doesn't flutter.

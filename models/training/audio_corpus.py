@@ -147,7 +147,7 @@ def _indices(folder: Path) -> Iterator[features.Packed]:
 
 
 def load_clips(cache: Path, names: list[str]) -> dict[str, AudioClip]:
-    """Load some prepared clips without teacher features; names that were not prepared are left out."""
+    """Load some prepared clips without teacher features; names that were not prepared are skipped."""
     clips: dict[str, AudioClip] = {}
     for name in names:
         path = cache / "audio" / f"{name}.npz"

@@ -1,6 +1,6 @@
 """Synthetic speech with exact phone times: flite voices and the joe piper voice.
 
-Both are optional, offline tools. A voice whose program or package is missing is left out.
+Both are optional, offline tools. A voice whose program or package is missing is skipped.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""Pairs of face crops for the generator: a target to paint and a reference of the same person."""
+"""Pairs of face crops for the generator: a target to render and a reference of the same person."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Train the causal network from sound: teacher features, phones and motion at once.
 
 One loop serves pretraining (`distill`), the fine-tune on measured motion (`motion`) and the comparison run that
-hears log-mel and learns from films alone; they differ in configuration only.
+takes log-mel and learns from films alone; they differ in configuration only.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Run:
             mel = disturb_mel(model.mel(batch.pcm), generator)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             state = model.init_state(len(mel), config.mix.frames)
-            audio = model.hear(mel, state)
+            audio = model.process_audio(mel, state)
             style = model.encode_style(batch.style_motion) * batch.has_style[:, None]
             hidden = model.move(audio, style, state)
             outputs = [head(hidden) for head in model.outputs]
@@ -206,7 +206,7 @@ def run_training(config: TrainConfig, folders: Folders, out: Path, start: Path |
 def main(argv: list[str] | None = None) -> int:
     """Pretrain the causal network, after the sync check and the teacher's labels where they are missing.
 
-    `--plain` is the comparison that hears only filmed clips and has no teacher.
+    `--plain` is the comparison that is trained on filmed clips only and has no teacher.
     """
     parser = argparse.ArgumentParser(description="Pretrain the causal audio-to-motion network.")
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder of tracks, audio and motion")

@@ -28,7 +28,7 @@ def build_examples(
     corpus: dict[str, AudioClip], motion: dict[str, MotionClip], basis: NDArray[np.float32], white: NDArray[np.float32],
     labelled: dict[str, NDArray[np.float32]], dropped: set[str],
 ) -> list[Example]:  # fmt: skip
-    """Join audio, measured motion and teacher labels; held-out and dropped clips are left out."""
+    """Join audio, measured motion and teacher labels; held-out and dropped clips are excluded."""
     examples = []
     for name, clip in corpus.items():
         if held_out_kind(name) or len(clip.phones) < 20:

@@ -21,7 +21,7 @@ Predictor = Callable[[AudioClip], Array]  # to coefficients [T, K]
 
 
 class StudentPredictor:
-    """The causal network on whole clips; hears each clip once for all delays."""
+    """The causal network on whole clips; processes each clip once for all delays."""
 
     def __init__(self, model: StyleSyncFormer, style: torch.Tensor | None = None) -> None:
         """Judge `model` under one speaking style, none by default."""
@@ -47,7 +47,7 @@ def all_delays(model: StyleSyncFormer, pcm: NDArray[np.int16], style: torch.Tens
     batch = torch.from_numpy(sound)[None]
     frames = len(pcm) // CHUNK_SAMPLES
     state = model.init_state(1, frames + delays)
-    hidden = model.hear(model.mel.step(batch, state.mel), state)
+    hidden = model.process_audio(model.mel.step(batch, state.mel), state)
     hidden = model.move(hidden, model.null_style if style is None else style, state)
     return [np.asarray(head(hidden)[0, d : d + frames]) for d, head in enumerate(model.outputs)]
 

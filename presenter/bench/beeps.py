@@ -27,7 +27,7 @@ class BeepDetector:
     """Finds where beeps begin in a stream of sound at 48 kHz."""
 
     def __init__(self) -> None:
-        """Hear nothing yet."""
+        """Start without input."""
         self.found: list[int] = []
         """Places of the first loud samples, in samples at 48 kHz."""
         self._last = -_APART

@@ -1,7 +1,7 @@
 """Benchmark of the way into a meeting: how late voice and picture are, how far apart, and whether they drift.
 
 The sound takes the whole way: a player says beeps into a null sink of a private PulseAudio server, whose monitor is the
-microphone; the voice goes into another null sink, to whose monitor an ear listens as a meeting would. In place of a
+microphone; the voice goes into another null sink, whose monitor is recorded as a meeting would. In place of a
 camera's driver stands a backend of `pyvirtualcam` that notes when which picture came.
 """
 
@@ -62,7 +62,7 @@ class SeenCamera:
 
 
 @dataclass
-class Ear:
+class Listener:
     """A process that listens to a source (`presenter.bench.listener`)."""
 
     times: list[float] = field(default_factory=list)
@@ -112,7 +112,7 @@ async def _measure(config: AppConfig, seconds: float, server: PulseServer) -> di
         marks.append(FrameIdOverlay(renderer))
         return marks[-1]
 
-    said, heard = Ear(), Ear()
+    said, heard = Listener(), Listener()
     async with (
         open_meeting(replace(config, camera=camera), "default", backend=_BACKEND, wrap=mark) as meeting,
         said.listening("talk.monitor"),

@@ -1,4 +1,4 @@
-"""An ear of a meeting: listens to a source of PulseAudio in a process of its own and tells when it heard beeps.
+"""Records a PulseAudio source in a process of its own, as a meeting client would, and reports when beeps began.
 
     python -m presenter.bench.listener SOURCE
 

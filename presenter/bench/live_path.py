@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import torch
 
+from models.compositor import FrameCompositor
 from models.head_motion import sway
-from models.painter import Painter
 from presenter.config import AppConfig
 from presenter.errors import ConfigError
 from presenter.runtime.backend_choice import measured, processor
@@ -125,7 +125,7 @@ def _time_stages(config: AppConfig, engine: Engine, stored: StoredIdentity) -> d
     """Each stage on its own, in the order of the live path; each finds in the caches what the one before has left."""
     network, state = engine.syncformer, engine.syncformer.init_state(1)
     backend = engine.folded(stored)
-    painter, encoder = Painter(stored.identity, backend), VideoEncoder.of("VP8")
+    compositor, encoder = FrameCompositor(stored.identity, backend), VideoEncoder.of("VP8")
     names = ("syncformer", "planes", "generator", "compose", "yuv", "vp8")
     watch = {name: Stopwatch() for name in names}
     device = torch.device(config.engine.device)
@@ -135,9 +135,9 @@ def _time_stages(config: AppConfig, engine: Engine, stored: StoredIdentity) -> d
             pcm = torch.from_numpy(chunk.pcm)[None].to(device)
             step = watch["syncformer"](network.step, pcm, network.null_style, state)
             moved = network.displacement(step)[0, -1].cpu().numpy()
-            planes = watch["planes"](painter.planes, moved)
-            layer = watch["generator"](backend.paint, target, planes)
-            rgb = watch["compose"](painter.compose, layer, sway(number), 0)
+            planes = watch["planes"](compositor.planes, moved)
+            layer = watch["generator"](backend.render, target, planes)
+            rgb = watch["compose"](compositor.compose, layer, sway(number), 0)
             watch["yuv"](i420, rgb)
             frame = VideoFrame(rgb, chunk.pts)
             frame.i420()

@@ -62,7 +62,7 @@ class PulseServer:
         return pulse.pactl(*arguments)
 
     def plug(self, sink: str, rate: int = 48_000, description: str = "") -> None:
-        """Make a null sink; its monitor is a microphone that hears what is played into it."""
+        """Make a null sink; its monitor is a microphone that records what is played into it."""
         named = [pulse.named("sink", description)] if description else []
         loaded = self.pactl("load-module", "module-null-sink", f"sink_name={sink}", f"rate={rate}", *named)
         self._modules[sink] = loaded.strip()
@@ -91,7 +91,7 @@ def private_server() -> Iterator[PulseServer]:
     """Run a server, with the environment and PortAudio looking at it meanwhile.
 
     Raises:
-        DeviceError: if it can't be had on this machine; says what to install.
+        DeviceError: if it is not available on this machine; says what to install.
     """
     if shutil.which("pulseaudio") is None or shutil.which("pactl") is None:
         raise DeviceError("needs PulseAudio (Debian, Ubuntu: apt install pulseaudio pulseaudio-utils)")

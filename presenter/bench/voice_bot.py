@@ -1,4 +1,4 @@
-"""Benchmark of a voice bot's path: how soon the face speaks, how soon it falls silent, how many can watch.
+"""Benchmark of a voice bot's path: how soon the face speaks, how soon an interrupt silences it, how many can watch.
 
 A server runs in a process of its own; the bot and its viewer in this one, over loopback, as a real bot and a real
 viewer would: the speech socket, WHEP, decoded sound and pictures.

@@ -68,7 +68,7 @@ def build_default(settings: DefaultPresenter) -> None:
         steps=settings.steps,
         sharpen_from=settings.steps // 4,
         learning_rate=3e-4,
-        adversarial_weight=0.0,  # a hundred pictures teach it themselves, and it paints noise
+        adversarial_weight=0.0,  # a hundred pictures are enough supervision, and it adds noise
     )
     train_generator(training)
     generator = Generator.load(training.out)
@@ -98,7 +98,7 @@ def _track(rgb: Picture) -> Floats:
 
 
 def _read_blinks(renders: Path, frame: Picture, scene: dict[str, dict[str, dict[str, int]]]) -> Blinks:
-    """Eyelid overlays; the first picture of the set shows the eyes at rest and is left out."""
+    """Eyelid overlays; the first picture of the set shows the eyes at rest and is skipped."""
     box = scene["boxes"]["eyes"]
     patch = frame[box["top"] : box["bottom"], box["left"] : box["right"]]
     _, *closing = sorted((renders / "blink").glob("*.png"))

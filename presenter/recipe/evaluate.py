@@ -1,7 +1,7 @@
 """Evaluation on clips with sound: does the mouth do what the speaker's did, and does it look right?
 
-Every clip is tracked; the model hears its sound and never its picture. Motion figures compare predicted
-with tracked meshes. Picture figures paint tracked motion from one reference frame (the most closed mouth
+Every clip is tracked; the model gets its sound and never its picture. Motion figures compare predicted
+with tracked meshes. Picture figures render tracked motion from one reference frame (the most closed mouth
 of the clip) and compare with the clip, beside the bare mesh-warped reference as a baseline.
 """
 
@@ -58,7 +58,7 @@ def evaluate_clips(
         plot: Where to draw apertures, or None.
 
     Returns:
-        Figures per group, clips that were left out and why.
+        Figures per group, clips that were dropped and why.
 
     Raises:
         MediaError: If no clip can be used.

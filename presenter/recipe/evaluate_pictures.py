@@ -1,4 +1,4 @@
-"""Picture quality: tracked motion painted from one reference frame, against the clip itself."""
+"""Picture quality: tracked motion rendered from one reference frame, against the clip itself."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from presenter.recipe import face_identity
 from presenter.recipe.tracked_clip import TrackedClip
 
 Picture = NDArray[np.uint8]
-_STEP = 5  # every fifth frame is painted
+_STEP = 5  # every fifth frame is rendered
 _EMBEDDED = 3  # of those, so many are compared by the slow face recognition network
 
 
 class PictureJudge:
-    """Compares what a generator paints with what was filmed.
+    """Compares what a generator renders with what was filmed.
 
     Args:
         generator: The base generator; it sees one frame of each clip, the most closed mouth.
@@ -37,7 +37,7 @@ class PictureJudge:
         self._identity = face_identity.FaceIdentity() if face_identity.is_available() else None
 
     def judge(self, clip: TrackedClip) -> dict[str, float]:
-        """Mean figures over every fifth frame, the reference itself left out."""
+        """Mean figures over every fifth frame, without the reference itself."""
         best = int(aperture(clip.meshes).argmin())
         reference, source = _crop(clip, best)
         with torch.inference_mode():
@@ -79,7 +79,7 @@ class PictureJudge:
         return _to_picture(made), _to_picture(warped)
 
     def _similarity(self, clip: TrackedClip, i: int, made: Picture) -> float:
-        """Cosine between the embeddings of the filmed frame and of the same frame with the painted crop."""
+        """Cosine between the embeddings of the filmed frame and of the same frame with the rendered crop."""
         assert self._identity is not None
         frame = clip.frames[i].copy()
         layer = np.concatenate([made.astype(np.float32) / 255, np.ones((*made.shape[:2], 1), np.float32)], -1)

@@ -31,7 +31,7 @@ _OPSET = 17
 
 
 class Conversion:
-    """One network on its way; `emit` adds ONNX nodes, `value` says under which name a tensor is to be had."""
+    """One network in conversion; `emit` adds ONNX nodes, `value` gives the name of a tensor."""
 
     def __init__(self, network: bytes) -> None:
         """Read the file and convert every operator, in order."""

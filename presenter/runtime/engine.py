@@ -12,11 +12,11 @@ import torch
 
 from models import half_linear
 from models.backends import available, backend
+from models.compositor import Backend, FrameCompositor
 from models.errors import ModelError
 from models.generator import Generator
 from models.half_linear import use_half_weights
 from models.identity import Identity, StyleCode, picture_tensor
-from models.painter import Backend, Painter
 from models.syncformer import StyleSyncFormer
 from presenter.config import AppConfig
 from presenter.errors import CapacityError, ConfigError, IdentityDamagedError
@@ -96,7 +96,7 @@ class Engine:
         """Lend a renderer for an identity; close it to give its slot back.
 
         Args:
-            stored: Whom to show.
+            stored: The identity to show.
             backend: How to compute the generator; empty for the engine's way.
 
         Raises:
@@ -107,8 +107,8 @@ class Engine:
                 raise CapacityError(f"all {self.slots} slots of the engine are in use; try again in a moment")
             self._in_use += 1
         try:
-            painter = Painter(stored.identity, self.folded(stored, backend))
-            return Renderer(self._syncformer, painter, stored.identity, self._device, self._release)
+            compositor = FrameCompositor(stored.identity, self.folded(stored, backend))
+            return Renderer(self._syncformer, compositor, stored.identity, self._device, self._release)
         except BaseException:
             self._release()
             raise
@@ -118,7 +118,7 @@ class Engine:
             self._in_use -= 1
 
     def folded(self, stored: StoredIdentity, kind: str = "") -> Backend:
-        """The generator of an identity, ready to paint; by another backend than the engine's if `kind` says so."""
+        """The generator of an identity, ready to render; by another backend than the engine's if `kind` says so."""
         generator = _personal(stored.generator) if stored.generator else self._generator
         return backend(generator, style_code(stored.identity, generator), kind or self.backend, self._device)
 

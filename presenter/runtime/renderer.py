@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from models.compositor import FrameCompositor
 from models.head_motion import FPS, Handover, HeadMotion, HeadPose, IdleMotion
 from models.identity import Identity
 from models.mesh import Floats
-from models.painter import Painter
 from models.syncformer import StyleSyncFormer
 from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame, silence
@@ -41,8 +41,8 @@ class Renderer:
 
     Args:
         syncformer: Audio to motion.
-        painter: Motion to frames.
-        identity: Whom to show.
+        compositor: Motion to frames.
+        identity: The identity to show.
         device: Where the syncformer's weights are.
         release: Called once when the renderer is closed.
     """
@@ -50,13 +50,13 @@ class Renderer:
     def __init__(
         self,
         syncformer: StyleSyncFormer,
-        painter: Painter,
+        compositor: FrameCompositor,
         identity: Identity,
         device: torch.device,
         release: Callable[[], None] = lambda: None,
     ) -> None:
         self._syncformer = syncformer
-        self._painter = painter
+        self._compositor = compositor
         self._identity = identity
         self._device = device
         self._release = release
@@ -94,7 +94,7 @@ class Renderer:
         Raises:
             MattingError: If the presenter has no matte and none can be made; the frames stay as they are.
         """
-        self._painter.cut_out()
+        self._compositor.cut_out()
         self._matte = True
 
     def remove_matte(self) -> None:
@@ -202,9 +202,9 @@ class Renderer:
         pose, eyelids = self._move(moved.frame)
         displacement, pts = moved.displacement, moved.pts
         if self._matte:
-            rgb, cutout = self._painter.frame_and_cutout(displacement, pose, eyelids)
+            rgb, cutout = self._compositor.frame_and_cutout(displacement, pose, eyelids)
             return VideoFrame(rgb, pts, cutout)
-        return VideoFrame(self._painter.frame(displacement, pose, eyelids), pts)
+        return VideoFrame(self._compositor.frame(displacement, pose, eyelids), pts)
 
     def _move(self, frame: int) -> tuple[HeadPose, int]:
         motion = self.motion

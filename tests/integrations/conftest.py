@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.compositor import FrameCompositor
 from models.crop import Window
-from models.painter import Painter
 from presenter.config import load_config
 from presenter.runtime.talking_head import TalkingHead
 from stream.media import VideoFrame
@@ -41,7 +41,7 @@ class NumberedHead(TalkingHead):
 def head_class(monkeypatch):
     window = Window.around_mask(margin=8, unit=8)
     blank = np.zeros((window.bottom - window.top, window.right - window.left, 4), np.uint8)
-    monkeypatch.setattr(Painter, "layer", lambda painter, displacement: blank)
+    monkeypatch.setattr(FrameCompositor, "layer", lambda compositor, displacement: blank)
     return NumberedHead
 
 

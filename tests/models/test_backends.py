@@ -8,6 +8,7 @@ import torch
 
 from models import int8
 from models.backends import BACKENDS, available, backend, cost
+from models.compositor import FrameCompositor
 from models.crop import Window, crop_mask
 from models.generator import Generator
 from models.head_motion import HeadPose, sway
@@ -15,7 +16,6 @@ from models.identity import picture_tensor
 from models.layer import layer_of_patches, layer_of_picture
 from models.mesh import aperture
 from models.metrics import psnr
-from models.painter import Painter
 from models.syncformer import CHUNK_SAMPLES, StyleSyncFormer
 from models.weights import generator_path, syncformer_path
 from presenter.runtime.identities import load_identity, shipped_dir
@@ -45,15 +45,15 @@ def displacements() -> list[np.ndarray]:
     return list(moved[6::4])
 
 
-def painter(generator: Generator, kind: str) -> Painter:
-    return Painter(STORED.identity, backend(generator, STORED.identity.style_code, kind, CPU))
+def compositor(generator: Generator, kind: str) -> FrameCompositor:
+    return FrameCompositor(STORED.identity, backend(generator, STORED.identity.style_code, kind, CPU))
 
 
 @pytest.mark.parametrize("kind", BACKENDS[1:])
 def test_paints_what_float32_paints(kind, generator, displacements):
     if kind not in available():
         pytest.skip(f"no {kind} on this machine")
-    exact, other = painter(generator, "float32"), painter(generator, kind)
+    exact, other = compositor(generator, "float32"), compositor(generator, kind)
     for displacement in displacements:
         wanted, got = exact.layer(displacement), other.layer(displacement)
         shown = wanted[..., 3] > 0
@@ -62,7 +62,7 @@ def test_paints_what_float32_paints(kind, generator, displacements):
 
 def test_a_layer_is_what_the_generator_gives(generator, displacements):
     """The quick composition against the tensor operations it stands for: a grey value apart at the most."""
-    subject = painter(generator, "float32")
+    subject = compositor(generator, "float32")
     folded = generator.fold(STORED.identity.style_code)
     planes = subject.planes(displacements[3])
     live = picture_tensor(planes)
@@ -90,7 +90,7 @@ def test_int8_keeps_values_that_no_other_frame_had(generator):
 
 def test_one_interpolation_looks_like_two(generator, displacements):
     """Laying the painted face over the moved still equals pasting it first and moving both, at twice the cost."""
-    subject = painter(generator, "float32")
+    subject = compositor(generator, "float32")
     poses = [sway(31 * k) for k in range(len(displacements))]
     poses[1:3] = [HeadPose(0.1, -0.05, 0.1, 0.2, -0.1), HeadPose(-0.1, 0.05, -0.1, -0.2, 0.1)]
     for k, (displacement, pose) in enumerate(zip(displacements, poses, strict=True)):

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.compositor import FrameCompositor
 from models.crop import Window
-from models.painter import Painter
 
 ROOT = Path(__file__).resolve().parents[2]
 _CONTROL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
@@ -31,7 +31,7 @@ def light_painting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the mouth, for tests that are about time: they must not depend on how fast this machine paints."""
     window = Window.around_mask(margin=8, unit=8)
     blank = np.zeros((window.bottom - window.top, window.right - window.left, 4), np.uint8)
-    monkeypatch.setattr(Painter, "layer", lambda painter, displacement: blank)
+    monkeypatch.setattr(FrameCompositor, "layer", lambda compositor, displacement: blank)
 
 
 class Terminal:

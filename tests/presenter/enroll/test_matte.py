@@ -88,10 +88,10 @@ def test_soft_pixels_show_the_person_and_not_what_was_behind():
 
 def test_cut_out_frames_are_the_plain_ones_inside(renderer, stored):
     still = np.zeros_like(stored.identity.neutral)
-    painter = renderer._painter
+    compositor = renderer._compositor
     for pose in map(sway, (0, 400)):
-        plain, cutout = painter.frame_and_cutout(still, pose, eyelids=2)
-        np.testing.assert_array_equal(plain, painter.frame(still, pose, eyelids=2))
+        plain, cutout = compositor.frame_and_cutout(still, pose, eyelids=2)
+        np.testing.assert_array_equal(plain, compositor.frame(still, pose, eyelids=2))
         rgb, alpha = cutout[..., :3], cutout[..., 3]
         inside = cv2.erode((alpha == 255).astype(np.uint8), np.ones((5, 5))) == 1
         assert inside.mean() > 0.3
@@ -101,10 +101,10 @@ def test_cut_out_frames_are_the_plain_ones_inside(renderer, stored):
 
 
 def test_matte_follows_the_head(renderer, stored):
-    painter, frame = renderer._painter, stored.identity.frame
+    compositor, frame = renderer._compositor, stored.identity.frame
     extreme = max(map(sway, range(1000)), key=lambda pose: pose.right + 3 * pose.roll)
     still = np.zeros_like(stored.identity.neutral)
-    _, cutout = painter.frame_and_cutout(still, extreme)
+    _, cutout = compositor.frame_and_cutout(still, extreme)
     rgb, alpha = cutout[..., :3], cutout[..., 3]
     matte = stored.identity.matte
     top = face_of(stored.identity).nonzero()[0].min()
@@ -112,9 +112,9 @@ def test_matte_follows_the_head(renderer, stored):
     assert shift > 2
     np.testing.assert_array_equal(alpha[-4:], matte[-4:])  # shoulders stay
     # Composing and moving commute: what is moved is one picture.
-    cutout = painter.cut_out().with_eyes(0)
+    cutout = compositor.cut_out().with_eyes(0)
     composed = over(cutout[..., :3], cutout[..., 3], WHITE)
-    moved = painter._warp.apply(np.rint(composed).astype(np.uint8), extreme)
+    moved = compositor._warp.apply(np.rint(composed).astype(np.uint8), extreme)
     face = face_of(stored.identity)
     rgb[face], alpha[face], moved[face] = WHITE, 255, WHITE  # where it is painted anew
     difference = np.abs(over(rgb, alpha, WHITE) - moved)

@@ -146,7 +146,7 @@ def test_frames_show_the_moment_they_belong_to():
 
 
 def test_late_and_early_frames_move_as_evenly_as_others(scene):
-    """What is painted by fits and starts is seen every 40 ms."""
+    """Frames rendered at uneven intervals are shown every 40 ms."""
     sway = lambda t: face(0.1 * t)  # noqa: E731
     scene.play(3, sway)
     rng = np.random.default_rng(0)
@@ -248,7 +248,7 @@ def film(tmp_path_factory):
     with MovieWriter(folder / "film.mp4", renderer.size) as writer:
         for frame in range(ENDS):
             away = LEAVES <= frame < RETURNS
-            writer.write(empty if away else renderer._painter.frame(still, *script(frame)))
+            writer.write(empty if away else renderer._compositor.frame(still, *script(frame)))
     return folder / "film.mp4"
 
 

@@ -124,10 +124,10 @@ def test_capacity_is_counted_and_given_back(engine, stored):
 
 
 def test_painting_touches_only_the_face(engine, stored):
-    """With the head at rest, everything outside the painted crop equals the template."""
+    """With the head at rest, everything outside the rendered crop equals the template."""
     renderer = engine.renderer(stored)
     displacement = np.zeros_like(stored.identity.neutral)
-    pasted = renderer._painter.frame(displacement)
+    pasted = renderer._compositor.frame(displacement)
     changed = np.abs(pasted.astype(int) - stored.identity.frame).max(-1) > 0
     rows, columns = np.nonzero(changed)
     landmarks = stored.identity.pose.project(stored.identity.mesh)
@@ -172,14 +172,14 @@ class Turned:
 
 
 def moves(renderer, sound) -> list[tuple[HeadPose, int]]:
-    """The poses and eyelids that are painted."""
+    """The poses and eyelids that are rendered."""
     painted = []
-    painter = renderer._painter
-    renderer._painter = SimpleNamespace(frame=lambda _, *move: painted.append(move) or stand_in)
+    compositor = renderer._compositor
+    renderer._compositor = SimpleNamespace(frame=lambda _, *move: painted.append(move) or stand_in)
     stand_in = np.zeros((*renderer.size, 3), np.uint8)
     for chunk in sound:
         renderer.push(chunk)
-    renderer._painter = painter
+    renderer._compositor = compositor
     return painted
 
 
@@ -210,7 +210,7 @@ def test_another_motion_is_found_into_without_a_jump(engine, stored):
 def test_a_turned_head_is_painted(engine, stored):
     renderer = engine.renderer(stored)
     displacement = np.zeros_like(stored.identity.neutral)
-    still, turned = (renderer._painter.frame(displacement, pose) for pose in (HeadPose(), HeadPose(yaw=0.15)))
+    still, turned = (renderer._compositor.frame(displacement, pose) for pose in (HeadPose(), HeadPose(yaw=0.15)))
     box = [int(edge) for edge in (*stored.identity.pose.project(stored.identity.mesh)[1, :2],)]
     nose = np.s_[box[1] - 30 : box[1] + 30, box[0] - 30 : box[0] + 60]
     shifts = {k: np.abs(turned[nose].astype(int) - np.roll(still, k, axis=1)[nose]).mean() for k in range(-25, 26)}

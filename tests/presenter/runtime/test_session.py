@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.painter import Painter
+from models.compositor import FrameCompositor
 from presenter.config import load_config
 from presenter.runtime.engine import Engine
 from presenter.runtime.identities import DEFAULT, IdentityStore
@@ -153,14 +153,14 @@ def test_voice_comes_out_unchanged_in_order_with_its_frames(play: Callable[[Scen
 def test_slow_painting_costs_pictures_but_no_sound(
     play: Callable[[Scenario], Metrics], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paint = Painter.frame
+    paint = FrameCompositor.frame
 
     def slowly(*arguments: Any) -> Any:
         time.sleep(0.09)  # more than two chunks last
         return paint(*arguments)
 
     async def scenario(session: Session, viewer: Viewer) -> None:
-        monkeypatch.setattr(Painter, "frame", slowly)
+        monkeypatch.setattr(FrameCompositor, "frame", slowly)
         session.listen(spoken(60))
         session.start()
         await asyncio.sleep(3.6)

@@ -1,4 +1,4 @@
-"""From a mesh displacement to a finished frame: rasterise, generate, move the head, lay the painted face over it."""
+"""From a mesh displacement to a finished frame: rasterise, generate, move the head, composite the rendered face."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ class Backend(Protocol):
     """A folded generator, however it is computed; see `models.backends`."""
 
     window: Window
-    """What of the crop it paints."""
+    """The part of the crop that it renders."""
 
     def encode_target(self, masked_target: Tensor) -> Tensor:
         """Features of a masked template `[1, 3, 256, 256]`, to be computed once."""
 
-    def paint(self, target: Tensor, planes: Planes) -> Layer:
+    def render(self, target: Tensor, planes: Planes) -> Layer:
         """The layer of the window `[h, w, 4]` from those features and live inputs `[256, 256, 6]`."""
 
 
-class Painter:
-    """Paints the frames of one identity.
+class FrameCompositor:
+    """Composes the frames of one identity.
 
     What depends only on the identity is computed here once; a frame costs one rasterisation, one
     pass of the folded generator and one interpolation of what can move. Call it from one thread.
 
     Args:
-        identity: Whom to paint.
+        identity: The presenter whose frames are composed.
         backend: The folded generator.
     """
 
@@ -74,10 +74,10 @@ class Painter:
         return live_planes(self._rasteriser, self.points(displacement), self._reference, self._source)
 
     def layer(self, displacement: Floats) -> Layer:
-        """Colour and opacity of the painted window of the crop `[h, w, 4]`."""
+        """Colour and opacity of the rendered window of the crop `[h, w, 4]`."""
         planes = self.planes(displacement)
         with torch.inference_mode():
-            return self._backend.paint(self._target, planes)
+            return self._backend.render(self._target, planes)
 
     def frame(self, displacement: Floats, pose: HeadPose = AT_REST, eyelids: int = 0) -> Picture:
         """A finished frame `[H, W, 3]`, new and nobody else's.
@@ -90,7 +90,7 @@ class Painter:
         return self.compose(self.layer(displacement), pose, eyelids)
 
     def compose(self, layer: Layer, pose: HeadPose, eyelids: int) -> Picture:
-        """The frame `[H, W, 3]` that shows a painted layer."""
+        """The frame `[H, W, 3]` that shows a rendered layer."""
         return self._composed(layer, pose, eyelids, [self._still])[0]
 
     def frame_and_cutout(

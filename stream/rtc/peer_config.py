@@ -9,7 +9,7 @@ from aiortc.rtcicetransport import parse_stun_turn_uri
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 
 from stream.errors import StreamError
-from stream.rtc.aiortc_internals import patch_process_bitrates
+from stream.rtc.aiortc_internals import patch_process_bitrates, patch_process_h264_modes
 from stream.rtc.bitrate import BitrateGovernor
 
 _CODECS = {"vp8": "video/VP8", "h264": "video/H264"}
@@ -69,5 +69,6 @@ class PeerConfig:
         return BitrateGovernor(start=self.start_bitrate, low=self.min_bitrate, high=self.max_bitrate)
 
     def patch_process_encoders(self) -> None:
-        """Set the limits of the encoders that are made from now on, in the whole process."""
+        """Set the whole process's H.264 modes, and the limits of the encoders that are made from now on."""
+        patch_process_h264_modes()
         patch_process_bitrates(start=self.start_bitrate, low=self.min_bitrate, high=self.max_bitrate)

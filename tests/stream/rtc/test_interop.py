@@ -1,4 +1,4 @@
-"""A viewer that shares no code with this side: werift, a WebRTC stack in TypeScript."""
+"""Viewers that share no code with this side: werift in TypeScript, GStreamer in C."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def act(hub: EncoderHub) -> None:
         await hub.pump.put(silence(k * CHUNK_SAMPLES), VideoFrame(rgb, k * CHUNK_SAMPLES))
 
 
-async def watch_by_whep(script: Path, codec: str) -> tuple[list[dict[str, Any]], bool]:
+async def watch_by_whep(codec: str, *program: str) -> tuple[list[dict[str, Any]], bool]:
     hub = EncoderHub(PlayoutPump(Playout(), SessionClock()))
     peers: list[Peer] = []
 
@@ -70,7 +70,7 @@ async def watch_by_whep(script: Path, codec: str) -> tuple[list[dict[str, Any]],
     port = runner.addresses[0][1]
     tasks = [asyncio.create_task(hub.pump.run()), asyncio.create_task(act(hub))]
     try:
-        command = ("node", str(script), f"http://127.0.0.1:{port}/whep/show", codec, str(SECONDS))
+        command = (*program, f"http://127.0.0.1:{port}/whep/show", codec, str(SECONDS))
         process = await asyncio.create_subprocess_exec(*command, stdout=-1, stderr=-1)
         out, err = await process.communicate()
         assert process.returncode == 0, err.decode()
@@ -85,7 +85,7 @@ async def watch_by_whep(script: Path, codec: str) -> tuple[list[dict[str, Any]],
 @pytest.mark.slow
 @pytest.mark.parametrize("codec", ["VP8", "H264"])
 def test_werift_watches_by_whep(werift: Path, run: Callable, codec: str) -> None:
-    reports, left = run(watch_by_whep(werift, codec))
+    reports, left = run(watch_by_whep(codec, "node", str(werift)))
     last = reports[-1]
     print(last)
     assert "connected" in {report["state"] for report in reports}
@@ -94,4 +94,42 @@ def test_werift_watches_by_whep(werift: Path, run: Callable, codec: str) -> None
     assert last["video"] > 25
     assert last["audio"] > 50
     assert last["keyframes"] >= 2, "a picture loss that werift reports brings a keyframe"
+    assert left, "its DELETE ended the peer"
+
+
+@pytest.fixture(scope="module")
+def debian_python() -> str:
+    """The interpreter that has GStreamer's bindings, with the plugins that a viewer needs."""
+    python = "/usr/bin/python3"
+    check = """if True:
+        import gi
+        for name in ("Gst", "GstWebRTC", "GstSdp"):
+            gi.require_version(name, "1.0")
+        from gi.repository import Gst
+        Gst.init(None)
+        wanted = ("webrtcbin", "nicesrc", "dtlsenc", "srtpenc", "rtpvp8depay", "rtph264depay", "rtpopusdepay")
+        missing = [name for name in wanted if Gst.ElementFactory.find(name) is None]
+        raise SystemExit(f"no {missing}" if missing else 0)
+    """
+    if not Path(python).exists():
+        pytest.skip(f"{python} does not exist")
+    found = subprocess.run([python, "-c", check], capture_output=True, text=True, timeout=60, check=False)
+    if found.returncode:
+        pytest.skip("GStreamer's Python bindings or plugins are not installed: " + found.stderr.strip()[-200:])
+    return python
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("codec", ["VP8", "H264"])
+def test_gstreamer_watches_by_whep(debian_python: str, run: Callable, codec: str) -> None:
+    """Its certificate is RSA, its offer leaves the DTLS role to the answer and says nothing about H.264."""
+    reports, left = run(watch_by_whep(codec, debian_python, str(INTEROP / "watch_gstreamer.py")))
+    offer, last = reports[0]["offer"], reports[-1]
+    print(last)
+    assert "a=setup:actpass" in offer
+    assert "packetization-mode" not in offer
+    assert "connected" in {report.get("state") for report in reports}
+    assert last["video"] > 25
+    assert last["audio"] > 50
+    assert last["keyframes"] >= 1
     assert left, "its DELETE ended the peer"

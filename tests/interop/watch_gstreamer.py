@@ -19,7 +19,6 @@ REPORT_MS = 200
 # No profile-level-id and no packetization-mode: RFC 6184 says what is meant then.
 VIDEO = "application/x-rtp,media=video,encoding-name={},payload=97,clock-rate=90000"
 AUDIO = "application/x-rtp,media=audio,encoding-name=OPUS,payload=96,clock-rate=48000,encoding-params=(string)2"
-FORMATS = {"VP8": "VP8", "H264": "H264"}
 
 
 class Viewer:
@@ -52,7 +51,8 @@ class Viewer:
         self.webrtc.emit("create-offer", None, Gst.Promise.new_with_change_func(self.take_offer))
 
     def take_offer(self, promise: Gst.Promise) -> None:
-        offer = promise.get_reply().get_value("offer")
+        reply = promise.get_reply()  # owns the offer
+        offer = reply.get_value("offer")
         self.webrtc.emit("set-local-description", offer, Gst.Promise.new())
 
     def offer_when_gathered(self, webrtc: Gst.Element, _: object) -> None:
@@ -60,8 +60,7 @@ class Viewer:
             GLib.idle_add(self.exchange)
 
     def exchange(self) -> bool:
-        offer = self.webrtc.get_property("local-description").sdp.as_text()
-        print(json.dumps({"offer": offer}), flush=True)
+        self.seen["offer"] = offer = self.webrtc.get_property("local-description").sdp.as_text()
         headers = {"Content-Type": "application/sdp"}
         request = urllib.request.Request(self.url, offer.encode(), headers)  # noqa: S310  the test's own server
         with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from aiortc import RTCIceServer
 from aiortc.rtcicetransport import parse_stun_turn_uri
 
 _MAX_SERVERS = 8
 _MAX_HEADER = 8192  # characters
-_END = re.compile(r"^a=end-of-candidates[ \t]*\r?\n?", re.MULTILINE)
+_END = re.compile(r"^a=end-of-candidates[ \t\r]*(?:\n|\Z)", re.MULTILINE)
 _LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[\w-]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s";,]*))?)*)')
 _PARAMETER = re.compile(r';\s*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s";,]*))')
-
-
-@dataclass(frozen=True, slots=True)
-class IceServer:
-    """A STUN or TURN server."""
-
-    url: str
-    username: str | None = None
-    credential: str | None = None
 
 
 def without_end_of_candidates(sdp: str) -> str:
@@ -34,21 +25,21 @@ def without_end_of_candidates(sdp: str) -> str:
     return _END.sub("", sdp)
 
 
-def ice_links(servers: Iterable[IceServer]) -> list[str]:
-    """Return a `Link` header value for each server (RFC 9725, 4.6)."""
+def ice_links(servers: Iterable[RTCIceServer]) -> list[str]:
+    """Return a `Link` header value for each server, which has one URL (RFC 9725, 4.6)."""
     links = []
     for server in servers:
-        link = f'<{server.url}>; rel="ice-server"'
-        if server.url.startswith("turn") and server.username is not None:
+        link = f'<{server.urls}>; rel="ice-server"'
+        if str(server.urls).startswith("turn") and server.username is not None:
             name, secret = _quoted(server.username), _quoted(server.credential or "")
             link += f'; username={name}; credential={secret}; credential-type="password"'
         links.append(link)
     return links
 
 
-def linked_servers(headers: Iterable[str]) -> tuple[IceServer, ...]:
+def linked_servers(headers: Iterable[str]) -> list[RTCIceServer]:
     """Return the ICE servers in values of `Link` headers: those that aiortc can use, eight at the most."""
-    found = []
+    found: list[RTCIceServer] = []
     for header in headers:
         for match in _LINK.finditer(header[:_MAX_HEADER]):
             parameters = {
@@ -56,17 +47,17 @@ def linked_servers(headers: Iterable[str]) -> tuple[IceServer, ...]:
             }
             if "ice-server" in parameters.get("rel", "").lower().split():
                 found += _usable(match[1].strip(), parameters)
-    return tuple(found[:_MAX_SERVERS])
+    return found[:_MAX_SERVERS]
 
 
-def _usable(url: str, parameters: Mapping[str, str]) -> list[IceServer]:
+def _usable(url: str, parameters: Mapping[str, str]) -> list[RTCIceServer]:
     try:
         parse_stun_turn_uri(url)
     except ValueError:
         return []
     if parameters.get("credential-type", "password") != "password":
         return []
-    return [IceServer(url, parameters.get("username"), parameters.get("credential"))]
+    return [RTCIceServer(url, parameters.get("username"), parameters.get("credential"))]
 
 
 def _quoted(text: str) -> str:

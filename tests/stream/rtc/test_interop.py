@@ -1,4 +1,4 @@
-"""Viewers that share no code with this side: werift in TypeScript, GStreamer in C."""
+"""Viewers that share no code with this side: werift in TypeScript, GStreamer in C, libwebrtc in C++ (@roamhq/wrtc)."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ SECONDS = 4
 
 
 @pytest.fixture(scope="module")
-def werift(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The viewer's script with what it needs beside it."""
+def node_viewers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of Node's viewers, with what they need beside them."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
@@ -37,7 +37,7 @@ def werift(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(file, folder)
     install = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
     subprocess.run(install, cwd=folder, check=True, capture_output=True, timeout=240)
-    return folder / "watch.mjs"
+    return folder
 
 
 async def act(hub: EncoderHub) -> None:
@@ -84,8 +84,8 @@ async def watch_by_whep(codec: str, *program: str) -> tuple[list[dict[str, Any]]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("codec", ["VP8", "H264"])
-def test_werift_watches_by_whep(werift: Path, run: Callable, codec: str) -> None:
-    reports, left = run(watch_by_whep(codec, "node", str(werift)))
+def test_werift_watches_by_whep(node_viewers: Path, run: Callable, codec: str) -> None:
+    reports, left = run(watch_by_whep(codec, "node", str(node_viewers / "watch.mjs")))
     last = reports[-1]
     print(last)
     assert "connected" in {report["state"] for report in reports}
@@ -94,6 +94,21 @@ def test_werift_watches_by_whep(werift: Path, run: Callable, codec: str) -> None
     assert last["video"] > 25
     assert last["audio"] > 50
     assert last["keyframes"] >= 2, "a picture loss that werift reports brings a keyframe"
+    assert left, "its DELETE ended the peer"
+
+
+@pytest.mark.slow
+def test_libwebrtc_in_node_watches_by_whep(node_viewers: Path, run: Callable) -> None:
+    if not list((node_viewers / "node_modules" / "@roamhq").glob("wrtc-*")):
+        pytest.skip("@roamhq/wrtc has no binary for this platform")
+    reports, left = run(watch_by_whep("VP8", "node", str(node_viewers / "watch_wrtc.mjs")))
+    last = reports[-1]
+    print(last)
+    assert "connected" in {report["state"] for report in reports}
+    assert last["codec"] == "VP8"
+    assert last["video"] > 25, "decoded"
+    assert last["width"] == 128
+    assert last["audio"] > 100, "ticks of 10 ms"
     assert left, "its DELETE ended the peer"
 
 

@@ -249,28 +249,30 @@ async (endpoint) => {
   });
   const headers = {"Content-Type": "application/sdp", "Authorization": "Bearer of-a-player"};
   const response = await fetch(endpoint, {method: "POST", headers, body: peer.localDescription.sdp});
-  const place = new URL(response.headers.get("Location"), response.url).href;
   await peer.setRemoteDescription({type: "answer", sdp: await response.text()});
-  return {status: response.status, place, link: response.headers.get("Link")};
+  const [place, link] = ["Location", "Link"].map((name) => response.headers.get(name));
+  return {status: response.status, place: new URL(place, endpoint).href, link};
 }
 """
 ASK = """
 async ([method, place]) => {
-  const headers = method === "PATCH" ? {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*"} : {};
-  const response = await fetch(place, {method, headers, body: method === "PATCH" ? "a=end-of-candidates" : undefined});
+  const headers = {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*"};
+  const response = await fetch(place, {method, headers, body: "a=end-of-candidates"});
   return {status: response.status, allow: response.headers.get("Allow"), text: await response.text()};
 }
 """
 
 
-def test_a_player_of_another_site_watches_by_whep(browser: Any, open_page: OpenPage, serve: Any, site: str) -> None:
-    with serve("--set", 'server.ice_servers=["stun:127.0.0.1:9"]') as server:
-        bot = open_page(browser, server.url)
+def test_a_player_of_another_site_watches_by_whep(
+    browser: Any, open_page: OpenPage, serve: Any, site: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "ice.yaml"
+    config.write_text(f"server:\n  ice_servers: ['stun:127.0.0.1:9']\npresenters: {tmp_path / 'presenters'}\n")
+    with serve("--config", str(config)) as server:
+        bot, page = open_page(browser, server.url), open_page(browser, site)
         bot.evaluate(BOT)
-        page = open_page(browser, site)
         watching = page.evaluate(PLAYER, f"{server.url}/whep/{bot.evaluate('bot.id')}")
-        assert watching["status"] == 201
-        assert watching["link"] == '<stun:127.0.0.1:9>; rel="ice-server"'
+        assert (watching["status"], watching["link"]) == (201, '<stun:127.0.0.1:9>; rel="ice-server"')
         page.wait_for_function(f"() => {FRAMES} > 10", timeout=20_000)
         refused = page.evaluate(ASK, ["PATCH", watching["place"]])
         assert (refused["status"], refused["allow"]) == (405, "DELETE, OPTIONS")

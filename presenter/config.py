@@ -43,7 +43,7 @@ class ServerConfig:
         max_upload_mb: Largest photo that can be uploaded.
         public_origin: `https://host` of the page behind a reverse proxy that changes the Host header; else empty.
         ice_servers: STUN and TURN URLs for servers behind NAT; none are needed on a machine with its own address.
-        ice_username: For TURN.
+        ice_username: For TURN. WHEP answers name the servers in `Link` headers, with this and `ice_credential`.
         ice_credential: For TURN.
     """
 

@@ -13,7 +13,7 @@ from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.signals import stopped_by_signals
 from presenter.server import middleware, presenter_routes, session_routes, viewer_routes
-from presenter.server.app_keys import ENROLMENTS, METRICS, SESSIONS, STORE, UPLOAD_LIMIT
+from presenter.server.app_keys import ENROLMENTS, METRICS, PEER_CONFIG, SESSIONS, STORE, UPLOAD_LIMIT
 from presenter.server.enrolment_jobs import Enrolments
 from presenter.server.error_responses import ApiError, json_errors
 from presenter.server.session_manager import SessionManager
@@ -52,19 +52,20 @@ def create_app(engine: RendererPool, store: IdentityStore, config: AppConfig) ->
     app[METRICS] = metrics
     app[STORE] = store
     app[ENROLMENTS] = Enrolments(store, config.engine)
+    app[PEER_CONFIG] = peer_config(server)
     app[SESSIONS] = SessionManager(
         engine,
         store,
         metrics,
         server,
-        peer_config(server),
+        app[PEER_CONFIG],
     )
     app[UPLOAD_LIMIT] = server.max_upload_mb * 1024 * 1024
     app.on_response_prepare.append(middleware.add_headers)
     app.on_shutdown.append(_shut_down)
     for table in (routes, presenter_routes.routes, session_routes.routes, viewer_routes.routes):
         app.add_routes(table)
-    add_simli(app, server.token or "", peer_config(server))
+    add_simli(app, server.token or "", app[PEER_CONFIG])
     app.router.add_static("/static/", web_folder())
     return app
 

@@ -7,8 +7,10 @@ from presenter.runtime.metrics import Metrics
 from presenter.server.enrolment_jobs import Enrolments
 from presenter.server.session_host import SessionHost
 from presenter.server.session_manager import SessionManager
+from stream.rtc.peer_config import PeerConfig
 
 ENROLMENTS = web.AppKey("enrolments", Enrolments)
+PEER_CONFIG = web.AppKey("peer_config", PeerConfig)
 METRICS = web.AppKey("metrics", Metrics)
 SESSIONS = web.AppKey("sessions", SessionManager)
 STORE = web.AppKey("store", IdentityStore)

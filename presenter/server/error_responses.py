@@ -85,11 +85,11 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return error_response(
-            error.status,
-            _CODE_OF_STATUS.get(error.status, "http_error"),
-            f"{request.method} {request.path}: {error.reason}.",
-        )
+        code = _CODE_OF_STATUS.get(error.status, "http_error")
+        response = error_response(error.status, code, f"{request.method} {request.path}: {error.reason}.")
+        if hdrs.ALLOW in error.headers:  # a 405 has to say what is allowed (RFC 9110, 15.5.6)
+            response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
+        return response
     except (web.RequestPayloadError, HttpProcessingError) as error:  # such as gzip that is none
         return error_response(400, "bad_request", f"The body can't be read: {' '.join(str(error).split())}.")
     except Exception as error:

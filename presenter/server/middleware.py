@@ -29,9 +29,10 @@ SIMLI_SOCKET = "/compose/webrtc/p2p"
 """Any page may open this websocket: it asks for a session token that can't be guessed and is good for one use."""
 CORS: dict[str, str] = {
     hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
-    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "POST, DELETE, OPTIONS",
-    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "authorization, content-type",
-    hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: "location, retry-after",
+    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "POST, PATCH, DELETE, OPTIONS",
+    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "authorization, content-type, if-match",
+    hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: "accept-post, allow, link, location, retry-after",
+    hdrs.ACCESS_CONTROL_MAX_AGE: "600",
 }
 """What answers below `OPEN_PREFIX` carry, errors as well."""
 

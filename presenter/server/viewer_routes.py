@@ -2,8 +2,8 @@
 
 from aiohttp import hdrs, web
 
-from presenter.server.app_keys import host_of
-from presenter.server.error_responses import ApiError
+from presenter.server.app_keys import PEER_CONFIG, host_of
+from presenter.server.error_responses import ApiError, error_response
 from presenter.server.parsing import PublishRequest, read_json, read_sdp
 from presenter.server.web_folder import web_folder
 
@@ -30,13 +30,36 @@ async def _watch(request: web.Request) -> web.Response:
     matte = request.query.get("matte", "0") not in ("", "0", "false")
     viewer, answer = await host_of(request).watch(await read_sdp(request), matte=matte)
     location = request.app.router["viewer"].url_for(id=request.match_info["id"], viewer=viewer)
-    return web.Response(status=201, text=answer, content_type=SDP, headers={hdrs.LOCATION: str(location)})
+    response = web.Response(status=201, text=answer, content_type=SDP, headers={hdrs.LOCATION: str(location)})
+    for link in request.app[PEER_CONFIG].ice_links():
+        response.headers.add(hdrs.LINK, link)
+    return response
 
 
 @routes.delete("/whep/{id}/{viewer}", name="viewer")
 async def _leave(request: web.Request) -> web.Response:
     await host_of(request).unwatch(request.match_info["viewer"])
     return web.Response(status=204)
+
+
+@routes.route("*", "/whep/{id}")
+async def _only_post(request: web.Request) -> web.Response:
+    return _not_allowed(f"expected POST with an SDP offer ({SDP}), got {request.method}", "POST, OPTIONS")
+
+
+@routes.route("*", "/whep/{id}/{viewer}")
+async def _only_delete(request: web.Request) -> web.Response:
+    """Refuse PATCH too, as without trickle ICE and ICE restarts one has to (RFC 9725, 4.3)."""
+    text = "send an offer with all candidates to the session's address, and DELETE this one to leave"
+    return _not_allowed(
+        f"expected DELETE, got {request.method}; candidates are not taken one by one: {text}", "DELETE, OPTIONS"
+    )
+
+
+def _not_allowed(message: str, allowed: str) -> web.Response:
+    response = error_response(405, "method_not_allowed", f"WHEP: {message}.")
+    response.headers[hdrs.ALLOW] = allowed
+    return response
 
 
 @routes.post("/api/sessions/{id}/whip")

@@ -8,31 +8,37 @@ version. `SenderInternals` and `ReceiverInternals` change one object, before it 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from functools import wraps
 from typing import Any, NamedTuple
 
 import av
 from aioice import ice
-from aiortc import RTCRtpReceiver, RTCRtpSender
+from aiortc import RTCCertificate, RTCPeerConnection, RTCRtpReceiver, RTCRtpSender, codecs
 from aiortc.codecs import h264, vpx
 from aiortc.jitterbuffer import JitterBuffer
-from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.mediastreams import VIDEO_TIME_BASE, convert_timebase
+from aiortc.rtcdtlstransport import RTCDtlsTransport, SRTPProtectionProfile
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtp import AnyRtcpPacket, HeaderExtensionsMap, RtpPacket
+from OpenSSL import SSL
 
 LOOPBACK = "127.0.0.1"
 # "veryfast" takes 1.7 times as long for 0.24 dB (a face at 512x512, 1.5 Mbit/s).
 _H264_PRESET = "superfast"
+_SMALL_SLICES = {"slice-max-size": "1200"}
+_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES"  # aiortc has those for ECDSA only
 
 _ENCODE_ONCE = "aiortc#449, aiortc#544 (closed: no way to send what is encoded already); W3C RTCRtpScriptTransform"
 _REPORTS = "no issue; a track that gives the capture time of a frame for its sender reports (RFC 3550, 6.4.1)"
 _STATS = "no issue; RTCRtpReceiver.getStats() without decoding, and the time map of its sender reports"
 _BITRATE = "aiortc#402 (closed: no way to set a bitrate); W3C RTCRtpSender.setParameters().encodings[].maxBitrate"
-
 _NO_DELAY = "aiortc#540 (closed: no way to set its size); W3C RTCRtpReceiver.jitterBufferTarget"
 _DIRECTION = "no issue; aiortc believes an answer that sends where the offer only sends"
+_RSA = "no issue; an option of aiortc for the cipher list, as Pion and libwebrtc have RSA suites by default"
+_MODE_0 = "no issue; aiortc answers H.264 offers without packetization-mode, which is mode 0 (RFC 6184, 8.1)"
 _NO_NETWORK = "no issue; an option of aioice, as pion/ice#497 is one of Pion's"
 
 
@@ -69,6 +75,9 @@ MEMBERS = (
       for module in (vpx, h264) for limit in ("MIN", "DEFAULT", "MAX")),
     Member(h264.H264Encoder, "_encode_frame", "x264's preset", "aiortc#711 (closed: other encoders)"),
     Member(h264.H264Encoder, "codec", "x264's preset", "aiortc#711 (closed: other encoders)"),
+    Member(codecs, "CODECS", "H.264 in packetization mode 0", _MODE_0),
+    Member(RTCPeerConnection, "__certificates", "DTLS with remote ends whose certificate is RSA", _RSA),
+    Member(RTCCertificate, "_create_ssl_context", "DTLS with remote ends whose certificate is RSA", _RSA),
     Member(RTCRtpReceiver, "__jitter_buffer", "no sound is held back", _NO_DELAY),
     Member(RTCRtpReceiver, "_enabled", "media not asked for is not decoded", _DIRECTION),
     Member(RTCRtpReceiver, "_handle_rtp_packet", "measurements look at packets", _STATS),
@@ -142,23 +151,11 @@ class SenderInternals:
 
     def filter_sent_rtcp(self, passes: Callable[[list[AnyRtcpPacket]], bool]) -> None:
         """Let a function see, and change, all reports before they are sent; False drops them."""
-        send = self._sender._send_rtcp
-
-        async def filtered(packets: list[AnyRtcpPacket]) -> None:
-            if passes(packets):
-                await send(packets)
-
-        self._sender._send_rtcp = filtered
+        self._sender._send_rtcp = _filtered(self._sender._send_rtcp, passes)
 
     def filter_received_rtcp(self, passes: Callable[[AnyRtcpPacket], bool]) -> None:
         """Let a function see all feedback before the sender does; False keeps it from the sender."""
-        handle = self._sender._handle_rtcp_packet
-
-        async def filtered(packet: AnyRtcpPacket) -> None:
-            if passes(packet):
-                await handle(packet)
-
-        self._sender._handle_rtcp_packet = filtered
+        self._sender._handle_rtcp_packet = _filtered(self._sender._handle_rtcp_packet, passes)
 
     def note_report(self, middle_of_ntp: int, at_s: float) -> None:
         """Set what the next receiver report is compared with to tell the round trip: 32 bits, and `time.time()`."""
@@ -183,23 +180,11 @@ class ReceiverInternals:
 
     def observe_rtp(self, see: Callable[[RtpPacket], object]) -> None:
         """Call a function with each packet before it is handled."""
-        handle = self._receiver._handle_rtp_packet
-
-        async def observed(packet: RtpPacket, arrival_time_ms: int) -> None:
-            see(packet)
-            await handle(packet, arrival_time_ms=arrival_time_ms)
-
-        self._receiver._handle_rtp_packet = observed
+        self._receiver._handle_rtp_packet = _observed(self._receiver._handle_rtp_packet, see)
 
     def observe_rtcp(self, see: Callable[[AnyRtcpPacket], object]) -> None:
         """Call a function with each report before it is handled."""
-        handle = self._receiver._handle_rtcp_packet
-
-        async def observed(packet: AnyRtcpPacket) -> None:
-            see(packet)
-            await handle(packet)
-
-        self._receiver._handle_rtcp_packet = observed
+        self._receiver._handle_rtcp_packet = _observed(self._receiver._handle_rtcp_packet, see)
 
     def only_count(self, clock_rate: int) -> dict[int, StreamStatistics]:
         """Decode nothing from now on; returns the statistics that it reports, by SSRC, and keeps them up to date."""
@@ -214,8 +199,48 @@ class ReceiverInternals:
         return known
 
 
+def _filtered(handle: Callable[[Any], Awaitable[None]], passes: Callable[[Any], bool]) -> Any:
+    async def filtered(packets: Any) -> None:
+        if passes(packets):
+            await handle(packets)
+
+    return filtered
+
+
+def _observed(handle: Callable[..., Awaitable[None]], see: Callable[[Any], object]) -> Callable[..., Awaitable[None]]:
+    async def observed(packet: Any, **more: Any) -> None:
+        see(packet)
+        await handle(packet, **more)
+
+    return observed
+
+
+class _Certificate(RTCCertificate):
+    """A certificate of this side; the remote end's may be ECDSA or RSA."""
+
+    def _create_ssl_context(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
+        context = super()._create_ssl_context(srtp_profiles)
+        context.set_cipher_list(_CIPHERS)
+        return context
+
+
+def accept_rsa_certificates(pc: RTCPeerConnection) -> None:
+    """Let a connection without media sections yet connect to remote ends whose certificate is RSA, in either role."""
+    connection: Any = pc
+    connection._RTCPeerConnection__certificates = [_Certificate.generateCertificate()]
+
+
 class LiveH264Encoder(h264.H264Encoder):
     """aiortc's H.264 encoder with a preset that keeps up with live pictures on a laptop."""
+
+    single_nal = False  # packetization mode 0: each NAL unit is one payload (RFC 6184, 6.2)
+
+    def encode(self, frame: Any, force_keyframe: bool = False) -> tuple[list[bytes], int]:
+        """Encode a picture to RTP payloads and its timestamp."""
+        if not self.single_nal:
+            return super().encode(frame, force_keyframe)
+        timestamp = convert_timebase(frame.pts, frame.time_base, VIDEO_TIME_BASE)  # encoding changes both
+        return list(self._encode_frame(frame, force_keyframe)), timestamp
 
     def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
         """Open the codec before the base class would, which then finds nothing to do."""
@@ -231,9 +256,22 @@ class LiveH264Encoder(h264.H264Encoder):
             codec.bit_rate = bitrate
             codec.framerate, codec.time_base = Fraction(h264.MAX_FRAME_RATE), Fraction(1, h264.MAX_FRAME_RATE)
             codec.options = {"level": "31", "tune": "zerolatency", "preset": _H264_PRESET}
+            if self.single_nal:
+                codec.options |= _SMALL_SLICES
             codec.profile, codec.thread_count = "Baseline", 1
             self.codec = codec
         yield from super()._encode_frame(frame, force_keyframe)
+
+
+def patch_process_h264_modes() -> None:
+    """Let this process negotiate H.264 in packetization mode 0 too, after mode 1; safe to repeat."""
+    known = codecs.CODECS["video"]
+    unused = 1 + max(codec.payloadType for codec in known)
+    modes = {codec.payloadType: codec.parameters.get("packetization-mode") for codec in known}
+    if "0" not in modes.values():
+        long = [codec for codec in known if modes[codec.payloadType] == "1"]
+        for number, codec in enumerate(long, unused):
+            known.append(replace(codec, payloadType=number, parameters=codec.parameters | {"packetization-mode": "0"}))
 
 
 def patch_process_bitrates(*, start: int, low: int, high: int) -> None:
@@ -248,9 +286,8 @@ def patch_process_bitrates(*, start: int, low: int, high: int) -> None:
 def patch_process_host_addresses() -> None:
     """Let ICE in this process fall back to the loopback address where it finds no other; safe to repeat.
 
-    aioice (0.10 to 0.13) never offers that address (RFC 8445, 5.1.1.1, forbids it), so in a container or a plane two
-    peers on one machine have none at all. Chromium has its own rule: without a network it needs
-    `--allow-loopback-in-peer-connection`.
+    aioice (0.10 to 0.13) never offers that address (RFC 8445, 5.1.1.1): without a network two peers on one machine have
+    none at all. Chromium needs `--allow-loopback-in-peer-connection` then.
     """
     addresses = ice.get_host_addresses
     if hasattr(addresses, "__wrapped__"):

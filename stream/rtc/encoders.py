@@ -19,7 +19,7 @@ import av
 import numpy as np
 from aiortc.codecs import get_encoder
 from aiortc.codecs.vpx import Vp8Encoder, VpxPayloadDescriptor
-from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtcrtpparameters import ParametersDict, RTCRtpCodecParameters
 
 from stream.media import SAMPLE_RATE, VOICE_RATE, VOICE_RATIO, Int16Array, VideoFrame
 from stream.rtc.aiortc_internals import LiveH264Encoder
@@ -93,12 +93,16 @@ class VideoEncoder:
         """
         self._h264 = codec.name.upper() == "H264"
         self._encoder: Any = LiveH264Encoder() if self._h264 else _LiveVp8Encoder()
+        if self._h264:
+            self._encoder.single_nal = packetization_mode(codec) == 0
         self._matte = matte
 
     @classmethod
     def of(cls, name: str) -> VideoEncoder:
         """An encoder of a codec, `VP8` or `H264`, that nobody has negotiated."""
-        return cls(RTCRtpCodecParameters(mimeType=f"video/{name}", clockRate=VIDEO_CLOCK_RATE, payloadType=97))
+        parameters: ParametersDict = {"packetization-mode": "1"} if name == "H264" else {}
+        codec = RTCRtpCodecParameters(f"video/{name}", VIDEO_CLOCK_RATE, payloadType=97, parameters=parameters)
+        return cls(codec)
 
     def encode(self, time: int, picture: VideoFrame, *, keyframe: bool, bitrate: int) -> EncodedFrame:
         """Encode one picture.
@@ -168,6 +172,11 @@ def level_dbov(voice: Int16Array) -> int:
     """Return the level of a voice in dB below overload, -127..0 (RFC 6465, appendix A)."""
     power = float(np.mean(np.square(voice, dtype=np.float64))) / 32767**2
     return max(_QUIETEST_DBOV, min(round(10 * math.log10(power)), 0)) if power else _QUIETEST_DBOV
+
+
+def packetization_mode(codec: RTCRtpCodecParameters) -> int:
+    """Return how H.264 is cut into packets: 0, one NAL unit each, unless the codec says more (RFC 6184 section 8.1)."""
+    return int(codec.parameters.get("packetization-mode") or 0)
 
 
 def is_vp8_keyframe(payload: bytes) -> bool:

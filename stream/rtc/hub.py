@@ -11,7 +11,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from stream.clock import SessionClock
 from stream.playout.playout import TICK_SAMPLES
 from stream.playout.pump import PlayoutPump
-from stream.rtc.encoders import AudioEncoder, VideoEncoder
+from stream.rtc.encoders import AudioEncoder, VideoEncoder, packetization_mode
 from stream.rtc.shared_encoders import EncodingStats, SharedAudioEncoder, SharedVideoEncoder
 from stream.rtc.tracks import AudioTrack, VideoTrack
 
@@ -59,7 +59,8 @@ class EncoderHub:
 
     def _video_encoder(self, codec: RTCRtpCodecParameters, *, matte: bool) -> SharedVideoEncoder:
         """Return the shared encoder of a codec, after giving it the frame on the screen for who subscribes now."""
-        key = codec.mimeType.lower(), matte
+        single = codec.name.upper() == "H264" and not packetization_mode(codec)
+        key = codec.mimeType.lower() + ";packetization-mode=0" * single, matte
         if key not in self._video:
             encoder = SharedVideoEncoder(
                 VideoEncoder(codec, matte=matte), lambda: self.pump.remove(self._video.pop(key))

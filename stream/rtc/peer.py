@@ -19,8 +19,9 @@ from stream.clock import ms
 from stream.errors import NegotiationError, StreamError
 from stream.media import AudioChunk
 from stream.playout.playout import TICK_SAMPLES
-from stream.rtc.aiortc_internals import patch_process_host_addresses
+from stream.rtc.aiortc_internals import accept_rsa_certificates, patch_process_host_addresses
 from stream.rtc.hub import EncoderHub
+from stream.rtc.ice import without_end_of_candidates
 from stream.rtc.inbound import InboundStats, InboundVoice
 from stream.rtc.outbound import send_track
 from stream.rtc.peer_config import PeerConfig
@@ -98,7 +99,7 @@ class Peer:
         if self._pc is not None or self._closing:
             raise StreamError("Peer.answer: expected a new peer, got one that was used before")
         try:
-            return await self._negotiate(offer_sdp)
+            return await self._negotiate(without_end_of_candidates(offer_sdp))
         except BaseException as error:
             await self.close()
             if isinstance(error, NegotiationError) or not isinstance(error, Exception):
@@ -151,6 +152,7 @@ class Peer:
         self._pc = pc = RTCPeerConnection(self._config.rtc_configuration())
         pc.on("datachannel", self._on_datachannel)
         pc.on("connectionstatechange", self._on_state)
+        accept_rsa_certificates(pc)
         self._add_tracks(pc, kinds)
         await pc.setRemoteDescription(RTCSessionDescription(sdp=offer_sdp, type="offer"))
         if self._hears:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiortc import RTCConfiguration, RTCIceServer, RTCRtpSender
@@ -9,8 +10,9 @@ from aiortc.rtcicetransport import parse_stun_turn_uri
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 
 from stream.errors import StreamError
-from stream.rtc.aiortc_internals import patch_process_bitrates
+from stream.rtc.aiortc_internals import patch_process_bitrates, patch_process_h264_modes
 from stream.rtc.bitrate import BitrateGovernor
+from stream.rtc.ice import ice_links
 
 _CODECS = {"vp8": "video/VP8", "h264": "video/H264"}
 
@@ -52,11 +54,17 @@ class PeerConfig:
             except ValueError as error:
                 raise StreamError(f"ice_servers: expected stun:HOST:PORT or turn:HOST:PORT, got {url!r}") from error
 
-    def rtc_configuration(self) -> RTCConfiguration:
-        """Return the ICE servers as aiortc wants them."""
-        servers = [RTCIceServer(url, self.ice_username, self.ice_credential) for url in self.ice_servers]
+    def rtc_configuration(self, instead: Sequence[RTCIceServer] = ()) -> RTCConfiguration:
+        """Return the ICE servers as aiortc wants them; those of a media server are used where none is configured."""
         # An empty list, not None: None means a public STUN server.
-        return RTCConfiguration(iceServers=servers)
+        return RTCConfiguration(iceServers=self._servers() or list(instead))
+
+    def ice_links(self) -> list[str]:
+        """Return `Link` header values that name the ICE servers, with what they ask for (RFC 9725, 4.6)."""
+        return ice_links(self._servers())
+
+    def _servers(self) -> list[RTCIceServer]:
+        return [RTCIceServer(url, self.ice_username, self.ice_credential) for url in self.ice_servers]
 
     def video_codecs(self) -> list[RTCRtpCodecCapability]:
         """Return all video codecs, the preferred one first."""
@@ -69,5 +77,6 @@ class PeerConfig:
         return BitrateGovernor(start=self.start_bitrate, low=self.min_bitrate, high=self.max_bitrate)
 
     def patch_process_encoders(self) -> None:
-        """Set the limits of the encoders that are made from now on, in the whole process."""
+        """Set the whole process's H.264 modes, and the limits of the encoders that are made from now on."""
+        patch_process_h264_modes()
         patch_process_bitrates(start=self.start_bitrate, low=self.min_bitrate, high=self.max_bitrate)

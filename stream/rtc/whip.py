@@ -9,13 +9,14 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
-from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.sdp import SessionDescription
 from yarl import URL
 
 from stream.errors import NegotiationError, StreamError
-from stream.rtc.aiortc_internals import ReceiverInternals, patch_process_host_addresses
+from stream.rtc.aiortc_internals import ReceiverInternals, accept_rsa_certificates, patch_process_host_addresses
 from stream.rtc.hub import EncoderHub
+from stream.rtc.ice import linked_servers, without_end_of_candidates
 from stream.rtc.outbound import send_track
 from stream.rtc.peer_config import PeerConfig
 from stream.rtc.sdp import check_dtls
@@ -35,8 +36,8 @@ _LOGGED = 200  # characters of what an endpoint says
 class WhipPublisher:
     """One publication. `publish` once, `close` at any time.
 
-    The encoders are shared with the session's other remote ends. ICE servers that the endpoint offers in
-    `Link` headers are not used, since they come after the candidates were sent: configure them.
+    The encoders are shared with the session's other remote ends. ICE servers that the endpoint names in `Link` headers
+    are used if none is configured. They come after the candidates were sent, so it is offered to a second time then.
     """
 
     def __init__(self, hub: EncoderHub, config: PeerConfig | None = None) -> None:
@@ -48,6 +49,7 @@ class WhipPublisher:
         self._resource: URL | None = None
         self._expiry: asyncio.Task[None] | None = None
         self._headers: dict[str, str] = {}
+        self._linked: list[RTCIceServer] = []
         self._closing = False
         self.connected = asyncio.Event()
         """Set when media can flow."""
@@ -97,18 +99,16 @@ class WhipPublisher:
     async def _negotiate(self, url: str) -> None:
         patch_process_host_addresses()
         self._config.patch_process_encoders()
-        self._pc = pc = RTCPeerConnection(self._config.rtc_configuration())
-        pc.on("connectionstatechange", self._on_state)
-        for track in self._tracks:
-            send_track(pc, track, self._config, self._hub.clock)
-        await pc.setLocalDescription(await pc.createOffer())
-        answer = await self._post(url, str(pc.localDescription.sdp))
-        if self._closing:
-            raise StreamError("WHIP: expected an answer before the publication was closed, got it afterwards")
+        pc, answer = await self._offer(url)
+        if self._linked and not self._config.ice_servers:
+            pc.remove_all_listeners()
+            await pc.close()
+            await self._delete()
+            pc, answer = await self._offer(url)
         self._expiry = asyncio.create_task(self._expire())
         try:
             check_dtls(SessionDescription.parse(answer).media, "WHIP answer")
-            await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+            await pc.setRemoteDescription(RTCSessionDescription(without_end_of_candidates(answer), "answer"))
         except NegotiationError:
             raise
         except Exception as error:  # aiortc raises whatever a malformed SDP leads to
@@ -117,6 +117,21 @@ class WhipPublisher:
         for transceiver in pc.getTransceivers():
             # aiortc believes an answer that claims more than was offered, and nobody would read it.
             ReceiverInternals(transceiver.receiver).discard_media()
+
+    async def _offer(self, url: str) -> tuple[RTCPeerConnection, str]:
+        """Make a connection and return it with the answer to its offer."""
+        if self._closing:
+            raise StreamError("WHIP: expected a publication that is open, got one that was closed meanwhile")
+        self._pc = pc = RTCPeerConnection(self._config.rtc_configuration(self._linked))
+        pc.on("connectionstatechange", self._on_state)
+        accept_rsa_certificates(pc)
+        for track in self._tracks:
+            send_track(pc, track, self._config, self._hub.clock)
+        await pc.setLocalDescription(await pc.createOffer())
+        answer = await self._post(url, str(pc.localDescription.sdp))
+        if self._closing:
+            raise StreamError("WHIP: expected an answer before the publication was closed, got it afterwards")
+        return pc, answer
 
     async def _post(self, url: str, offer: str) -> str:
         """Exchange offer for answer, and note where the publication can be deleted.
@@ -133,6 +148,7 @@ class WhipPublisher:
                 logger.info("WHIP: %s refused: %r", _where(response), text)
                 raise StreamError(f"WHIP: expected status 201 from {_where(response)}, got {response.status}")
             self._note_resource(response, URL(url))
+            self._linked = linked_servers(response.headers.getall("Link", ()))
             if response.content_type != _SDP:
                 raise StreamError(f"WHIP: expected {_SDP} from {_where(response)}, got {response.content_type}")
             answer = await _read(response, _MAX_ANSWER_BYTES + 1)

@@ -229,6 +229,59 @@ def site(tmp_path: Path) -> Iterator[str]:
         http.shutdown()
 
 
+# A WHEP player as other sites have them: nothing of this project in it.
+PLAYER = """
+async (endpoint) => {
+  const video = document.body.appendChild(document.createElement("video"));
+  video.id = "video";
+  video.muted = true;
+  const peer = window.peer = new RTCPeerConnection();
+  peer.ontrack = ({streams, track}) => {
+    video.srcObject ??= streams[0] ?? new MediaStream();
+    if (!video.srcObject.getTracks().includes(track)) video.srcObject.addTrack(track);
+    video.play();
+  };
+  for (const kind of ["audio", "video"]) peer.addTransceiver(kind, {direction: "recvonly"});
+  await peer.setLocalDescription();
+  await new Promise((resolve) => {
+    if (peer.iceGatheringState === "complete") resolve();
+    peer.onicegatheringstatechange = () => peer.iceGatheringState === "complete" && resolve();
+  });
+  const headers = {"Content-Type": "application/sdp", "Authorization": "Bearer of-a-player"};
+  const response = await fetch(endpoint, {method: "POST", headers, body: peer.localDescription.sdp});
+  await peer.setRemoteDescription({type: "answer", sdp: await response.text()});
+  const [place, link] = ["Location", "Link"].map((name) => response.headers.get(name));
+  return {status: response.status, place: new URL(place, endpoint).href, link};
+}
+"""
+ASK = """
+async ([method, place]) => {
+  const headers = {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*"};
+  const response = await fetch(place, {method, headers, body: "a=end-of-candidates"});
+  return {status: response.status, allow: response.headers.get("Allow"), text: await response.text()};
+}
+"""
+
+
+def test_a_player_of_another_site_watches_by_whep(
+    browser: Any, open_page: OpenPage, serve: Any, site: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "ice.yaml"
+    config.write_text(f"server:\n  ice_servers: ['stun:127.0.0.1:9']\npresenters: {tmp_path / 'presenters'}\n")
+    with serve("--config", str(config)) as server:
+        bot, page = open_page(browser, server.url), open_page(browser, site)
+        bot.evaluate(BOT)
+        watching = page.evaluate(PLAYER, f"{server.url}/whep/{bot.evaluate('bot.id')}")
+        assert (watching["status"], watching["link"]) == (201, '<stun:127.0.0.1:9>; rel="ice-server"')
+        page.wait_for_function(f"() => {FRAMES} > 10", timeout=20_000)
+        refused = page.evaluate(ASK, ["PATCH", watching["place"]])
+        assert (refused["status"], refused["allow"]) == (405, "DELETE, OPTIONS")
+        assert "all candidates" in refused["text"]
+        assert page.evaluate(ASK, ["DELETE", watching["place"]])["status"] == 204
+        page.wait_for_function("() => peer.connectionState !== 'connected'", timeout=20_000)
+        bot.evaluate("bot.close()")
+
+
 @pytest.mark.parametrize("options", ["", "data-captions data-no-badge", "data-transparent"])
 def test_one_line_puts_it_into_another_site(
     bot: Any, browser: Any, open_page: OpenPage, server: Any, site: str, tmp_path: Path, options: str

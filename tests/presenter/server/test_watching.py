@@ -169,6 +169,58 @@ def test_the_token_guards_the_bot_not_the_viewer(play: Callable[..., None]) -> N
     play(scenario, token="secret")
 
 
+def test_the_ice_servers_are_told_and_other_sites_may_read_them(play: Callable[..., None]) -> None:
+    async def scenario(server: Server, session: str) -> None:
+        viewer = Viewer()
+        headers = SDP | {"Origin": "https://elsewhere.example"}
+        response = await server.post(f"/whep/{session}", data=await viewer.offer(), headers=headers)
+        assert response.status == 201, await response.text()
+        assert response.headers.getall("Link") == [
+            '<stun:127.0.0.1:9>; rel="ice-server"',
+            '<turn:127.0.0.1:9?transport=tcp>; rel="ice-server"; username="me"; credential="a\\"b"; '
+            'credential-type="password"',
+        ]
+        assert {"link", "location"} <= set(response.headers["Access-Control-Expose-Headers"].split(", "))
+        assert response.headers["Location"].startswith(f"/whep/{session}/")
+        await viewer.close()
+
+    servers = ("stun:127.0.0.1:9", "turn:127.0.0.1:9?transport=tcp")
+    play(scenario, ice_servers=servers, ice_username="me", ice_credential='a"b')
+
+
+def test_a_method_that_is_not_taken_is_answered_with_those_that_are(play: Callable[..., None]) -> None:
+    async def scenario(server: Server, session: str) -> None:
+        viewer, place = await watch(server, f"/whep/{session}")
+        foreign = {"Origin": "https://elsewhere.example"}
+        asked = foreign | {"Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "if-match"}
+        preflight = await server.options(place, headers=asked)
+        assert preflight.status == 204
+        assert "PATCH" in preflight.headers["Access-Control-Allow-Methods"], "or a browser hides the answer"
+        assert "if-match" in preflight.headers["Access-Control-Allow-Headers"]
+        trickle = {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*"} | foreign
+        for method, path, allowed in (
+            ("PATCH", place, "DELETE, OPTIONS"),
+            ("GET", place, "DELETE, OPTIONS"),
+            ("PUT", f"/whep/{session}", "POST, OPTIONS"),
+            ("GET", f"/whep/{session}", "POST, OPTIONS"),
+            ("PATCH", f"/api/sessions/{session}/whip", "POST"),
+        ):
+            data = "a=end-of-candidates\r\n" if method == "PATCH" else None
+            headers = trickle if path.startswith("/whep") else {}
+            response = await server.request(method, path, data=data, headers=headers)
+            assert response.status == 405
+            assert response.headers["Allow"] == allowed
+            error = (await response.json())["error"]
+            assert error["code"] == "method_not_allowed"
+            if method == "PATCH" and path == place:
+                assert "all candidates" in error["message"]
+                assert response.headers["Access-Control-Allow-Origin"] == "*"
+        assert (await server.delete(place)).status == 204
+        await viewer.close()
+
+    play(scenario)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "headers", "status", "code"),
     [

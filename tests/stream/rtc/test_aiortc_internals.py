@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from aioice import ice
-from aiortc import RTCConfiguration, RTCPeerConnection
+from aiortc import RTCCertificate, RTCConfiguration, RTCPeerConnection
 from aiortc.codecs import h264
 
 from stream.rtc import aiortc_internals
@@ -119,6 +119,7 @@ def test_every_member_exists_and_says_why(run: Callable) -> None:
         pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         transceiver = pc.addTransceiver("video")
         objects = [transceiver.sender, transceiver.receiver, transceiver.sender.transport, h264.H264Encoder()]
+        objects += [pc, RTCCertificate.generateCertificate()]
         missing = []
         for member in MEMBERS:
             assert member.reason

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from aiortc.codecs import depayload, get_decoder
 from aiortc.jitterbuffer import JitterFrame
-from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtcrtpparameters import ParametersDict, RTCRtpCodecParameters
 
 from stream.media import VideoFrame
 from stream.rtc.encoders import AudioEncoder, VideoEncoder, beside_matte, level_dbov
@@ -17,7 +17,8 @@ from stream.rtc.encoders import AudioEncoder, VideoEncoder, beside_matte, level_
 OPUS = RTCRtpCodecParameters(mimeType="audio/opus", clockRate=48_000, channels=2, payloadType=96)
 PCMU = RTCRtpCodecParameters(mimeType="audio/PCMU", clockRate=8000, channels=1, payloadType=0)
 VIDEO = {
-    mime: RTCRtpCodecParameters(mimeType=f"video/{mime}", clockRate=90_000, payloadType=97) for mime in ("VP8", "H264")
+    "VP8": RTCRtpCodecParameters("video/VP8", 90_000, payloadType=97),
+    "H264": RTCRtpCodecParameters("video/H264", 90_000, payloadType=97, parameters={"packetization-mode": "1"}),
 }
 
 
@@ -42,6 +43,21 @@ def test_keyframes_come_first_on_request_and_with_a_new_size_or_bitrate(mime: st
         (shown,) = decoder.decode(JitterFrame(data=data, timestamp=frame.timestamp))
         assert abs(shown.to_ndarray(format="rgb24").astype(int) - picture(k, size).rgb)[:, :, 1].mean() < 12
     assert [k for k, key in enumerate(made) if key] == [0, 5, 10, 15]
+
+
+@pytest.mark.parametrize("parameters", [{}, {"packetization-mode": "0"}])
+def test_h264_in_mode_0_is_one_nal_unit_a_packet(parameters: ParametersDict) -> None:
+    codec = RTCRtpCodecParameters("video/H264", 90_000, payloadType=97, parameters=parameters)
+    encoder, decoder = VideoEncoder(codec), get_decoder(codec)
+    for k in range(4):
+        frame = encoder.encode(k * 640, picture(k, 512), keyframe=False, bitrate=2_500_000)
+        assert frame.keyframe == (k == 0)
+        assert frame.timestamp == k * 3600
+        assert max(map(len, frame.payloads)) <= 1300
+        assert all(1 <= payload[0] & 0x1F <= 23 for payload in frame.payloads), "neither aggregated nor fragmented"
+        data = b"".join(b"\0\0\0\1" + payload for payload in frame.payloads)
+        (shown,) = decoder.decode(JitterFrame(data=data, timestamp=frame.timestamp))
+        assert abs(shown.to_ndarray(format="rgb24").astype(int) - picture(k, 512).rgb)[:, :, 1].mean() < 20
 
 
 @pytest.mark.parametrize("mime", ["VP8", "H264"])

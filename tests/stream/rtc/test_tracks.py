@@ -52,7 +52,7 @@ async def feed(hub: EncoderHub, count: int) -> None:
 
 
 VP8 = RTCRtpCodecParameters(mimeType="video/VP8", clockRate=90_000, payloadType=97)
-H264 = RTCRtpCodecParameters(mimeType="video/H264", clockRate=90_000, payloadType=99)
+H264 = RTCRtpCodecParameters("video/H264", 90_000, payloadType=99, parameters={"packetization-mode": "1"})
 OPUS = RTCRtpCodecParameters(mimeType="audio/opus", clockRate=48_000, channels=2, payloadType=96)
 
 

@@ -134,6 +134,57 @@ def test_a_publication_is_decoded_by_the_endpoint_and_deleted_at_the_end(run: Ca
     assert abs(shown - [40, 200, 40]).mean() < 12
 
 
+class StunServer(asyncio.DatagramProtocol):
+    """Counts who asks, and does not answer."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self.asked += data[4:8] == bytes.fromhex("2112a442")
+
+
+@pytest.mark.parametrize("configured", [False, True])
+def test_ice_servers_that_the_endpoint_names_are_used_where_none_is_configured(run: Callable, configured: bool) -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        transport, stun = await loop.create_datagram_endpoint(StunServer, ("127.0.0.1", 0))
+        link = f'<stun:127.0.0.1:{transport.get_extra_info("sockname")[1]}>; rel="ice-server"'
+        endpoints: list[Endpoint] = []
+        deleted: list[str] = []
+
+        async def publish(request: web.Request) -> web.Response:
+            endpoints.append(Endpoint())
+            response = await endpoints[-1].publish(request)
+            response.headers["Location"] = f"/resource/{len(endpoints)}"
+            response.headers.add("Link", '<https://elsewhere.example>; rel="next"')
+            response.headers.add("Link", link)
+            return response
+
+        async def delete(request: web.Request) -> web.Response:
+            deleted.append(request.path)
+            return web.Response()
+
+        try:
+            async with serving(web.post("/whip", publish), web.delete("/resource/{id}", delete)) as url, show() as hub:
+                own = ("stun:127.0.0.1:9",) if configured else ()
+                publisher = WhipPublisher(hub, PeerConfig(ice_servers=own))
+                await publisher.publish(f"{url}/whip")
+                await asyncio.wait_for(publisher.connected.wait(), 8)
+                await until(lambda: len(endpoints[-1].frames["video"]) > 3)
+                assert not publisher.closed.is_set()
+                await publisher.close()
+                assert len(endpoints) == (1 if configured else 2)
+                assert deleted == [f"/resource/{k + 1}" for k in range(len(endpoints))]
+                assert bool(stun.asked) != configured
+        finally:
+            transport.close()
+            for endpoint in endpoints:
+                await endpoint.close()
+
+    run(scenario())
+
+
 def test_a_publication_shares_the_encoders_of_the_viewers(remote: type, run: Callable) -> None:
     async def scenario() -> tuple[int, int]:
         endpoint = Endpoint()

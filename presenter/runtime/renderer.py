@@ -13,6 +13,7 @@ from models.head_motion import FPS, Handover, HeadMotion, HeadPose, IdleMotion
 from models.identity import Identity
 from models.mesh import Floats
 from models.painter import Painter
+from models.speech_motion import SpeechMotion, SpeechState
 from models.syncformer import StyleSyncFormer
 from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame, silence
 
@@ -29,6 +30,7 @@ class _Moved(NamedTuple):
     pts: int
     frame: int
     displacement: Floats
+    speech: SpeechState
 
 
 class Renderer:
@@ -42,6 +44,7 @@ class Renderer:
         identity: Whom to show.
         device: Where the syncformer's weights are.
         release: Called once when the renderer is closed.
+        head_motion: How far speech moves the head, 0 (not at all) to 1, while nobody else does.
     """
 
     def __init__(
@@ -51,6 +54,8 @@ class Renderer:
         identity: Identity,
         device: torch.device,
         release: Callable[[], None] = lambda: None,
+        *,
+        head_motion: float = 0.0,
     ) -> None:
         self._syncformer = syncformer
         self._painter = painter
@@ -71,6 +76,9 @@ class Renderer:
         """What moves head and eyelids. May be exchanged from any thread: the head goes on from where it is seen."""
         self._followed: HeadMotion = self.motion
         self._handover = Handover()
+        self._head_motion = head_motion
+        self._speech_motion = SpeechMotion()
+        self._speech = SpeechState()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -138,6 +146,7 @@ class Renderer:
         self.reset()
         if shown is not None:
             self._frame, self._closing_from, self._closing = shown.frame, shown.displacement, 0
+            self._speech = shown.speech
         while len(self._waiting) * CHUNK_SAMPLES < self.latency_samples:
             self._waiting.append(silence(pts))
             pts += CHUNK_SAMPLES
@@ -152,7 +161,8 @@ class Renderer:
         displacement = self._close(displacement)
         self._frame += 1
         matching = self._waiting.popleft()
-        self._moved.append(_Moved(matching.pts, self._frame, displacement))
+        self._speech = self._speech_motion.step(self._speech, matching.pcm)
+        self._moved.append(_Moved(matching.pts, self._frame, displacement, self._speech))
         return displacement, matching
 
     def _close(self, displacement: Floats) -> Floats:
@@ -193,6 +203,7 @@ class Renderer:
         self._state, self._waiting, self._frame = other._state, other._waiting, other._frame
         self._moved, self._closing_from, self._closing = other._moved, other._closing_from, other._closing
         self.motion, self._followed, self._handover = other.motion, other._followed, other._handover
+        self._speech_motion, self._speech = other._speech_motion, other._speech
 
     def close(self) -> None:
         """Give the slot back; safe to call twice."""
@@ -210,6 +221,9 @@ class Renderer:
     def _move(self) -> tuple[HeadPose, int]:
         motion = self.motion
         pose, eyelids = motion.at(self._frame)
+        if isinstance(motion, IdleMotion):
+            spoken = self._speech.pose(self._head_motion)
+            pose = HeadPose(*(idle + speech for idle, speech in zip(pose, spoken, strict=True)))
         if motion is not self._followed:
             self._followed = motion
             self._handover.begin(self._frame, pose, _HANDOVER_FRAMES)

@@ -27,7 +27,7 @@ def serve(config: AppConfig, arguments: argparse.Namespace) -> int:
             f"binding {server.host} opens the server to the network: set --token (and see 'TLS' in the"
             " README: browsers give a page its microphone only over https or on localhost)"
         )
-    app = create_app(Engine.load(config), IdentityStore(config.presenters_dir), config)
+    app = create_app(Engine.load(config, server.max_sessions), IdentityStore(config.presenters_dir), config)
 
     def ready(url: str) -> None:
         print(f"Presenter is ready: open {url} and speak. Ctrl+C stops it.", flush=True)

@@ -1,6 +1,6 @@
 """The session's clock: one epoch, monotonic time, and its picture in NTP.
 
-The only module that reads a clock. Everything else takes the time as an argument, in samples at
+What releases and stamps media reads no other clock; the rules of playout take the time as an argument, in samples at
 16 kHz since the epoch.
 """
 

@@ -152,3 +152,27 @@ def test_files_are_short():
 
 def test_packages_are_where_they_should_be():
     assert {"presenter", "stream", "models", "web", "configs", "tests"} <= {p.name for p in ROOT.iterdir()}
+
+
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+for name in sys.argv[1].split(","):
+    package = importlib.import_module(name)
+    for module in pkgutil.walk_packages(package.__path__, f"{name}."):
+        importlib.import_module(module.name)
+print(*sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("packages", "absent"),
+    [
+        ("presenter.meeting,stream.camera,stream.sound,stream.playout", {"aiortc"}),
+        ("presenter.runtime,presenter.tts", {"aiortc", "aiohttp"}),
+        ("presenter.client", {"aiortc", "torch"}),
+    ],
+)
+def test_importing_a_room_brings_no_heavy_package_of_another(packages, absent):
+    command = [sys.executable, "-c", IMPORT_ALL, packages]
+    loaded = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=120).stdout
+    assert not absent & set(loaded.split())

@@ -25,6 +25,7 @@ from presenter.bench.pulse_server import PulseServer, private_server
 from presenter.config import AppConfig, CameraConfig
 from presenter.meeting.meeting import Meeting
 from presenter.meeting.setup import open_meeting
+from presenter.runtime.frame_renderer import FrameRenderer
 from stream.media import VOICE_RATE, VOICE_RATIO, ByteArray
 
 _BACKEND = "presenter-bench"
@@ -107,7 +108,7 @@ async def _measure(config: AppConfig, seconds: float, server: PulseServer) -> di
     )
     marks: list[FrameIdOverlay] = []
 
-    def mark(renderer: Any) -> Any:
+    def mark(renderer: FrameRenderer) -> FrameRenderer:
         marks.append(FrameIdOverlay(renderer))
         return marks[-1]
 

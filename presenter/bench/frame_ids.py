@@ -1,17 +1,18 @@
-"""A renderer whose pictures say which chunk they belong to: how far sound and picture are apart can be read off.
+"""A renderer whose frames say which chunk they belong to, so that the offset of sound and picture can be measured.
 
-The renderer inside does its work as ever; on what it painted there are stripes, the bits of the chunk's number.
-Beeps in what it hears are noted with their place. `presenter bench camera` and a test compare both with what comes out.
+The renderer inside does its work as ever; on its frames there are stripes, the bits of the chunk's number. Beeps in
+the chunks are noted with their place. `presenter bench camera` and a test compare both with what comes out.
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+from functools import partial
 
 import numpy as np
 
+from models.head_motion import HeadMotion
 from presenter.bench.beeps import BeepDetector
-from presenter.runtime.renderer import Renderer
+from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from stream.media import CHUNK_SAMPLES, VOICE_RATIO, AudioChunk, ByteArray, VideoFrame
 
 SIZE = 512  # of the picture
@@ -21,40 +22,66 @@ LEFT, ROWS = 56, slice(156, 356)  # of the stripes: the borders stay as they are
 
 
 class FrameIdOverlay:
-    """What a renderer is to a session, with stripes on its pictures."""
+    """A `FrameRenderer` that draws stripes on another one's frames."""
 
-    def __init__(self, renderer: Renderer) -> None:
-        """Hear nothing yet."""
+    def __init__(self, renderer: FrameRenderer) -> None:
+        """Process nothing yet."""
         self._renderer = renderer
         self.beeps = BeepDetector()
-        """What was heard, on the timeline of the chunks' `pts`, at 48 kHz."""
+        """The beeps that were pushed, on the timeline of the chunks' `pts`, at 48 kHz."""
 
-    def __getattr__(self, name: str) -> Any:
-        """Whatever is not marked is the renderer's."""
-        return getattr(self._renderer, name)
+    @property
+    def motion(self) -> HeadMotion:
+        """What moves head and eyelids."""
+        return self._renderer.motion
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set what is the renderer's there."""
-        if name in ("_renderer", "beeps"):
-            super().__setattr__(name, value)
-        else:
-            setattr(self._renderer, name, value)
+    @motion.setter
+    def motion(self, motion: HeadMotion) -> None:
+        self._renderer.motion = motion
 
-    def push(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame]]:
-        """Hear and paint, and mark what was painted."""
+    @property
+    def size(self) -> tuple[int, int]:
+        """`(height, width)` of the frames."""
+        return self._renderer.size
+
+    @property
+    def latency_samples(self) -> int:
+        """The look-ahead, in samples at 16 kHz."""
+        return self._renderer.latency_samples
+
+    @property
+    def matte(self) -> bool:
+        """Whether frames carry their `cutout`."""
+        return self._renderer.matte
+
+    def add_matte(self) -> None:
+        """Let frames carry their `cutout`."""
+        self._renderer.add_matte()
+
+    def remove_matte(self) -> None:
+        """Let frames carry no `cutout`."""
+        self._renderer.remove_matte()
+
+    def advance(self, chunk: AudioChunk) -> list[tuple[AudioChunk, RenderFrame]]:
+        """Process a chunk; the frame that is complete with it will be marked."""
         self.beeps.push(chunk.voice, chunk.pts * VOICE_RATIO)
-        return [(heard, mark(frame)) for heard, frame in self._renderer.push(chunk)]
+        return [(complete, partial(_marked, render)) for complete, render in self._renderer.advance(chunk)]
 
-    def skip(self, chunk: AudioChunk) -> list[AudioChunk]:
-        """Hear."""
-        self.beeps.push(chunk.voice, chunk.pts * VOICE_RATIO)
-        return self._renderer.skip(chunk)
+    def interrupt(self, shown_pts: int | None, pts: int) -> int:
+        """Drop what was pushed and close the mouth."""
+        return self._renderer.interrupt(shown_pts, pts)
+
+    def take_over(self, other: FrameRenderer) -> None:
+        """Go on where another presenter stops, with an overlay or without."""
+        self._renderer.take_over(other._renderer if isinstance(other, FrameIdOverlay) else other)
+
+    def close(self) -> None:
+        """Give the renderer back."""
+        self._renderer.close()
 
 
-def marked(renderer: Renderer) -> tuple[Renderer, BeepDetector]:
-    """Mark a renderer; returns it and the beeps that it will hear."""
-    inside = FrameIdOverlay(renderer)
-    return cast(Renderer, inside), inside.beeps
+def _marked(render: RenderFrame) -> VideoFrame:
+    return mark(render())
 
 
 def mark(frame: VideoFrame) -> VideoFrame:

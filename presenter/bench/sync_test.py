@@ -1,7 +1,7 @@
-"""A sync-test renderer instead of a presenter: white while it hears a beep, so that sound and picture can be compared.
+"""A renderer for sync tests instead of a presenter: its frame is white while there is a beep.
 
 It goes the whole way of a presenter: session, playout, encoders, network, browser. `presenter bench voice` and a test
-look at it to tell how far sound and picture are apart.
+measure the offset of sound and picture by it.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ import asyncio
 import sys
 from collections import deque
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
+from models.head_motion import HeadMotion, IdleMotion
+from models.matting import MattingError
 from presenter.bench.beeps import LOUD
 from presenter.config import AppConfig, ServerConfig
-from presenter.runtime.engine import Engine
+from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from presenter.runtime.identities import IdentityStore
+from presenter.runtime.identity_folder import StoredIdentity
 from presenter.server.app import create_app, serve_forever
 from stream.media import CHUNK_SAMPLES, AudioChunk, VideoFrame, silence
 
@@ -27,36 +30,49 @@ _LOOK_AHEAD = 2  # chunks, as a presenter's
 
 
 class SyncTestRenderer:
-    """What `presenter.runtime.renderer.Renderer` is to a session."""
+    """A `FrameRenderer` without a face: noise, or white while its chunk beeps."""
 
     latency_samples = _LOOK_AHEAD * CHUNK_SAMPLES
     size = (SIZE, SIZE)
     matte = False
 
     def __init__(self) -> None:
-        """Hear nothing yet."""
+        """Process nothing yet."""
+        self.motion: HeadMotion = IdleMotion()
         self._waiting: deque[AudioChunk] = deque()
         rng = np.random.default_rng(0)
         # A little noise, so that an encoder has something to send in every frame.
         self._dark = rng.integers(20, 60, (SIZE, SIZE, 3)).astype(np.uint8)
         self._shown = 0
 
-    def push(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame]]:
-        """Hear a chunk; give the one before the look-ahead with its picture."""
-        return [(heard, VideoFrame(self._picture(heard), heard.pts)) for heard in self.skip(chunk)]
-
-    def skip(self, chunk: AudioChunk) -> list[AudioChunk]:
-        """Hear a chunk and give the one before the look-ahead."""
+    def advance(self, chunk: AudioChunk) -> list[tuple[AudioChunk, RenderFrame]]:
+        """Process a chunk; give the one before the look-ahead."""
         self._waiting.append(chunk)
-        return [self._waiting.popleft()] if len(self._waiting) > _LOOK_AHEAD else []
+        if len(self._waiting) <= _LOOK_AHEAD:
+            return []
+        complete = self._waiting.popleft()
+        return [(complete, lambda: VideoFrame(self._picture(complete), complete.pts))]
 
     def interrupt(self, shown_pts: int | None, pts: int) -> int:
-        """Hear silence from now on."""
+        """Go on with silence."""
         self._waiting.clear()
         for _ in range(_LOOK_AHEAD):
             self._waiting.append(silence(pts))
             pts += CHUNK_SAMPLES
         return pts
+
+    def add_matte(self) -> None:
+        """Refuse: there is no face to cut out."""
+        raise MattingError("expected a presenter, got the sync test's renderer, which has no matte")
+
+    def remove_matte(self) -> None:
+        """Nothing to change: there is never a matte."""
+
+    def take_over(self, other: FrameRenderer) -> None:
+        """Go on where another one stops."""
+        if not isinstance(other, SyncTestRenderer):
+            raise TypeError(f"take_over: expected a SyncTestRenderer, got {type(other).__name__}")
+        self._waiting = other._waiting
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -68,18 +84,21 @@ class SyncTestRenderer:
         return np.roll(self._dark, self._shown, axis=1)
 
 
-class _Props:
+class _SyncTestPool:
     """Lends sync-test renderers, as an engine lends renderers."""
 
-    def renderer(self, _: object) -> SyncTestRenderer:
+    slots = None
+    is_full = False
+
+    def renderer(self, _: StoredIdentity) -> SyncTestRenderer:
         return SyncTestRenderer()
 
 
 def main() -> None:
-    """Serve sync-test renderer: `python -m presenter.bench.sync_test PORT FOLDER`."""
+    """Serve the sync test: `python -m presenter.bench.sync_test PORT FOLDER`."""
     port, folder = int(sys.argv[1]), Path(sys.argv[2])
-    config = AppConfig(server=ServerConfig(port=port, max_sessions=4))
-    app = create_app(cast(Engine, _Props()), IdentityStore(folder), config)
+    config = AppConfig(server=ServerConfig(port=port))
+    app = create_app(_SyncTestPool(), IdentityStore(folder), config)
     asyncio.run(serve_forever(app, "127.0.0.1", port, lambda url: print(url, flush=True)))
 
 

@@ -12,7 +12,7 @@ from presenter.errors import PresenterError
 from presenter.meeting.head_follower import HeadFollower
 from presenter.meeting.status import Shows, Status, Webcam
 from presenter.meeting.virtual_microphone import microphone_name
-from presenter.runtime.renderer import Renderer
+from presenter.runtime.frame_renderer import FrameRenderer
 from presenter.runtime.session import Session
 from stream.camera.virtual_camera import VirtualCamera
 from stream.sound.delayed_output import DelayedOutput
@@ -28,7 +28,7 @@ class Cast:
     """The presenters that can be shown."""
 
     names: Sequence[str]
-    call: Callable[[str], Renderer]
+    call: Callable[[str], FrameRenderer]
     """Makes the renderer of a name; blocks for seconds, callable from any thread."""
 
     def numbered(self) -> str:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -18,10 +17,10 @@ from presenter.meeting.head_follower import HeadFollower
 from presenter.meeting.meeting import Cast, Meeting
 from presenter.meeting.virtual_microphone import choose_output
 from presenter.runtime.engine import Engine
+from presenter.runtime.frame_renderer import FrameRenderer
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.render_thread import make_in_thread
-from presenter.runtime.renderer import Renderer
 from presenter.runtime.session import Session
 from stream.camera.canvas import Canvas
 from stream.camera.virtual_camera import VirtualCamera
@@ -72,7 +71,7 @@ async def open_meeting(
     presenter: str,
     *,
     backend: str | None = None,
-    wrap: Callable[[Renderer], Renderer] = lambda renderer: renderer,
+    wrap: Callable[[FrameRenderer], FrameRenderer] = lambda renderer: renderer,
 ) -> AsyncIterator[Meeting]:
     """Open devices, load networks and presenter, and close all of it afterwards.
 
@@ -104,7 +103,7 @@ async def open_meeting(
         microphone = await _open_microphone(settings, clock, stack)
         output = await _open_output(device, clock, stack)
         head = await devices.open(_open_webcam, settings, clock)
-        engine = await asyncio.to_thread(_load, config)
+        engine = await asyncio.to_thread(Engine.load, config)
         cast = Cast(store.names(), lambda name: wrap(engine.renderer(store.load(name))))
         pump = PlayoutPump(Playout(PLAYOUT), clock)
         renderer, executor = await make_in_thread(lambda: cast.call(presenter))
@@ -115,7 +114,7 @@ async def open_meeting(
             pump.add(output)
         if canvas.needs_cutout:
             try:
-                await session.cut_out()
+                await session.add_matte()
             except MattingError as error:
                 raise ConfigError(f"presenter {presenter!r} can't be cut out: {error}; use --background own") from error
         yield Meeting(session, cast, presenter, microphone, camera, output, head, settings.offset_ms)
@@ -155,8 +154,3 @@ def _open_webcam(settings: CameraConfig, clock: SessionClock, stack: ExitStack) 
         return None
     webcam = stack.enter_context(Webcam(settings.webcam, clock))
     return stack.enter_context(HeadFollower(webcam, clock))
-
-
-def _load(config: AppConfig) -> Engine:
-    # A second slot: the next presenter is loaded before the one shown is released.
-    return Engine.load(replace(config, server=replace(config.server, max_sessions=2)))

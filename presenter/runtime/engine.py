@@ -1,4 +1,7 @@
-"""The engine: loads the networks once and lends a renderer per live stream."""
+"""The engine: loads the networks once and lends a renderer per live stream.
+
+One engine serves any number of sessions and `TalkingHead`s of a process; it alone counts how many at a time.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ class Engine:
     Args:
         networks: Shared by all streams.
         device: Where networks run.
-        slots: How many streams at a time.
+        slots: How many renderers it lends at a time; None for any number.
         backend: How the generator is computed, or `auto` for what is fastest here.
         head_motion: How far speech moves heads, 0 to 1.
 
@@ -44,7 +47,7 @@ class Engine:
         self,
         networks: Networks,
         device: torch.device,
-        slots: int,
+        slots: int | None = None,
         backend: str = "auto",
         head_motion: float = EngineConfig.head_motion,
     ) -> None:
@@ -54,14 +57,18 @@ class Engine:
         self._generator = networks.generator
         self._device = device
         self.backend = _decide(backend, networks.generator, device)
-        self._slots = slots
+        self.slots = slots
         self._head_motion = head_motion
         self._in_use = 0
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # renderers are made and closed in threads of their own
 
     @classmethod
-    def load(cls, config: AppConfig) -> Engine:
+    def load(cls, config: AppConfig, slots: int | None = None) -> Engine:
         """Load the checkpoints that the configuration names.
+
+        Args:
+            config: Which networks and where.
+            slots: How many renderers it lends at a time; None for any number.
 
         Raises:
             ConfigError: If a checkpoint or the device is missing.
@@ -72,7 +79,7 @@ class Engine:
         if settings.device == "cpu":
             torch.set_num_threads(settings.threads)
         networks, device = load_networks(settings), torch.device(settings.device)
-        return cls(networks, device, config.server.max_sessions, settings.backend, settings.head_motion)
+        return cls(networks, device, slots, settings.backend, settings.head_motion)
 
     @property
     def latency_samples(self) -> int:
@@ -83,6 +90,15 @@ class Engine:
     def syncformer(self) -> StyleSyncFormer:
         """Audio to motion, shared by all streams."""
         return self._syncformer
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every slot is taken now."""
+        with self._lock:
+            return self._is_full()
+
+    def _is_full(self) -> bool:
+        return self.slots is not None and self._in_use >= self.slots
 
     def renderer(self, stored: StoredIdentity, backend: str = "") -> Renderer:
         """Lend a renderer for an identity; close it to give its slot back.
@@ -95,8 +111,8 @@ class Engine:
             CapacityError: If all slots are taken.
         """
         with self._lock:
-            if self._in_use >= self._slots:
-                raise CapacityError(f"all {self._slots} slots are in use")
+            if self._is_full():
+                raise CapacityError(f"all {self.slots} slots of the engine are in use; try again in a moment")
             self._in_use += 1
         try:
             painter = Painter(stored.identity, self.folded(stored, backend))

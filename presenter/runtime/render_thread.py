@@ -1,19 +1,22 @@
-"""The thread that a session's renderer lives in: one thing at a time, and another presenter steps in between two."""
+"""The threads of a session's renderer: audio in one, frames in the other; another presenter is shown between two."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 from models.head_motion import HeadMotion
 from models.matting import MattingError
-from presenter.runtime.renderer import Renderer
+from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from stream.media import AudioChunk, VideoFrame
 
-Pairs = Sequence[tuple[AudioChunk, VideoFrame | None]]
+P = ParamSpec("P")
+R = TypeVar("R", bound=FrameRenderer)
+T = TypeVar("T")
 
 
-async def make_in_thread(make: Callable[[], Renderer]) -> tuple[Renderer, ThreadPoolExecutor]:
+async def make_in_thread(make: Callable[[], R]) -> tuple[R, ThreadPoolExecutor]:
     """Make a renderer in a new thread, the one that will use it; if that fails, the thread is given back."""
     executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
     try:
@@ -23,60 +26,65 @@ async def make_in_thread(make: Callable[[], Renderer]) -> tuple[Renderer, Thread
         raise
 
 
-class RenderThread:
-    """Runs a renderer in the one thread that may use it."""
+class RenderThreads:
+    """Runs a renderer in two threads: one for audio, one for frames, so that audio does not wait for a frame."""
 
-    def __init__(self, renderer: Renderer, executor: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, renderer: FrameRenderer, executor: ThreadPoolExecutor, audio_executor: ThreadPoolExecutor | None = None
+    ) -> None:
         """Start nothing.
 
         Args:
-            renderer: used by the executor's thread only, from now until `close`.
-            executor: one thread, the one that made the renderer; shut down by `close`.
+            renderer: used by these threads only, from now until `close`.
+            executor: one thread, the one that made the renderer: it renders frames. Shut down by `close`.
+            audio_executor: one thread, for audio; a new one when None. Shut down by `close`.
         """
         self.latency_samples = renderer.latency_samples
         """The renderer's look-ahead, in samples at 16 kHz."""
         self._renderer = renderer
-        self._executor = executor
-        self._cutting = asyncio.Lock()
-        self._no_matte: MattingError | None = None  # it can't be had, and trying takes seconds
+        self._frames = executor
+        self._audio = audio_executor or ThreadPoolExecutor(max_workers=1, thread_name_prefix="audio")
+        self._rendering = asyncio.Lock()  # held while a frame is rendered or the renderer is replaced
+        self._matting = asyncio.Lock()
+        self._no_matte: MattingError | None = None  # it can't be made, and trying takes seconds
 
-    async def push(self, chunk: AudioChunk, *, paint: bool) -> Pairs:
-        """Hear a chunk; returns the one that it completes, with its picture if that is painted."""
-        return await self._run(self._push, chunk, paint)
+    async def advance(self, chunk: AudioChunk) -> Sequence[tuple[AudioChunk, RenderFrame]]:
+        """Process a chunk of audio; see `FrameRenderer.advance`."""
+        return await self._run(self._audio, lambda: self._renderer.advance(chunk))
 
-    def _push(self, chunk: AudioChunk, paint: bool) -> Pairs:
-        if paint:
-            return self._renderer.push(chunk)
-        return [(heard, None) for heard in self._renderer.skip(chunk)]
+    async def render(self, render: RenderFrame) -> VideoFrame:
+        """Render a frame."""
+        async with self._rendering:
+            return await self._run(self._frames, render)
 
     async def interrupt(self, shown_pts: int | None, pts: int) -> int:
-        """Stop in the middle of a word; see `Renderer.interrupt`."""
-        return await self._run(lambda: self._renderer.interrupt(shown_pts, pts))
+        """Stop in the middle of a word; see `FrameRenderer.interrupt`."""
+        return await self._run(self._audio, lambda: self._renderer.interrupt(shown_pts, pts))
 
-    async def cut_out(self) -> None:
-        """Show the presenter without its background as well.
+    async def add_matte(self) -> None:
+        """Let frames carry their `cutout`.
 
         Raises:
             MattingError: if the presenter has no matte and none can be made.
         """
-        async with self._cutting:
+        async with self._matting:
             if self._no_matte is not None:
                 raise self._no_matte
             try:
-                await asyncio.to_thread(setattr, self._renderer, "matte", True)
+                await asyncio.to_thread(self._renderer.add_matte)
             except MattingError as error:
                 self._no_matte = error
                 raise
 
-    def leave_background(self) -> None:
-        """Show the presenter with its background only, from the next picture on."""
-        self._renderer.matte = False
+    def remove_matte(self) -> None:
+        """Let frames carry no `cutout`, from the next one on."""
+        self._renderer.remove_matte()
 
     def follow(self, motion: HeadMotion) -> None:
-        """Move the head and the eyelids by a motion, from the next picture on."""
+        """Move the head and the eyelids by a motion, from the next frame on."""
         self._renderer.motion = motion
 
-    async def show(self, renderer: Renderer) -> None:
+    async def show(self, renderer: FrameRenderer) -> None:
         """Go on with another presenter, without losing a word; the one before is closed.
 
         Args:
@@ -85,27 +93,39 @@ class RenderThread:
         Raises:
             MattingError: if the presenter is shown without its background and this one has no matte; nothing changes.
         """
-        async with self._cutting:
+        async with self._matting:
             try:
                 if self._renderer.matte:
-                    await asyncio.to_thread(setattr, renderer, "matte", True)
+                    await asyncio.to_thread(renderer.add_matte)
             except BaseException:
                 renderer.close()
                 raise
             self._no_matte = None
-            await self._run(self._replace, renderer)
+            async with self._rendering:
+                await self._run(self._audio, self._replace, renderer)
 
-    def _replace(self, renderer: Renderer) -> None:
+    def _replace(self, renderer: FrameRenderer) -> None:
         before, self._renderer = self._renderer, renderer
         renderer.take_over(before)
         before.close()
 
     async def close(self) -> None:
-        """Give the renderer back and end the thread."""
+        """Give the renderer back and end the threads."""
         try:
-            await self._run(lambda: self._renderer.close())
+            await self._run(self._audio, _nothing)  # after what a cancelled task has left there
+            await self._run(self._frames, self._close)
         finally:
-            self._executor.shutdown(wait=False)
+            self._audio.shutdown(wait=False)
+            self._frames.shutdown(wait=False)
 
-    async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+    def _close(self) -> None:
+        self._renderer.close()
+
+    async def _run(
+        self, executor: ThreadPoolExecutor, function: Callable[P, T], *arguments: P.args, **named: P.kwargs
+    ) -> T:
+        return await asyncio.get_running_loop().run_in_executor(executor, partial(function, *arguments, **named))
+
+
+def _nothing() -> None:
+    pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from models.mesh import Floats
 from models.painter import Painter
 from models.speech_motion import SpeechMotion, SpeechState
 from models.syncformer import StyleSyncFormer
+from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame, silence
 
 CLOSING = (0.45,)
@@ -36,7 +38,8 @@ class _Moved(NamedTuple):
 class Renderer:
     """Turns 40 ms of sound into a frame, `latency_samples` later.
 
-    Synchronous: call it from one thread. Two renderers share weights and nothing else.
+    Synchronous. `advance` and `interrupt` belong to one thread, the functions that render frames to one, which may be
+    another. Two renderers share weights and nothing else.
 
     Args:
         syncformer: Audio to motion.
@@ -88,52 +91,55 @@ class Renderer:
 
     @property
     def matte(self) -> bool:
-        """Whether frames carry their `cutout`; from the next frame on.
+        """Whether frames carry their `cutout`."""
+        return self._matte
 
-        Setting it to True may take seconds for a presenter that was enrolled without a matte: set it
-        where nobody waits.
+    def add_matte(self) -> None:
+        """Let frames carry their `cutout`, from the next one on.
+
+        May be called from any thread, and takes seconds for a presenter that was enrolled without a matte.
 
         Raises:
             MattingError: If the presenter has no matte and none can be made; the frames stay as they are.
         """
-        return self._matte
+        self._painter.cut_out()
+        self._matte = True
 
-    @matte.setter
-    def matte(self, wanted: bool) -> None:
-        if wanted:
-            self._painter.cut_out()
-        self._matte = wanted
+    def remove_matte(self) -> None:
+        """Let frames carry no `cutout`, from the next one on; may be called from any thread."""
+        self._matte = False
 
     @property
     def latency_samples(self) -> int:
-        """How much sound after a frame's own chunk the model must hear, in samples at 16 kHz."""
+        """How much sound after a frame's own chunk the model needs, in samples at 16 kHz."""
         return self._syncformer.latency_samples
 
     def push(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame]]:
-        """Hear a chunk.
+        """Process a chunk and render the frame that is complete with it.
 
         Returns:
-            The chunk heard `latency_samples` ago with its frame, or nothing while the look-ahead fills.
+            The chunk pushed `latency_samples` ago with its frame, or nothing while the look-ahead fills.
         """
-        displacement, matching = self._advance(chunk)
-        if matching is None:
+        return [(complete, render()) for complete, render in self.advance(chunk)]
+
+    def advance(self, chunk: AudioChunk) -> list[tuple[AudioChunk, RenderFrame]]:
+        """Process a chunk of audio; see `FrameRenderer.advance`."""
+        displacement = self._infer(chunk.pcm)
+        self._waiting.append(chunk)
+        if len(self._waiting) * CHUNK_SAMPLES <= self.latency_samples:
             return []
-        return [(matching, self._paint(displacement, matching.pts))]
-
-    def skip(self, chunk: AudioChunk) -> list[AudioChunk]:
-        """Hear a chunk without painting: for a stream that has fallen behind.
-
-        Returns:
-            The chunk whose frame is left out, as `push` would have paired it, or nothing while the look-ahead fills.
-        """
-        _, matching = self._advance(chunk)
-        return [] if matching is None else [matching]
+        complete = self._waiting.popleft()
+        self._frame += 1
+        self._speech = self._speech_motion.step(self._speech, complete.pcm)
+        moved = _Moved(complete.pts, self._frame, self._close(displacement), self._speech)
+        self._moved.append(moved)
+        return [(complete, partial(self._render, moved))]
 
     def interrupt(self, shown_pts: int | None, pts: int) -> int:
-        """Stop in the middle of a word: forget what was heard, go on from the frame on the screen, and close the mouth.
+        """Stop in the middle of a word: drop what was pushed, go on from the frame on the screen, and close the mouth.
 
         The frames that were made ahead will not be shown, so head and eyelids continue where they are seen to be, and
-        the mouth closes from the shape that it is seen in. Silence needs no look-ahead: it is what a fresh state heard.
+        the mouth closes from the shape that it is seen in. Silence needs no look-ahead: a fresh state begins with it.
 
         Args:
             shown_pts: `pts` of the frame on the screen, or None if there is none.
@@ -152,19 +158,6 @@ class Renderer:
             pts += CHUNK_SAMPLES
         return pts
 
-    def _advance(self, chunk: AudioChunk) -> tuple[Floats, AudioChunk | None]:
-        """Hear a chunk; give the displacement and the chunk that it belongs to, once there is one."""
-        displacement = self._hear(chunk.pcm)
-        self._waiting.append(chunk)
-        if len(self._waiting) * CHUNK_SAMPLES <= self.latency_samples:
-            return displacement, None
-        displacement = self._close(displacement)
-        self._frame += 1
-        matching = self._waiting.popleft()
-        self._speech = self._speech_motion.step(self._speech, matching.pcm)
-        self._moved.append(_Moved(matching.pts, self._frame, displacement, self._speech))
-        return displacement, matching
-
     def _close(self, displacement: Floats) -> Floats:
         """Blend from the shape that an interrupt found to the one that silence asks for."""
         if self._closing_from is None:
@@ -181,25 +174,30 @@ class Renderer:
         pairs: list[tuple[AudioChunk, VideoFrame]] = []
         silence = np.zeros(CHUNK_SAMPLES, np.float32)
         voice = np.zeros(VOICE_SAMPLES, np.int16)
-        heard = len(self._waiting)
-        while len(pairs) < heard:
+        held = len(self._waiting)
+        while len(pairs) < held:
             pts = self._waiting[-1].pts + CHUNK_SAMPLES
             pairs += self.push(AudioChunk(silence, voice, pts))
         self.reset()
         return pairs
 
     def reset(self) -> None:
-        """Forget what was heard; the head goes on moving where it is."""
+        """Drop what was pushed; the head goes on moving where it is."""
         self._waiting.clear()
         self._state.reset()
         self._closing_from = None
 
-    def take_over(self, other: Renderer) -> None:
-        """Go on where another presenter stops, as if this one had heard and moved all of it.
+    def take_over(self, other: FrameRenderer) -> None:
+        """Go on where another presenter stops, as if this one had processed all of it.
 
         Args:
             other: made by the same engine; not to be used any more.
+
+        Raises:
+            TypeError: If it is not a `Renderer`.
         """
+        if not isinstance(other, Renderer):
+            raise TypeError(f"take_over: expected a Renderer, got {type(other).__name__}")
         self._state, self._waiting, self._frame = other._state, other._waiting, other._frame
         self._moved, self._closing_from, self._closing = other._moved, other._closing_from, other._closing
         self.motion, self._followed, self._handover = other.motion, other._followed, other._handover
@@ -211,27 +209,28 @@ class Renderer:
             self._closed = True
             self._release()
 
-    def _paint(self, displacement: Floats, pts: int) -> VideoFrame:
-        pose, eyelids = self._move()
+    def _render(self, moved: _Moved) -> VideoFrame:
+        pose, eyelids = self._move(moved)
+        displacement, pts = moved.displacement, moved.pts
         if self._matte:
             rgb, cutout = self._painter.frame_and_cutout(displacement, pose, eyelids)
             return VideoFrame(rgb, pts, cutout)
         return VideoFrame(self._painter.frame(displacement, pose, eyelids), pts)
 
-    def _move(self) -> tuple[HeadPose, int]:
+    def _move(self, moved: _Moved) -> tuple[HeadPose, int]:
         motion = self.motion
-        pose, eyelids = motion.at(self._frame)
+        pose, eyelids = motion.at(moved.frame)
         if isinstance(motion, IdleMotion):
-            spoken = self._speech.pose(self._head_motion)
+            spoken = moved.speech.pose(self._head_motion)
             pose = HeadPose(*(idle + speech for idle, speech in zip(pose, spoken, strict=True)))
         if motion is not self._followed:
             self._followed = motion
-            self._handover.begin(self._frame, pose, _HANDOVER_FRAMES)
-        return self._handover.apply(self._frame, pose), eyelids
+            self._handover.begin(moved.frame, pose, _HANDOVER_FRAMES)
+        return self._handover.apply(moved.frame, pose), eyelids
 
-    def _hear(self, pcm: Floats) -> Floats:
+    def _infer(self, pcm: Floats) -> Floats:
         with torch.inference_mode():
-            heard = torch.from_numpy(pcm).to(self._device)[None]
-            coefficients = self._syncformer.step(heard, self._style, self._state)
+            batch = torch.from_numpy(pcm).to(self._device)[None]
+            coefficients = self._syncformer.step(batch, self._style, self._state)
             displacement = self._syncformer.displacement(coefficients)[0, -1]
         return displacement.cpu().numpy()

@@ -22,10 +22,10 @@ from typing import Self
 from presenter.config import AppConfig, load_config
 from presenter.errors import PresenterError
 from presenter.runtime.engine import Engine
+from presenter.runtime.frame_renderer import FrameRenderer, RendererPool
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.render_thread import make_in_thread
-from presenter.runtime.renderer import Renderer
 from presenter.runtime.session import Session
 from presenter.runtime.sink import SessionEvent
 from stream.clock import SessionClock, ms
@@ -38,32 +38,36 @@ _ROOM_PAIRS = 25  # rendered ahead: a second
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """40 ms: what is heard and what is seen."""
+    """40 ms of sound and their picture."""
 
     chunk: AudioChunk
     """`voice` is int16 `[1920]`, 48 kHz mono; silence while idle."""
     frame: VideoFrame
-    """`rgb` is uint8 `[H, W, 3]`."""
+    """`rgb` is uint8 `[H, W, 3]`; in real time the frame before, where this chunk's was not ready."""
     speech: bool
     """Whether this is part of an utterance; False for the silence between and, where its sound did not come, within."""
     ended: str | None
     """The utterance that ends with this pair."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Put:
     chunk: AudioChunk
-    frame: VideoFrame
+    frame: VideoFrame | None
     elastic: bool
 
 
 class _Tray:
-    """A sink that is emptied by hand: silence is made when it is asked for, speech is made ahead."""
+    """A sink that is emptied by hand.
 
-    real_time = False
+    Without real time, silence is made when it is asked for and every chunk waits for its frame. In real time, silence
+    is kept ready, and a chunk whose frame is not ready goes with the frame before.
+    """
+
     matte_wanted = False
 
-    def __init__(self) -> None:
+    def __init__(self, *, real_time: bool) -> None:
+        self.real_time = real_time
         self._time = 0
         # Time is what was taken: a consumer may be faster or slower than real time.
         self.clock = SessionClock(lambda: self._time * 1_000_000_000 // SAMPLE_RATE)
@@ -71,17 +75,17 @@ class _Tray:
         self._observers: list[Callable[[Tick], None]] = []
         self._changed = asyncio.Event()
         self._asked = False
-        self._shown_pts: int | None = None
+        self._shown: VideoFrame | None = None
 
     @property
     def queued_ms(self) -> float:
         """What is ready, or enough to make no silence while nobody asks."""
         ready_ms = ms(len(self._pairs) * CHUNK_SAMPLES)
-        return ready_ms if self._asked else max(ready_ms, ms(_ROOM_PAIRS * CHUNK_SAMPLES))
+        return ready_ms if self._asked or self.real_time else max(ready_ms, ms(_ROOM_PAIRS * CHUNK_SAMPLES))
 
     @property
     def shown_pts(self) -> int | None:
-        return self._shown_pts
+        return None if self._shown is None else self._shown.pts
 
     async def run(self) -> None:
         await asyncio.Event().wait()
@@ -92,10 +96,30 @@ class _Tray:
     def has_room(self) -> bool:
         return len(self._pairs) < _ROOM_PAIRS
 
-    def put_now(self, chunk: AudioChunk, frame: VideoFrame | None, *, elastic: bool = True) -> None:
-        assert frame is not None, "nothing is late here, so no picture is left out"
+    def put_now(self, chunk: AudioChunk, frame: VideoFrame | None = None, *, elastic: bool = True) -> None:
         self._pairs.append(_Put(chunk, frame, elastic))
         self._changed.set()
+
+    def attach(self, frame: VideoFrame, *, late: bool = False) -> bool:
+        for put in self._pairs:
+            if put.chunk.pts == frame.pts:
+                put.frame = frame
+                self._changed.set()
+                return True
+        if late and (self._shown is None or self._shown.pts < frame.pts):
+            self._shown = frame  # with the next chunk
+            return True
+        return False
+
+    def first_unrendered(self, ahead_ms: float, stride: int = 1) -> int | None:
+        for index, put in enumerate(self._pairs):
+            wanted = put.frame is None and put.chunk.pts // CHUNK_SAMPLES % stride == 0
+            if wanted and index * ms(CHUNK_SAMPLES) >= ahead_ms:
+                return put.chunk.pts
+        return None
+
+    def hold(self, ahead_ms: float) -> None:
+        """Nothing to keep: speech is processed a second ahead, and silence when it is asked for."""
 
     def clear(self) -> None:
         self._pairs.clear()
@@ -107,25 +131,34 @@ class _Tray:
     def stats(self) -> PlayoutStats:
         return PlayoutStats(queued_ms=ms(len(self._pairs) * CHUNK_SAMPLES))
 
-    async def take(self, wake: Callable[[], None]) -> _Put:
-        """Wait for a pair; `wake` tells the session that one is wanted."""
+    async def filled(self, wake: Callable[[], None]) -> None:
+        """Wait until there is a pair; `wake` tells the session that one is wanted."""
         self._asked = True
         try:
-            while not self._pairs:
+            while not self._is_ready():
                 wake()
                 self._changed.clear()
                 await self._changed.wait()
         finally:
             self._asked = False
+
+    def _is_ready(self) -> bool:
+        if not self._pairs:
+            return False
+        return self._pairs[0].frame is not None or (self.real_time and self._shown is not None)
+
+    def take(self) -> tuple[_Put, VideoFrame]:
+        """Give the chunk that is there and the frame that goes with it, and let time pass by it."""
         put = self._pairs.popleft()
-        self._shown_pts = put.frame.pts
+        self._shown = shown = put.frame or self._shown
+        assert shown is not None, "take before filled"
         for part in (0, 1):
             voice = put.chunk.voice[part * TICK_VOICE_SAMPLES : (part + 1) * TICK_VOICE_SAMPLES]
             tick = Tick(self._time, voice, put.chunk.pts + part * TICK_SAMPLES)
             self._time += TICK_SAMPLES
             for observe in self._observers:
                 observe(tick)
-        return put
+        return put, shown
 
 
 class TalkingHead:
@@ -135,35 +168,48 @@ class TalkingHead:
     for, so that the consumer sets the pace. One consumer.
     """
 
-    def __init__(self, renderer: Renderer, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, renderer: FrameRenderer, executor: ThreadPoolExecutor, *, real_time: bool = False) -> None:
         """Use `open` instead; `executor` has one thread, the one that made the renderer."""
         self.size = renderer.size
         """`(height, width)` of the frames."""
-        self._tray = _Tray()
+        self._tray = _Tray(real_time=real_time)
         self._session = Session(renderer, self._tray, executor, Metrics())
         self._session.subscribe(self._note)
         self._session.start()
         self._ended: str | None = None
 
     @classmethod
-    async def open(cls, presenter: str = "default", config: AppConfig | None = None) -> TalkingHead:
+    async def open(
+        cls,
+        presenter: str = "default",
+        config: AppConfig | None = None,
+        engine: RendererPool | None = None,
+        *,
+        real_time: bool = False,
+    ) -> TalkingHead:
         """Load a presenter.
 
         Args:
             presenter: the name of one that is enrolled.
             config: which networks and where; the preset `cpu` when None.
+            engine: networks that are loaded already, which several talking heads and sessions share; loaded as
+                `config` says when None.
+            real_time: the consumer takes 25 pairs a second and must not wait: where rendering is too slow, frames are
+                repeated. Otherwise every pair has its own frame.
 
         Raises:
+            CapacityError: if every slot of the engine is taken.
             ConfigError: if a checkpoint or the device is missing.
             IdentityNotFoundError: if there is no such presenter.
         """
         settings = config or load_config()
 
-        def make() -> Renderer:
-            store = IdentityStore(settings.presenters_dir)
-            return Engine.load(settings).renderer(store.load(presenter))
+        def make() -> FrameRenderer:
+            stored = IdentityStore(settings.presenters_dir).load(presenter)
+            return (engine or Engine.load(settings)).renderer(stored)
 
-        return cls(*await make_in_thread(make))
+        renderer, executor = await make_in_thread(make)
+        return cls(renderer, executor, real_time=real_time)
 
     def push(self, pcm: Int16Array, rate: int, utterance: str | None = None) -> None:
         """Say something; never blocks. See `stream.playout.speech.SpeechQueue.push`.
@@ -172,16 +218,14 @@ class TalkingHead:
             SpeechFullError: if more than five minutes wait already.
             StreamError: if type, shape or rate can't be used.
         """
-        self._session.speech.push(pcm, rate, utterance)
-        self._session.wake()
+        self._session.push(pcm, rate, utterance)
 
     def end(self, utterance: str | None = None) -> None:
         """End an utterance; without an id, the present one."""
-        self._session.speech.end(utterance)
-        self._session.wake()
+        self._session.end(utterance)
 
     async def interrupt(self) -> float:
-        """Forget what was not taken yet; the mouth closes in the next pairs.
+        """Drop what was not taken yet; the mouth closes in the next pairs.
 
         Returns:
             How much of the present utterance the consumer has taken, in ms.
@@ -193,25 +237,25 @@ class TalkingHead:
         return self
 
     async def __anext__(self) -> Pair:
-        """Wait for the next pair.
+        """Wait for the next pair; being cancelled loses none.
 
         Raises:
             PresenterError: if rendering has failed, which only a bug makes happen; the log says why.
         """
-        taking = asyncio.ensure_future(self._tray.take(self._session.wake))
+        waiting = asyncio.ensure_future(self._tray.filled(self._session.wake))
         stopping = asyncio.ensure_future(self._session.stopped.wait())
         try:
-            await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if self._session.failed:
-                raise PresenterError("the presenter stopped because of a fault in rendering; the log says why")
-            if not taking.done():
-                raise StopAsyncIteration
-            put = taking.result()
+            await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            taking.cancel()
+            waiting.cancel()
             stopping.cancel()
+        if self._session.failed:
+            raise PresenterError("the presenter stopped because of a fault in rendering; the log says why")
+        if self._session.stopped.is_set():
+            raise StopAsyncIteration
+        put, frame = self._tray.take()  # nothing is awaited from here on: a pair that is taken reaches the caller
         ended, self._ended = self._ended, None
-        return Pair(put.chunk, put.frame, speech=not put.elastic, ended=ended)
+        return Pair(put.chunk, frame, speech=not put.elastic, ended=ended)
 
     def _note(self, event: SessionEvent) -> None:
         if isinstance(event, SpeakEnded):

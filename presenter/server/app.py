@@ -8,7 +8,7 @@ from aiohttp.typedefs import Middleware
 
 from presenter.config import AppConfig, ServerConfig
 from presenter.errors import ConfigError
-from presenter.runtime.engine import Engine
+from presenter.runtime.frame_renderer import RendererPool
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.signals import stopped_by_signals
@@ -29,11 +29,11 @@ SHUTDOWN_S = 10.0
 routes = web.RouteTableDef()
 
 
-def create_app(engine: Engine, store: IdentityStore, config: AppConfig) -> web.Application:
+def create_app(engine: RendererPool, store: IdentityStore, config: AppConfig) -> web.Application:
     """Build the application; it owns its sessions and enrolment jobs and closes them on shutdown.
 
     Args:
-        engine: loaded; lends one renderer per session.
+        engine: lends one renderer per session, as many as it has slots.
         store: the presenters on disk.
         config: `config.server` says token, limits, ICE servers and the host the server is bound to.
 

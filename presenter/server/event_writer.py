@@ -91,8 +91,8 @@ class EventWriter:
 
     def credit(self) -> Credit:
         """Return how much more fits."""
-        speech = self._session.speech
-        return Credit(int(speech.free_ms), round(speech.buffered_ms), int(self._received_ms()))
+        session = self._session
+        return Credit(int(session.free_ms), round(session.buffered_ms), int(self._received_ms()))
 
     async def drained(self) -> None:
         """Wait while the client is behind in reading; lets other tasks run in any case."""

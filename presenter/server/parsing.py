@@ -10,7 +10,7 @@ from aiohttp import BodyPartReader, web
 from pydantic import BaseModel, Field, ValidationError
 
 from presenter.errors import first_mistake
-from presenter.runtime.session import MicrophoneUse
+from presenter.runtime.microphone import MicrophoneUse
 from presenter.server.error_responses import ApiError
 from presenter.server.uploads import Uploads
 

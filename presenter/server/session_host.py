@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from presenter.config import ServerConfig
 from presenter.errors import SessionNotFoundError
 from presenter.runtime.metrics import Metrics
-from presenter.runtime.session import MicrophoneUse, Session
+from presenter.runtime.microphone import MicrophoneUse
+from presenter.runtime.session import Session
 from presenter.server import connections
 from presenter.server.places import Places
 from presenter.server.publications import Publications

@@ -6,17 +6,17 @@ import secrets
 
 from presenter.config import ServerConfig
 from presenter.errors import CapacityError, SessionNotFoundError
-from presenter.runtime.engine import Engine
+from presenter.runtime.frame_renderer import RendererPool
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
+from presenter.runtime.microphone import MicrophoneUse
 from presenter.runtime.render_thread import make_in_thread
-from presenter.runtime.session import MicrophoneUse, Session
+from presenter.runtime.session import Session
 from presenter.server.session_host import SessionHost
 from presenter.tts.text_speaker import SpeechSynthesizer
 from stream.clock import SessionClock
 from stream.playout.playout import Playout
 from stream.playout.pump import PlayoutPump
-from stream.playout.speech import SpeechQueue
 from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import PeerConfig
 
@@ -27,11 +27,11 @@ _log = logging.getLogger(__name__)
 
 
 class SessionManager:
-    """All sessions of one server, at most `limit` at a time."""
+    """All sessions of one server, as many at a time as its engine lends renderers."""
 
     def __init__(
         self,
-        engine: Engine,
+        engine: RendererPool,
         store: IdentityStore,
         metrics: Metrics,
         limits: ServerConfig,
@@ -40,13 +40,12 @@ class SessionManager:
         """Hold no session yet.
 
         Args:
-            engine: lends the renderers.
+            engine: lends the renderers; a session more than it has slots is refused.
             store: the presenters on disk.
             metrics: the server's counters.
             limits: how many sessions, and how much in each.
             peer_config: codec, bitrates and ICE servers.
         """
-        self.limit = limits.max_sessions
         self.closed = False
         self._engine = engine
         self._store = store
@@ -57,6 +56,11 @@ class SessionManager:
         self._hosts: dict[str, SessionHost] = {}
         self._opening = 0
         self._keepers: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def limit(self) -> int | None:
+        """How many renderers the engine lends at a time; None for any number."""
+        return self._engine.slots
 
     @property
     def active(self) -> int:
@@ -75,7 +79,7 @@ class SessionManager:
             IdentityNotFoundError: if there is no such presenter.
         """
         await self._wait_for_leaving()
-        if self.closed or self.active >= self.limit:
+        if self.closed or self._engine.is_full:
             raise CapacityError("Every seat is taken right now; try again in a moment.")
         self._opening += 1
         try:
@@ -98,7 +102,7 @@ class SessionManager:
     async def _wait_for_leaving(self) -> None:
         """Wait while the server is full but a session is ending: a page that is reloaded finds its place free."""
         deadline = asyncio.get_running_loop().time() + CLEARING_S
-        while self.active >= self.limit and (leaving := self._leaving()):
+        while self._engine.is_full and (leaving := self._leaving()):
             left_s = deadline - asyncio.get_running_loop().time()
             await asyncio.wait(leaving, timeout=max(0.0, left_s), return_when=asyncio.FIRST_COMPLETED)
             if left_s <= 0:
@@ -110,7 +114,7 @@ class SessionManager:
 
     async def _make(self, name: str, pump: PlayoutPump) -> Session:
         renderer, executor = await make_in_thread(lambda: self._engine.renderer(self._store.load(name)))
-        return Session(renderer, pump, executor, self._metrics, SpeechQueue(1000 * self._limits.max_speech_s))
+        return Session(renderer, pump, executor, self._metrics, 1000 * self._limits.max_speech_s)
 
     async def _keep(self, session_id: str, host: SessionHost) -> None:
         """Serve one host until its session is over, then close it; its place is free even if that fails."""

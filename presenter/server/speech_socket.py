@@ -75,7 +75,7 @@ class CommandHandler:
             case SpeechStart(utterance):
                 self._decoders.pop(utterance, None)
                 self._begun = utterance
-                session.speech.begin(utterance)
+                session.begin(utterance)
             case SpeechAudio():
                 self._speak(event)
             case SpeechEnd(utterance):
@@ -85,12 +85,11 @@ class CommandHandler:
             case Mark(name):
                 session.mark(name)
             case Words(utterance, words):
-                session.speech.add_words(words, utterance or self._utterance)
+                session.add_words(words, utterance or self._utterance)
             case Listening(on):
                 session.bot_listens = on
             case KeepAlive():
                 pass
-        session.wake()
 
     def interrupt(self, utterance: str | None) -> Interrupted:
         """Interrupt the session; audio without a name belongs to a new utterance from now on."""
@@ -114,7 +113,7 @@ class CommandHandler:
         decoder = self._decoder(name, event.format)
         self.received_ms += 1000 * len(event.data) / event.format.bytes_per_second
         pcm = decoder.push(event.data)
-        self._session.speech.push(pcm, decoder.rate, name)
+        self._session.push(pcm, decoder.rate, name)
 
     def _decoder(self, utterance: str, announced: AudioFormat) -> SpeechDecoder:
         decoder = self._decoders.get(utterance)
@@ -128,8 +127,8 @@ class CommandHandler:
         self._unnamed = None
         decoder = self._decoders.pop(utterance or "", None)
         if decoder is not None and len(pcm := decoder.flush()):
-            self._session.speech.push(pcm, decoder.rate, utterance)
-        self._session.speech.end(utterance)
+            self._session.push(pcm, decoder.rate, utterance)
+        self._session.end(utterance)
 
 
 Connect = Callable[[web.WebSocketResponse], Awaitable[bool]]
@@ -154,7 +153,7 @@ async def serve_bot(
             return socket
         commands = CommandHandler(session)
         events = EventWriter(codec, socket, session, lambda: commands.received_ms)
-        events.put(Ready(session_id, VOICE_RATE, int(session.speech.free_ms)))
+        events.put(Ready(session_id, VOICE_RATE, int(session.free_ms)))
         unsubscribe = session.subscribe(commands.follow)
         try:
             await _serve(socket, host, events, _read(socket, codec, commands, events))

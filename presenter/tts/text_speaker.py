@@ -3,21 +3,22 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
 from presenter.runtime.session import Session
 from presenter.runtime.sink import Flush, SessionEvent
 from presenter.tts.voice import SpokenPiece, Voice
-from stream.playout.speech import SpeechFullError
+from stream.media import Int16Array
 from stream.wire import Word
 
 PAUSE_MS = 250
 """Between two sentences."""
 
-_FULL_S = 0.5  # between two attempts to push into a full queue
+_FULL_S = 0.1  # between two attempts to push into a full queue
 _log = logging.getLogger(__name__)
 
 
@@ -53,7 +54,7 @@ class SpeechSynthesizer:
 
 
 class TextSpeaker:
-    """Says texts in one session, one after the other; an interrupt forgets those that wait as well."""
+    """Says texts in one session, one after the other; an interrupt drops those that wait as well."""
 
     def __init__(self, session: Session, synthesizer: SpeechSynthesizer) -> None:
         """Say nothing yet."""
@@ -78,54 +79,54 @@ class TextSpeaker:
             return utterance  # interrupted while the voice was being loaded
         task = asyncio.create_task(self._push(pieces, utterance))
         self._tasks.add(task)
-        task.add_done_callback(self._finish)
+        task.add_done_callback(partial(self._finish, utterance))
         return utterance
 
     async def _push(self, pieces: Iterator[SpokenPiece], utterance: str) -> None:
         said_ms = 0.0
-        try:
-            async with self._turn:
-                piece = await self._synthesizer.next_piece(pieces)
-                while piece is not None:
-                    following = await self._say_piece(piece, pieces, utterance, said_ms)
-                    said_ms += 1000 * len(piece.pcm) / piece.rate + PAUSE_MS
-                    piece = following
-        finally:
-            self._session.speech.end(utterance)
-            self._session.wake()
+        async with self._turn:
+            piece = await self._synthesizer.next_piece(pieces)
+            while piece is not None:
+                following = await self._say_piece(piece, pieces, utterance, said_ms)
+                said_ms += 1000 * len(piece.pcm) / piece.rate + PAUSE_MS
+                piece = following
 
     async def _say_piece(
         self, piece: SpokenPiece, pieces: Iterator[SpokenPiece], utterance: str, at_ms: float
     ) -> SpokenPiece | None:
         """Push one sentence, and make the next one while it is said; a pause follows if there is one."""
-        await self._put(piece.pcm, piece.rate, utterance)
-        words = (Word(w.text, round(at_ms + w.start_ms), round(at_ms + w.end_ms)) for w in piece.words)
-        self._session.speech.add_words(words, utterance)
+        words = [Word(w.text, round(at_ms + w.start_ms), round(at_ms + w.end_ms)) for w in piece.words]
+        await self._put(piece.pcm, piece.rate, utterance, words)
         following = await self._synthesizer.next_piece(pieces)
         if following is not None:
             await self._put(np.zeros(piece.rate * PAUSE_MS // 1000, np.int16), piece.rate, utterance)
         return following
 
-    async def _put(self, pcm: np.ndarray[tuple[int, ...], np.dtype[np.int16]], rate: int, utterance: str) -> None:
-        while True:
-            try:
-                self._session.speech.push(pcm, rate, utterance)
-                self._session.wake()
-                return
-            except SpeechFullError:
+    async def _put(self, pcm: Int16Array, rate: int, utterance: str, words: Iterable[Word] = ()) -> None:
+        """Push sound as room appears for it, with the words that belong to it: it may be longer than what may wait."""
+        while len(pcm):
+            fits = int(self._session.free_ms * rate / 1000)
+            if not fits:
                 await asyncio.sleep(_FULL_S)
+                continue
+            self._session.push(pcm[:fits], rate, utterance)
+            self._session.add_words(words, utterance)
+            pcm, words = pcm[fits:], ()
 
     def _follow(self, event: SessionEvent) -> None:
         if isinstance(event, Flush):
             self.stop()
 
     def stop(self) -> None:
-        """Forget the texts that are being said, made or waited for."""
+        """Drop the texts that are being said, made or waited for."""
         self._flushes += 1
         for task in self._tasks:
             task.cancel()
 
-    def _finish(self, task: asyncio.Task[None]) -> None:
+    def _finish(self, utterance: str, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            return  # an interrupt has dropped the utterance, or the session has ended
+        self._session.end(utterance)
+        if (error := task.exception()) is not None:
             _log.error("a text could not be said to its end", exc_info=error)

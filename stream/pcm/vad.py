@@ -1,7 +1,7 @@
 """Is somebody speaking? webrtcvad per 20 ms, an energy gate, and a hang-over.
 
-Only a label for the page ("listening", "speaking"): the presenter is rendered from the sound
-itself, so a mistake here never moves or stops a mouth.
+It gives the label that a page shows ("listening", "speaking"), and it decides when the user's microphone interrupts
+the presenter. It does not move the mouth: that is rendered from the sound itself.
 """
 
 from __future__ import annotations

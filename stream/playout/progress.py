@@ -1,7 +1,7 @@
-"""What has been heard of what was said: follows the ticks of a playout and tells the story in events.
+"""What has been played of what was pushed: follows the ticks of a playout and turns them into playback events.
 
-Sans-I/O. Positions are true to the tick (20 ms): the sound that has left the server. What the ear has heard is later by
-the listener's delay; `interrupt` takes that into account, because a bot cuts its transcript there.
+Sans-I/O. Positions are true to the tick (20 ms): the sound that has left the server. What the listener has heard is
+later by the playout delay; `interrupt` takes that into account, because a bot cuts its transcript there.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _HISTORY_TICKS = 150  # 3 s of positions, for listeners that are late
 
 @dataclass(frozen=True, slots=True)
 class WordBegins:
-    """A word begins to be heard at `time`, samples at 16 kHz of the session's clock."""
+    """A word begins to be played at `time`, samples at 16 kHz of the session's clock."""
 
     word: Word
     time: int
 
 
-Happening = SpeakStarted | Playback | MarkReached | SpeakEnded | WordBegins
+PlaybackEvent = SpeakStarted | Playback | MarkReached | SpeakEnded | WordBegins
 
 
 class Progress:
     """Follows one playout."""
 
     def __init__(self) -> None:
-        """Begin with nothing said."""
+        """Begin with nothing played."""
         self._expected: dict[int, SpeechChunk] = {}
         self._playing: Utterance | None = None
         self._played_ms = self._reported_ms = 0.0
@@ -65,15 +65,15 @@ class Progress:
         """Note that the chunk at `pts` of the session's timeline is this piece of speech."""
         self._expected[pts] = speech
 
-    def follow(self, tick: Tick) -> list[Happening]:
-        """Take one tick; return what happened with it, in order."""
+    def follow(self, tick: Tick) -> list[PlaybackEvent]:
+        """Take one tick; return the playback events that it brings, in order."""
         return [*self._advance(tick), *self._finish()]
 
     def interrupt(self, heard_time: int) -> tuple[str | None, float]:
-        """Forget what was not played.
+        """Drop what was not played.
 
         Args:
-            heard_time: release time of the sound that the ear heard last, samples at 16 kHz of the session's clock.
+            heard_time: release time of the sound heard last, samples at 16 kHz of the session's clock.
 
         Returns:
             The utterance that was being said, or None, and how much of it was heard, in ms.
@@ -88,11 +88,11 @@ class Progress:
         self._playing, self._played_ms = None, 0.0
         return (current.id if current else None), heard_ms
 
-    def _advance(self, tick: Tick) -> Iterator[Happening]:
+    def _advance(self, tick: Tick) -> Iterator[PlaybackEvent]:
         if tick.source_pts is None:
             return
         pts = tick.source_pts - tick.source_pts % CHUNK_SAMPLES
-        for missed in [known for known in self._expected if known < pts]:  # left out as a pause
+        for missed in [known for known in self._expected if known < pts]:  # dropped as a pause
             del self._expected[missed]
         speech = self._expected.get(pts)
         if speech is None:
@@ -107,13 +107,13 @@ class Progress:
         self._history.append((tick.time, speech.utterance, self._played_ms))
         yield from self._places(speech.utterance, tick.time, played_before_ms)
 
-    def _begin(self, utterance: Utterance) -> Iterator[Happening]:
+    def _begin(self, utterance: Utterance) -> Iterator[PlaybackEvent]:
         if self._playing is not None:
             yield from self._end(self._playing)
         self._playing, self._reported_ms = utterance, 0.0
         yield SpeakStarted(utterance.id)
 
-    def _places(self, utterance: Utterance, time: int, before_ms: float) -> Iterator[Happening]:
+    def _places(self, utterance: Utterance, time: int, before_ms: float) -> Iterator[PlaybackEvent]:
         for _ in range(_WORDS_PER_TICK):
             if not utterance.words or utterance.words[0].start_ms >= self._played_ms:
                 break
@@ -125,12 +125,12 @@ class Progress:
             self._reported_ms = self._played_ms
             yield Playback(utterance.id, round(self._played_ms))
 
-    def _finish(self) -> Iterator[Happening]:
+    def _finish(self) -> Iterator[PlaybackEvent]:
         done = self._playing
         if done is not None and done.given_out and self._played_ms >= done.taken_ms:
             yield from self._end(done)
 
-    def _end(self, utterance: Utterance) -> Iterator[Happening]:
+    def _end(self, utterance: Utterance) -> Iterator[PlaybackEvent]:
         played_ms = round(self._played_ms)
         self._playing = None
         while utterance.marks:

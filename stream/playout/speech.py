@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from stream.clock import ms
 from stream.errors import StreamError
-from stream.media import CHUNK_SAMPLES, AudioChunk, Int16Array
+from stream.media import CHUNK_SAMPLES, SAMPLE_RATE, AudioChunk, Int16Array, silence
 from stream.pcm.chunker import MAX_RATE, MIN_RATE, Chunker
 from stream.wire import WireError, Word
 
@@ -44,6 +44,8 @@ class Utterance:
     """Samples at `rate` that have come."""
     begun_ms: float = 0.0
     """Where it goes on from, if it was taken to have ended before."""
+    taken: bool = False
+    """Whether any of it was given out."""
     taken_ms: float = 0.0
     """Sound given out as chunks, the silence that fills the last one not counted."""
     marks: deque[tuple[float, str]] = field(default_factory=deque)
@@ -59,7 +61,7 @@ class Utterance:
     @property
     def given_out(self) -> bool:
         """Whether the utterance has ended and all of it was taken."""
-        return self.ended and self.taken_ms >= self.received_ms
+        return self.ended and self.taken and self.taken_ms >= self.received_ms
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +72,7 @@ class SpeechChunk:
     utterance: Utterance
     start_ms: float
     length_ms: float
-    """40, or less in the last chunk of an utterance, which is filled up with silence."""
+    """40; less in the last chunk of an utterance, which is filled up with silence; 0 in an utterance without sound."""
 
 
 class _Source:
@@ -95,6 +97,9 @@ class _Source:
             self._chunks.extend(self._chunker.push(self._pieces.popleft(), self.utterance.rate))
         if len(self._chunks) < count and self.utterance.ended:
             self.flush()
+            if not self._chunks and not self.utterance.taken:
+                # Without sound there is still a beginning and an end, which are told in their turn.
+                self._chunks.append(silence(0))
         return len(self._chunks)
 
     def flush(self) -> None:
@@ -108,6 +113,7 @@ class _Source:
         last = self._flushed and len(self._chunks) == 1
         length_ms = min(ms(CHUNK_SAMPLES), utterance.received_ms - start_ms) if last else ms(CHUNK_SAMPLES)
         utterance.taken_ms = utterance.received_ms if last else start_ms + length_ms
+        utterance.taken = True
         return SpeechChunk(self._chunks.popleft(), utterance, start_ms, length_ms)
 
 
@@ -171,13 +177,20 @@ class SpeechQueue:
         source.add(pcm if pcm.ndim == 1 else np.round(pcm.mean(axis=1)).astype(np.int16))
 
     def end(self, utterance: str | None = None) -> None:
-        """Note that an utterance is complete; without an id, the present one. Unknown ids are ignored."""
+        """Note that an utterance is complete; without an id, the present one.
+
+        One of which no sound has come begins and ends in its turn, as 40 ms of silence. One that was interrupted, or
+        has ended before, is ignored.
+        """
         if (source := self._find(utterance)) is not None:
             source.utterance.ended = True
+        elif utterance is not None and utterance not in self._ignored and self.recent(utterance) is None:
+            self._append(Utterance(utterance, SAMPLE_RATE, ended=True))
 
     def begin(self, utterance: str) -> None:
         """Take what comes under this name as something new, also if one of the same name was interrupted."""
-        self.end(utterance)
+        if (source := self._find(utterance)) is not None:
+            source.utterance.ended = True
         self._ignored = deque((known for known in self._ignored if known != utterance), _REMEMBERED)
         self._recent = deque((known for known in self._recent if known.id != utterance), _REMEMBERED)
 
@@ -225,7 +238,7 @@ class SpeechQueue:
             head = self._sources[0]
             if head.prepare(1):
                 return head.take()
-            if len(self._sources) > 1:
+            if any(source.utterance.received for source in list(self._sources)[1:]):
                 head.utterance.ended = True  # another one has begun
                 if head.prepare(1):
                     continue
@@ -235,19 +248,19 @@ class SpeechQueue:
         return None
 
     def flush(self) -> None:
-        """Let go of the last part of a chunk: the sender paused, and what it has sent should be heard."""
+        """Give out the last part of a chunk: the sender paused, and what it has sent should be played."""
         if self._sources:
             self._sources[0].flush()
 
     def clear(self) -> list[str]:
-        """Interrupt: forget all that was not taken, and what is still to come of it; returns the ids."""
+        """Interrupt: drop all that was not taken, and what is still to come of it; returns the ids."""
         forgotten = [source.utterance.id for source in self._sources]
         for name in forgotten:
             self.forget(name)
         return forgotten
 
     def forget(self, utterance: str) -> None:
-        """Forget one utterance as `clear` forgets all, also if nothing of it has come yet."""
+        """Drop one utterance as `clear` drops all, also if nothing of it has come yet."""
         for source in [source for source in self._sources if source.utterance.id == utterance]:
             source.utterance.ended = True
             self._sources.remove(source)
@@ -263,7 +276,10 @@ class SpeechQueue:
         if utterance is not None and (earlier := self.recent(utterance)) is not None and earlier.rate == rate:
             # It was taken to have ended, and goes on: its places go on as well.
             begun.received, begun.begun_ms, begun.taken_ms = earlier.received, earlier.received_ms, earlier.received_ms
-        source = _Source(begun)
+        return self._append(begun)
+
+    def _append(self, utterance: Utterance) -> _Source:
+        source = _Source(utterance)
         self._sources.append(source)
-        self._recent.append(source.utterance)
+        self._recent.append(utterance)
         return source

@@ -125,7 +125,7 @@ def test_matte_follows_the_head(renderer, stored):
 def test_matte_is_switched_at_the_next_frame(renderer):
     frames = []
     for number in range(8):
-        renderer.matte = 4 <= number < 6
+        renderer.add_matte() if 4 <= number < 6 else renderer.remove_matte()
         frames += [frame for _, frame in renderer.push(chunk(number))]
     assert [frame.cutout is not None for frame in frames] == [False, False, True, True, False, False]
 
@@ -136,7 +136,7 @@ def test_presenter_of_an_older_version_gets_its_matte_when_wanted(tmp_path, engi
     old = load_identity(tmp_path / "old").identity
     assert old.matte is None
     renderer = engine.renderer(StoredIdentity(old, shipped_dir() / "default" / "generator.safetensors"))
-    renderer.matte = True
+    renderer.add_matte()
     alphas = [frame.cutout[..., 3] for number in range(3) for _, frame in renderer.push(chunk(number))]
     renderer.close()
     still = np.abs(alphas[0].astype(int) - stored.identity.matte).mean()
@@ -147,7 +147,7 @@ def test_where_no_matte_can_be_drawn_an_old_presenter_says_so_and_goes_on(engine
     nobody = replace(stored.identity, matte=None, frame=np.zeros_like(stored.identity.frame))
     renderer = engine.renderer(replace(stored, identity=nobody))
     with pytest.raises(MattingError, match="expected a person before a background"):
-        renderer.matte = True
+        renderer.add_matte()
     assert not renderer.matte
     frames = [frame for number in range(3) for _, frame in renderer.push(chunk(number))]
     renderer.close()

@@ -36,7 +36,7 @@ def stored(tmp_path_factory):
 @pytest.fixture
 def engine():
     config = load_config("tiny")
-    return Engine.load(replace(config, server=replace(config.server, max_sessions=3)))
+    return Engine.load(config, slots=3)
 
 
 def render(renderer, sound):
@@ -97,16 +97,16 @@ def test_reset_forgets_what_was_heard(engine, stored):
         used.push(chunk)
     used.reset()
     for chunk in chunks(6, 0):
-        a, b = used._hear(chunk.pcm), fresh._hear(chunk.pcm)
+        a, b = used._infer(chunk.pcm), fresh._infer(chunk.pcm)
         np.testing.assert_array_equal(a, b)
 
 
 def test_silence_closes_the_mouth_and_sound_opens_it(engine, stored):
     renderer = engine.renderer(stored)
     neutral = stored.identity.neutral
-    silence = [aperture(neutral + renderer._hear(np.zeros(CHUNK_SAMPLES, np.float32))) for _ in range(40)]
+    silence = [aperture(neutral + renderer._infer(np.zeros(CHUNK_SAMPLES, np.float32))) for _ in range(40)]
     assert np.mean(np.array(silence[5:]) - aperture(neutral) < 0.03) >= 0.95
-    speech = [aperture(neutral + renderer._hear(chunk.pcm)) for chunk in chunks(50, 0)]
+    speech = [aperture(neutral + renderer._infer(chunk.pcm)) for chunk in chunks(50, 0)]
     assert max(speech) > 0.05
 
 
@@ -186,7 +186,30 @@ def moves(renderer, sound) -> list[tuple[HeadPose, int]]:
 def test_nobody_moves_the_head_unless_told(engine, stored):
     renderer = engine.renderer(stored)
     idle = [IdleMotion().at(frame) for frame in range(1, 11)]
-    assert moves(renderer, chunks(12, 0)) == idle
+    assert moves(renderer, chunks(12, 0, level=0)) == idle
+
+
+def test_speech_moves_the_head_as_far_as_is_wanted(stored):
+    config = load_config("tiny")
+    idle = np.array([IdleMotion().at(frame)[0] for frame in range(1, 39)])
+    away = []
+    for strength in (0.0, 0.5, 1.0):
+        engine = Engine.load(replace(config, engine=replace(config.engine, head_motion=strength)))
+        away.append(np.array([pose for pose, _ in moves(engine.renderer(stored), chunks(40, 0))]) - idle)
+    assert np.abs(away[0]).max() == 0
+    assert np.degrees(np.abs(away[2][:, 2:]).max()) > 0.5
+    np.testing.assert_allclose(away[1], away[2] / 2, atol=1e-9)
+
+
+def test_an_interrupt_goes_back_to_how_speech_had_moved_the_head(engine, stored):
+    renderer = engine.renderer(stored)
+    before = moves(renderer, chunks(40, 0))
+    shown = renderer._moved[-20]
+    renderer.interrupt(shown.pts, 40 * CHUNK_SAMPLES)
+    after = moves(renderer, chunks(10, 0, level=0))
+    seen = [pose for pose, _ in before][shown.frame - 1]
+    way = np.vstack([seen, [pose for pose, _ in after]])
+    assert np.abs(np.diff(way[:, 2:], axis=0)).max() < np.radians(0.6)
 
 
 def test_another_motion_is_found_into_without_a_jump(engine, stored):

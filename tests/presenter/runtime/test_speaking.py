@@ -20,7 +20,6 @@ from stream.clock import SessionClock, ms
 from stream.media import VOICE_RATE, AudioChunk
 from stream.playout.playout import TICK_SAMPLES, Playout, Tick
 from stream.playout.pump import PlayoutPump
-from stream.playout.speech import SpeechQueue
 from stream.wire import Interrupted, MarkReached, SpeakEnded, SpeakStarted, StateChanged
 
 pytestmark = pytest.mark.usefixtures("light_painting")
@@ -35,15 +34,14 @@ class Stage(Session):
         self.told: list[tuple[int, SessionEvent]] = []
         renderer = engine.renderer(IdentityStore(folder).load(DEFAULT))
         self.play = PlayoutPump(Playout(), SessionClock())
-        super().__init__(renderer, self.play, ThreadPoolExecutor(1), Metrics(), SpeechQueue(60_000))
+        super().__init__(renderer, self.play, ThreadPoolExecutor(1), Metrics(), 60_000)
         self.play.observe(self.ticks.append)
         self.subscribe(lambda event: self.told.append((self.play.clock.now(), event)))
 
     def say(self, voice: np.ndarray, name: str = "a", end: bool = True) -> None:
-        self.speech.push(voice, VOICE_RATE, name)
+        self.push(voice, VOICE_RATE, name)
         if end:
-            self.speech.end(name)
-        self.wake()
+            self.end(name)
 
     def voice(self) -> np.ndarray:
         return np.concatenate([tick.voice for tick in self.ticks])
@@ -298,5 +296,44 @@ def test_marks_without_speech_are_reached_at_once(play: Callable[[Scenario], Sta
         await stage.until(SpeakEnded)
         stage.mark("after")
         assert stage.events(MarkReached)[-1] == MarkReached("after", 100)
+
+    play(scenario)
+
+
+def test_an_utterance_without_sound_is_told_in_its_turn(play: Callable[[Scenario], Stage]) -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.say(ramp(200), "a")
+        stage.begin("empty")
+        stage.end("empty")
+        stage.mark("behind it")
+        stage.say(ramp(200), "b")
+        stage.end("unheard of")
+        await stage.until(SpeakEnded, 4)
+        events = [event for _, event in stage.told if isinstance(event, SpeakStarted | SpeakEnded | MarkReached)]
+        assert events == [
+            SpeakStarted("a"),
+            SpeakEnded("a", 200),
+            SpeakStarted("empty"),
+            MarkReached("behind it", 0),
+            SpeakEnded("empty", 0),
+            SpeakStarted("b"),
+            SpeakEnded("b", 200),
+            SpeakStarted("unheard of"),
+            SpeakEnded("unheard of", 0),
+        ]
+
+    play(scenario)
+
+
+def test_an_utterance_without_sound_can_be_interrupted(play: Callable[[Scenario], Stage]) -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.say(ramp(2000), "a")
+        stage.end("empty")
+        await stage.until(SpeakStarted)
+        assert stage.interrupt("empty") == Interrupted("empty", 0)
+        stage.end("empty")
+        await stage.until(SpeakEnded)
+        await asyncio.sleep(0.3)
+        assert stage.events(SpeakStarted) == [SpeakStarted("a")]
 
     play(scenario)

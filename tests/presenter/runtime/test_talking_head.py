@@ -11,9 +11,19 @@ import numpy as np
 import pytest
 
 from presenter.config import load_config
-from presenter.errors import IdentityNotFoundError, PresenterError
+from presenter.errors import CapacityError, IdentityNotFoundError, PresenterError
+from presenter.runtime.engine import Engine
+from presenter.runtime.identities import DEFAULT, IdentityStore
+from presenter.runtime.metrics import Metrics
+from presenter.runtime.render_thread import make_in_thread
+from presenter.runtime.session import Session
+from presenter.runtime.sink import SessionEvent
 from presenter.runtime.talking_head import Pair, TalkingHead
+from stream.clock import SessionClock
 from stream.errors import StreamError
+from stream.playout.playout import Playout
+from stream.playout.pump import PlayoutPump
+from stream.wire import SpeakEnded
 
 pytestmark = pytest.mark.usefixtures("light_painting")
 Scenario = Callable[[TalkingHead], Awaitable[None]]
@@ -150,7 +160,7 @@ def test_a_fault_in_rendering_ends_the_iteration(
         def fail(*_: object) -> None:
             raise RuntimeError("a bug")
 
-        monkeypatch.setattr("presenter.runtime.renderer.Renderer.push", fail)
+        monkeypatch.setattr("presenter.runtime.renderer.Renderer.advance", fail)
         with pytest.raises(PresenterError, match="fault"):
             await asyncio.wait_for(take(head, 5), 10)
 
@@ -160,3 +170,59 @@ def test_a_fault_in_rendering_ends_the_iteration(
 def test_unknown_presenter() -> None:
     with pytest.raises(IdentityNotFoundError):
         asyncio.run(TalkingHead.open("nobody", load_config("tiny")))
+
+
+def test_a_cancelled_consumer_loses_no_pair(play: Callable[[Scenario], None]) -> None:
+    async def scenario(head: TalkingHead) -> None:
+        voice = ramp(0.8)
+        head.push(voice, 48_000, "one")
+        head.end("one")
+        pairs: list[Pair] = []
+        cancelled = 0
+        while not pairs or pairs[-1].ended is None:
+            taking = asyncio.ensure_future(anext(head))
+            for _ in range(cancelled % 8):  # wherever it is by now
+                await asyncio.sleep(0)
+            if taking.done() or cancelled % 9 == 8:
+                pairs.append(await taking)
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
+            cancelled += 1
+        assert cancelled > len(pairs)
+        assert np.array_equal(spoken(pairs)[: len(voice)], voice)
+        assert np.all(np.diff([pair.frame.pts for pair in pairs]) == 640)
+
+    play(scenario)
+
+
+def test_talking_heads_and_sessions_share_an_engine(tmp_path: Path) -> None:
+    config = replace(load_config("tiny"), presenters=str(tmp_path))
+    engine = Engine.load(config, slots=3)
+
+    async def scenario() -> None:
+        heads = [await TalkingHead.open(config=config, engine=engine) for _ in range(2)]
+        renderer, executor = await make_in_thread(lambda: engine.renderer(IdentityStore(tmp_path).load(DEFAULT)))
+        session = Session(renderer, PlayoutPump(Playout(), SessionClock()), executor, Metrics())
+        told: list[SessionEvent] = []
+        session.subscribe(told.append)
+        session.start()
+        assert engine.is_full
+        with pytest.raises(CapacityError, match="3 slots"):
+            await TalkingHead.open(config=config, engine=engine)
+        voices = [ramp(0.4), ramp(0.4)[::-1].copy()]
+        for head, voice in zip(heads, voices, strict=True):
+            head.push(voice, 48_000, "one")
+            head.end("one")
+        session.push(voices[0], 48_000, "one")
+        session.end("one")
+        for pairs, voice in zip(await asyncio.gather(*map(take_until_ended, heads)), voices, strict=True):
+            assert np.array_equal(spoken(pairs)[: len(voice)], voice)
+        while not any(isinstance(event, SpeakEnded) for event in told):  # noqa: ASYNC110  the list only grows
+            await asyncio.sleep(0.02)
+        await heads[0].aclose()
+        assert not engine.is_full
+        await (await TalkingHead.open(config=config, engine=engine)).aclose()
+        await heads[1].aclose()
+        await session.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))

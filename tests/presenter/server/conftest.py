@@ -21,7 +21,7 @@ Server = TestClient[Any, Any]
 
 @pytest.fixture(scope="session")
 def shared_engine() -> Engine:
-    return Engine.load(load_config("tiny"))
+    return Engine.load(load_config("tiny"), slots=1)
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ SDP_WITHOUT_MEDIA = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return Engine.load(load_config("tiny"))
+    return Engine.load(load_config("tiny"), slots=1)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def play(engine: Engine, tmp_path: Path) -> Play:
 
 @asynccontextmanager
 async def serving(engine: Engine, own: Path, **settings: Any) -> AsyncIterator[TestClient[Any, Any]]:
-    server = dataclasses.replace(ServerConfig(max_sessions=1), **settings)
+    server = dataclasses.replace(ServerConfig(), **settings)
     app = create_app(engine, IdentityStore(own), AppConfig(server=server))
     async with TestClient(TestServer(app)) as client:
         yield client

@@ -26,7 +26,7 @@ Scenario = Callable[[Server], Awaitable[None]]
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return Engine.load(load_config("tiny"))
+    return Engine.load(load_config("tiny"), slots=1)
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ Scenario = Callable[[Server], Awaitable[None]]
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return Engine.load(load_config("tiny"))
+    return Engine.load(load_config("tiny"), slots=1)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def play(engine: Engine, tmp_path: Path) -> Callable[..., None]:
     def run(scenario: Scenario, **settings: Any) -> None:
         @asynccontextmanager
         async def serving() -> AsyncIterator[Server]:
-            server = dataclasses.replace(ServerConfig(max_sessions=1), **settings)
+            server = dataclasses.replace(ServerConfig(), **settings)
             app = create_app(engine, IdentityStore(tmp_path), AppConfig(server=server))
             async with TestClient(TestServer(app)) as client:
                 yield client

@@ -32,7 +32,7 @@ SDP = {"Content-Type": "application/sdp"}
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return Engine.load(load_config("tiny"))
+    return Engine.load(load_config("tiny"), slots=1)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def play(engine: Engine, tmp_path: Path) -> Callable[..., None]:
 
     def run(scenario: Scenario, **settings: Any) -> None:
         async def inner() -> None:
-            server = dataclasses.replace(ServerConfig(max_sessions=1), **settings)
+            server = dataclasses.replace(ServerConfig(), **settings)
             app = create_app(engine, IdentityStore(tmp_path), AppConfig(server=server))
             async with TestClient(TestServer(app)) as client:
                 base = str(client.make_url("/")).rstrip("/")

@@ -7,7 +7,7 @@ import pytest
 
 from stream.media import CHUNK_SAMPLES
 from stream.playout.playout import TICK_SAMPLES, TICK_VOICE_SAMPLES, Tick
-from stream.playout.progress import Happening, Progress, WordBegins
+from stream.playout.progress import PlaybackEvent, Progress, WordBegins
 from stream.playout.speech import SpeechQueue
 from stream.wire import MarkReached, Playback, SpeakEnded, SpeakStarted, Word
 
@@ -21,7 +21,7 @@ class Stage:
         self.queue = SpeechQueue()
         self.progress = Progress()
         self.pts = self.time = 0
-        self.told: list[Happening] = []
+        self.told: list[PlaybackEvent] = []
 
     def say(self, name: str, length_ms: int, end: bool = True) -> None:
         self.queue.push(np.ones(16 * length_ms, np.int16), 16_000, name)
@@ -37,7 +37,7 @@ class Stage:
             self.pts += CHUNK_SAMPLES
         return places
 
-    def tick(self, source_pts: int | None) -> list[Happening]:
+    def tick(self, source_pts: int | None) -> list[PlaybackEvent]:
         told = self.progress.follow(Tick(self.time, QUIET, source_pts))
         self.time += TICK_SAMPLES
         self.told += told

@@ -218,3 +218,55 @@ def test_a_change_of_rate_within_an_utterance_is_refused() -> None:
     with pytest.raises(StreamError, match="16000 Hz as before"):
         queue.push(noise(640), 24_000, "a")
     assert queue.buffered_ms == 40
+
+
+def test_an_utterance_without_sound_begins_and_ends_in_its_turn() -> None:
+    queue = SpeechQueue()
+    queue.push(noise(640), 16_000, "a")
+    queue.begin("b")
+    queue.end("b")
+    queue.push(noise(640), 16_000, "a")  # it goes on, for nothing of another one has come
+    queue.end("a")
+    queue.push(noise(0), 16_000, "c")
+    queue.end("c")
+    queue.push(noise(1), 48_000, "d")  # less than can be told at 16 kHz
+    queue.end("d")
+    empty = queue.recent("b")
+    assert empty is not None
+    assert not empty.given_out
+    taken = take_all(queue)
+    assert [chunk.utterance.id for chunk in taken] == ["a", "a", "b", "c", "d"]
+    assert [chunk.length_ms for chunk in taken[2:4]] == [0, 0]
+    assert not taken[2].chunk.voice.any()
+    assert all(chunk.utterance.given_out for chunk in taken)
+    assert queue.take() is None
+
+
+def test_ends_that_say_nothing_new_are_ignored() -> None:
+    queue = SpeechQueue()
+    queue.end()
+    queue.begin("never ended")
+    queue.push(noise(640), 16_000, "a")
+    queue.end("a")
+    queue.end("a")
+    assert len(take_all(queue)) == 1
+    queue.end("a")
+    queue.push(noise(640), 16_000, "b")
+    queue.clear()
+    queue.end("b")
+    assert take_all(queue) == []
+
+
+def test_questions_change_nothing() -> None:
+    queue = SpeechQueue()
+    queue.push(noise(300), 16_000, "a")
+    for _ in range(3):
+        assert queue.open
+        assert not queue.has(1)
+        assert queue.buffered_ms == pytest.approx(18.75)
+        assert queue.recent("a") is not None
+    queue.push(noise(700), 16_000, "a")
+    assert queue.has(1)
+    (chunk,) = take_all(queue)
+    assert chunk.length_ms == 40
+    assert queue.open

@@ -1,0 +1,92 @@
+"""What a session needs of a renderer, and of who lends one: the seam where tests and benchmarks put their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from models.head_motion import HeadMotion
+from presenter.runtime.identity_folder import StoredIdentity
+from stream.media import AudioChunk, VideoFrame
+
+RenderFrame = Callable[[], VideoFrame]
+"""Renders one frame."""
+
+
+class FrameRenderer(Protocol):
+    """Turns audio chunks into frames, `latency_samples` later. One thread at a time, unless said otherwise.
+
+    Audio and frames are processed by two threads, so that audio never waits for a frame.
+    """
+
+    motion: HeadMotion
+    """What moves head and eyelids; may be exchanged from any thread."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """`(height, width)` of the frames."""
+
+    @property
+    def latency_samples(self) -> int:
+        """How much sound after a frame's own chunk has to be pushed before the frame comes, in samples at 16 kHz."""
+
+    @property
+    def matte(self) -> bool:
+        """Whether frames carry their `cutout`."""
+
+    def add_matte(self) -> None:
+        """Let frames carry their `cutout`, from the next one on. May take seconds; may be called from any thread.
+
+        Raises:
+            MattingError: if the presenter has no matte and none can be made; the frames stay as they are.
+        """
+
+    def remove_matte(self) -> None:
+        """Let frames carry no `cutout`, from the next one on; may be called from any thread."""
+
+    def advance(self, chunk: AudioChunk) -> Sequence[tuple[AudioChunk, RenderFrame]]:
+        """Process a chunk of audio; return the chunk that is complete with it, or nothing at first.
+
+        Cheap, and called for every chunk. With the completed chunk comes the function that renders its frame, which is
+        called once or never, in the order of the chunks, by one thread that may be another.
+        """
+
+    def interrupt(self, shown_pts: int | None, pts: int) -> int:
+        """Drop what was pushed and close the mouth.
+
+        Args:
+            shown_pts: `pts` of the frame on the screen, or None if there is none.
+            pts: where the timeline goes on.
+
+        Returns:
+            The pts of the chunk to push next.
+        """
+
+    def take_over(self, other: FrameRenderer) -> None:
+        """Go on where another presenter stops; `other` is not to be used any more.
+
+        Raises:
+            TypeError: if `other` is not of the same kind.
+        """
+
+    def close(self) -> None:
+        """Give the renderer back; safe twice."""
+
+
+class RendererPool(Protocol):
+    """Lends renderers, as many at a time as it has slots: `presenter.runtime.engine.Engine`."""
+
+    @property
+    def slots(self) -> int | None:
+        """How many renderers are lent at a time; None for any number."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every slot is taken now."""
+
+    def renderer(self, stored: StoredIdentity) -> FrameRenderer:
+        """Lend a renderer; close it to give its slot back.
+
+        Raises:
+            CapacityError: if every slot is taken.
+        """

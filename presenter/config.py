@@ -72,6 +72,7 @@ class EngineConfig:
             fastest one here, measured once.
         syncformer: Checkpoint of the audio-to-motion model; empty means the one that ships.
         generator: Checkpoint of the base generator; empty means the one that ships.
+        head_motion: How far speech moves the head while nobody else does, 0 (not at all) to 1.
     """
 
     device: Literal["cpu", "cuda"] = "cpu"
@@ -79,6 +80,7 @@ class EngineConfig:
     backend: Literal["auto", "float32", "winograd", "bfloat16", "int8"] = "auto"
     syncformer: str = ""
     generator: str = ""
+    head_motion: Annotated[_Number, Field(ge=0, le=1)] = 0.5
 
     @field_validator("backend")
     @classmethod

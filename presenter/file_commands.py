@@ -40,6 +40,9 @@ def add_parsers(verbs: Any) -> None:
 
     enroll = verbs.add_parser("enroll", help="make a presenter from a photo")
     enroll.add_argument("photo", type=Path, help="one frontal face, well lit: JPEG, PNG, WebP or AVIF")
+    enroll.add_argument(
+        "--face", type=int, metavar="N", help="which of several faces in the photo, counted from the left from 1"
+    )
     enroll.add_argument("--name", required=True, help="what to call the presenter")
     enroll.add_argument("--consent", metavar="NAME", default="", help="who agreed to be shown; kept with the presenter")
     enroll.set_defaults(run=run_enroll)
@@ -110,7 +113,19 @@ def run_enroll(config: AppConfig, arguments: argparse.Namespace) -> int:
     def progress(fraction: float, message: str) -> None:
         print(f"{fraction:4.0%} {message}")
 
-    enroll_presenter(store, config.engine, arguments.photo, name, progress, consent_by=arguments.consent)
+    def warn(doubt: str) -> None:
+        print(f"Warning: {doubt}", file=sys.stderr)
+
+    enroll_presenter(
+        store,
+        config.engine,
+        arguments.photo,
+        name,
+        progress,
+        consent_by=arguments.consent,
+        face=arguments.face,
+        warn=warn,
+    )
     print(f"{name} is ready: presenter render --presenter {name!r} …, or choose it on the page")
     if not arguments.consent.strip():
         print("Nobody's consent is recorded; --consent NAME does so.", file=sys.stderr)

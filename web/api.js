@@ -71,11 +71,15 @@ export function deleteSession(id) {
   return request(`/api/sessions/${id}`, { method: "DELETE", keepalive: true }).catch(() => {});
 }
 
-/** Upload a photo and follow the job to its end; `onProgress(fraction, message)`. */
-export async function enroll(file, name, onProgress) {
+/**
+ * Upload a photo and follow the job to its end; `onProgress(fraction, message)`.
+ * `face` chooses one of several, counted from the left from 1; 0 when there is but one.
+ */
+export async function enroll(file, name, face, onProgress) {
   const form = new FormData();
   form.append("name", name);
   form.append("consent", "confirmed on the page"); // the form asks for it before it uploads
+  if (face) form.append("face", String(face));
   form.append("photo", file);
   onProgress(0, "Uploading the photo…");
   let job = await (await request("/api/presenters", { method: "POST", body: form })).json();
@@ -85,5 +89,5 @@ export async function enroll(file, name, onProgress) {
     onProgress(job.progress, job.message);
   }
   if (job.state !== "done") throw new ApiError(job.error.code, job.error.message);
-  return job.presenter;
+  return { name: job.presenter, warnings: job.warnings };
 }

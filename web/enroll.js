@@ -25,7 +25,7 @@ function setBusy(value) {
   busy = value;
   $("progress").hidden = !value;
   $("enroll-submit").disabled = value;
-  for (const id of ["photo", "name", "consent"]) $(id).disabled = value;
+  for (const id of ["photo", "name", "face", "consent"]) $(id).disabled = value;
 }
 
 function showProgress(fraction, message) {
@@ -48,7 +48,7 @@ async function submit(onDone) {
   if (message || busy) return;
   setBusy(true);
   try {
-    const presenter = await enroll(file, name, showProgress);
+    const presenter = await enroll(file, name, Number($("face").value), showProgress);
     dialog.close();
     onDone(presenter);
   } catch (error) {
@@ -58,7 +58,7 @@ async function submit(onDone) {
   }
 }
 
-/** Wire the dialog; `onDone(name)` runs when a presenter is ready to be used. Returns a function that opens it. */
+/** Wire the dialog; `onDone({name, warnings})` runs when a presenter is ready to be used. Returns a function that opens it. */
 export function prepareEnroll(onDone) {
   $("enroll-close").addEventListener("click", () => dialog.close());
   $("photo").addEventListener("change", () => showPhoto($("photo").files[0]));

@@ -224,7 +224,10 @@ unmute.addEventListener("click", () => setVoiceMuted(false));
 captions.addEventListener("click", () => setCaptions(document.body.dataset.captions === "off"));
 microphone.addEventListener("change", changeMicrophone);
 video.addEventListener("playing", () => call && ui.setPlaying(true));
-add.addEventListener("click", prepareEnroll((name) => loadPresenters(name)));
+add.addEventListener("click", prepareEnroll(async ({ name, warnings }) => {
+  await loadPresenters(name);
+  if (warnings.length) ui.showNotice(`${name} is ready, but look at it closely`, `${warnings.join(". ")}.`, { soft: true });
+}));
 tokenForm.addEventListener("submit", (event) => {
   event.preventDefault();
   saveToken(tokenInput.value);

@@ -6,6 +6,8 @@ anchor. Source: mediapipe/modules/face_detection/face_detection_short_range.pbtx
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,13 @@ _CONFIDENT = 0.5
 _SAME_FACE = 0.3  # boxes that overlap more are one face's
 
 
+class Detection(NamedTuple):
+    """A place where a face was detected, and how likely it is one, 0 to 1."""
+
+    region: Region
+    confidence: float
+
+
 class FaceDetector:
     """Finds faces without knowing where they were."""
 
@@ -30,6 +39,10 @@ class FaceDetector:
 
     def detect(self, rgb: NDArray[np.uint8], most: int) -> list[Region]:
         """The regions of at most so many faces of a picture `[H, W, 3]`, the surest first."""
+        return [found.region for found in self.detections(rgb, most)]
+
+    def detections(self, rgb: NDArray[np.uint8], most: int) -> list[Detection]:
+        """The same, with how sure the detector is of each."""
         height, width = rgb.shape[:2]
         whole = Region(width / 2, height / 2, max(width, height), 0.0)
         picture = whole.cut(rgb, _SIZE, cv2.BORDER_CONSTANT).astype(np.float32) / np.float32(127.5) - 1
@@ -39,7 +52,7 @@ class FaceDetector:
         points = _decode(offsets[likely], self._anchors[likely]) * whole.side
         points += np.array([whole.x, whole.y], np.float32) - whole.side / 2
         merged = merge_boxes(points, scores[likely])[:most]
-        return [Region.around(face[:2], face[2], face[3]) for face in merged]
+        return [Detection(Region.around(face[:2], face[2], face[3]), confidence) for face, confidence in merged]
 
 
 def _anchors() -> Floats:
@@ -62,8 +75,8 @@ def _decode(offsets: Floats, anchors: Floats) -> Floats:
     return np.concatenate([(centre - half)[:, None], (centre + half)[:, None], points], 1)
 
 
-def merge_boxes(points: Floats, scores: Floats) -> list[Floats]:
-    """One set of points `[8, 2]` per face, the surest face first, from sets `[N, 8, 2]` and scores `[N]`.
+def merge_boxes(points: Floats, scores: Floats) -> list[tuple[Floats, float]]:
+    """One set of points `[8, 2]` and the best score per face, the surest first, of sets `[N, 8, 2]` and scores `[N]`.
 
     Non-maximum suppression that does not drop the weaker boxes of a face but takes the mean, weighted by the scores:
     it trembles less from frame to frame. Source: mediapipe/calculators/util/non_max_suppression_calculator.cc.
@@ -74,7 +87,8 @@ def merge_boxes(points: Floats, scores: Floats) -> list[Floats]:
     while len(points):
         same = _overlaps(points[0], points) > _SAME_FACE
         same[0] = True  # also where a box is empty
-        faces.append(np.average(points[same], axis=0, weights=scores[same]).astype(np.float32))
+        mean = np.average(points[same], axis=0, weights=scores[same]).astype(np.float32)
+        faces.append((mean, float(scores[0])))
         points, scores = points[~same], scores[~same]
     return faces
 

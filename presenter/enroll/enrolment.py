@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,10 @@ from presenter.runtime.networks import load_networks
 
 Progress = Callable[[float, str], None]
 """Called with the share of the work that is done, 0..1, and a message."""
+Warn = Callable[[str], None]
+"""Called with a doubt about a photo that is used all the same."""
+
+_log = logging.getLogger(__name__)
 
 
 def enroll_presenter(
@@ -25,6 +30,8 @@ def enroll_presenter(
     *,
     consent_by: str = "",
     stop: threading.Event | None = None,
+    face: int | None = None,
+    warn: Warn = _log.warning,
 ) -> StoredIdentity:
     """Make a presenter from a photo and save it.
 
@@ -36,13 +43,15 @@ def enroll_presenter(
         progress: Told how far the work is.
         consent_by: Who agreed to be shown; kept with the presenter, and when.
         stop: Set from another thread to give up while the photo is decoded.
+        face: Which of several faces, counted from the left from 1.
+        warn: Told each doubt about a photo that is used all the same.
 
     Raises:
         EnrollError: If the photo can't be used; says why.
     """
     from presenter.enroll.photo import enroll_photo  # brings the tracker, which a live session never needs
 
-    identity = enroll_photo(photo, name, progress, load_networks(engine), stop)
+    identity = enroll_photo(photo, name, progress, load_networks(engine), stop, face=face, warn=warn)
     stored = store.save(identity, consent_now(consent_by))
     progress(1.0, "Ready")
     return stored
@@ -68,4 +77,5 @@ def find_presenter(config: AppConfig, name_or_photo: str) -> StoredIdentity:
     from presenter.enroll.photo import enroll_photo  # brings the tracker
 
     networks = load_networks(config.engine)
-    return StoredIdentity(enroll_photo(path, path.stem, lambda fraction, message: None, networks), None)
+    identity = enroll_photo(path, path.stem, lambda fraction, message: None, networks, warn=_log.warning)
+    return StoredIdentity(identity, None)

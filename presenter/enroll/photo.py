@@ -15,18 +15,23 @@ from numpy.typing import NDArray
 from models.crop import crop_transform, cut_crop
 from models.identity import Identity, StyleCode, picture_tensor
 from models.matting import Matte, MattingError, draw_matte
-from models.mesh import INNER_LIP_PAIRS, Floats, Pose, aperture, canonicalise
+from models.mesh import INNER_LIP_PAIRS, Floats, aperture, canonicalise
 from models.still import draw_blinks
-from models.tracker import FaceTracker
+from models.tracker.landmarks import LandmarkFinder
+from models.tracker.region import Region
+from presenter.enroll.checks import Warn, check_exposure, check_face
 from presenter.enroll.decode import Photo, decode_photo
+from presenter.enroll.faces import FoundFace, find_faces
 from presenter.errors import EnrollError
 from presenter.runtime.networks import Networks
 
 FRAME_SIZE = 512
 _FRAME_SIDE = 5.2  # inter-ocular distances shown
 _FRAME_CENTRE_Y = 0.55  # below the eyes
-_MIN_UNIT = 32.0  # pixels between the eyes
-_MAX_YAW, _MAX_PITCH = 22.0, 25.0
+_BYSTANDER = 0.4  # a face smaller than this share of the largest is not who was meant
+_PRESENT = 0.5
+_LIES = {1: "a quarter turn clockwise", 2: "upside down", 3: "a quarter turn counter-clockwise"}
+_ADVICE = "use a photo that shows one face from the front, well lit and in focus"
 _BACKGROUND = 224.0  # a light grey where a photo is transparent: what lies hidden there was not meant to be seen
 _TOUCHING = -0.005  # a hair below zero, so that no sliver of the teeth stays between the lips
 _OPEN = 0.03  # lips further apart than this are open, inter-ocular distances
@@ -40,15 +45,28 @@ def enroll_photo(
     progress: Callable[[float, str], None],
     networks: Networks,
     stop: threading.Event | None = None,
+    *,
+    face: int | None = None,
+    warn: Warn,
 ) -> Identity:
-    """Make an identity from one photo of one frontal face; the opacity of a cut-out becomes its matte.
+    """Make an identity from one photo of a frontal face; the opacity of a cut-out becomes its matte.
+
+    Args:
+        path: The photo, whichever way up.
+        name: What to call the presenter.
+        progress: Called with the share of the work that is done, 0..1, and a message.
+        networks: What speaks.
+        stop: Set from another thread to give up while the photo is decoded.
+        face: Which of several faces, counted from the left from 1; None if there is but one.
+        warn: Told each doubt about a photo that is used all the same.
 
     Raises:
         EnrollError: Says what the photo lacks.
     """
     picture, opacity = _before_background(decode_photo(path, stop))
     progress(0.1, "Looking for the face")
-    frame, landmarks, matte = _frame_around_face(picture, opacity)
+    picture, opacity, landmarks = upright_face(picture, opacity, face, warn)
+    frame, landmarks, matte = _frame_around_face(picture, landmarks, opacity)
     progress(0.5, "Reading the face")
     mesh, pose = canonicalise(landmarks)
     basis = networks.syncformer.basis.numpy()
@@ -73,40 +91,85 @@ def _before_background(photo: Photo) -> tuple[NDArray[np.uint8], Matte | None]:
     return np.rint(photo.rgb * opacity + _BACKGROUND * (1 - opacity)).astype(np.uint8), photo.alpha
 
 
-def _one_face(rgb: NDArray[np.uint8]) -> Floats:
-    with FaceTracker(video=False) as tracker:
-        faces = tracker.track(rgb)
+def _choose(faces: list[FoundFace], wanted: int | None, warn: Warn) -> FoundFace:
+    """One of the faces of a photo, given from left to right.
+
+    Raises:
+        EnrollError: If there is none, no such one, or several without a choice; lists them.
+    """
     if not faces:
-        raise EnrollError("found no face; use a photo that shows one face from the front, well lit")
-    if len(faces) > 1:
-        raise EnrollError(f"expected one face, found {len(faces)}; crop the photo to one person")
-    return faces[0]
-
-
-def _frame_around_face(rgb: NDArray[np.uint8], opacity: Matte | None) -> tuple[NDArray[np.uint8], Floats, Matte | None]:
-    """Head and shoulders as `[512, 512, 3]`, the landmarks in it, and the opacity there."""
-    rgb = _shrink(rgb, 1600)
-    opacity = None if opacity is None else _shrink(opacity, 1600)
-    pose = canonicalise(_one_face(rgb))[1]
-    check_pose(pose)
-    if pose.scale < _MIN_UNIT:
+        raise EnrollError(f"found no face; {_ADVICE}")
+    units = [canonicalise(face.landmarks)[1].scale for face in faces]
+    listed = ", ".join(f"{number}: {unit:.0f} pixels between the eyes" for number, unit in enumerate(units, 1))
+    if wanted is not None:
+        if not 1 <= wanted <= len(faces):
+            raise EnrollError(f"expected a face from 1 to {len(faces)}, got {wanted}; from left to right: {listed}")
+        return faces[wanted - 1]
+    largest = int(np.argmax(units))
+    others = [unit for number, unit in enumerate(units) if number != largest]
+    if others and max(others) > _BYSTANDER * units[largest]:
         raise EnrollError(
-            f"the face is too small: expected at least {_MIN_UNIT:.0f} pixels between the eyes, found {pose.scale:.0f}"
+            f"expected one face, found {len(faces)} (from left to right: {listed}); choose one by its number"
+            " (--face N, or the form's field face), or crop the photo to one person"
         )
+    if others:
+        warn(f"took the largest of {len(faces)} faces (from left to right: {listed}); choose another by its number")
+    return faces[largest]
+
+
+def upright_face(
+    rgb: NDArray[np.uint8], opacity: Matte | None, wanted: int | None, warn: Warn
+) -> tuple[NDArray[np.uint8], Matte | None, Floats]:
+    """Find the face that is meant, and check that it can be used.
+
+    Args:
+        rgb: The photo `[H, W, 3]`.
+        opacity: Its opacity `[H, W]`.
+        wanted: Which of several faces, counted from the left from 1.
+        warn: Told each doubt.
+
+    Returns:
+        The photo and its opacity, both turned upright, and the face's landmarks `[478, 3]` there.
+
+    Raises:
+        EnrollError: Says what the photo lacks and what to do.
+    """
+    turns, faces = find_faces(rgb)
+    if not faces:
+        check_exposure(rgb)
+    face = _choose(faces, wanted, warn)
+    if turns:
+        warn(f"the photo was {_LIES[turns]}; it was turned upright")
+        rgb = np.ascontiguousarray(np.rot90(rgb, turns))
+        opacity = None if opacity is None else np.ascontiguousarray(np.rot90(opacity, turns))
+    check_face(rgb, face.landmarks, canonicalise(face.landmarks)[1], warn)
+    return rgb, opacity, face.landmarks
+
+
+def _frame_around_face(
+    rgb: NDArray[np.uint8], landmarks: Floats, opacity: Matte | None
+) -> tuple[NDArray[np.uint8], Floats, Matte | None]:
+    """Head and shoulders as `[512, 512, 3]`, the landmarks in it, and the opacity there."""
+    pose = canonicalise(landmarks)[1]
     height, width = rgb.shape[:2]
-    side = min(_FRAME_SIDE * pose.scale, height, width)
+    side = int(min(_FRAME_SIDE * pose.scale, height, width))
     centre = pose.project(np.array([0.0, _FRAME_CENTRE_Y, 0.0], np.float32))
-    left = float(np.clip(centre[0] - side / 2, 0, width - side))
-    top = float(np.clip(centre[1] - side / 2, 0, height - side))
-    shrinks = side > FRAME_SIZE
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    left = int(np.clip(centre[0] - side / 2, 0, width - side))
+    top = int(np.clip(centre[1] - side / 2, 0, height - side))
+    how = cv2.INTER_AREA if side > FRAME_SIZE else cv2.INTER_CUBIC
 
     def cut(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        part = picture[int(top) : int(top + side), int(left) : int(left + side)]
+        part = picture[top : top + side, left : left + side]
         return cv2.resize(part, (FRAME_SIZE, FRAME_SIZE), interpolation=how).astype(np.uint8)
 
     frame = cut(rgb)
-    return frame, _one_face(frame), None if opacity is None else cut(opacity)
+    landmarks = (landmarks - np.array([left, top, 0], np.float32)) * np.float32(FRAME_SIZE / side)
+    finder = LandmarkFinder()
+    for _ in range(2):  # the region that follows from landmarks is more exact than the detector's
+        landmarks, presence = finder.find(frame, Region.of_landmarks(landmarks))
+        if presence < _PRESENT:
+            raise EnrollError(f"lost the face in a closer look; {_ADVICE}")
+    return frame, landmarks, None if opacity is None else cut(opacity)
 
 
 def _matte(rgb: NDArray[np.uint8]) -> Matte | None:
@@ -116,31 +179,6 @@ def _matte(rgb: NDArray[np.uint8]) -> Matte | None:
     except MattingError as error:
         _log.warning("the presenter gets no matte: %s", error)
         return None
-
-
-def _shrink(rgb: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
-    factor = longest / max(rgb.shape[:2])
-    if factor >= 1:
-        return rgb
-    return cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA).astype(np.uint8)
-
-
-def check_pose(pose: Pose) -> None:
-    """Refuse faces that look away.
-
-    Raises:
-        EnrollError: Says by how much.
-    """
-    if abs(pose.yaw_degrees) > _MAX_YAW:
-        raise EnrollError(
-            f"the face is turned too far to the side: expected at most {_MAX_YAW:.0f} degrees,"
-            f" found {abs(pose.yaw_degrees):.0f}"
-        )
-    if abs(pose.pitch_degrees) > _MAX_PITCH:
-        raise EnrollError(
-            f"the face looks too far up or down: expected at most {_MAX_PITCH:.0f} degrees,"
-            f" found {abs(pose.pitch_degrees):.0f}"
-        )
 
 
 def close_lips(mesh: Floats, basis: Floats) -> Floats:

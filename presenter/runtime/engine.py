@@ -18,7 +18,7 @@ from models.generator import Generator
 from models.half_linear import use_half_weights
 from models.identity import Identity, StyleCode, picture_tensor
 from models.syncformer import StyleSyncFormer
-from presenter.config import AppConfig
+from presenter.config import AppConfig, EngineConfig
 from presenter.errors import CapacityError, ConfigError, IdentityDamagedError
 from presenter.runtime.backend_choice import fastest
 from presenter.runtime.identity_folder import StoredIdentity
@@ -34,6 +34,7 @@ class Engine:
         device: Where networks run.
         slots: How many renderers it lends at a time; None for any number.
         backend: How the generator is computed, or `auto` for what is fastest here.
+        head_motion: How far speech moves heads, 0 to 1.
 
     Raises:
         ConfigError: If this machine can't compute it the way that it is told to.
@@ -43,7 +44,12 @@ class Engine:
     """How the generator is computed, one of `models.backends.BACKENDS`."""
 
     def __init__(
-        self, networks: Networks, device: torch.device, slots: int | None = None, backend: str = "auto"
+        self,
+        networks: Networks,
+        device: torch.device,
+        slots: int | None = None,
+        backend: str = "auto",
+        head_motion: float = EngineConfig.head_motion,
     ) -> None:
         self._syncformer = networks.syncformer.to(device).eval().requires_grad_(False)
         if device.type == "cpu" and half_linear.is_available():
@@ -52,6 +58,7 @@ class Engine:
         self._device = device
         self.backend = _decide(backend, networks.generator, device)
         self.slots = slots
+        self._head_motion = head_motion
         self._in_use = 0
         self._lock = threading.Lock()  # renderers are made and closed in threads of their own
 
@@ -71,7 +78,8 @@ class Engine:
             raise ConfigError("engine.device: expected a CUDA device, found none; use 'cpu'")
         if settings.device == "cpu":
             torch.set_num_threads(settings.threads)
-        return cls(load_networks(settings), torch.device(settings.device), slots, settings.backend)
+        networks, device = load_networks(settings), torch.device(settings.device)
+        return cls(networks, device, slots, settings.backend, settings.head_motion)
 
     @property
     def latency_samples(self) -> int:
@@ -108,7 +116,14 @@ class Engine:
             self._in_use += 1
         try:
             compositor = FrameCompositor(stored.identity, self.folded(stored, backend))
-            return Renderer(self._syncformer, compositor, stored.identity, self._device, self._release)
+            return Renderer(
+                self._syncformer,
+                compositor,
+                stored.identity,
+                self._device,
+                self._release,
+                head_motion=self._head_motion,
+            )
         except BaseException:
             self._release()
             raise

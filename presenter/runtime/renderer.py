@@ -14,6 +14,7 @@ from models.compositor import FrameCompositor
 from models.head_motion import FPS, Handover, HeadMotion, HeadPose, IdleMotion
 from models.identity import Identity
 from models.mesh import Floats
+from models.speech_motion import SpeechMotion, SpeechState
 from models.syncformer import StyleSyncFormer
 from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame, silence
@@ -31,6 +32,7 @@ class _Moved(NamedTuple):
     pts: int
     frame: int
     displacement: Floats
+    speech: SpeechState
 
 
 class Renderer:
@@ -45,6 +47,7 @@ class Renderer:
         identity: The identity to show.
         device: Where the syncformer's weights are.
         release: Called once when the renderer is closed.
+        head_motion: How far speech moves the head, 0 (not at all) to 1, while nobody else does.
     """
 
     def __init__(
@@ -54,6 +57,8 @@ class Renderer:
         identity: Identity,
         device: torch.device,
         release: Callable[[], None] = lambda: None,
+        *,
+        head_motion: float = 0.0,
     ) -> None:
         self._syncformer = syncformer
         self._compositor = compositor
@@ -74,6 +79,9 @@ class Renderer:
         """What moves head and eyelids. May be exchanged from any thread: the head goes on from where it is seen."""
         self._followed: HeadMotion = self.motion
         self._handover = Handover()
+        self._head_motion = head_motion
+        self._speech_motion = SpeechMotion()
+        self._speech = SpeechState()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -122,7 +130,8 @@ class Renderer:
             return []
         complete = self._waiting.popleft()
         self._frame += 1
-        moved = _Moved(complete.pts, self._frame, self._close(displacement))
+        self._speech = self._speech_motion.step(self._speech, complete.pcm)
+        moved = _Moved(complete.pts, self._frame, self._close(displacement), self._speech)
         self._moved.append(moved)
         return [(complete, partial(self._render, moved))]
 
@@ -143,6 +152,7 @@ class Renderer:
         self.reset()
         if shown is not None:
             self._frame, self._closing_from, self._closing = shown.frame, shown.displacement, 0
+            self._speech = shown.speech
         while len(self._waiting) * CHUNK_SAMPLES < self.latency_samples:
             self._waiting.append(silence(pts))
             pts += CHUNK_SAMPLES
@@ -191,6 +201,7 @@ class Renderer:
         self._state, self._waiting, self._frame = other._state, other._waiting, other._frame
         self._moved, self._closing_from, self._closing = other._moved, other._closing_from, other._closing
         self.motion, self._followed, self._handover = other.motion, other._followed, other._handover
+        self._speech_motion, self._speech = other._speech_motion, other._speech
 
     def close(self) -> None:
         """Give the slot back; safe to call twice."""
@@ -199,20 +210,23 @@ class Renderer:
             self._release()
 
     def _render(self, moved: _Moved) -> VideoFrame:
-        pose, eyelids = self._move(moved.frame)
+        pose, eyelids = self._move(moved)
         displacement, pts = moved.displacement, moved.pts
         if self._matte:
             rgb, cutout = self._compositor.frame_and_cutout(displacement, pose, eyelids)
             return VideoFrame(rgb, pts, cutout)
         return VideoFrame(self._compositor.frame(displacement, pose, eyelids), pts)
 
-    def _move(self, frame: int) -> tuple[HeadPose, int]:
+    def _move(self, moved: _Moved) -> tuple[HeadPose, int]:
         motion = self.motion
-        pose, eyelids = motion.at(frame)
+        pose, eyelids = motion.at(moved.frame)
+        if isinstance(motion, IdleMotion):
+            spoken = moved.speech.pose(self._head_motion)
+            pose = HeadPose(*(idle + speech for idle, speech in zip(pose, spoken, strict=True)))
         if motion is not self._followed:
             self._followed = motion
-            self._handover.begin(frame, pose, _HANDOVER_FRAMES)
-        return self._handover.apply(frame, pose), eyelids
+            self._handover.begin(moved.frame, pose, _HANDOVER_FRAMES)
+        return self._handover.apply(moved.frame, pose), eyelids
 
     def _infer(self, pcm: Floats) -> Floats:
         with torch.inference_mode():

@@ -6,7 +6,7 @@ import secrets
 import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,12 @@ class Job:
     id: str
     name: str
     consent_by: str = ""
+    face: int | None = None
     state: str = "queued"  # queued, running, done, failed
     progress: float = 0.0
     message: str = "Waiting"
     error: dict[str, str] | None = None
+    warnings: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return the body of `GET /api/jobs/{id}`."""
@@ -41,6 +43,7 @@ class Job:
             "state": self.state,
             "progress": round(self.progress, 3),
             "message": self.message,
+            "warnings": list(self.warnings),
         }
         if self.state == "done":
             body["presenter"] = self.name
@@ -78,8 +81,10 @@ class Enrolments:
         """Return names that are being enrolled or are about to be."""
         return self._reserved | {job.name for job in self._jobs.values() if job.state in ("queued", "running")}
 
-    async def submit(self, path: Path, name: str, consent_by: str = "") -> Job:
+    async def submit(self, path: Path, name: str, consent_by: str = "", face: int | None = None) -> Job:
         """Queue the photo at `path`, which is discarded when the job ends or is refused; `consent_by` is kept with it.
+
+        `face` says which of several, counted from the left from 1.
 
         The name is reserved before the stored ones are looked up: of several uploads of one name, one is accepted.
 
@@ -91,15 +96,14 @@ class Enrolments:
             self._reserved.add(name)
             try:
                 check_name(name, await asyncio.to_thread(self._store.taken_names))
-                return self._start(path, name, consent_by)
+                return self._start(path, Job(id=secrets.token_urlsafe(12), name=name, consent_by=consent_by, face=face))
             finally:
                 self._reserved.discard(name)
         except BaseException:
             self.uploads.discard(path)
             raise
 
-    def _start(self, path: Path, name: str, consent_by: str) -> Job:
-        job = Job(id=secrets.token_urlsafe(12), name=name, consent_by=consent_by)
+    def _start(self, path: Path, job: Job) -> Job:
         self._jobs[job.id] = job
         while len(self._jobs) > KEPT_JOBS:
             self._jobs.popitem(last=False)
@@ -117,7 +121,15 @@ class Enrolments:
         job.state, job.message = "running", "Looking at the photo"
         try:
             enroll_presenter(
-                self._store, self._engine, path, job.name, progress, consent_by=job.consent_by, stop=self._stop
+                self._store,
+                self._engine,
+                path,
+                job.name,
+                progress,
+                consent_by=job.consent_by,
+                stop=self._stop,
+                face=job.face,
+                warn=job.warnings.append,
             )
         except PresenterError as error:
             job.error = {"code": "enroll_failed", "message": str(error)}

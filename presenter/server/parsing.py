@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import re
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 from aiohttp import BodyPartReader, web
 from pydantic import BaseModel, Field, ValidationError
@@ -15,6 +16,7 @@ from presenter.server.uploads import Uploads
 
 MAX_NAME_BYTES = 1024
 CHUNK_BYTES = 1 << 16
+_NUMBER = re.compile("[1-9][0-9]{0,2}")
 UPLOAD_TIMEOUT_S = 120.0
 """A photo that takes longer to arrive is given up, so that slow senders do not keep the places of others."""
 
@@ -54,6 +56,18 @@ class RenameRequest(BaseModel):
     name: Text
 
 
+class UploadForm(NamedTuple):
+    """The form of an enrolment."""
+
+    name: str
+    """As it was sent."""
+    consent: str
+    """Who consented; empty if that is not said."""
+    photo: Path
+    face: int | None
+    """Which of several faces, counted from the left from 1."""
+
+
 class PublishRequest(BaseModel):
     """`POST /api/sessions/{id}/whip`."""
 
@@ -85,16 +99,13 @@ async def read_sdp(request: web.Request) -> str:
         raise ApiError(400, "bad_offer", "Expected an SDP offer in UTF-8, got other bytes.") from error
 
 
-async def read_upload(request: web.Request, uploads: Uploads, limit: int) -> tuple[str, str, Path]:
+async def read_upload(request: web.Request, uploads: Uploads, limit: int) -> UploadForm:
     """Read the fields in any order; on failure nothing stays behind.
 
     Args:
-        request: a multipart request with the fields "name", "photo" and, if somebody consented, "consent".
+        request: a multipart request with the fields "name", "photo" and, where they matter, "consent" and "face".
         uploads: gives the path to write to; the caller discards it.
         limit: bytes a photo may have.
-
-    Returns:
-        The name as it was sent, who consented (empty if that is not said), and where the photo lies.
 
     Raises:
         ApiError: if the form is malformed, incomplete, too large or too slow.
@@ -117,11 +128,10 @@ async def read_upload(request: web.Request, uploads: Uploads, limit: int) -> tup
         raise ApiError(400, "bad_request", "The multipart body is malformed.") from error
 
 
-async def _read_form(
-    request: web.Request, uploads: Uploads, limit: int, stack: contextlib.ExitStack
-) -> tuple[str, str, Path]:
+async def _read_form(request: web.Request, uploads: Uploads, limit: int, stack: contextlib.ExitStack) -> UploadForm:
     name: str | None = None
     consent = ""
+    face: int | None = None
     upload: Path | None = None
     async for part in await request.multipart():
         if not isinstance(part, BodyPartReader):
@@ -130,13 +140,24 @@ async def _read_form(
             name = await _read_text(part)
         elif part.name == "consent":
             consent = await _read_text(part)
+        elif part.name == "face":
+            face = _face_number(await _read_text(part))
         elif part.name == "photo" and upload is None:
             upload = uploads.open(part.filename or "")
             stack.callback(uploads.discard, upload)
             await _save(part, upload, limit)
     if name is None or upload is None or upload.stat().st_size == 0:
         raise ApiError(400, "bad_request", 'The form needs a "name" and a "photo" that is not empty.')
-    return name, consent, upload
+    return UploadForm(name, consent, upload, face)
+
+
+def _face_number(text: str) -> int | None:
+    """A face's number; None where the field is empty."""
+    if not text.strip():
+        return None
+    if not _NUMBER.fullmatch(text.strip()):
+        raise ApiError(400, "bad_request", f"face: expected a whole number from 1, got {text[:20]!r}.")
+    return int(text)
 
 
 async def _read_text(part: BodyPartReader) -> str:

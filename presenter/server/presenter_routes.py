@@ -35,8 +35,8 @@ async def _thumbnail(request: web.Request) -> web.Response:
 @routes.post("/api/presenters")
 async def _enroll(request: web.Request) -> web.Response:
     enrolments = request.app[ENROLMENTS]
-    name, consent, upload = await read_upload(request, enrolments.uploads, request.app[UPLOAD_LIMIT])
-    return _job_response(await enrolments.submit(upload, name, consent), status=202)
+    form = await read_upload(request, enrolments.uploads, request.app[UPLOAD_LIMIT])
+    return _job_response(await enrolments.submit(form.photo, form.name, form.consent, form.face), status=202)
 
 
 @routes.patch("/api/presenters/{name}")

@@ -75,6 +75,6 @@ class SimliCodec:
                 self._speaking = state == "speaking"
                 return ["SPEAK" if self._speaking else "SILENT"]
             case Problem() as problem:
-                return [f"WARNING: {problem.text}"]
+                return [f"WARNING: {problem.text}".encode(errors="replace").decode()]  # lone surrogates can't be sent
             case _:
                 return []

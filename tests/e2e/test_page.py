@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 OpenPage = Callable[..., Any]
@@ -167,6 +169,26 @@ def test_photo_becomes_presenter(browser: Any, open_page: OpenPage, server: Any,
     page.click('.face[aria-label="default"]')  # another face: a new session, by itself
     page.wait_for_selector('.face[aria-checked="true"][aria-label="default"]')
     wait_for_state(page, "listening", "speaking")
+
+
+def test_doubts_about_a_photo_are_shown(browser: Any, open_page: OpenPage, server: Any, tmp_path: Path) -> None:
+    page = open_page(browser)
+    wait_for_faces(page)
+    face = cv2.imdecode(
+        np.frombuffer(page.request.get(f"{server.url}/api/presenters/default/thumbnail").body(), np.uint8), 1
+    )
+    cv2.imwrite(str(tmp_path / "crowd.png"), np.rot90(np.hstack([face, face]), 2))
+    page.click("#add")
+    page.set_input_files("#photo", tmp_path / "crowd.png")
+    page.fill("#name", "Second")
+    page.check("#consent")
+    page.click("#enroll-submit")
+    page.wait_for_selector("#enroll-error:not([hidden])", timeout=60_000)
+    assert "found 2" in page.text_content("#enroll-error")
+    page.fill("#face", "2")
+    page.click("#enroll-submit")
+    page.wait_for_selector('.face[aria-checked="true"][aria-label="Second"]', timeout=60_000)
+    assert "upside down" in notice(page)
 
 
 @pytest.fixture

@@ -250,6 +250,7 @@ def test_boxes_of_one_face_are_averaged():
     box[1] = 10
     faces = merge_boxes(np.stack([box, box + 1, box + 100]), np.array([0.6, 0.9, 0.7], np.float32))
     assert len(faces) == 2
-    np.testing.assert_allclose(faces[0], box + 0.6, atol=1e-5)
-    np.testing.assert_allclose(faces[1], box + 100)
+    np.testing.assert_allclose(faces[0][0], box + 0.6, atol=1e-5)
+    np.testing.assert_allclose(faces[1][0], box + 100)
+    assert [score for _, score in faces] == pytest.approx([0.9, 0.7])
     assert merge_boxes(np.zeros((0, 8, 2), np.float32), np.zeros(0, np.float32)) == []

@@ -68,6 +68,7 @@ BOUNDS = [
     ("server.max_speech_s", 1, 3600),
     ("server.max_upload_mb", 1, 1000),
     ("engine.threads", 1, 1024),
+    ("engine.head_motion", 0, 1),
     ("camera.gate_dbfs", -90, 0),
     ("camera.offset_ms", -500, 500),
 ]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -213,6 +214,18 @@ def test_enrolment_records_who_consented(folder: Path, run: Run) -> None:
     assert ended.returncode == 0
     assert b"Eve E., 20" in run("presenters", "show", "Eve").stdout
     assert b"--consent NAME" in run("enroll", photo, "--name", "Zoe").stderr
+
+
+def test_enroll_turns_a_photo_chooses_a_face_and_says_so(folder: Path, run: Run) -> None:
+    face = cv2.imread(str(shipped_dir() / "default" / "frame.png"))
+    assert face is not None
+    cv2.imwrite(str(folder / "crowd.png"), np.rot90(np.hstack([face, face])))
+    several = run("enroll", "crowd.png", "--name", "Eve")
+    assert several.returncode == 2
+    assert b"--face N" in several.stderr
+    ended = run("enroll", "crowd.png", "--name", "Eve", "--face", "1", "--consent", "Eve")
+    assert ended.returncode == 0
+    assert b"Warning: the photo was a quarter turn counter-clockwise" in ended.stderr
 
 
 def test_a_reader_that_has_gone_is_no_error(folder: Path) -> None:

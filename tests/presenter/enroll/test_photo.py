@@ -15,8 +15,9 @@ from models.mesh import INNER_LIP_PAIRS, Pose, aperture, canonicalise, topology
 from models.syncformer import StyleSyncFormer
 from models.weights import generator_path, syncformer_path
 from presenter.config import EngineConfig, load_config
+from presenter.enroll.checks import check_pose
 from presenter.enroll.enrolment import enroll_presenter
-from presenter.enroll.photo import check_pose, close_lips
+from presenter.enroll.photo import close_lips
 from presenter.errors import EnrollError, IdentityNotFoundError
 from presenter.runtime.engine import Engine, style_code
 from presenter.runtime.identities import IdentityStore, shipped_dir
@@ -90,8 +91,8 @@ def test_face_too_turned(angle, axis, message):
     vector[axis] = angle
     rotation = cv2.Rodrigues(vector)[0].astype(np.float32)
     with pytest.raises(EnrollError, match=message):
-        check_pose(Pose(90.0, rotation, np.zeros(3, np.float32)))
-    check_pose(Pose(90.0, np.eye(3, dtype=np.float32), np.zeros(3, np.float32)))
+        check_pose(Pose(90.0, rotation, np.zeros(3, np.float32)), pytest.fail)
+    check_pose(Pose(90.0, np.eye(3, dtype=np.float32), np.zeros(3, np.float32)), pytest.fail)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a picture", None])

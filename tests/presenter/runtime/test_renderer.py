@@ -186,7 +186,30 @@ def moves(renderer, sound) -> list[tuple[HeadPose, int]]:
 def test_nobody_moves_the_head_unless_told(engine, stored):
     renderer = engine.renderer(stored)
     idle = [IdleMotion().at(frame) for frame in range(1, 11)]
-    assert moves(renderer, chunks(12, 0)) == idle
+    assert moves(renderer, chunks(12, 0, level=0)) == idle
+
+
+def test_speech_moves_the_head_as_far_as_is_wanted(stored):
+    config = load_config("tiny")
+    idle = np.array([IdleMotion().at(frame)[0] for frame in range(1, 39)])
+    away = []
+    for strength in (0.0, 0.5, 1.0):
+        engine = Engine.load(replace(config, engine=replace(config.engine, head_motion=strength)))
+        away.append(np.array([pose for pose, _ in moves(engine.renderer(stored), chunks(40, 0))]) - idle)
+    assert np.abs(away[0]).max() == 0
+    assert np.degrees(np.abs(away[2][:, 2:]).max()) > 0.5
+    np.testing.assert_allclose(away[1], away[2] / 2, atol=1e-9)
+
+
+def test_an_interrupt_goes_back_to_how_speech_had_moved_the_head(engine, stored):
+    renderer = engine.renderer(stored)
+    before = moves(renderer, chunks(40, 0))
+    shown = renderer._moved[-20]
+    renderer.interrupt(shown.pts, 40 * CHUNK_SAMPLES)
+    after = moves(renderer, chunks(10, 0, level=0))
+    seen = [pose for pose, _ in before][shown.frame - 1]
+    way = np.vstack([seen, [pose for pose, _ in after]])
+    assert np.abs(np.diff(way[:, 2:], axis=0)).max() < np.radians(0.6)
 
 
 def test_another_motion_is_found_into_without_a_jump(engine, stored):

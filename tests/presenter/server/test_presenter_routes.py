@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import cv2
+import numpy as np
 import pytest
 
 from presenter.enroll import decode
@@ -83,6 +85,35 @@ def test_consent_is_stored(serve: Callable[..., None], tmp_path: Path) -> None:
     consent = load_identity(tmp_path / "Eve").consent
     assert consent is not None
     assert consent.by == "Eve E."
+
+
+async def ended(client: Any, data: aiohttp.FormData) -> dict[str, Any]:
+    job = await (await client.post("/api/presenters", data=data)).json()
+    while job["state"] in ("queued", "running"):
+        await asyncio.sleep(0.05)
+        job = await (await client.get(f"/api/jobs/{job['id']}")).json()
+    return dict(job)
+
+
+def test_faces_are_chosen_and_doubts_are_told(serve: Callable[..., None]) -> None:
+    face = cv2.imread(str(shipped_dir() / "default" / "frame.png"))
+    assert face is not None
+    crowd = cv2.imencode(".png", np.rot90(np.hstack([face, face]), 2))[1].tobytes()
+
+    async def scenario(client: Any) -> None:
+        job = await ended(client, form(crowd, name="Eve"))
+        assert job["state"] == "failed"
+        assert "expected one face, found 2" in job["error"]["message"]
+        job = await ended(client, form(crowd, name="Eve", face="2"))
+        assert job["state"] == "done", job
+        assert len(job["warnings"]) == 1
+        assert "upside down" in job["warnings"][0]
+        for wrong in ("0", "-1", "first", "1.5", "\u0661"):
+            response = await client.post("/api/presenters", data=form(crowd, name="Zoe", face=wrong))
+            assert response.status == 400
+            assert "face: expected a whole number from 1" in (await response.json())["error"]["message"]
+
+    serve(scenario)
 
 
 def test_a_photo_that_is_slow_to_decode_does_not_hold_up_the_end(

@@ -95,10 +95,10 @@ async def _open_microphone(settings: CameraConfig, clock: SessionClock, stack: A
     microphone = Microphone(settings.microphone or None, clock, gate, corrector=DriftCorrector)
     await microphone.open()
     stack.push_async_callback(microphone.close)
-    heard = {microphone.device.pulse_name}
+    sources = {microphone.device.pulse_name}
     if not settings.microphone and pulse.is_available():
-        heard |= {source.name for source in pulse.sources() if source.is_default}
-    if heard & _OWN:
+        sources |= {source.name for source in pulse.sources() if source.is_default}
+    if sources & _OWN:
         raise ConfigError("the microphone is the presenter's own voice: choose yours with --microphone")
     return microphone
 

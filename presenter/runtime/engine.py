@@ -112,18 +112,18 @@ class Engine:
 
     def _painter(self, stored: StoredIdentity) -> Painter:
         folded = self.folded(stored)
-        return Painter(stored.identity, self._on_device(folded.encode_target), self._paint(folded))
+        return Painter(stored.identity, self._on_device(folded.encode_target), self._step(folded))
 
     def _on_device(self, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         return lambda tensor: function(tensor.to(self._device))
 
-    def _paint(self, folded: FoldedGenerator) -> Callable[[Tensor, Tensor], Tensor]:
+    def _step(self, folded: FoldedGenerator) -> Callable[[Tensor, Tensor], Tensor]:
         step = graphed(folded, self._device)
 
-        def paint(target: Tensor, live: Tensor) -> Tensor:
+        def render(target: Tensor, live: Tensor) -> Tensor:
             return step(target, live.to(self._device, non_blocking=True))
 
-        return paint
+        return render
 
 
 def style_code(identity: Identity, generator: Generator) -> StyleCode:

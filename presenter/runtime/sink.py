@@ -1,4 +1,4 @@
-"""Where a session's sound and pictures go, and what it tells those who follow it."""
+"""Where a session's sound and pictures go, and the events that its subscribers get."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from stream.wire import EventOut
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Sound released before `unix_ms` (on the server's clock) is not to be heard any more."""
+    """Sound released before `unix_ms` (on the server's clock) is not to be played any more."""
 
     unix_ms: float
 
@@ -26,7 +26,7 @@ class Sink(Protocol):
 
     clock: SessionClock
     real_time: bool
-    """Whether sound leaves by the clock, so that a picture that would come too late is better left out."""
+    """Whether sound leaves by the clock, so that a picture that would come too late is dropped."""
 
     @property
     def matte_wanted(self) -> bool:
@@ -50,10 +50,10 @@ class Sink(Protocol):
         """Whether a pair can be put."""
 
     def put_now(self, chunk: AudioChunk, frame: VideoFrame | None, *, elastic: bool = True) -> None:
-        """Queue a pair; `elastic` sound may be left out or delayed while it is quiet."""
+        """Queue a pair; `elastic` sound may be dropped or delayed while it is quiet."""
 
     def clear(self) -> None:
-        """Forget what has not left."""
+        """Drop what has not left."""
 
     def cut_pause(self, keep_ms: float) -> None:
         """Shorten the pause at the end of the queue."""

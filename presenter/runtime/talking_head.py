@@ -118,8 +118,10 @@ class _Tray:
         finally:
             self._asked = False
 
-    def take(self) -> _Put:
-        """Give the pair that is there, and let time pass by it."""
+    def take(self) -> _Put | None:
+        """Give a pair if there is one, and let time pass by it."""
+        if not self._pairs:
+            return None
         put = self._pairs.popleft()
         self._shown_pts = put.frame.pts
         for part in (0, 1):
@@ -203,7 +205,17 @@ class TalkingHead:
 
         Raises:
             PresenterError: if rendering has failed, which only a bug makes happen; the log says why.
+            StopAsyncIteration: after `aclose`.
         """
+        put = None
+        while put is None:  # an interrupt may drop a pair that is there already
+            await self._wait()
+            put = self._tray.take()  # nothing is awaited from here on: a pair that is taken reaches the caller
+        ended, self._ended = self._ended, None
+        return Pair(put.chunk, put.frame, speech=not put.elastic, ended=ended)
+
+    async def _wait(self) -> None:
+        """Wait until there is a pair."""
         waiting = asyncio.ensure_future(self._tray.filled(self._session.wake))
         stopping = asyncio.ensure_future(self._session.stopped.wait())
         try:
@@ -215,9 +227,6 @@ class TalkingHead:
             raise PresenterError("the presenter stopped because of a fault in rendering; the log says why")
         if self._session.stopped.is_set():
             raise StopAsyncIteration
-        put = self._tray.take()  # nothing is awaited from here on: a pair that is taken reaches the caller
-        ended, self._ended = self._ended, None
-        return Pair(put.chunk, put.frame, speech=not put.elastic, ended=ended)
 
     def _note(self, event: SessionEvent) -> None:
         if isinstance(event, SpeakEnded):

@@ -29,7 +29,7 @@ class Connection:
         *,
         on_playout_delay: Callable[[], None],
         on_interrupt: Callable[[], object] | None = None,
-        hears: bool = False,
+        receives_microphone: bool = False,
         matte: bool = False,
     ) -> None:
         """Wait for the offer.
@@ -39,21 +39,21 @@ class Connection:
             config: codec, bitrates and ICE servers.
             on_playout_delay: called when the peer has reported `playout_delay_ms`.
             on_interrupt: called when it asks to interrupt; None if that is not its to ask.
-            hears: take its microphone.
+            receives_microphone: take its microphone.
             matte: send the presenter without its background, and to its right its matte.
         """
         self.playout_delay_ms: float | None = None
-        """How much later than its release sound is heard there, as far as it says so."""
+        """How much later than its release sound is played there, as far as it says so."""
         self._clock = hub.clock
         self._on_playout_delay = on_playout_delay
         self._on_interrupt = on_interrupt
         self._counted = PeerStats()  # what the metrics have of this peer's losses
         self._opened_at = asyncio.get_running_loop().time()
         self._pinged_at: float | None = None
-        self.peer = Peer(hub, config, self._receive, hears=hears, matte=matte)
+        self.peer = Peer(hub, config, self._receive, receives_microphone=receives_microphone, matte=matte)
 
     def is_over(self) -> bool:
-        """Whether the remote end has left, never came, or fell silent."""
+        """Whether the remote end has left, never came, or stopped its pings."""
         now = asyncio.get_running_loop().time()
         if self._pinged_at is not None and now - self._pinged_at > SILENT_TIMEOUT_S:
             return True
@@ -63,9 +63,9 @@ class Connection:
     def count_losses(self, metrics: Metrics) -> PeerStats:
         """Return what the transport lost, and add to the metrics what is new of it."""
         lost, before = self.peer.stats(), self._counted
-        heard, heard_before = lost.microphone, before.microphone
-        metrics.sound_filled_ms_total += heard.filled_ms - heard_before.filled_ms
-        metrics.sound_lost_ms_total += heard.dropped_ms - heard_before.dropped_ms
+        microphone, microphone_before = lost.microphone, before.microphone
+        metrics.sound_filled_ms_total += microphone.filled_ms - microphone_before.filled_ms
+        metrics.sound_lost_ms_total += microphone.dropped_ms - microphone_before.dropped_ms
         metrics.sound_lost_ms_total += lost.voice_dropped_ms - before.voice_dropped_ms
         metrics.frames_dropped_total += lost.frames_dropped - before.frames_dropped
         self._counted = lost
@@ -73,13 +73,13 @@ class Connection:
 
     def report(self, figures: dict[str, Any], lost: PeerStats) -> None:
         """Send the session's figures with what this peer lost."""
-        heard = lost.microphone
+        microphone = lost.microphone
         self.peer.send(
             figures
             | {
-                "lost_ms": round(figures["lost_ms"] + heard.dropped_ms + lost.voice_dropped_ms, 1),
-                "filled_ms": round(heard.filled_ms, 1),
-                "late_packets": heard.late_packets,
+                "lost_ms": round(figures["lost_ms"] + microphone.dropped_ms + lost.voice_dropped_ms, 1),
+                "filled_ms": round(microphone.filled_ms, 1),
+                "late_packets": microphone.late_packets,
                 "frames_dropped": lost.frames_dropped,
             }
         )
@@ -96,7 +96,7 @@ class Connection:
         self.peer.send({"type": "pong", "sent_ms": message.get("sent_ms"), "server_ms": server_ms})
         playing_ms, trip_ms = message.get("playing_ms"), message.get("round_trip_ms")
         if _is_number(playing_ms) and _is_number(trip_ms):
-            # Half the way ago that was heard; and half the way lasts until a flush arrives there.
+            # That was played half the way ago; and half the way lasts until a flush arrives there.
             self.playout_delay_ms = min(max(server_ms - playing_ms - trip_ms, 0.0), _MAX_EAR_DELAY_MS)
             self._on_playout_delay()
 

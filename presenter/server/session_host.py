@@ -1,4 +1,4 @@
-"""One host of the house: a session, and all who are connected to it: its page, viewers and bots."""
+"""The session host: a session, and all who are connected to it: its page, viewers and bots."""
 
 import asyncio
 import contextlib
@@ -72,7 +72,7 @@ class SessionHost:
         session.subscribe(self._tell_pages)
 
     async def answer(self, offer_sdp: str) -> str:
-        """Connect the page, whose microphone is heard: offer in, answer with all candidates out.
+        """Connect the page, whose microphone is received: offer in, answer with all candidates out.
 
         Raises:
             ApiError: if a page is connected already, or the offer can't be answered.
@@ -121,7 +121,7 @@ class SessionHost:
             self.peer_config,
             on_playout_delay=self._update_playout_delay,
             on_interrupt=self.session.interrupt if is_page else None,
-            hears=is_page,
+            receives_microphone=is_page,
             matte=matte,
         )
 
@@ -193,7 +193,7 @@ class SessionHost:
             try:
                 await asyncio.wait_for(self.leaving.wait(), STATS_INTERVAL_S)
             except TimeoutError:
-                await self._clear_away()
+                await self._remove_gone()
         return reason
 
     def _over(self) -> str | None:
@@ -213,8 +213,8 @@ class SessionHost:
             return "everybody left" if self._served else "nobody connected"
         return None
 
-    async def _clear_away(self) -> None:
-        """Forget the page and the viewers that have left, and the publications that have ended."""
+    async def _remove_gone(self) -> None:
+        """Remove the page and the viewers that have left, and the publications that have ended."""
         if self._page is not None and self._page.is_over():
             page, self._page = self._page, None  # others are here, and another page may come
             page.count_losses(self._metrics)
@@ -228,7 +228,7 @@ class SessionHost:
         self._update_playout_delay()
 
     def _update_playout_delay(self) -> None:
-        """Let the session know when sound is heard: by the page, or else by the viewer who hears it first."""
+        """Tell the session the playout delay: the page's, or else the shortest that a viewer reports."""
         told = [viewer.playout_delay_ms for viewer in self._viewers.values() if viewer.playout_delay_ms is not None]
         page_ms = self._page.playout_delay_ms if self._page else None
         self.session.playout_delay_ms = page_ms if page_ms is not None else min(told, default=0.0)

@@ -118,7 +118,7 @@ class SessionManager:
         return Session(renderer, pump, executor, self._metrics, self._speech_limit_ms)
 
     async def _keep(self, session_id: str, host: SessionHost) -> None:
-        """Watch over one host until it is empty, then close it; whatever fails on the way, it is forgotten."""
+        """Serve one host until it is over, then close it; it is removed even if that fails."""
         try:
             try:
                 reason = await host.serve()

@@ -2,7 +2,7 @@
 
 Sound that waits is delay; sound that is missing is a hole in a word. The target starts small, grows
 by a chunk at each hole, and shrinks slowly while there are none. The level is brought to the target
-where nobody hears it, in pauses: see `Playout`.
+where it is inaudible, in pauses: see `Playout`.
 """
 
 from __future__ import annotations

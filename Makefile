@@ -6,7 +6,6 @@ setup: .venv/bin/presenter
 .venv/bin/presenter:
 	python3 -m venv .venv
 	.venv/bin/pip install -e .
-	.venv/bin/pip install --no-deps mediapipe==0.10.21
 
 serve: setup
 	.venv/bin/presenter serve

@@ -1,8 +1,8 @@
-// A voice bot in Node 22 or later (Node 20 with --experimental-websocket): lets a presenter say a WAV file.
+// A voice bot in Node 22 or later (Node 20 with --experimental-websocket): a presenter speaks a WAV file.
 //
 //   node examples/bot.mjs speech.wav [http://localhost:8080 [TOKEN]]
 //
-// Open the address that it prints to see and hear it. Where this reads a file, your bot puts its TTS.
+// Open the address that it prints. A real bot sends its TTS audio instead of a file.
 
 import { readFile } from "node:fs/promises";
 

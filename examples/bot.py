@@ -1,10 +1,10 @@
-"""A voice bot in thirty lines: speaks a recording, follows what is heard, and interrupts itself.
+"""A voice bot in thirty lines: speaks a recording, follows its playback, and interrupts itself.
 
     presenter serve
     python examples/bot.py speech.wav
 
-Open the address that it prints. With `--interrupt 2` it breaks off after two seconds, as a bot does when its user
-begins to speak, and prints how much had been heard.
+Open the address that it prints. With `--interrupt 2` it interrupts after two seconds, as a bot does when its user
+begins to speak, and prints how much was heard.
 """
 
 import argparse
@@ -16,13 +16,13 @@ from stream.wire import Playback, SpeakEnded
 
 
 async def main() -> None:
-    """Speak, follow, and break off if asked to."""
+    """Speak, follow, and interrupt if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recording", help="a WAV with 16-bit samples")
     parser.add_argument("--url", default="http://localhost:8080")
     parser.add_argument("--token")
     parser.add_argument("--wait", type=float, default=8.0, help="seconds to open the page before it speaks")
-    parser.add_argument("--interrupt", type=float, help="break off after so many seconds")
+    parser.add_argument("--interrupt", type=float, help="interrupt after so many seconds")
     arguments = parser.parse_args()
 
     with wave.open(arguments.recording) as file:
@@ -33,7 +33,7 @@ async def main() -> None:
         await presenter.speak(pcm, rate, channels=channels)
         async for event in presenter:
             if isinstance(event, Playback):
-                print(f"heard: {event.played_ms / 1000:.1f} s", flush=True)
+                print(f"played: {event.played_ms / 1000:.1f} s", flush=True)
                 if arguments.interrupt is not None and event.played_ms >= 1000 * arguments.interrupt:
                     interrupted = await presenter.interrupt()
                     print(f"interrupted after {interrupted.played_ms} ms")

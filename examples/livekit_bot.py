@@ -1,10 +1,10 @@
-"""A LiveKit agent with a face: it says a recording and leaves. No vendor's key.
+"""A LiveKit agent with a presenter: it speaks a recording and leaves. No vendor's key.
 
-    python examples/livekit_bot.py speech.wav --dry-run     # no server: prints what a room would have got
+    python examples/livekit_bot.py speech.wav --dry-run     # no server: prints what a room would have received
     LIVEKIT_URL=ws://localhost:7880 LIVEKIT_TOKEN=... python examples/livekit_bot.py speech.wav
 
 The token is one for a participant that may join and publish (`lk token create --join ...`). A real agent has an LLM
-and a TTS in its `AgentSession`; the lines that give it a face are the same three.
+and a TTS in its `AgentSession`; the lines that add the presenter are the same three.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from stream.files.reader import AudioFile, read_audio
 
 
 async def as_frames(recording: AudioFile) -> AsyncIterator[rtc.AudioFrame]:
-    """The recording as a TTS would give it: mono, 20 ms at a time."""
+    """The recording as a TTS yields it: mono, 20 ms at a time."""
     pcm = np.round(np.clip(recording.samples.mean(axis=0), -1, 1) * 32767).astype(np.int16)
     step = recording.rate // 50
     for at in range(0, len(pcm), step):
@@ -36,7 +36,7 @@ async def as_frames(recording: AudioFile) -> AsyncIterator[rtc.AudioFrame]:
 
 
 async def run_bot(room: rtc.Room, recording: AudioFile, presenter: str, **start: Any) -> None:
-    """Say the recording in a room."""
+    """Speak the recording in a room."""
     session = AgentSession()
     avatar = PresenterAvatarSession(presenter)
     await avatar.start(session, room=room)
@@ -47,7 +47,7 @@ async def run_bot(room: rtc.Room, recording: AudioFile, presenter: str, **start:
 
 
 class DryRoom(rtc.EventEmitter[str]):
-    """A room in this process, with one listener who counts what arrives."""
+    """A room in this process, with one subscriber that counts what arrives."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,15 +61,15 @@ class DryRoom(rtc.EventEmitter[str]):
         return True
 
     async def _publish(self, track: rtc.Track, options: rtc.TrackPublishOptions) -> SimpleNamespace:
-        count = self._hear if track.kind == rtc.TrackKind.KIND_AUDIO else self._see
+        count = self._count_audio if track.kind == rtc.TrackKind.KIND_AUDIO else self._count_video
         self._tasks.append(asyncio.create_task(count(track)))
         return SimpleNamespace(kind=track.kind, wait_for_subscription=lambda: asyncio.sleep(0))
 
-    async def _hear(self, track: rtc.Track) -> None:
+    async def _count_audio(self, track: rtc.Track) -> None:
         async for event in rtc.AudioStream(track):
             self.sound_s += event.frame.duration if any(event.frame.data) else 0.0
 
-    async def _see(self, track: rtc.Track) -> None:
+    async def _count_video(self, track: rtc.Track) -> None:
         async for event in rtc.VideoStream(track):
             self.pictures += 1
             self.size = (event.frame.width, event.frame.height)
@@ -77,9 +77,9 @@ class DryRoom(rtc.EventEmitter[str]):
 
 async def main() -> None:
     """Run the bot in a real room or in none."""
-    parser = argparse.ArgumentParser(description="A LiveKit agent with a face that says a recording.")
+    parser = argparse.ArgumentParser(description="A LiveKit agent with a presenter that speaks a recording.")
     parser.add_argument("recording", help="any file with speech in it")
-    parser.add_argument("--presenter", default="default", help="whose face (%(default)s)")
+    parser.add_argument("--presenter", default="default", help="the presenter's name (%(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="without a server")
     options = parser.parse_args()
     recording = read_audio(options.recording)

@@ -1,9 +1,9 @@
-"""A Pipecat bot with a face, in your browser: it says a recording each time that you connect. No key, no account.
+"""A Pipecat bot with a presenter, in your browser: it speaks a recording at each connection. No key, no account.
 
     python examples/pipecat_bot.py speech.wav               # then open http://localhost:7860
 
-A real bot has STT, LLM and TTS services in its pipeline; the presenter stands between the TTS and the transport's
-output, as here.
+A real bot has STT, LLM and TTS services in its pipeline; the presenter is between the TTS and the transport's output,
+as here.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ await peer.setRemoteDescription(await answer.json());
 
 
 def as_tts(recording: AudioFile) -> list[Frame]:
-    """The recording as a TTS service would give it."""
+    """The recording as a TTS service yields it."""
     pcm = np.round(np.clip(recording.samples.mean(axis=0), -1, 1) * 32767).astype(np.int16)
     step = recording.rate // 50
     parts = [pcm[at : at + step] for at in range(0, len(pcm), step)]
@@ -49,7 +49,7 @@ def as_tts(recording: AudioFile) -> list[Frame]:
 
 
 def make_bot(connection: SmallWebRTCConnection, recording: AudioFile, presenter: str) -> PipelineWorker:
-    """One call, until the visitor leaves; the presenter goes on to live when the recording is over."""
+    """One call, until the visitor leaves; the presenter is idle when the recording is over."""
     params = TransportParams(audio_out_enabled=True, video_out_enabled=True, video_out_width=512, video_out_height=512)
     transport = SmallWebRTCTransport(connection, params)
     pipeline = Pipeline([transport.input(), PresenterVideoService(presenter), transport.output()])
@@ -75,9 +75,9 @@ async def run(worker: PipelineWorker) -> None:
 
 def main() -> None:
     """Serve the page and a bot for each visitor."""
-    parser = argparse.ArgumentParser(description="A Pipecat bot with a face that says a recording.")
+    parser = argparse.ArgumentParser(description="A Pipecat bot with a presenter that speaks a recording.")
     parser.add_argument("recording", help="any file with speech in it")
-    parser.add_argument("--presenter", default="default", help="whose face (%(default)s)")
+    parser.add_argument("--presenter", default="default", help="the presenter's name (%(default)s)")
     parser.add_argument("--port", type=int, default=7860)
     options = parser.parse_args()
     recording = read_audio(options.recording)

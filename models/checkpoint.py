@@ -12,6 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from models.errors import CheckpointError
+
 _CONFIG_KEY = "config"
 
 
@@ -38,17 +40,19 @@ def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
         The tensors as stored and the configuration.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged or no checkpoint of this project.
+        CheckpointError: If there is no such file, it is damaged, or no checkpoint of this project.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}")
+        raise CheckpointError(f"{path}: expected a checkpoint, found no file")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{path}: expected a safetensors file: {error}") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: expected a safetensors file: {error}") from error
     if _CONFIG_KEY not in metadata:
-        raise ValueError(f"{path}: expected a checkpoint with a configuration, found none")
-    return tensors, json.loads(metadata[_CONFIG_KEY])
+        raise CheckpointError(f"{path}: expected a checkpoint with a configuration, found none")
+    try:
+        return tensors, json.loads(metadata[_CONFIG_KEY])
+    except ValueError as error:
+        raise CheckpointError(f"{path}: expected a configuration in JSON: {error}") from error

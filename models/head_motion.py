@@ -7,6 +7,7 @@ from collections import deque
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.mesh import Floats
 
@@ -132,6 +133,6 @@ class Handover:
         self._shown.append((frame, shown))
         return shown
 
-    def _left(self, frame: int) -> Floats:
+    def _left(self, frame: int) -> NDArray[np.float64]:
         share = min(max((frame - self._begun) / self._frames, 0.0), 1.0)
         return self._offset * (1 - share * share * (3 - 2 * share))

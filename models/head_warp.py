@@ -19,6 +19,7 @@ _HEAD_RADII = (1.3, 1.9)
 _SMOOTHNESS = 0.1  # of the depth, inter-ocular distances
 _SPREADING = 1200  # rounds in which the depth of the face spreads over the head; more change less than a hundredth
 _COARSE = 4
+Box = tuple[slice, slice]
 _LIMITS = HeadPose(0.16, 0.12, *np.radians([9, 14, 13]))
 """What a picture stands: a pose comes ever closer to these and never gets there."""
 
@@ -34,45 +35,70 @@ class HeadWarp:
         size: `(height, width)` of the frame.
         landmarks: The face in the frame `[478, 3]`, pixels.
         unit: Pixels per inter-ocular distance.
+
+    Attributes:
+        box: Rows and columns of the frame that can move; all others stay for ever.
     """
 
     def __init__(self, size: tuple[int, int], landmarks: Floats, unit: float) -> None:
         height, width = size
         middle = landmarks[FACE_OVAL, :2].mean(0)
         self._unit = unit
-        self._size = (width, height)
-        self._grid = DETAIL * _grid(width, height, 1)
-        # The field is smooth: a sixteenth of its values say it all, and cost a sixteenth.
-        coarse = _grid(width // _COARSE, height // _COARSE, _COARSE)
+        # The field is smooth: a sixteenth of its values say it all, and cost a sixteenth. One cell more on every side,
+        # so that positions are right up to the border.
+        coarse = _grid(-(-width // _COARSE) + 2, -(-height // _COARSE) + 2, _COARSE) - np.float32(_COARSE)
         centre = middle - [0, _HEAD_ABOVE * unit]
         distance = np.hypot(*np.moveaxis((coarse - centre) / np.multiply(_HEAD_RADII, unit), -1, 0))
         weight = _smoothstep((1.75 - distance) / 0.65)
         depth = _depth(coarse, landmarks, distance < 1.1, unit)
         from_pivot = coarse - (middle + [0, NECK_BELOW * unit])
-        self._points = np.dstack([from_pivot * weight[..., None], depth * weight, weight]).astype(np.float32)
-        self._coarse_places = _grid(width // _COARSE, height // _COARSE, 1)
+        points = np.dstack([from_pivot * weight[..., None], depth * weight, weight]).astype(np.float32)
+        cut, self.box = _moving(weight, size)
+        self._points = np.ascontiguousarray(points[cut])
+        self._coarse = np.ascontiguousarray(coarse[cut])
+        self._places = _grid(self._coarse.shape[1], self._coarse.shape[0], 1)
 
     def apply(self, picture: Picture, pose: HeadPose) -> Picture:
         """The frame `[H, W, C]` with the head in a pose, from the `detailed` picture `[2 H, 2 W, C]`."""
-        return self.move(picture, self.positions(pose))
+        frame = picture[::DETAIL, ::DETAIL].copy()
+        frame[self.box] = self.move(picture, self.positions(self.shifts(pose)))
+        return frame
 
-    def positions(self, pose: HeadPose) -> Floats:
-        """Where in the `detailed` picture each pixel of the frame comes from `[H, W, 2]`."""
+    def shifts(self, pose: HeadPose) -> Floats:
+        """How far what is seen was moved, pixels of the frame, on a coarse grid over `box` `[h, w, 2]`."""
         pose = limited(pose)
         offset = np.array([[pose.right], [pose.down]], np.float32) * self._unit
         change = np.hstack([rotation(pose)[:2] - np.eye(2, 3, dtype=np.float32), offset])
         forward = cv2.transform(self._points, change)
         moved = forward
         for _ in range(3):  # what arrives at a pixel comes from where it is not yet
-            places = cv2.scaleAdd(moved, -1 / _COARSE, self._coarse_places)
+            places = cv2.scaleAdd(moved, -1 / _COARSE, self._places)
             moved = cv2.remap(forward, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        fine = cv2.resize(moved, self._size, interpolation=cv2.INTER_LINEAR)
-        return cv2.scaleAdd(fine, -DETAIL, self._grid)
+        return moved
+
+    def positions(self, shifts: Floats) -> Floats:
+        """Where in the `detailed` picture each pixel of `box` comes from `[h, w, 2]`."""
+        coarse = DETAIL * (self._coarse - shifts)
+        fine = cv2.resize(coarse, None, fx=_COARSE, fy=_COARSE, interpolation=cv2.INTER_LINEAR)
+        rows, columns = self.box
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        return fine[_COARSE : _COARSE + height, _COARSE : _COARSE + width]
 
     @staticmethod
     def move(picture: Picture, positions: Floats) -> Picture:
-        """The frame `[H, W, C]` whose pixels come from `positions` in the `detailed` picture `[2 H, 2 W, C]`."""
+        """The pixels `[h, w, C]` that come from `positions` in the `detailed` picture `[2 H, 2 W, C]`."""
         return cv2.remap(picture, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _moving(weight: Floats, size: tuple[int, int]) -> tuple[Box, Box]:
+    """Where the head can move anything: in cells of the padded grid, with one more around, and in pixels."""
+    cells, pixels = [], []
+    for axis, length in enumerate(size):
+        moving = np.flatnonzero((weight > 0).any(1 - axis))
+        low, high = max(int(moving[0]) - 1, 1), min(int(moving[-1]) + 2, weight.shape[axis] - 1)
+        cells.append(slice(low - 1, high + 1))
+        pixels.append(slice(_COARSE * (low - 1), min(_COARSE * (high - 1), length)))
+    return (cells[0], cells[1]), (pixels[0], pixels[1])
 
 
 def limited(pose: HeadPose) -> HeadPose:

@@ -6,18 +6,21 @@ picture's colours, and a guided filter makes it as soft as the picture's own edg
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.errors import ModelError
+from models.inference import Network
 from models.mesh import Floats
 
 Picture = NDArray[np.uint8]
 Matte = NDArray[np.uint8]  # [H, W], 0 background, 255 person
 _Mask = NDArray[np.uint8]  # [H, W], 0 or 1
+
+_SIZE = 256  # the network's picture
 
 # Shares of the frame's height.
 _COARSE_BAND = 0.02  # how far the network's outline may be off
@@ -27,7 +30,7 @@ _SMOOTHNESS = 1e-4  # of the guided filter: edges of less contrast (variance, 0.
 _TRIM = 0.08  # opacities closer than this to 0 or 1 are the filter's haze, not hair
 
 
-class MattingError(RuntimeError):
+class MattingError(ModelError):
     """A picture can't be given a matte; says why."""
 
 
@@ -35,7 +38,7 @@ def draw_matte(rgb: Picture) -> Matte:
     """The matte `[H, W]` of the one person in a picture `[H, W, 3]`: without holes, and in one piece.
 
     Raises:
-        MattingError: If mediapipe can't be imported, or the picture doesn't show a person before a background.
+        MattingError: If the picture doesn't show a person before a background.
     """
     outline = _largest(_segment(rgb) > 0.5)
     labels = np.where(outline, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
@@ -47,7 +50,7 @@ def draw_matte(rgb: Picture) -> Matte:
     cv2.grabCut(rgb, labels, None, *models, 2, cv2.GC_INIT_WITH_MASK)
     outline = _largest((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
     inside, outside = _sure(outline, _FINE_BAND)
-    guide = rgb.astype(np.float32) / 255
+    guide = rgb.astype(np.float32) / np.float32(255)
     soft = _guided_filter(guide, outline.astype(np.float32), _pixels(rgb, _FINE_BAND))
     soft = np.clip((soft - _TRIM) / (1 - 2 * _TRIM), 0, 1)
     soft[inside], soft[outside] = 1, 0
@@ -93,16 +96,12 @@ class Cutout:
 
 def _segment(rgb: Picture) -> Floats:
     """How likely each pixel is a person `[H, W]`."""
-    os.environ.setdefault("GLOG_minloglevel", "2")
-    try:
-        from mediapipe.python.solutions import selfie_segmentation  # slow to import, not needed to go live
-    except ImportError as error:
-        raise MattingError(
-            f"the matting network can't be loaded ({error}); run: pip install --no-deps mediapipe==0.10.21"
-        ) from error
-
-    with selfie_segmentation.SelfieSegmentation(model_selection=0) as network:
-        return network.process(np.ascontiguousarray(rgb)).segmentation_mask
+    height, width = rgb.shape[:2]
+    stretch = np.array([[width / _SIZE, 0, 0], [0, height / _SIZE, 0]])
+    # As MediaPipe samples it; a resize would sample half a pixel of the small picture further in.
+    small = cv2.warpAffine(rgb, stretch, (_SIZE, _SIZE), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    (person,) = Network("selfie_segmentation").run(small[None].astype(np.float32) / np.float32(255))
+    return cv2.resize(person[..., 0], (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _largest(mask: NDArray[np.bool_]) -> _Mask:

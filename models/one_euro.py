@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from models.mesh import Floats
 
@@ -46,6 +49,6 @@ class OneEuro:
         return self._value
 
 
-def _share(cutoff: Floats | float, elapsed: float) -> Floats | float:
+def _share(cutoff: NDArray[np.floating[Any]] | float, elapsed: float) -> NDArray[np.floating[Any]] | float:
     """How much of a new value a low-pass of first order takes over."""
     return 1 / (1 + 1 / (2 * np.pi * cutoff * elapsed))

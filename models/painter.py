@@ -1,57 +1,67 @@
-"""From a mesh displacement to a finished frame: rasterise, generate, paste, blink, move the head."""
+"""From a mesh displacement to a finished frame: rasterise, generate, move the head, lay the painted face over it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.crop import crop_points, crop_rasteriser, to_crop
+from models.crop import Window, crop_points, crop_rasteriser, to_crop
 from models.head_motion import AT_REST, HeadPose
 from models.head_warp import HeadWarp
 from models.identity import Identity, picture_tensor
+from models.layer import Layer, Planes
 from models.live_inputs import live_planes, masked_target
 from models.matting import Cutout, draw_matte
 from models.mesh import NUM_VERTICES, Floats
-from models.still import DETAIL, Paster, detailed
+from models.still import LivingStill, Placement, blended, detailed
 
-# (target features [1, C, 64, 64], live inputs [1, 6, 256, 256]) -> colour and blend mask [1, 4, 256, 256]
-Paint = Callable[[Tensor, Tensor], Tensor]
+Picture = NDArray[np.uint8]
+
+
+class Backend(Protocol):
+    """A folded generator, however it is computed; see `models.backends`."""
+
+    window: Window
+    """What of the crop it paints."""
+
+    def encode_target(self, masked_target: Tensor) -> Tensor:
+        """Features of a masked template `[1, 3, 256, 256]`, to be computed once."""
+
+    def paint(self, target: Tensor, planes: Planes) -> Layer:
+        """The layer of the window `[h, w, 4]` from those features and live inputs `[256, 256, 6]`."""
 
 
 class Painter:
     """Paints the frames of one identity.
 
-    What depends only on the identity is computed here once; a frame costs one rasterisation and one
-    pass of the folded generator.
+    What depends only on the identity is computed here once; a frame costs one rasterisation, one
+    pass of the folded generator and one interpolation of what can move. Call it from one thread.
 
     Args:
         identity: Whom to paint.
-        encode_target: The folded generator's target branch.
-        paint: The folded generator, on any backend.
+        backend: The folded generator.
     """
 
-    def __init__(self, identity: Identity, encode_target: Callable[[Tensor], Tensor], paint: Paint) -> None:
+    def __init__(self, identity: Identity, backend: Backend) -> None:
         self._identity = identity
-        self._paint = paint
+        self._backend = backend
         transform = identity.transform
         self._reference = identity.reference
         with torch.inference_mode():
-            self._target = encode_target(masked_target(picture_tensor(self._reference)))
+            self._target = backend.encode_target(masked_target(picture_tensor(self._reference)))
         self._source = crop_points(identity.mesh, identity.neutral, identity.pose, transform)
         self._opening = identity.neutral - identity.mesh
         self._to_crop = to_crop(identity.pose.scale * identity.pose.rotation.T, _without_offset(transform))
         self._rasteriser = crop_rasteriser()
-        self._template = detailed(identity.frame)
-        self._overlays = [detailed(overlay) for overlay in identity.blinks.overlays]
+        self._placement = Placement(transform, backend.window)
         height, width = identity.frame.shape[:2]
-        self._paster = Paster((DETAIL * height, DETAIL * width), transform / [DETAIL, DETAIL, 1])
-        landmarks = identity.pose.project(identity.mesh)
-        self._warp = HeadWarp((height, width), landmarks, identity.pose.scale)
-        self._cutout: Cutout | None = None
+        self._warp = HeadWarp((height, width), identity.pose.project(identity.mesh), identity.pose.scale)
+        self._still = LivingStill(detailed(identity.frame), identity.blinks)
+        self._cutout: LivingStill | None = None
 
     def points(self, displacement: Floats) -> Floats:
         """The extended mesh in the crop `[514, 3]` for a displacement `[478, 3]` from neutral."""
@@ -59,36 +69,42 @@ class Painter:
         points[:NUM_VERTICES] += (self._opening + displacement) @ self._to_crop
         return points
 
-    def crop(self, displacement: Floats) -> Floats:
-        """Colour and blend mask of the face crop `[4, 256, 256]`, 0..1."""
-        planes = live_planes(self._rasteriser, self.points(displacement), self._reference, self._source)
-        with torch.inference_mode():
-            painted = self._paint(self._target, picture_tensor(planes))
-        return painted[0].cpu().numpy()
+    def planes(self, displacement: Floats) -> Planes:
+        """The generator's live inputs `[256, 256, 6]` for a displacement."""
+        return live_planes(self._rasteriser, self.points(displacement), self._reference, self._source)
 
-    def frame(self, displacement: Floats, pose: HeadPose = AT_REST, eyelids: int = 0) -> NDArray[np.uint8]:
-        """A finished frame `[H, W, 3]`.
+    def layer(self, displacement: Floats) -> Layer:
+        """Colour and opacity of the painted window of the crop `[h, w, 4]`."""
+        planes = self.planes(displacement)
+        with torch.inference_mode():
+            return self._backend.paint(self._target, planes)
+
+    def frame(self, displacement: Floats, pose: HeadPose = AT_REST, eyelids: int = 0) -> Picture:
+        """A finished frame `[H, W, 3]`, new and nobody else's.
 
         Args:
             displacement: Of the mesh from its neutral `[478, 3]`, inter-ocular distances.
             pose: Of the head.
             eyelids: Level of closure, 0 for open eyes to `EYES_CLOSED`.
         """
-        return self._warp.apply(self._still(displacement, eyelids), pose)
+        return self.compose(self.layer(displacement), pose, eyelids)
+
+    def compose(self, layer: Layer, pose: HeadPose, eyelids: int) -> Picture:
+        """The frame `[H, W, 3]` that shows a painted layer."""
+        return self._composed(layer, pose, eyelids, [self._still])[0]
 
     def frame_and_cutout(
         self, displacement: Floats, pose: HeadPose = AT_REST, eyelids: int = 0
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    ) -> tuple[Picture, Picture]:
         """A finished frame `[H, W, 3]`, and the same without its background `[H, W, 4]`: colour and straight alpha.
 
         Args and errors as of `frame` and `cut_out`.
         """
-        still = self._still(displacement, eyelids)
-        positions = self._warp.positions(pose)
-        return self._warp.move(still, positions), self._warp.move(self.cut_out().apply(still), positions)
+        plain, cutout = self._composed(self.layer(displacement), pose, eyelids, [self._still, self.cut_out()])
+        return plain, cutout
 
-    def cut_out(self) -> Cutout:
-        """What `frame_and_cutout` needs, `detailed`; computed at the first call, and kept.
+    def cut_out(self) -> LivingStill:
+        """The still without its background, colour and straight alpha; computed at the first call, and kept.
 
         A presenter that was enrolled without a matte gets one here, which takes a second or two.
 
@@ -98,18 +114,24 @@ class Painter:
         if self._cutout is None:
             frame, stored = self._identity.frame, self._identity.matte
             cutout = Cutout.of(frame, draw_matte(frame) if stored is None else stored)
-            self._cutout = Cutout(detailed(cutout.matte), detailed(cutout.colours))
+            twice = Cutout(detailed(cutout.matte), detailed(cutout.colours))
+            self._cutout = LivingStill(twice.apply(detailed(frame)), self._identity.blinks)
         return self._cutout
 
-    def _still(self, displacement: Floats, eyelids: int) -> NDArray[np.uint8]:
-        """The painted `detailed` picture before the head moves."""
-        picture = self._template.copy()
-        self._paster.paste(picture, self.crop(displacement))
-        if eyelids:
-            top, left = (DETAIL * place for place in self._identity.blinks.box)
-            overlay = self._overlays[eyelids - 1]
-            picture[top : top + overlay.shape[0], left : left + overlay.shape[1]] = overlay
-        return picture
+    def _composed(self, layer: Layer, pose: HeadPose, eyelids: int, stills: list[LivingStill]) -> list[Picture]:
+        """The same frame of several stills."""
+        shifts = self._warp.shifts(pose)
+        positions = self._warp.positions(shifts)
+        face = self._placement.region(shifts, self._warp.box)
+        colour, opacity = self._placement.place(layer, positions[face])
+        frames = []
+        for still in stills:
+            frame = still.frame.copy()
+            moved = self._warp.move(still.with_eyes(eyelids), positions)
+            moved[face] = blended(colour, opacity, moved[face])
+            frame[self._warp.box] = moved
+            frames.append(frame)
+        return frames
 
 
 def _without_offset(transform: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""A still picture that lives: eyelid overlays, a picture of twice the size, and a painted crop pasted into it."""
+"""A still picture that lives: eyelid overlays, a picture of twice the size, and painted crops laid over it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.crop import crop_mask, mask_region
+from models.crop import Window, crop_mask, mask_region
 from models.head_motion import EYES_CLOSED
 from models.mesh import Floats
 
@@ -42,8 +42,96 @@ def detailed(picture: Picture) -> Picture:
     return cv2.warpAffine(picture, scale, size, flags=cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
 
 
+class LivingStill:
+    """A `detailed` still and whichever eyelids lie on it.
+
+    Args:
+        picture: `[2 H, 2 W, 3]`, or with straight alpha `[2 H, 2 W, 4]`; kept and written to.
+        blinks: What the eyes look like as they close; only shown where the picture is opaque.
+    """
+
+    def __init__(self, picture: Picture, blinks: Blinks) -> None:
+        self.frame = np.ascontiguousarray(picture[::DETAIL, ::DETAIL])
+        """The still itself `[H, W, C]`, its eyes open."""
+        self._picture = picture
+        height, width = (DETAIL * side for side in blinks.overlays.shape[1:3])
+        top, left = (DETAIL * edge for edge in blinks.box)
+        self._eyes = np.s_[top : top + height, left : left + width]
+        is_open = picture[self._eyes].copy()
+        self._overlays = [is_open, *(_over(is_open, detailed(overlay)) for overlay in blinks.overlays)]
+        self._level = 0
+
+    def with_eyes(self, level: int) -> Picture:
+        """The picture at a level of closure; not to be kept, nor to be changed."""
+        if level != self._level:
+            self._picture[self._eyes], self._level = self._overlays[level], level
+        return self._picture
+
+
+def _over(picture: Picture, colours: Picture) -> Picture:
+    """A picture `[h, w, C]` with other colours `[h, w, 3]` where it is opaque."""
+    changed = picture.copy()
+    opaque = picture[..., 3:].min(-1, initial=255) == 255
+    changed[opaque, :3] = colours[opaque]
+    return changed
+
+
+def blended(colour: Picture, opacity: Floats, behind: Picture) -> Picture:
+    """Lay colours `[h, w, 3]` over a picture; over one with alpha `[h, w, 4]` only where it is opaque."""
+    if behind.shape[2] == 4:
+        alpha = cv2.extractChannel(behind, 3)
+        shown = blended(colour, opacity * (alpha == 255), np.ascontiguousarray(behind[..., :3]))
+        return cv2.merge([shown, alpha])
+    return cv2.blendLinear(colour, np.ascontiguousarray(behind), opacity, 1 - opacity)
+
+
+class Placement:
+    """Lays painted crops over a still whose head has moved, in one interpolation.
+
+    Args:
+        transform: Affine map `[2, 3]` from the still frame to crop pixels.
+        window: What of the crop is painted.
+    """
+
+    def __init__(self, transform: Floats, window: Window) -> None:
+        self._to_window = transform / [DETAIL, DETAIL, 1] - [[0, 0, window.left], [0, 0, window.top]]
+        inverse = cv2.invertAffineTransform(transform.astype(np.float64))
+        top, bottom, left, right = mask_region()
+        corners = np.array([[left, top], [right, top], [left, bottom], [right, bottom]], np.float64)
+        placed = corners @ inverse[:, :2].T + inverse[:, 2]
+        self._low, self._high = placed.min(0), placed.max(0)
+
+    def region(self, shifts: Floats, box: tuple[slice, slice]) -> tuple[slice, slice]:
+        """Rows and columns within a `box` of the frame in which a painted crop can be seen.
+
+        Args:
+            shifts: From `HeadWarp.shifts`.
+            box: What is shown of the frame.
+        """
+        ends = np.array([cv2.minMaxLoc(part)[:2] for part in cv2.split(shifts)])
+        low, high = self._low + ends[:, 0], self._high + ends[:, 1]
+        slices = []
+        for part, first, last in zip(box, low[::-1], high[::-1], strict=True):
+            length = part.stop - part.start
+            start = int(np.clip(np.floor(first) - part.start, 0, length))
+            slices.append(slice(start, int(np.clip(np.ceil(last) + 1 - part.start, start, length))))
+        return slices[0], slices[1]
+
+    def place(self, layer: Picture, positions: Floats) -> tuple[Picture, Floats]:
+        """Colour `[h, w, 3]` and opacity `[h, w]` (0..1) of a layer where a moved frame shows it.
+
+        Args:
+            layer: Colour and opacity of the window, bytes.
+            positions: Where in the `detailed` still each pixel comes from `[h, w, 2]`.
+        """
+        moved = cv2.remap(layer, cv2.transform(positions, self._to_window), None, cv2.INTER_LINEAR)
+        opacity = cv2.extractChannel(moved, 3).astype(np.float32)
+        opacity *= 1 / 255
+        return cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB), opacity
+
+
 class Paster:
-    """Blends painted crops into a frame.
+    """Blends painted crops into a filmed frame.
 
     Args:
         size: `(height, width)` of the frame.

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.attention import Schedule
 from models.checkpoint import load_checkpoint, save_checkpoint
+from models.errors import CheckpointError
 from models.mel import HOP, LogMel, MelState
 from models.mesh import NUM_VERTICES
 from models.streaming import State
@@ -54,6 +57,12 @@ class SyncFormerState(State):
     stem: list[Tensor]  # inputs each stem convolution still needs, [B, C, kernel - stride]
     audio: TransformerState
     motion: TransformerState
+
+
+def _convolve(conv: nn.Conv1d, x: Tensor) -> Tensor:
+    """`conv(x)` as one product: of so few steps, PyTorch's own takes five times as long."""
+    windows = x.unfold(-1, _STEM_KERNEL, _STEM_STRIDE).transpose(1, 2).flatten(2)
+    return F.linear(windows, conv.weight.flatten(1), conv.bias).transpose(1, 2)
 
 
 class StyleSyncFormer(nn.Module):
@@ -97,18 +106,18 @@ class StyleSyncFormer(nn.Module):
                 motion=self.motion.init_state(batch_size, max_chunk),
             )
 
-    def hear(self, mel: Tensor, state: SyncFormerState) -> Tensor:
+    def hear(self, mel: Tensor, state: SyncFormerState, schedule: Schedule | None = None) -> Tensor:
         """Encode log-mel `[B, 4 n, bands]` to audio features `[B, n, C]`, updating `state` in place."""
         x = ((mel + 8.0) / 4.0).transpose(1, 2)  # about zero mean and unit variance in speech
         for conv, tail in zip(self.stem, state.stem, strict=True):
             joined = torch.cat([tail, x], -1)
             tail.copy_(joined[..., -tail.shape[-1] :].detach())
-            x = F.gelu(conv(joined), approximate="tanh")
-        return self.audio.step(x.transpose(1, 2), None, state.audio)
+            x = F.gelu(_convolve(cast(nn.Conv1d, conv), joined), approximate="tanh")
+        return self.audio.step(x.transpose(1, 2), None, state.audio, schedule)
 
-    def move(self, audio: Tensor, style: Tensor, state: SyncFormerState) -> Tensor:
+    def move(self, audio: Tensor, style: Tensor, state: SyncFormerState, schedule: Schedule | None = None) -> Tensor:
         """Turn audio features `[B, n, C]` into motion features `[B, n, C]` under style `[B, S]`."""
-        return self.motion.step(audio, style, state.motion)
+        return self.motion.step(audio, style, state.motion, schedule)
 
     def step(self, pcm: Tensor, style: Tensor, state: SyncFormerState) -> Tensor:
         """Hear the next chunks and move, updating `state` in place.
@@ -126,8 +135,10 @@ class StyleSyncFormer(nn.Module):
         """
         if pcm.shape[1] % CHUNK_SAMPLES:
             raise ValueError(f"expected a multiple of {CHUNK_SAMPLES} samples, got {pcm.shape[1]}")
-        audio = self.hear(self.mel.step(pcm, state.mel), state)
-        hidden = self.move(audio, style.expand(pcm.shape[0], -1), state)
+        # Both stacks have the same context and have seen as many frames.
+        schedule = self.audio.schedule(pcm.shape[1] // CHUNK_SAMPLES, state.audio)
+        audio = self.hear(self.mel.step(pcm, state.mel), state, schedule)
+        hidden = self.move(audio, style.expand(pcm.shape[0], -1), state, schedule)
         coefficients: Tensor = self.outputs[self.config.delay](hidden)
         return coefficients
 
@@ -155,12 +166,11 @@ class StyleSyncFormer(nn.Module):
         """Rebuild a network from a checkpoint alone, in evaluation mode, float32.
 
         Raises:
-            FileNotFoundError: if there is no such file.
-            ValueError: if the file is not a SyncFormer checkpoint.
+            CheckpointError: if there is no such file, or it is not a SyncFormer checkpoint.
         """
         tensors, config = load_checkpoint(path)
         if "syncformer" not in config:
-            raise ValueError(f"{path}: expected a SyncFormer checkpoint, got keys {sorted(config)}")
+            raise CheckpointError(f"{path}: expected a SyncFormer checkpoint, got keys {sorted(config)}")
         model = cls(SyncFormerConfig(**config["syncformer"]))
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
         return model.eval()

@@ -47,10 +47,10 @@ class Block(nn.Module):
             y: Tensor = x + self.feed(self.norm_feed(x))
             return y
         codes = self.modulation(style)[:, None].chunk(6, -1)  # each [B, 1, C]
-        hidden = self.norm_attention(x) * (1 + codes[0]) + codes[1]
-        x = x + (1 + codes[2]) * self.attention.step(hidden, schedule, state)
-        hidden = self.norm_feed(x) * (1 + codes[3]) + codes[4]
-        y = x + (1 + codes[5]) * self.feed(hidden)
+        hidden = torch.addcmul(codes[1], self.norm_attention(x), 1 + codes[0])
+        x = torch.addcmul(x, 1 + codes[2], self.attention.step(hidden, schedule, state))
+        hidden = torch.addcmul(codes[4], self.norm_feed(x), 1 + codes[3])
+        y = torch.addcmul(x, 1 + codes[5], self.feed(hidden))
         return y
 
 
@@ -72,20 +72,36 @@ class CausalTransformer(nn.Module):
     def init_state(self, batch_size: int, max_chunk: int) -> TransformerState:
         """Return empty rings for chunks of up to `max_chunk` steps."""
         return TransformerState(
-            blocks=[block.attention.init_state(batch_size, max_chunk) for block in self._each()],
+            blocks=[block.attention.init_state(batch_size, max_chunk, self.norm.weight) for block in self._each()],
             steps=torch.zeros(batch_size, dtype=torch.int64, device=self.norm.weight.device),
         )
 
-    def step(self, x: Tensor, style: Tensor | None, state: TransformerState) -> Tensor:
+    def schedule(self, chunk: int, state: TransformerState) -> Schedule:
+        """Place the next `chunk` steps; the same for every stack of this context that has seen as many.
+
+        Raises:
+            ValueError: if `chunk` exceeds that which the state was made for.
+        """
+        capacity = state.blocks[0].keys.shape[2]
+        if chunk > capacity - self.context + 1:
+            raise ValueError(f"expected at most {capacity - self.context + 1} steps, got {chunk}")
+        return Schedule.of(state.steps, chunk, capacity, self.context, self.head_dim)
+
+    def step(
+        self, x: Tensor, style: Tensor | None, state: TransformerState, schedule: Schedule | None = None
+    ) -> Tensor:
         """Advance by `T` steps `[B, T, C]`, updating `state` in place; returns `[B, T, C]`.
+
+        Args:
+            x: the steps.
+            style: of each stream, or None for a stack without.
+            state: from `init_state`.
+            schedule: of these steps, if there is one already.
 
         Raises:
             ValueError: if `T` exceeds the chunk that the state was made for.
         """
-        capacity = state.blocks[0].keys.shape[2]
-        if x.shape[1] > capacity - self.context + 1:
-            raise ValueError(f"expected at most {capacity - self.context + 1} steps, got {x.shape[1]}")
-        schedule = Schedule.of(state.steps, x.shape[1], capacity, self.context, self.head_dim)
+        schedule = schedule or self.schedule(x.shape[1], state)
         state.steps.add_(x.shape[1])
         for block, block_state in zip(self._each(), state.blocks, strict=True):
             x = block.step(x, style, schedule, block_state)

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.errors import ConvolutionError
+
 _SMALLEST = 16  # side of a picture under which transforming the kernels costs more than is saved
 
 
@@ -29,7 +31,7 @@ class WinogradConv2d(nn.Module):
 
     Raises:
         ValueError: If the convolution is of another kind.
-        RuntimeError: If this machine can't do it.
+        ConvolutionError: If this machine can't do it.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
@@ -37,7 +39,9 @@ class WinogradConv2d(nn.Module):
         if not is_eligible(conv):
             raise ValueError(f"expected a 3x3 convolution of stride 1 and padding 1, got {conv}")
         if not is_available():
-            raise RuntimeError("expected PyTorch with NNPACK and a processor with AVX2 or NEON, found none; use direct")
+            raise ConvolutionError(
+                "expected PyTorch with NNPACK and a processor with AVX2 or NEON, found none; use direct"
+            )
         self.weight, self.bias = conv.weight, conv.bias
 
     def forward(self, x: Tensor) -> Tensor:

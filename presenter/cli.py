@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import contextlib
+import io
 import logging
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-from presenter import commands
-from presenter.config import AppConfig, check_config, load_config
+from models.errors import ModelError
+from presenter import commands, file_commands
+from presenter.config import AppConfig, load_config, override
 from presenter.errors import PresenterError
-from presenter.recipe.steps import STEPS
+from presenter.recipe.steps import STEPS, OneLineParser
 from stream.errors import StreamError
+
+_BROKEN_PIPE = 141  # what shells show for it; Windows has no such signal to ask
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name may hold what the terminal can't show
+    with _terminable():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     for chatty in ("aioice", "aiohttp.access"):
@@ -26,27 +42,82 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = _override(load_config(arguments.config), arguments)
         status: int = arguments.run(config, arguments)
-    except (PresenterError, StreamError, OSError) as error:
-        print(f"presenter: {error}", file=sys.stderr)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        with contextlib.suppress(OSError, ValueError):  # whoever read the output has gone, and Python flushes once more
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except (PresenterError, StreamError, ModelError, OSError) as error:
+        print(f"presenter: {_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     return status
 
 
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM unwind what runs, so that nothing half-done stays behind; asyncio's own handlers go first."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the tidying
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _one_line(error: Exception) -> str:
+    """Return what an error says, its lines joined."""
+    lines = [" ".join(line.split()) for line in (str(error) or type(error).__name__).splitlines()]
+    return " ".join(line if line.endswith((":", ";", ".", ",")) else f"{line};" for line in lines if line).rstrip(";")
+
+
 def _override(config: AppConfig, arguments: argparse.Namespace) -> AppConfig:
     """Command-line options win over the file; each is named after the section and the key that it sets."""
-    for section in ("server", "camera"):
-        before = getattr(config, section)
-        names = {field.name: f"{section}.{field.name}" for field in dataclasses.fields(before)}
-        given = {name: value for name, key in names.items() if (value := getattr(arguments, key, None)) is not None}
-        config = dataclasses.replace(config, **{section: dataclasses.replace(before, **given)})
-    check_config(config)
-    return config
+    given: dict[str, dict[str, Any]] = {"server": {}, "camera": {}}
+    for key, value in vars(arguments).items():
+        section, _, name = key.partition(".")
+        if section in given and value is not None:
+            given[section][name] = value
+    return override(config, given)
+
+
+def _integer(text: str) -> int:
+    """An option's value; whether it is within its bounds is for the configuration to say."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected an integer, got {text[:60]!r}") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, got {text[:60]!r}") from None
+
+
+def _count(text: str) -> int:
+    if (count := _integer(text)) < 0:
+        raise argparse.ArgumentTypeError(f"expected at least 0, got {count}")
+    return count
+
+
+def _seconds(text: str) -> float:
+    if not 1 <= (seconds := _number(text)) <= 86_400:
+        raise argparse.ArgumentTypeError(f"expected 1 to 86400 seconds, got {text[:60]}")
+    return seconds
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="presenter", description="Turns live speech into a live, lip-synced face.")
+    parser = OneLineParser(prog="presenter", description="Turns live speech into a live, lip-synced face.")
     config_help = "a preset (cpu, gpu, tiny) or a YAML file; before or after the command"
     parser.add_argument("--config", default="cpu", help=config_help)
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -55,10 +126,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--host", dest="server.host", metavar="HOST", help="address to bind; anything but loopback needs --token"
     )
-    serve.add_argument("--port", dest="server.port", metavar="PORT", type=int, help="TCP port (default 8080)")
+    serve.add_argument("--port", dest="server.port", metavar="PORT", type=_integer, help="TCP port (default 8080)")
     serve.add_argument("--token", dest="server.token", metavar="TOKEN", help="bearer token that clients must send")
     serve.add_argument(
-        "--max-sessions", dest="server.max_sessions", metavar="N", type=int, help="live streams at a time"
+        "--max-sessions", dest="server.max_sessions", metavar="N", type=_integer, help="live streams at a time"
     )
     serve.set_defaults(run=commands.serve)
 
@@ -68,22 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     devices.add_argument("--json", action="store_true", help="print JSON instead of a table")
     devices.set_defaults(run=commands.devices)
 
-    render = verbs.add_parser("render", help="render a recording to an MP4")
-    render.add_argument("--audio", type=Path, required=True, help="any file with sound")
-    render.add_argument("--presenter", default="default", help="a presenter's name, or a photo")
-    render.add_argument("--out", type=Path, required=True, help="the MP4 to write")
-    render.set_defaults(run=commands.render)
-
-    say = verbs.add_parser("say", help="speak a text into an MP4 or a WAV (needs the extra [voice])")
-    say.add_argument("text", help="what to say, in English; - reads it from standard input")
-    say.add_argument("--presenter", default="default", help="a presenter's name, or a photo")
-    say.add_argument("--out", type=Path, default=Path("say.mp4"), help="an .mp4, or a .wav for the sound alone")
-    say.set_defaults(run=commands.say)
-
-    enroll = verbs.add_parser("enroll", help="make a presenter from a photo")
-    enroll.add_argument("photo", type=Path, help="one frontal face, well lit")
-    enroll.add_argument("--name", required=True, help="what to call the presenter")
-    enroll.set_defaults(run=commands.enroll)
+    file_commands.add_parsers(verbs)
 
     train = verbs.add_parser("train", help="prepare data and train the networks (needs the extra [train])")
     train.add_argument("step", choices=tuple(STEPS), help="which step of the recipe, in this order")
@@ -93,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = verbs.add_parser("evaluate", help="measure sync and picture on clips with sound")
     evaluate.add_argument("--clips", type=Path, required=True, help="folder of video clips, searched recursively")
     evaluate.add_argument("--unseen", nargs="*", default=[], help="sub-folders whose speakers were never trained on")
-    evaluate.add_argument("--limit", type=int, default=0, help="most clips to use, 0 for all")
+    evaluate.add_argument("--limit", type=_count, default=0, help="most clips to use, 0 for all")
     evaluate.add_argument("--plot", type=Path, help="PNG to draw the apertures into")
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
     evaluate.set_defaults(run=commands.evaluate)
@@ -102,10 +158,10 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("what", nargs="?", choices=("live", "voice", "camera"), default="live", help=commands.BENCHES)
     bench.add_argument(
         "--seconds",
-        type=float,
+        type=_seconds,
         help="live: of speech (20); voice, camera: how long sync is measured (60)",
     )
-    bench.add_argument("--viewers", type=int, default=50, help="voice: how many watch at a time")
+    bench.add_argument("--viewers", type=_count, default=50, help="voice: how many watch at a time")
     bench.add_argument("--json", action="store_true", help="print JSON instead of a table")
     bench.set_defaults(run=commands.bench)
 
@@ -126,8 +182,8 @@ def _add_camera(camera: argparse.ArgumentParser) -> None:
         ("--background", "background", {"help": "own (default), a colour such as #204060, or an image"}),
         ("--place", "place", {"help": "where the presenter stands: left, centre (default) or right"}),
         ("--webcam", "webcam", {"nargs": "?", "const": "0", "help": "follow your head: the number of a camera (0)"}),
-        ("--gate", "gate_dbfs", {"type": float, "help": "silence what is below this level, such as -45 (dBFS)"}),
-        ("--offset", "offset_ms", {"type": float, "help": "let the picture leave this many ms after its voice"}),
+        ("--gate", "gate_dbfs", {"type": _number, "help": "silence what is below this level, such as -45 (dBFS)"}),
+        ("--offset", "offset_ms", {"type": _number, "help": "let the picture leave this many ms after its voice"}),
     )
     camera.add_argument("--presenter", default="default", help="a presenter's name")
     for name, key, how in options:

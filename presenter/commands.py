@@ -7,7 +7,6 @@ import asyncio
 import dataclasses
 import json
 import logging
-import sys
 from typing import Any
 
 from presenter.config import AppConfig
@@ -64,44 +63,6 @@ def devices(config: AppConfig, arguments: argparse.Namespace) -> int:
     options = dict(zip(found, ("--microphone", "--voice", "--camera", "--webcam"), strict=True))
     for kind, rows in found.items():
         print(f"{kind} ({options[kind]})", *(f"  {line}" for _, line in rows or [(None, "none")]), sep="\n")
-    return 0
-
-
-def render(config: AppConfig, arguments: argparse.Namespace) -> int:
-    """Render a recording."""
-    from presenter.enroll.enrolment import find_presenter
-    from presenter.runtime.offline import render_audio
-    from stream.files.reader import read_audio
-
-    audio = read_audio(arguments.audio)
-    count = render_audio(config, audio, find_presenter(config, arguments.presenter), arguments.out)
-    print(f"{arguments.out}: {count} frames")
-    return 0
-
-
-def say(config: AppConfig, arguments: argparse.Namespace) -> int:
-    """Speak a text."""
-    from presenter.tts.say import say_file
-
-    text = sys.stdin.read() if arguments.text == "-" else arguments.text
-    seconds = say_file(config, text, arguments.presenter, arguments.out)
-    print(f"{arguments.out}: {seconds:.1f} s of speech")
-    return 0
-
-
-def enroll(config: AppConfig, arguments: argparse.Namespace) -> int:
-    """Make a presenter from a photo."""
-    from presenter.enroll.enrolment import check_name, enroll_presenter
-    from presenter.runtime.identities import IdentityStore
-
-    store = IdentityStore(config.presenters_dir)
-    name = check_name(arguments.name, set(store.names()))
-
-    def progress(fraction: float, message: str) -> None:
-        print(f"{fraction:4.0%} {message}")
-
-    enroll_presenter(store, config.engine, arguments.photo, name, progress)
-    print(f"{name} is ready: presenter render --presenter {name!r} …, or choose it on the page")
     return 0
 
 

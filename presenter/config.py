@@ -1,35 +1,44 @@
 """Configuration: YAML files read into frozen, typed objects.
 
-An unknown key or a value of the wrong type is an error that names the key, so that a typing mistake
-never silently runs with a default.
+An unknown key, a value of the wrong type or one out of its bounds is an error that names the key and says what was
+expected, so that a typing mistake never silently runs with a default.
+
+These are pydantic's dataclasses and not its models, so that `dataclasses.replace` checks a changed setting as well;
+`model_copy` would not.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import types
-import typing
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal
 
 import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
 
-from presenter.errors import ConfigError
+from presenter.errors import ConfigError, first_mistake
 
-T = TypeVar("T")
 _PRESETS = Path(__file__).resolve().parents[1] / "configs"  # beside this package, installed or not
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+_Whole = Annotated[int, Field(strict=True)]  # not "8080", 8080.0 or true
+_Number = Annotated[float, Field(strict=True)]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class ServerConfig:
     """The HTTP side.
 
     Attributes:
         host: Address to bind; anything but loopback requires `token`.
-        port: TCP port.
+        port: TCP port; 0 for any free one.
         token: Bearer token that every request must carry; empty for none.
         max_sessions: Live streams at a time.
+        max_bots: Speech sockets of one session at a time.
+        max_publications: WHIP publications of one session at a time; 0 for none.
         max_speech_s: Speech that one session buffers, in seconds, when a bot sends it faster than it is said.
         max_upload_mb: Largest photo that can be uploaded.
         public_origin: `https://host` of the page behind a reverse proxy that changes the Host header; else empty.
@@ -38,38 +47,48 @@ class ServerConfig:
         ice_credential: For TURN.
     """
 
-    host: str = "127.0.0.1"
-    port: int = 8080
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    port: Annotated[_Whole, Field(ge=0, le=65535)] = 8080
     token: str = ""
-    max_sessions: int = 2
-    max_speech_s: int = 300
-    max_upload_mb: int = 20
+    max_sessions: Annotated[_Whole, Field(ge=1, le=1000)] = 2
+    max_bots: Annotated[_Whole, Field(ge=1, le=1000)] = 8
+    max_publications: Annotated[_Whole, Field(ge=0, le=100)] = 4
+    max_speech_s: Annotated[_Whole, Field(ge=1, le=3600)] = 300
+    max_upload_mb: Annotated[_Whole, Field(ge=1, le=1000)] = 20
     public_origin: str = ""
     ice_servers: tuple[str, ...] = ()
     ice_username: str = ""
     ice_credential: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class EngineConfig:
     """The networks.
 
     Attributes:
         device: `cpu` or `cuda`.
         threads: Threads per operation on a CPU.
-        convolution: How the generator convolves on a CPU: `direct`, `winograd`, or `auto` for what is faster here.
+        backend: How the generator is computed on a CPU: `float32`, `winograd`, `bfloat16`, `int8`, or `auto` for the
+            fastest one here, measured once.
         syncformer: Checkpoint of the audio-to-motion model; empty means the one that ships.
         generator: Checkpoint of the base generator; empty means the one that ships.
     """
 
-    device: str = "cpu"
-    threads: int = 1
-    convolution: str = "auto"
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: Annotated[_Whole, Field(ge=1, le=1024)] = 1
+    backend: Literal["auto", "float32", "winograd", "bfloat16", "int8"] = "auto"
     syncformer: str = ""
     generator: str = ""
 
+    @field_validator("backend")
+    @classmethod
+    def _check_backend(cls, value: str, info: ValidationInfo) -> str:
+        if value not in ("auto", "float32") and info.data.get("device") == "cuda":
+            raise PydanticCustomError("backend", "expected 'auto' or 'float32' on cuda")
+        return value
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class CameraConfig:
     """`presenter camera`: devices by their names, by unique parts of them, or by number.
 
@@ -89,15 +108,15 @@ class CameraConfig:
     microphone: str = ""
     voice: str = "auto"
     device: str = ""
-    size: str = "720p"
+    size: Literal["720p", "1080p"] = "720p"
     background: str = "own"
-    place: str = "centre"
+    place: Literal["left", "centre", "right"] = "centre"
     webcam: str = ""
-    gate_dbfs: float = 0.0
-    offset_ms: float = 0.0
+    gate_dbfs: Annotated[_Number, Field(ge=-90, le=0)] = 0.0
+    offset_ms: Annotated[_Number, Field(ge=-500, le=500)] = 0.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class AppConfig:
     """Everything that a preset file can set.
 
@@ -108,15 +127,18 @@ class AppConfig:
         presenters: Folder for presenters that users enrol; `~` is the home folder.
     """
 
-    server: ServerConfig = field(default_factory=ServerConfig)
-    engine: EngineConfig = field(default_factory=EngineConfig)
-    camera: CameraConfig = field(default_factory=CameraConfig)
-    presenters: str = "~/.local/share/presenter"
+    server: ServerConfig = dataclasses.field(default_factory=ServerConfig)
+    engine: EngineConfig = dataclasses.field(default_factory=EngineConfig)
+    camera: CameraConfig = dataclasses.field(default_factory=CameraConfig)
+    presenters: Annotated[str, Field(min_length=1)] = "~/.local/share/presenter"
 
     @property
     def presenters_dir(self) -> Path:
         """`presenters` as a path."""
         return Path(self.presenters).expanduser()
+
+
+_APP = TypeAdapter(AppConfig)
 
 
 def presets() -> list[str]:
@@ -137,12 +159,10 @@ def load_config(source: str = "cpu") -> AppConfig:
     else:
         raise ConfigError(f"expected a preset ({', '.join(presets())}) or a YAML file, found no {source!r}")
     try:
-        data = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not valid YAML: {error}") from error
-    config = from_dict(AppConfig, data, source)
-    check_config(config)
-    return config
+        data = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: such as a date of month 13
+        raise ConfigError(f"{source}: expected valid YAML: {error}") from error
+    return _validated({} if data is None else data, f"{source}: ")
 
 
 def _read(path: Path) -> str:
@@ -152,72 +172,20 @@ def _read(path: Path) -> str:
         raise ConfigError(f"{path}: expected a readable UTF-8 file: {error}") from error
 
 
-def check_config(config: AppConfig) -> None:
-    """Check what types can't say.
+def override(config: AppConfig, given: Mapping[str, Mapping[str, Any]]) -> AppConfig:
+    """Return `config` with other values for some keys, by section.
 
     Raises:
-        ConfigError: Naming the key and what it may be.
+        ConfigError: If a key or value is wrong, as in a file.
     """
-    if config.engine.device not in ("cpu", "cuda"):
-        raise ConfigError(f"engine.device: expected one of cpu, cuda, got {config.engine.device!r}")
-    kinds = ("auto", "direct", "winograd") if config.engine.device == "cpu" else ("auto", "direct")
-    if config.engine.convolution not in kinds:
-        raise ConfigError(
-            f"engine.convolution: expected one of {', '.join(kinds)} on {config.engine.device}, "
-            f"got {config.engine.convolution!r}"
-        )
-    if not 0 <= config.server.port <= 65535:
-        raise ConfigError(f"server.port: expected 0..65535, got {config.server.port}")
-    choices = {"size": ("720p", "1080p"), "place": ("left", "centre", "right")}
-    for key, possible in choices.items():
-        if getattr(config.camera, key) not in possible:
-            got = getattr(config.camera, key)
-            raise ConfigError(f"camera.{key}: expected one of {', '.join(possible)}, got {got!r}")
-    if not -90 <= config.camera.gate_dbfs <= 0:
-        raise ConfigError(f"camera.gate_dbfs: expected -90..0 dBFS, got {config.camera.gate_dbfs:g}")
-    if abs(config.camera.offset_ms) > 500:
-        raise ConfigError(f"camera.offset_ms: expected -500..500, got {config.camera.offset_ms:g}")
-    counts = {
-        "server.max_sessions": config.server.max_sessions,
-        "server.max_speech_s": config.server.max_speech_s,
-        "engine.threads": config.engine.threads,
-    }
-    for key, number in counts.items():
-        if number < 1:
-            raise ConfigError(f"{key}: expected at least 1, got {number}")
+    data = dataclasses.asdict(config)
+    for section, values in given.items():
+        data[section] |= values
+    return _validated(data, "")
 
 
-def from_dict(kind: type[T], data: Any, where: str) -> T:
-    """Build a dataclass from plain data, strictly.
-
-    Args:
-        kind: A dataclass of strings, numbers, booleans, tuples and further dataclasses.
-        data: What YAML gave.
-        where: Names the place in errors.
-
-    Raises:
-        ConfigError: For an unknown key or a value of another type.
-    """
-    if not isinstance(data, dict):
-        raise ConfigError(f"{where}: expected a mapping, got {type(data).__name__}")
-    hints = typing.get_type_hints(kind)
-    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    for key in data:
-        if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}; expected one of {', '.join(sorted(known))}")
-    values = {key: _convert(hints[key], value, f"{where}: {key}") for key, value in data.items()}
-    return kind(**values)
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return from_dict(hint, value, where)
-    if isinstance(hint, types.GenericAlias):
-        if not isinstance(value, list):
-            raise ConfigError(f"{where}: expected a list, got {value!r}")
-        return tuple(_convert(hint.__args__[0], item, where) for item in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise ConfigError(f"{where}: expected {hint.__name__}, got {value!r}")
-    return value
+def _validated(data: Any, where: str) -> AppConfig:
+    try:
+        return _APP.validate_python(data)
+    except ValidationError as error:
+        raise ConfigError(f"{where}{first_mistake(error, AppConfig)}") from error

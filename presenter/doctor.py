@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import socket
 import time
@@ -64,7 +65,10 @@ def _run(name: str, check: Callable[[], str]) -> Check:
 def _presenters(config: AppConfig) -> str:
     from presenter.runtime.identities import IdentityStore
 
-    names = IdentityStore(config.presenters_dir).names()
+    entries = IdentityStore(config.presenters_dir).entries()
+    names = [entry.name for entry in entries if not entry.problem]
+    if damaged := [entry.problem for entry in entries if entry.problem]:
+        raise PresenterError("; ".join([f"{', '.join(names)} can be used", *damaged]))
     if not names:
         raise PresenterError("expected at least the presenter 'default', found none; reinstall the package")
     return ", ".join(names)
@@ -113,7 +117,7 @@ def _tracker() -> str:
     from models.tracker import FaceTracker
 
     FaceTracker(video=False).close()
-    return "mediapipe is there"
+    return "its networks can be loaded"
 
 
 def _voice() -> str:
@@ -160,7 +164,7 @@ def _virtual_camera() -> str:
     except CameraError as error:
         raise MissingError(str(error)) from error
     finally:
-        camera.close()
+        asyncio.run(camera.close())
 
 
 def _port(config: AppConfig) -> str:

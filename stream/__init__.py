@@ -1,1 +1,5 @@
-"""Real-time media: chunks, clock, playout, WebRTC and files. No neural nets, no torch."""
+"""Real-time media: PCM, clock, playout, WebRTC, devices, cameras, files and the speech protocol.
+
+Holds what moves sound and pictures in time: `media`, `clock` and `wire` are its vocabulary, the packages its rooms.
+Never holds neural networks or torch.
+"""

@@ -4,11 +4,11 @@ StreamError
 ├── MediaFileError      a file can't be read or written as audio or video
 ├── NegotiationError    an SDP offer can't be answered
 ├── DeviceError         a microphone or sound output can't be found or opened
-├── CameraError         a virtual camera can't be opened (stream.camera_drivers)
-├── CanvasError         a background or a size can't be used (stream.canvas)
-├── WebcamError         a camera that looks at the user can't be opened (stream.webcam)
+├── CameraError         a virtual camera can't be opened (stream.camera.drivers)
+├── CanvasError         a background or a size can't be used (stream.camera.canvas)
+├── WebcamError         a camera that looks at the user can't be opened (stream.camera.webcam)
 ├── WireError           a message of a speech socket can't be understood (stream.wire)
-└── SpeechFullError     there is no room for more speech now (stream.speech)
+└── SpeechFullError     there is no room for more speech now (stream.playout.speech)
 """
 
 from __future__ import annotations

@@ -6,12 +6,13 @@ lasts exactly one chunk, so a frame and the sound that belongs to it carry the s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from stream.errors import StreamError
+from stream.yuv import i420
 
 SAMPLE_RATE = 16_000
 """Rate of the session's clock and of what the model hears, in Hz."""
@@ -77,6 +78,20 @@ class VideoFrame:
     """Equal to the `pts` of the chunk it belongs to."""
     cutout: ByteArray | None = None
     """The same without its background, uint8 `[H, W, 4]`: colour and straight alpha; None where nobody wants it."""
+    _i420: ByteArray | None = field(default=None, init=False, repr=False)
+
+    def i420(self) -> ByteArray:
+        """Return `rgb` as YUV 4:2:0 `[3 H / 2, W]`, see `stream.yuv`: converted once, for all encoders.
+
+        Raises:
+            StreamError: if a side is odd.
+        """
+        if self.rgb.shape[0] % 2 or self.rgb.shape[1] % 2:
+            raise StreamError(f"VideoFrame.i420: expected even sides, got {self.rgb.shape[1]} x {self.rgb.shape[0]}")
+        if self._i420 is None:  # two threads may both convert it, to the same
+            object.__setattr__(self, "_i420", i420(self.rgb))
+        assert self._i420 is not None
+        return self._i420
 
     def __post_init__(self) -> None:
         """Check type, shape and layout once, at the boundary."""

@@ -1,8 +1,8 @@
-"""What a voice bot and the presenter say to each other over the speech socket, as typed events.
+"""Events of the speech socket between a voice bot and the presenter, typed.
 
-A `Codec` turns the messages of one vendor's protocol (a dialect) into these events and back. It
-does no I/O and keeps no clock. Times are milliseconds of speech; `played_ms` counts from the start
-of the utterance and says what has left this server, and in `Interrupted` what was heard.
+A `Codec` converts the messages of one vendor's protocol (a dialect) to these events and back. It
+does no I/O and keeps no clock. Times are milliseconds of speech. `played_ms` counts from the start
+of the utterance: the audio that has left this server and, in `Interrupted`, the audio that was heard.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ MAX_MESSAGE_BYTES = 1 << 20
 
 
 class WireError(StreamError):
-    """A message, or a parameter of the socket's address, that can't be understood."""
+    """A message, or a parameter of the socket's address, that is invalid."""
 
     def __init__(self, code: str, message: str, expected: str | None = None) -> None:
-        """Set what is sent back: `code` for programs, `message` for people, `expected` to learn from."""
+        """Set what is sent back: `code` for programs, `message` for people, `expected` for the fix."""
         super().__init__(f"{message}; expected {expected}" if expected else message)
         self.code = code
         self.message = message
@@ -36,45 +36,47 @@ class WireError(StreamError):
 
 @dataclass(frozen=True, slots=True)
 class SpeechStart:
-    """An utterance begins anew, whatever became of an earlier one of the same name."""
+    """An utterance begins; an earlier one of the same name does not count any more."""
 
     utterance: str
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechAudio:
-    """A piece of speech; it may begin or end within a sample, and all pieces join up."""
+    """A piece of speech; it may begin or end within a sample, and the pieces are joined."""
 
     data: bytes
     format: AudioFormat
     utterance: str | None = None
-    """The dialect's own name for what is being said; `None` where it has no such name."""
+    """The dialect's own name of the utterance; `None` where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechEnd:
-    """No more audio of this utterance will come; `None` means the one last spoken."""
+    """The utterance is complete; `None` means the latest one."""
 
     utterance: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupt:
-    """Fall silent now, and drop what still arrives of this utterance; `None` means of all before now."""
+    """Stop now, and drop audio of this utterance that still arrives; `None` means all utterances so far."""
 
     utterance: str | None = None
+    request_id: str | None = None
+    """Chosen by the bot; the `Interrupted` that answers this request carries it. `None` where the dialect has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Report back with this name when all audio sent before it has been played."""
+    """Report this name when all audio sent before it has been played."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One spoken word and when it sounds, from the start of its utterance."""
+    """One spoken word and its times, from the start of its utterance."""
 
     text: str
     start_ms: int
@@ -83,7 +85,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """When the words of an utterance sound; times count from the start of the utterance."""
+    """Times of the words of an utterance, from its start."""
 
     utterance: str | None
     words: tuple[Word, ...]
@@ -91,7 +93,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class KeepAlive:
-    """The bot is still there."""
+    """The bot is still connected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ EventIn = SpeechStart | SpeechAudio | SpeechEnd | Interrupt | Mark | Words | Kee
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Speech may be sent: `sample_rate` in Hz is what needs no resampling, `credit_ms` fits now."""
+    """Speech may be sent: `sample_rate` in Hz needs no resampling, `credit_ms` of speech fits now."""
 
     session: str
     sample_rate: int
@@ -117,7 +119,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class StateChanged:
-    """What the presenter is doing from now on."""
+    """The presenter's new state."""
 
     state: State
 
@@ -139,7 +141,7 @@ class MarkReached:
 
 @dataclass(frozen=True, slots=True)
 class Playback:
-    """How much of an utterance has been played; sent now and then while it is."""
+    """How much of an utterance has been played; sent every 200 ms while it plays."""
 
     utterance: str | None
     played_ms: int
@@ -155,39 +157,48 @@ class SpeakEnded:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """An utterance was cut off after `played_ms`; the rest will not be heard."""
+    """An utterance was interrupted after `played_ms`; the rest is dropped.
+
+    One request may interrupt several utterances. Its answer is the one that was playing (or the one that was
+    named); the utterances that waited behind it are reported with 0 ms and without the request's id.
+    """
 
     utterance: str | None
+    """`None` if nothing was playing or waiting."""
     played_ms: int
+    request_id: str | None = None
+    """Of the `Interrupt` that this answers; only for the connection that sent it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credit:
     """How much more audio fits now, and how much is waiting to be played.
 
-    In all, `received_ms + free_ms` may be sent on this connection by now; so what is still on its way counts as well.
+    In total, `received_ms + free_ms` may be sent on this connection by now, audio in transit included.
     """
 
     free_ms: int
     buffered_ms: int
     received_ms: int = 0
-    """Audio that has arrived on this connection, whatever became of it."""
+    """Audio that has arrived on this connection, dropped audio included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Figures of the session: name to number or text."""
+    """Figures of the session, by name."""
 
     figures: Mapping[str, float | int | str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something the bot sent could not be used; the session goes on."""
+    """A message of the bot was refused; the session goes on."""
 
     code: str
     message: str
     expected: str | None = None
+    count: int = 1
+    """How many messages in a row were refused like this."""
 
     @property
     def text(self) -> str:
@@ -210,14 +221,14 @@ class Codec(Protocol):
     """The longest message the dialect allows, in bytes on the wire."""
 
     def decode(self, message: str | bytes) -> list[EventIn]:
-        """Return what one message says; nothing where it says nothing that matters here.
+        """Return the events of one message; none where it has no meaning for the presenter.
 
         Args:
             message: `str` of a text message or `bytes` of a binary one.
 
         Raises:
-            WireError: if the message is none of the dialect. The codec can take the next one.
+            WireError: if the message is not part of the dialect. The codec can decode the next one.
         """
 
     def encode(self, event: EventOut) -> list[str | bytes]:
-        """Return the messages that say `event`; none where the dialect has no word for it."""
+        """Return the messages for `event`; none where the dialect has none for it."""

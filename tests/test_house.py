@@ -1,43 +1,156 @@
-"""Imports go one way, and heavy packages stay in their room."""
+"""Imports go one way, between the packages and between their rooms, and heavy libraries stay in theirs."""
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FORBIDDEN = {
+
+BETWEEN_PACKAGES = {
     "models": {"presenter", "stream", "asyncio", "av", "aiortc", "aiohttp", "websockets"},
     "stream": {"presenter", "models", "torch"},
 }
+"""What a package must not import."""
+
+STREAM = {
+    "errors": set(),
+    "yuv": set(),
+    "media": {"errors", "yuv"},
+    "clock": {"media"},
+    "pcm": {"errors", "media", "clock"},
+    "wire": {"errors", "pcm"},
+    "files": {"errors", "media", "pcm"},
+    "dialects": {"errors", "media", "pcm", "wire"},
+    "playout": {"errors", "media", "clock", "pcm", "wire"},
+    "sound": {"errors", "media", "clock", "pcm", "playout"},
+    "camera": {"errors", "media", "clock", "playout"},
+    "rtc": {"errors", "media", "clock", "pcm", "playout"},
+}
+"""What a room of `stream` may import of the others; each line only names lines above it, so there is no circle."""
+
+PRESENTER = {
+    "errors": set(),
+    "config": {"errors"},
+    "client": {"errors"},
+    "runtime": {"errors", "config"},
+    "enroll": {"errors", "config", "runtime"},
+    "tts": {"errors", "config", "runtime", "enroll"},
+    "meeting": {"errors", "config", "runtime"},
+    "server": {"errors", "config", "runtime", "enroll", "tts"},
+    "integrations": {"errors", "config", "runtime"},
+    "doctor": {"errors", "config", "runtime", "meeting", "tts"},
+    "studio": set(),
+    "recipe": {"errors", "config", "runtime", "enroll"},
+    "bench": {"errors", "config", "client", "runtime", "meeting", "server"},
+    "commands": {
+        *("errors", "config", "runtime", "enroll", "tts", "meeting", "server", "doctor"),
+        *("recipe", "bench"),  # the only ones who run them
+    },
+    "presenter_files": {"errors", "config", "runtime"},
+    "file_commands": {"errors", "config", "runtime", "enroll", "tts", "presenter_files"},
+    "cli": {"errors", "config", "commands", "file_commands", "recipe"},
+    "__main__": {"cli"},
+}
+"""The same for `presenter`."""
+
+AT_HOME = {
+    "aiortc": {"stream/rtc", "presenter/bench"},  # a benchmark is a peer of its own
+    "sounddevice": {"stream/sound"},
+    "bpy": {"presenter/studio"},
+    "onnxruntime": {"models", "presenter/tts"},
+    "yaml": {"presenter/config.py"},
+    "pydantic": {"presenter/config.py", "presenter/errors.py", "presenter/server/parsing.py"},
+    "prometheus_client": {"presenter/runtime/metrics.py"},
+}
+"""Libraries, and the only places that import them."""
 
 
-def imports(path: Path) -> set[str]:
-    names: set[str] = set()
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names of the modules that a file imports, wherever in it."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.split(".")[0])
-    return names
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert not node.level, f"{path}: relative imports hide the room"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("room", FORBIDDEN)
-def test_rooms_import_one_way(room):
-    files = sorted((ROOT / room).rglob("*.py"))
+def sources(folder: str) -> list[Path]:
+    files = sorted((ROOT / folder).rglob("*.py"))
     assert files
-    found = {f"{path.relative_to(ROOT)}: {name}" for path in files for name in imports(path) & FORBIDDEN[room]}
-    assert found == set()
+    return files
 
 
-def test_studio_alone_uses_the_renderer():
-    users = {path.relative_to(ROOT).parts[:2] for path in (ROOT / "presenter").rglob("*.py") if "bpy" in imports(path)}
-    assert users == {("presenter", "studio")}
+@pytest.mark.parametrize("package", BETWEEN_PACKAGES)
+def test_packages_import_one_way(package):
+    forbidden = BETWEEN_PACKAGES[package]
+    found = {f"{path.name}: {name}" for path in sources(package) for name in imports(path)}
+    assert {one for one in found if one.split(": ")[1].split(".")[0] in forbidden} == set()
 
 
-def test_rooms_are_where_they_should_be():
+@pytest.mark.parametrize(("package", "rooms"), [("stream", STREAM), ("presenter", PRESENTER)])
+def test_rooms_import_one_way(package, rooms):
+    above: set[str] = set()
+    for room, allowed in rooms.items():
+        assert allowed <= above, f"{room} would close a circle"
+        above.add(room)
+    used = set()
+    for path in sources(package):
+        parts = path.relative_to(ROOT / package).parts
+        room = parts[0].removesuffix(".py")
+        used |= {(room, name.split(".")[1]) for name in imports(path) if name.startswith(f"{package}.")}
+    found = {(room, other) for room, other in used if room != other and room != "__init__"}
+    assert found <= {(room, other) for room, allowed in rooms.items() for other in allowed}
+
+
+def test_every_room_says_what_it_holds():
+    for package in ("stream", "presenter"):
+        for init in (ROOT / package).rglob("__init__.py"):
+            text = ast.get_docstring(ast.parse(init.read_text())) or ""
+            assert init.parent.name in ("stream", "presenter") or "ever hold" in text, init
+
+
+def test_libraries_stay_at_home():
+    found = {}
+    for folder in ("presenter", "stream", "models"):
+        for path in sources(folder):
+            for name in {name.split(".")[0] for name in imports(path)} & AT_HOME.keys():
+                place = path.relative_to(ROOT).as_posix()
+                if not any(place == home or place.startswith(home + "/") for home in AT_HOME[name]):
+                    found[place] = name
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("presenter.client", ("torch", "aiortc", "aiohttp")),
+        ("stream.camera.virtual_camera", ("torch", "aiortc")),
+        ("presenter.meeting.terminal", ("aiortc", "aiohttp")),
+        ("presenter.cli", ("torch", "aiortc", "aiohttp")),
+    ],
+)
+def test_what_a_room_loads(module, absent):
+    script = f"import sys, {module}; print([name for name in {absent} if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert run.stdout.strip() == "[]", run.stdout + run.stderr
+
+
+def test_files_are_short():
+    long = {
+        path.name: count
+        for folder in ("presenter", "stream", "models")
+        for path in sources(folder)
+        if (count := len(path.read_text().splitlines())) > 300
+    }
+    assert long == {}
+
+
+def test_packages_are_where_they_should_be():
     assert {"presenter", "stream", "models", "web", "configs", "tests"} <= {p.name for p in ROOT.iterdir()}
 
 

@@ -30,6 +30,8 @@ def test_wheel_renders_outside_the_checkout(unpacked, tmp_path):
         "models/weights/syncformer.safetensors",
         "models/weights/generator.safetensors",
         "models/topology.safetensors",
+        "models/assets/face_landmarks.onnx",
+        "models/assets/NOTICE",
         "presenter/presenters/default/identity.safetensors",
     ):
         assert (unpacked / needed).is_file(), needed
@@ -50,3 +52,4 @@ raise SystemExit(main(['--config', 'tiny', 'doctor']))
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, cwd=tmp_path, env=environment
     )
     assert "ok   presenters: default" in run.stdout, run.stdout + run.stderr
+    assert "ok   face tracker (enrolment)" in run.stdout, run.stdout + run.stderr

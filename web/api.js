@@ -75,6 +75,7 @@ export function deleteSession(id) {
 export async function enroll(file, name, onProgress) {
   const form = new FormData();
   form.append("name", name);
+  form.append("consent", "confirmed on the page"); // the form asks for it before it uploads
   form.append("photo", file);
   onProgress(0, "Uploading the photo…");
   let job = await (await request("/api/presenters", { method: "POST", body: form })).json();

@@ -1,16 +1,16 @@
-// What is being said, as lines to read along. Words or whole sentences come in; times are unix ms of the server's clock.
+// Captions: words or sentences become lines of text. Times are unix ms of the server's clock.
 
 const LINE_CHARACTERS = 64; // two rows of a subtitle
-const SHORT_CHARACTERS = 24; // a shorter line goes on after a full stop
+const SHORT_CHARACTERS = 24; // a shorter line continues after a full stop
 const PAUSE_MS = 700; // a longer one begins a new line
 const LINGER_MS = 1200;
 const LOOK_MS = 80;
 
-/** Collects captions and says which line belongs to a moment. */
+/** Collects captions and returns the line for a time. */
 export class Captions {
   #lines = [];
 
-  /** Take one caption: a word or a phrase, later than those before it. */
+  /** Add one caption: a word or a phrase, later than those before it. */
   add({ text, start_ms: startMs, end_ms: endMs }) {
     const line = this.#lines.at(-1);
     if (line && startMs - line.endMs < PAUSE_MS && goesOn(joined(line.pieces), text)) {
@@ -21,14 +21,14 @@ export class Captions {
     }
   }
 
-  /** The line of `nowMs` as far as it has been said, or "" in a pause. */
+  /** The line at `nowMs`, up to the words spoken so far, or "" in a pause. */
   at(nowMs) {
     this.#lines = this.#lines.filter(({ endMs }) => endMs + LINGER_MS > nowMs);
     const line = this.#lines.findLast(({ startMs }) => startMs <= nowMs);
     return line ? joined(line.pieces.filter(({ startMs }) => startMs <= nowMs)) : "";
   }
 
-  /** Forget everything: it will not be said. */
+  /** Drop all captions: they will not be spoken. */
   clear() {
     this.#lines = [];
   }
@@ -41,7 +41,7 @@ function goesOn(line, text) {
   return line.length + text.length < LINE_CHARACTERS;
 }
 
-/** Show in `element` what a link's presenter is saying, for as long as the link lives. */
+/** Show the captions of a link's presenter in `element` until the link is closed. */
 export function showCaptions(link, element) {
   const captions = new Captions();
   link.addEventListener("caption", ({ detail }) => captions.add(detail));

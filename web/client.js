@@ -1,5 +1,5 @@
-// A client for voice bots in Node 22 or later, Deno, or a page of the server itself: your bot's speech in, a presenter's
-// face out. Pages from elsewhere may watch, not speak.
+// A client for voice bots in Node 22 or later, Deno, or a page of the server itself: sends a bot's speech to a presenter.
+// Pages of other origins may watch, not speak.
 //
 //   import { Presenter } from "./web/client.js";
 //
@@ -12,7 +12,7 @@
 
 import { Credit, Utterance } from "./utterance.js";
 
-/** A refusal by the server; `code` is stable, the message is for people. */
+/** An error; `code` is stable, the message is for people. */
 export class PresenterError extends Error {
   constructor(code, message) {
     super(message);
@@ -21,7 +21,7 @@ export class PresenterError extends Error {
 }
 
 /**
- * What the server reports, by `type`; times are milliseconds of speech from the start of the utterance.
+ * The server's events, by `type`; times are milliseconds of speech from the start of the utterance.
  *
  * @typedef {object} PresenterEvents
  * @property {{state: "idle" | "listening" | "speaking"}} state
@@ -29,18 +29,18 @@ export class PresenterError extends Error {
  * @property {{name: string, played_ms: number}} mark
  * @property {{utterance_id: string, played_ms: number}} playback
  * @property {{utterance_id: string, played_ms: number}} speak_ended
- * @property {{utterance_id: string, played_ms: number}} interrupted
+ * @property {{utterance_id: string | null, played_ms: number, request_id?: string}} interrupted
  * @property {{free_ms: number, buffered_ms: number, received_ms: number}} credit
  * @property {object} stats
- * @property {{code: string, message: string, expected?: string}} error
+ * @property {{code: string, message: string, expected?: string, count?: number}} error
  * @property {{code: number, reason: string}} close
  */
 
 /** One session with a presenter, over its speech socket. */
 export class Presenter {
-  /** Of the session; it is also all that a viewer needs. */
+  /** Id of the session, also for viewers. */
   id;
-  /** The page to watch the presenter at, or to put into an `<iframe allow="autoplay">`. */
+  /** A page that shows the presenter, to be opened or put into an `<iframe allow="autoplay">`. */
   viewerUrl;
   #url;
   #token;
@@ -48,7 +48,7 @@ export class Presenter {
   #listeners = new Map();
   #credit = new Credit();
   #utterance = null;
-  #interrupts = []; // those who wait for the server's `interrupted`
+  #interrupts = new Map(); // request id -> what settles the promise of `interrupt`
 
   /** Use `Presenter.connect`. */
   constructor(url, token, id) {
@@ -86,7 +86,7 @@ export class Presenter {
         const error = new PresenterError("closed", `The connection ended (${code}${reason && `: ${reason}`}).`);
         reject(error);
         this.#utterance?.cancel();
-        for (const interrupt of this.#interrupts.splice(0)) interrupt.reject(error);
+        for (const { reject } of this.#interrupts.values()) reject(error);
         this.#emit("close", { code, reason });
       };
       this.#socket.onmessage = ({ data }) => {
@@ -100,9 +100,10 @@ export class Presenter {
   #receive(message) {
     if (message.type === "credit") this.#credit.grant(message.received_ms + message.free_ms);
     if (message.type === "interrupted") {
-      // Ours cut what was being written when it was sent; what came after is not meant. A listener's cuts what is written now.
-      if (!this.#interrupts.length) this.#utterance?.cancel();
-      for (const { resolve } of this.#interrupts.splice(0)) resolve(message);
+      const { request_id: requestId, utterance_id: id } = message;
+      // The answer to a request of ours: `interrupt` has stopped the writing already, and may have been followed by `speak`.
+      if (requestId !== undefined) this.#interrupts.get(requestId)?.resolve(message);
+      else if (id !== null && id === this.#utterance?.id) this.#utterance.cancel();
     }
     this.#emit(message.type, message);
   }
@@ -114,12 +115,12 @@ export class Presenter {
   }
 
   /**
-   * Listen to one kind of event.
+   * Subscribe to one type of event.
    *
    * @template {keyof PresenterEvents} Type
    * @param {Type} type
    * @param {(event: PresenterEvents[Type]) => void} listener
-   * @returns {() => void} stops listening
+   * @returns {() => void} ends the subscription
    */
   on(type, listener) {
     if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
@@ -128,7 +129,7 @@ export class Presenter {
   }
 
   /**
-   * Begin an utterance; it is spoken after those before it, and ends the writing of the one before.
+   * Begin an utterance; it is spoken after the earlier ones, and ends the one before.
    *
    * @param {{sampleRate: number, channels?: 1 | 2, id?: string}} options of 16-bit PCM; `id` comes back in events
    */
@@ -146,19 +147,33 @@ export class Presenter {
   }
 
   /**
-   * Silence the presenter now and drop what it has not said.
+   * Stop the presenter now and drop what it has not said. Several may be in flight; each gets its own answer.
    *
-   * @returns {Promise<{utterance_id: string, played_ms: number}>} what was cut off, and how much of it was heard
+   * @param {{id?: string, timeoutMs?: number}} options `id` of an utterance: if it is playing, it and all behind it is
+   *   dropped; if it waits, it alone is
+   * @returns {Promise<{utterance_id: string | null, played_ms: number}>} the utterance that was playing, or that was named,
+   *   and how much of it was heard; `utterance_id` is null if nothing was playing or waiting
+   * @throws {PresenterError} with code "closed", or "timeout" if the server does not answer in time
    */
-  interrupt() {
-    return new Promise((resolve, reject) => {
-      this.#send({ type: "interrupt" });
-      this.#interrupts.push({ resolve, reject });
-      this.#utterance?.cancel();
+  async interrupt({ id, timeoutMs = 10_000 } = {}) {
+    const requestId = crypto.randomUUID();
+    let timer;
+    const answer = new Promise((resolve, reject) => {
+      this.#interrupts.set(requestId, { resolve, reject });
+      const late = () => reject(new PresenterError("timeout", `The server did not answer within ${timeoutMs} ms.`));
+      timer = setTimeout(late, timeoutMs);
     });
+    try {
+      this.#send({ type: "interrupt", request_id: requestId, utterance_id: id });
+      if (id === undefined || id === this.#utterance?.id) this.#utterance?.cancel();
+      return await answer;
+    } finally {
+      clearTimeout(timer);
+      this.#interrupts.delete(requestId);
+    }
   }
 
-  /** End the session; viewers see it end. */
+  /** End the session, for viewers as well. */
   async close() {
     this.#socket.close();
     const address = new URL(`/api/sessions/${this.id}`, this.#url);

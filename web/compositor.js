@@ -1,4 +1,4 @@
-// Puts a picture back together that travels as two halves of one video: colours on the left, their opacity on the right.
+// Composites a video whose left half holds the colours and whose right half holds their opacity.
 
 const VERTEX = `
 attribute vec2 corner;
@@ -8,7 +8,7 @@ void main() {
   gl_Position = vec4(corner * 2.0 - 1.0, 0.0, 1.0);
 }`;
 
-// The codec's ringing must neither speckle what is clear nor make the face translucent, so the ends of the range are cut.
+// Compression noise must show neither in the clear part nor in the opaque one, so both ends of the range are clipped.
 const FRAGMENT = `
 precision mediump float;
 uniform sampler2D halves;

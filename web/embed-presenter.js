@@ -1,8 +1,8 @@
-// Puts a presenter where this script stands:
+// Inserts a presenter at the place of this script:
 //
 //   <script src="HOST/static/embed-presenter.js" data-session="ID" async></script>
 //
-// Options, present or not: data-transparent (no background), data-captions, data-no-badge.
+// Boolean options: data-transparent (no background), data-captions, data-no-badge.
 (() => {
   const script = document.currentScript;
   const { session, transparent, captions, noBadge } = script.dataset;

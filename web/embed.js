@@ -1,4 +1,4 @@
-// The embedded presenter: shows one session and keeps showing it, whatever the network does.
+// The embedded presenter: shows one session and reconnects after a loss.
 //
 // /embed?session=ID[&transparent=1][&captions=1][&badge=0]
 
@@ -16,7 +16,7 @@ const video = $("video");
 
 let viewer = null;
 
-// Resolves when the connection is lost or can't be made, to whether it stood; rejects when it never can be.
+// Resolves when the connection is lost or fails, to whether it was established; rejects when a retry is of no use.
 async function watch(endpoint) {
   viewer = new Viewer();
   const lost = new Promise((resolve) => viewer.addEventListener("lost", resolve));

@@ -1,10 +1,10 @@
-// The dialog that makes a presenter from a photo.
+// The dialog that enrols a presenter from a photo.
 
 import { enroll } from "./api.js";
 
 const $ = (id) => document.getElementById(id);
 const dialog = $("enroll");
-const NAME = /^[\p{L}\p{N}][\p{L}\p{N} _-]{0,39}$/u;
+const NAME = /^[\p{L}\p{N}][\p{L}\p{N}\p{M} _.'’ʼ·-]{0,39}$/u;
 
 let busy = false;
 
@@ -35,7 +35,7 @@ function showProgress(fraction, message) {
 
 function problem(file, name) {
   if (!file) return "Choose a photo first.";
-  if (!NAME.test(name)) return "Give a name of letters, digits, spaces, “-” or “_”, at most 40 characters.";
+  if (!NAME.test(name)) return "Give a name of letters, digits, spaces, hyphens, apostrophes or dots, at most 40 characters.";
   if (!$("consent").checked) return "Confirm that the person in the photo has agreed.";
   return "";
 }

@@ -1,4 +1,4 @@
-// One peer connection to a presenter: voice and picture down, perhaps a microphone up, and a data channel both ways.
+// One peer connection to a presenter: audio and video down, optionally a microphone up, and a data channel both ways.
 
 import { Hush, Playout } from "./playout.js";
 
@@ -6,9 +6,9 @@ const GATHER_TIMEOUT_MS = 2000;
 const CONNECT_TIMEOUT_MS = 15000;
 const BUFFER_MS = { audio: 40, video: 50 };
 const LOST_AFTER_MS = 6000;
-const PING_INTERVAL_MS = 250; // how exactly the server knows what was heard when it is interrupted
+const PING_INTERVAL_MS = 250; // precision of the position that the server reports at an interruption
 
-/** A failure to be shown to the person: what happened, and what to do about it. */
+/** A failure to be shown to the user: what happened, and what to do about it. */
 export class LinkError extends Error {
   constructor(title, advice) {
     super(advice);
@@ -17,8 +17,8 @@ export class LinkError extends Error {
 }
 
 /**
- * Events: "media" (detail: MediaStream), "unstable", "stable", "lost" (detail: LinkError), and what the server says, each
- * with its message as detail: "stats", "state", "caption", "flush". A flush silences the voice by itself.
+ * Events: "media" (detail: MediaStream), "unstable", "stable", "lost" (detail: LinkError), and the server's messages, as
+ * detail of "stats", "state", "caption", "flush". A flush mutes the voice without further action.
  */
 export class Link extends EventTarget {
   #peer = new RTCPeerConnection();
@@ -26,7 +26,7 @@ export class Link extends EventTarget {
   #hush = null;
   #timers = [];
   #lostTimer = 0;
-  /** Where the voice is on the server's clock; null before `connect`. */
+  /** The playing position of the voice on the server's clock; null before `connect`. */
   playout = null;
   closed = false;
   /** Round trip on the data channel and the offset of the server's clock to `performance.now()`, both in ms. */
@@ -37,9 +37,9 @@ export class Link extends EventTarget {
   }
 
   /**
-   * Resolves once the connection stands; rejects with LinkError or what `exchange` throws.
+   * Resolves once the connection is established; rejects with LinkError or what `exchange` throws.
    *
-   * @param {(offer: RTCSessionDescription) => Promise<string>} exchange carries the offer to the server and brings the answer's SDP
+   * @param {(offer: RTCSessionDescription) => Promise<string>} exchange sends the offer to the server and returns the answer's SDP
    * @param {MediaStream} [microphone]
    */
   async connect(exchange, microphone) {
@@ -54,7 +54,7 @@ export class Link extends EventTarget {
     this.#peer.onconnectionstatechange = () => this.#watch();
   }
 
-  /** What is heard now, unix ms of the server's clock, as well as it is known. */
+  /** The position that is played now, unix ms of the server's clock, estimated. */
   get heardMs() {
     return this.playout?.nowMs ?? performance.now() + (this.clock.offsetMs ?? performance.timeOrigin);
   }
@@ -79,7 +79,7 @@ export class Link extends EventTarget {
       this.#ping();
       this.#timers.push(setInterval(() => this.#ping(), PING_INTERVAL_MS));
     };
-    this.#channel.onclose = () => this.#lose(); // known at once, where the connection itself takes seconds to notice
+    this.#channel.onclose = () => this.#lose(); // fires at once, while the connection state takes seconds to change
     this.#channel.onmessage = ({ data }) => this.#receive(JSON.parse(data));
   }
 
@@ -91,8 +91,8 @@ export class Link extends EventTarget {
     });
   }
 
-  // Browsers hold sound longer than pictures and need ten seconds to find that out from the sender reports. Asking for the
-  // difference at once puts the two in step from the first second.
+  // Browsers buffer audio longer than video and need ten seconds to learn that from the sender reports. Requesting the
+  // difference at once synchronises the two from the first second.
   #preferDelays() {
     for (const receiver of this.#peer.getReceivers()) {
       const targetMs = BUFFER_MS[receiver.track.kind];
@@ -142,21 +142,21 @@ export class Link extends EventTarget {
     if (message.type === "pong") this.#compareClocks(message);
     else if (message.type === "end") this.#lose(message.message);
     else {
-      if (message.type === "flush") this.#hush.until(message.until_ms); // before anybody else takes time over it
+      if (message.type === "flush") this.#hush.until(message.until_ms); // before other handlers take time
       this.emit(message.type, message);
     }
   }
 
   #compareClocks({ sent_ms: sentMs, server_ms: serverMs }) {
     const roundTripMs = performance.now() - sentMs;
-    // The shortest round trip says most about the clocks; later ones only replace it slowly.
+    // The shortest round trip gives the best estimate of the clock offset; later ones replace it slowly.
     if (this.clock.offsetMs === null || roundTripMs <= this.clock.roundTripMs + 1) {
       this.clock.offsetMs = serverMs + roundTripMs / 2 - performance.now();
     }
     this.clock.roundTripMs = roundTripMs;
   }
 
-  /** Let the presenter fall silent: here at once, on the server a moment later; its flush says until when. */
+  /** Interrupt the presenter: muted here at once, stopped by the server later; its flush tells until when to mute. */
   interrupt() {
     this.#send({ type: "interrupt" });
     if (this.clock.offsetMs !== null) this.#hush.until(performance.now() + this.clock.offsetMs);

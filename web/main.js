@@ -1,4 +1,4 @@
-// The page's logic: what a press of a button means in each state.
+// The page's logic: the effect of each control in each state.
 
 import { adoptToken, listPresenters, saveToken } from "./api.js";
 import { showCaptions } from "./captions.js";
@@ -21,7 +21,7 @@ const remembered = {
 let presenters = [];
 let chosen = null;
 let call = null; // {session, spoken, microphone: MediaStream, figures} while connecting or live
-let ending = null; // a promise while the call before gives its seat back
+let ending = null; // a promise while the previous call releases its session
 
 // ---- presenters ----
 
@@ -45,7 +45,7 @@ function choose(presenter) {
   ui.showPoster(presenter);
   if (!changed || !call) return;
   const { spoken } = call;
-  stop().then(() => start(spoken)); // a session has one face for life
+  stop().then(() => start(spoken)); // the presenter of a session can't be changed
 }
 
 // ---- microphone ----
@@ -107,9 +107,9 @@ function setCaptions(shown) {
 
 // ---- one conversation ----
 
-/** Begin a call: `spoken` by the visitor into a microphone, or else without one, for typed text. */
+/** Start a call: `spoken` with the user's microphone, otherwise without one, for typed text. */
 function start(spoken) {
-  if (call) return; // pressed while another face's session was about to start
+  if (call) return; // pressed while another presenter's session was starting
   ui.hideNotice();
   ui.setState("connecting");
   const session = new Session();
@@ -143,7 +143,7 @@ async function takeMicrophone(current) {
   return undefined;
 }
 
-// Returns whether the presenter will say it.
+// Returns whether the presenter will speak it.
 async function say(text) {
   start(false);
   const current = call;
@@ -157,7 +157,7 @@ function interrupt() {
   call?.session.interrupt();
 }
 
-// Live, and nobody says anything.
+// Live, and nobody speaks.
 function showQuiet({ spoken }) {
   ui.setState("listening", spoken);
   if (!spoken) ui.setStatusText("Ready");

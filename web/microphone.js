@@ -1,4 +1,4 @@
-// The microphone, with words for people where it can't be had.
+// Access to the microphone, with messages for users where it is not available.
 
 import { LinkError } from "./link.js";
 
@@ -9,13 +9,13 @@ const ERRORS = {
   OverconstrainedError: ["Microphone not available", "The chosen microphone is gone. Choose another one, then press start again."],
 };
 
-/** Why this page can't have a microphone at all, or null. */
+/** Why the microphone is not available to this page, or null. */
 export function insecure() {
   if (window.isSecureContext && navigator.mediaDevices?.getUserMedia) return null;
   return new LinkError("This page is not secure", "Browsers give the microphone only to https:// pages and to http://localhost. Open the page that way.");
 }
 
-/** Ask for the microphone, with the browser's echo cancellation on. */
+/** Request the microphone, with the browser's echo cancellation on. */
 export async function openMicrophone(deviceId) {
   const reason = insecure();
   if (reason) throw reason;

@@ -1,4 +1,4 @@
-// The live figures of a call, read and shown until it ends.
+// Reads and shows the live figures of a call until it ends.
 
 import { Median } from "./stats.js";
 import * as ui from "./ui.js";
@@ -7,7 +7,7 @@ const READ_INTERVAL_MS = 250;
 const SILENT_AFTER_MS = 8000;
 
 /**
- * Show a call's figures while its session lives; warn once when the microphone stays silent.
+ * Show a call's figures during its session; warn once when the microphone stays silent.
  *
  * @param {{session: import("./session.js").Session, figures: import("./stats.js").Figures, spoken: boolean}} call
  * @param {{muted: () => boolean}} microphone

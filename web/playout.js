@@ -1,14 +1,14 @@
-// Where on the server's clock the sound is that the ear hears now, and how to silence what must not be heard.
+// The playing position of the voice on the server's clock, and muting of audio that was interrupted.
 
 import { toUnixMs } from "./stats.js";
 
 const POLL_MS = 20;
-const BLIND_MS = 400; // longer than browsers buffer: while they do not say what plays, as Chromium in its first seconds
-const PATIENCE_MS = 2000; // longer than any buffer: a figure that stands still must not silence the presenter for good
+const BLIND_MS = 400; // longer than browsers buffer: used while they report no position, as Chromium in its first seconds
+const PATIENCE_MS = 2000; // longer than any buffer: a stalled position must not mute the presenter forever
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** The playing position of a connection's sound, in unix ms of the server's clock, which the sender reports follow. */
+/** The playing position of a connection's audio, in unix ms of the server's clock, as in the sender reports. */
 export class Playout {
   #receiver;
   #playingMs = null;
@@ -19,30 +19,30 @@ export class Playout {
     this.#receiver = receiver;
   }
 
-  /** Ask the browser; null where it does not say, or not yet. */
+  /** Read it from the browser; null where it is not reported, or not yet. */
   async read() {
     const report = await this.#receiver.getStats();
     for (const entry of report.values()) {
       if (entry.type !== "inbound-rtp") continue;
       const playingMs = toUnixMs(entry.estimatedPlayoutTimestamp);
-      // Browsers keep a report for a while; its own timestamp says since when the position has moved on.
+      // Browsers cache a report; its own timestamp tells since when the position has advanced.
       this.#readAtMs = entry.timestamp - performance.timeOrigin;
       this.#playingMs = playingMs;
     }
     return this.nowMs;
   }
 
-  /** The position now, counted on from the latest reading; null where there is none. */
+  /** The position now, extrapolated from the latest reading; null where there is none. */
   get nowMs() {
     return this.#playingMs === null ? null : this.#playingMs + performance.now() - this.#readAtMs;
   }
 }
 
 /**
- * Silences the voice at once, until everything has passed that must not be heard any more.
+ * Mutes the voice at once, until all interrupted audio has passed.
  *
  * Switching the track off is as fast as muting the element (Chromium: 42 ms to silence at the sound card, both ways, for
- * `track.enabled`, `muted`, `volume` and `pause()` alike) and leaves the element's own mute to the person.
+ * `track.enabled`, `muted`, `volume` and `pause()` alike) and leaves the element's own mute to the user.
  */
 export class Hush {
   #track;
@@ -56,7 +56,7 @@ export class Hush {
     this.#playout = playout;
   }
 
-  /** Let nothing be heard that is stamped before `untilMs`, unix ms of the server's clock. */
+  /** Mute audio stamped before `untilMs`, unix ms of the server's clock. */
   until(untilMs) {
     this.#track.enabled = false;
     this.#untilMs = Math.max(this.#untilMs, untilMs);

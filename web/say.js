@@ -1,10 +1,10 @@
-// The box under the stage: what is typed there, the presenter says.
+// The text box under the stage: the presenter speaks what is typed.
 
 import { getVoice } from "./api.js";
 
 const $ = (id) => document.getElementById(id);
 
-/** Shown only where the server has a voice. Its button says what is typed, or stops what is being said. */
+/** Shown only where the server has a voice. Its button speaks the typed text, or interrupts. */
 export class SayBox {
   #actions;
   #speaking = false;
@@ -22,7 +22,7 @@ export class SayBox {
     });
   }
 
-  /** Ask the server whether it has a voice; where it has none, a small line says how to get one. */
+  /** Ask the server whether it has a voice; if it has none, show how to install one. */
   async load() {
     const voice = await getVoice().catch(() => ({ available: false, message: "" }));
     $("say").hidden = !voice.available;
@@ -54,7 +54,7 @@ export class SayBox {
     this.#show();
     const said = await this.#actions.say(text).catch(this.#actions.report);
     if (said) return;
-    $("say-text").value ||= text; // nothing that was typed is lost
+    $("say-text").value ||= text; // keep the typed text
     this.#show();
   }
 }

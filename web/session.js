@@ -1,15 +1,15 @@
-// One conversation with a presenter of this server: a seat, and the link to it.
+// One conversation with a presenter of this server: a session and the link to it.
 
 import { createSession, deleteSession, sayText, sendOffer } from "./api.js";
 import { Link } from "./link.js";
 
-/** A `Link` that opens the session it belongs to and gives its seat back. */
+/** A `Link` that opens its session and ends it. */
 export class Session extends Link {
   #id = null;
   #saying = Promise.resolve();
 
   /**
-   * Resolves once the connection stands; rejects with LinkError or ApiError.
+   * Resolves once the connection is established; rejects with LinkError or ApiError.
    *
    * @param {string} presenter
    * @param {MediaStream} [microphone] what the presenter says; without one it speaks typed text only
@@ -21,7 +21,7 @@ export class Session extends Link {
     return this.connect(exchange, microphone);
   }
 
-  /** Let the presenter say a text, after those before it. */
+  /** Let the presenter speak a text, after the earlier ones. */
   say(text) {
     this.#saying = this.#saying.catch(() => {}).then(() => sayText(this.#id, text));
     return this.#saying;
@@ -33,7 +33,7 @@ export class Session extends Link {
     if (id) await deleteSession(id);
   }
 
-  /** Safe at any time and more than once; resolves when the seat is free. */
+  /** Safe at any time and more than once; resolves when the session has ended. */
   close() {
     super.close();
     return this.#release();

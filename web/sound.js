@@ -1,4 +1,4 @@
-// Playing with sound, as far as the browser lets a page.
+// Playback with sound, within the browser's autoplay rules.
 
 /** Play a stream; where sound needs a gesture first, play it muted and show the button that asks for one. */
 export async function play(video, stream, unmute) {

@@ -22,7 +22,7 @@ export class Figures {
 
   /**
    * @returns {Promise<{latencyMs, skewMs, fps, roundTripMs, microphoneLevel, voiceLevel, framesDropped}>}
-   *   numbers, or null where the browser does not say. `skewMs` > 0: the sound is later than the picture.
+   *   numbers, or null where the browser does not report them. `skewMs` > 0: audio is later than video.
    */
   async read() {
     const nowMs = performance.now();
@@ -62,8 +62,8 @@ export class Figures {
     return ((video.framesDecoded - before.framesDecoded) * 1000) / (video.timestamp - before.timestamp);
   }
 
-  // The sender stamps every sample of sound and picture with its place on the server's clock; `latency_ms.out` says how
-  // much later than the arrival of the matching microphone sound that is. So what plays now names the moment it was heard.
+  // The sender stamps audio and video with the server's clock; `latency_ms.out` is how much later that is than the arrival
+  // of the matching microphone audio. So the playing position gives the time at which its speech arrived.
   #latency(playingMs, nowMs) {
     const { offsetMs, roundTripMs } = this.#clock;
     if (playingMs === null || offsetMs === null || this.server?.latency_ms?.out == null) return null;
@@ -82,7 +82,7 @@ export class Figures {
   }
 }
 
-/** A running median over the last `size` numbers, so that figures can be read by people. */
+/** A running median over the last `size` numbers, so that figures are readable. */
 export class Median {
   #values = [];
   #size;

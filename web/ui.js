@@ -1,10 +1,10 @@
-// Everything that touches the document. No network and no media logic here.
+// All access to the document. No network and no media logic.
 
 import { pictureUrl } from "./api.js";
 
 const $ = (id) => document.getElementById(id);
 
-const SYNTHETIC = "default"; // the one presenter that is nobody's likeness; all others are made from people's photos
+const SYNTHETIC = "default"; // the one synthetic presenter; all others are made from photos of people
 
 const STATUS = {
   idle: "Ready",
@@ -42,7 +42,7 @@ export function setPlaying(playing) {
   $("stage").classList.toggle("playing", playing);
 }
 
-/** Show a message over the stage; `soft` for what needs no action. */
+/** Show a message over the stage; `soft` if it needs no action. */
 export function showNotice(title, text, { soft = false, askToken = false } = {}) {
   $("notice-title").textContent = title;
   $("notice-text").textContent = text;
@@ -75,7 +75,7 @@ function setFigure(id, text, poor) {
   $(id).classList.toggle("poor", poor);
 }
 
-/** Numbers or null; outside what people notice they are marked. */
+/** Numbers or null; marked where they are bad enough to be noticed. */
 export function showFigures({ latencyMs, skewMs, fps, roundTripMs }) {
   setFigure("f-latency", latencyMs === null ? "–" : `${Math.round(latencyMs)} ms`, latencyMs > 500);
   setFigure("f-skew", skewMs === null ? "–" : `${signed(Math.round(skewMs))} ms`, skewMs !== null && (skewMs < -20 || skewMs > 100));
@@ -118,7 +118,7 @@ function face(presenter, selected, onChoose) {
   return button;
 }
 
-/** Show the row of faces; arrow keys move between them as in any radio group. */
+/** Show the presenters; arrow keys move between them as in any radio group. */
 export function showPresenters(presenters, selected, onChoose) {
   const row = $("presenters");
   row.replaceChildren(...presenters.map((presenter) => face(presenter, selected, onChoose)));
@@ -132,7 +132,7 @@ export function showPresenters(presenters, selected, onChoose) {
   };
 }
 
-// The picture's colours as a soft spot: drawn small, blurred, faded out towards the edges.
+// The picture's colours as a blurred spot behind the page.
 function drawAmbient(image) {
   const canvas = $("ambient");
   const { width, height } = canvas;
@@ -146,7 +146,7 @@ function drawAmbient(image) {
 
 let onStage = null;
 
-/** Put a presenter's picture on the stage, say what it is, and put its colours behind the page. */
+/** Show a presenter's picture on the stage with its label, and its colours behind the page. */
 export async function showPoster(presenter) {
   onStage = presenter;
   const poster = $("poster");

@@ -1,8 +1,8 @@
-// One thing that a bot says, and the room that the server has for it. Part of client.js.
+// One utterance of a bot, and the credit of the server's buffer. Part of client.js.
 
 const SLICE_MS = 100; // of one message
 
-/** One thing to say: write its sound as it comes, then end it. Made by `Presenter.speak`. */
+/** One utterance: write its audio as it comes, then end it. Made by `Presenter.speak`. */
 export class Utterance {
   #bytesPerMs;
   #credit;
@@ -17,10 +17,10 @@ export class Utterance {
   }
 
   /**
-   * Send sound, waiting while the server's buffer is full.
+   * Send audio, waiting while the server's buffer is full.
    *
    * @param {Int16Array | Uint8Array | ArrayBuffer} pcm 16-bit little-endian; pieces of any length, also within a sample
-   * @returns {Promise<boolean>} false once the utterance was interrupted: the rest is not wanted
+   * @returns {Promise<boolean>} false once the utterance was interrupted; the rest is not sent
    */
   async write(pcm) {
     const bytes = ArrayBuffer.isView(pcm) ? new Uint8Array(pcm.buffer, pcm.byteOffset, pcm.byteLength) : new Uint8Array(pcm);
@@ -34,7 +34,7 @@ export class Utterance {
   }
 
   /**
-   * Say when words sound, for captions.
+   * Give the times of words, for captions.
    *
    * @param {{text: string, start_ms: number, end_ms: number}[]} words times from the start of the utterance
    */
@@ -47,20 +47,20 @@ export class Utterance {
     if (this.#live) this.#send({ type: "mark", name });
   }
 
-  /** No more sound will come. */
+  /** End the utterance. */
   end() {
     if (this.#live) this.#send({ type: "end" });
     this.#live = false;
   }
 
-  /** Send nothing more, because it was interrupted. */
+  /** Send no more, because it was interrupted. */
   cancel() {
     this.#live = false;
     this.#credit.wake();
   }
 }
 
-/** How much sound may be sent in all, and how much was, in milliseconds: what is on its way counts as well. */
+/** How much audio may be sent in total, and how much was sent, in milliseconds; audio in transit included. */
 export class Credit {
   #grantedMs = 0;
   #sentMs = 0;
@@ -71,7 +71,7 @@ export class Credit {
     this.wake();
   }
 
-  /** Let those who wait look again. */
+  /** Let all waiting `take` calls check again. */
   wake() {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }

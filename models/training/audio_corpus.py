@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile as sf
@@ -136,7 +137,7 @@ def prepare_features(config: AudioCorpusConfig) -> None:
     target = config.cache / "projection.npz"
     if not target.exists():
         windows = [np.load(path)["raw"] for path in sorted(folder.glob("window_*.npz"))]
-        np.savez(target, **features.fit_projection(windows, config.feature_dims))
+        np.savez(target, **dict[str, Any](features.fit_projection(windows, config.feature_dims)))
 
 
 def _indices(folder: Path) -> Iterator[features.Packed]:

@@ -84,7 +84,8 @@ class Sampler:
         features, known = np.zeros((T, config.features), np.float32), np.zeros(T, np.float32)
         phones = np.full(T, UNKNOWN, np.int64)
         motion, weight = np.zeros((T, K), np.float32), np.zeros(T, np.float32)
-        style, has_style = np.zeros((STYLE_FRAMES, K), np.float32), np.bool_(False)
+        style = np.zeros((STYLE_FRAMES, K), np.float32)
+        has_style: np.bool_ = np.bool_(False)
         if kind < config.silent:
             phones[:], weight[2:] = 0, 1.0
             pcm = self.noise.draw(len(pcm), rng) * np.float32(10 ** (rng.uniform(-90, -25) / 20))
@@ -116,7 +117,7 @@ class Sampler:
         sound = clip.pcm[int(start * FRAME_SAMPLES) : int((start + frames * factor + 2) * FRAME_SAMPLES)]
         offset = start * FRAME_SAMPLES - int(start * FRAME_SAMPLES)
         pcm[at * FRAME_SAMPLES : (at + frames) * FRAME_SAMPLES] = resample(
-            sound.astype(np.float32) / 32768, factor, offset, frames * FRAME_SAMPLES
+            sound.astype(np.float32) / np.float32(32768), factor, offset, frames * FRAME_SAMPLES
         )
         centre = start + (factor - 1) / 2  # frame centres, not edges, keep their place
         if clip.features is not None:

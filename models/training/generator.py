@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from models.crop import crop_mask
-from models.generator import Generator, GeneratorConfig, LiveInputs, composite
+from models.generator import Generator, LiveInputs, composite
+from models.generator_layers import GeneratorConfig
 from models.live_inputs import masked_target
 from models.training.crop_dataset import CropPairs, Crops, Sample
 from models.training.losses import MouthDiscriminator, PerceptualLoss, gradient_loss, mouth_box

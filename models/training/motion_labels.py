@@ -4,6 +4,7 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -53,7 +54,7 @@ def make_labels(cache: Path, config: TeacherConfig) -> dict[str, object]:
         "shifts": shifts,
         "dropped": sorted(dropped),
     }
-    labels = {
+    labels: dict[str, Any] = {
         name: predict(members, whitened(clip, white)).astype(np.float16)
         for name, clip in tqdm(corpus.items(), desc="labels")
         if name not in motion and clip.features is not None

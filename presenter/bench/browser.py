@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from presenter.bench.beeps import beeps
-from presenter.bench.servers import running_clapper
+from presenter.bench.servers import running_sync_test
 from presenter.client.client import PresenterClient, connect
 from presenter.errors import PresenterError
 from stream.media import VOICE_RATE
@@ -136,13 +136,13 @@ async def _page() -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def _bot() -> AsyncIterator[tuple[str, PresenterClient]]:
-    with tempfile.TemporaryDirectory() as folder, running_clapper(folder) as base:
+    with tempfile.TemporaryDirectory() as folder, running_sync_test(folder) as base:
         async with connect(base) as presenter:
             yield base, presenter
 
 
 async def _beep(presenter: PresenterClient, seconds: float) -> None:
-    """Clap once a second, as one long utterance."""
+    """Send a beep once a second, as one long utterance."""
     minute = beeps(60).astype("<i2").tobytes()
     pieces = (
         minute[at : at + 2 * VOICE_RATE]

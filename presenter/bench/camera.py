@@ -121,9 +121,7 @@ async def _measure(config: AppConfig, seconds: float, server: PulseServer) -> di
         running = asyncio.create_task(meeting.run())
         lasts_s = round(seconds + _SETTLE_S)
         server.play("talk", beeps(lasts_s))
-        await asyncio.sleep(lasts_s)
-        meeting.status()
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(lasts_s + 1.0)
         report = _of_status(meeting)
         meeting.leave()
         await running

@@ -1,57 +1,66 @@
-"""Benchmark of the live path: time per stage, share of real time, and ratios measured in the same run."""
+"""Benchmark of the live path: processor time per stage and of the whole, beside float32 in the same run.
+
+Everything is processor time of this process, so that a busy machine does not blur it, and runs in one thread.
+"""
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
-import av
+import cv2
 import numpy as np
 import torch
 
-from models import winograd
-from models.generator import LiveInputs
 from models.head_motion import sway
 from models.painter import Painter
 from presenter.config import AppConfig
 from presenter.errors import ConfigError
-from presenter.runtime.engine import Engine, winograd_ratio
+from presenter.runtime.backend_choice import measured, processor
+from presenter.runtime.engine import Engine
 from presenter.runtime.identities import DEFAULT, IdentityStore
+from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.networks import load_networks
-from stream.media import CHUNK_SAMPLES, FPS, SAMPLE_RATE, VOICE_RATE, VOICE_SAMPLES, AudioChunk
+from presenter.runtime.renderer import Renderer
+from stream.media import CHUNK_SAMPLES, FPS, SAMPLE_RATE, VOICE_RATE, VOICE_SAMPLES, AudioChunk, VideoFrame
+from stream.rtc.encoders import VideoEncoder
+from stream.yuv import i420
 
 _FRAME_MS = 1000 / FPS
+_BITRATE = 1_500_000
+_WARM_UP = 5  # frames that are not counted: the first of a stream are larger and find nothing in any cache
 
 
 def run_bench(config: AppConfig, seconds: float) -> dict[str, Any]:
     """Measure on this machine.
 
     Returns:
-        Milliseconds per frame (p50, p95) of the whole stream and its stages, and ratios.
+        Milliseconds of one core per frame (min, p50, p95) by stage, and core-seconds per second of video.
     """
     if seconds < 1:
         raise ConfigError(f"--seconds: expected at least 1, got {seconds:g}")
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     stored = IdentityStore(config.presenters_dir).load(DEFAULT)
     engine = Engine.load(config)
-    renderer = engine.renderer(stored)
-    stream = _time_stream(renderer.push, renderer.size, seconds)
-    renderer.close()
-    return {
-        "machine": {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()},
-        "convolution": engine.convolution,
-        "latency": {
-            "chunk_ms": 1000 * CHUNK_SAMPLES / SAMPLE_RATE,
-            "look_ahead_ms": 1000 * renderer.latency_samples / SAMPLE_RATE,
-            "sum_with_render_p50_ms": 1000 * (CHUNK_SAMPLES + renderer.latency_samples) / SAMPLE_RATE
-            + stream["render_ms"]["p50"],
-        },
-        "stream": stream,
-        "stages_on_cpu": _time_stages(config, engine),
-        "ratios": _ratios(config, engine),
+    chosen, plain = engine.renderer(stored), engine.renderer(stored, backend="float32")
+    live, baseline = _time_streams([chosen, plain], speech_like(seconds))
+    look_ahead_ms = 1000 * chosen.latency_samples / SAMPLE_RATE
+    report = {
+        "machine": {"processor": processor(), "instructions": torch.backends.cpu.get_cpu_capability(), "threads": 1},
+        "backend": engine.backend,
+        "look_ahead_ms": look_ahead_ms,
+        "chunk_to_frame_ms": 1000 * CHUNK_SAMPLES / SAMPLE_RATE + look_ahead_ms + live["render_ms"]["p50"],
+        "live": live,
+        "live_float32": baseline,
+        "stages_ms": _time_stages(config, engine, stored),
     }
+    if config.engine.device == "cpu":
+        report["generator_ms"] = measured(load_networks(config.engine).generator)
+    for renderer in (chosen, plain):
+        renderer.close()
+    return report
 
 
 def speech_like(seconds: float, seed: int = 0) -> list[AudioChunk]:
@@ -71,81 +80,66 @@ def speech_like(seconds: float, seed: int = 0) -> list[AudioChunk]:
     ]
 
 
-def _percentiles(times_ms: list[float]) -> dict[str, float]:
-    kept = times_ms[len(times_ms) // 10 :]  # the first tenth warms up
-    return {"p50": float(np.median(kept)), "p95": float(np.percentile(kept, 95)), "max": float(max(kept))}
+class Stopwatch:
+    """Processor time of what is called, ms."""
+
+    def __init__(self) -> None:
+        """Nothing was called yet."""
+        self.times: list[float] = []
+
+    def __call__(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Call a function; returns what it returns."""
+        started = time.process_time()
+        result = function(*arguments, **options)
+        self.times.append(1000 * (time.process_time() - started))
+        return result
+
+    def summary(self, skip: int = _WARM_UP) -> dict[str, float]:
+        """Smallest, median and 95th percentile, without the first `skip`."""
+        kept = self.times[skip:]
+        return {"min": min(kept), "p50": float(np.median(kept)), "p95": float(np.percentile(kept, 95))}
 
 
-def _clock(function: Callable[[], Any], repeats: int = 60) -> dict[str, float]:
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        function()
-        times.append(1000 * (time.perf_counter() - started))
-    return _percentiles(times)
+def _time_streams(renderers: list[Renderer], chunks: list[AudioChunk]) -> list[dict[str, Any]]:
+    """Render and encode the same speech by each renderer, chunk by chunk in turns, from samples to packets."""
+    render, encode = ([Stopwatch() for _ in renderers] for _ in range(2))
+    encoders = [VideoEncoder.of("VP8") for _ in renderers]
+    for chunk in chunks:
+        for k, renderer in enumerate(renderers):
+            for _, frame in render[k](renderer.push, chunk):
+                encode[k](encoders[k].encode, frame.pts, frame, keyframe=False, bitrate=_BITRATE)
+    reports = []
+    for rendering, encoding in zip(render, encode, strict=True):
+        whole = np.add(rendering.times[-len(encoding.times) :], encoding.times)[_WARM_UP:]
+        reports.append(
+            {
+                "core_seconds_per_second": float(whole.sum()) / (len(whole) * _FRAME_MS),
+                "render_ms": rendering.summary(),
+                "encode_vp8_ms": encoding.summary(),
+            }
+        )
+    return reports
 
 
-def _time_stream(push: Callable[[AudioChunk], Any], size: tuple[int, int], seconds: float) -> dict[str, Any]:
-    """Render and encode as WebRTC would, as fast as it goes."""
-    encoder: Any = av.CodecContext.create("libvpx", "w")
-    encoder.height, encoder.width = size
-    encoder.pix_fmt, encoder.time_base, encoder.bit_rate = "yuv420p", Fraction(1, FPS), 2_500_000
-    encoder.options = {"deadline": "realtime", "cpu-used": "-6", "lag-in-frames": "0"}
-    render, encode = [], []
-    began = time.perf_counter()
-    for chunk in speech_like(seconds):
-        started = time.perf_counter()
-        pairs = push(chunk)
-        rendered = time.perf_counter()
-        for _, frame in pairs:
-            encoder.encode(av.VideoFrame.from_ndarray(frame.rgb, format="rgb24"))
-        render.append(1000 * (rendered - started))
-        encode.append(1000 * (time.perf_counter() - rendered))
-    spent = time.perf_counter() - began
-    whole = [a + b for a, b in zip(render, encode, strict=True)]
-    return {
-        "render_ms": _percentiles(render),
-        "encode_vp8_ms": _percentiles(encode),
-        "share_of_real_time": spent / seconds,
-        "late_frames_share": float(np.mean([t > _FRAME_MS for t in whole])),
-    }
-
-
-def _time_stages(config: AppConfig, engine: Engine) -> dict[str, Any]:
-    stored = IdentityStore(config.presenters_dir).load(DEFAULT)
-    syncformer = load_networks(config.engine).syncformer
-    folded = engine.folded(stored).cpu()
-    painter = Painter(stored.identity, folded.encode_target, folded)
-    state = syncformer.init_state(1)
-    pcm, style = torch.zeros(1, CHUNK_SAMPLES), syncformer.null_style
-    displacement = np.zeros_like(stored.identity.mesh)
-    live = torch.rand(1, 6, 256, 256)
+def _time_stages(config: AppConfig, engine: Engine, stored: StoredIdentity) -> dict[str, dict[str, float]]:
+    """Each stage on its own, in the order of the live path; each finds in the caches what the one before has left."""
+    network, state = engine.syncformer, engine.syncformer.init_state(1)
+    backend = engine.folded(stored)
+    painter, encoder = Painter(stored.identity, backend), VideoEncoder.of("VP8")
+    names = ("syncformer", "planes", "generator", "compose", "yuv", "vp8")
+    watch = {name: Stopwatch() for name in names}
+    device = torch.device(config.engine.device)
     with torch.inference_mode():
-        target = folded.encode_target(torch.rand(1, 3, 256, 256))
-        return {
-            "syncformer_ms": _clock(lambda: syncformer.step(pcm, style, state)),
-            "generator_ms": _clock(lambda: folded(target, live)),
-            "crop_ms": _clock(lambda: painter.crop(displacement)),
-            "frame_ms": _clock(lambda: painter.frame(displacement, sway(0))),
-        }
-
-
-def _ratios(config: AppConfig, engine: Engine) -> dict[str, float]:
-    """The folded generator against the modulated one that computes everything, and its two ways to convolve."""
-    generator = load_networks(config.engine).generator
-    picture = torch.rand(1, 3, 256, 256)
-    plane = torch.rand(1, 1, 256, 256)
-    inputs = LiveInputs(picture, plane, plane, plane)
-    with torch.inference_mode():
-        style = generator.style_code(picture)
-        folded = generator.fold(style[0], winograd=engine.convolution == "winograd")
-        target, live = folded.encode_target(picture), inputs.stacked()
-        ratios = {
-            "folded_over_modulated": winograd.ratio(
-                lambda: folded(target, live),
-                lambda: generator(picture, inputs, generator.style_code(picture)),
-            )
-        }
-    if winograd.is_available():
-        ratios["winograd_over_direct"] = winograd_ratio(generator)
-    return ratios
+        target = backend.encode_target(torch.zeros(1, 3, 256, 256))
+        for number, chunk in enumerate(speech_like(6)):
+            pcm = torch.from_numpy(chunk.pcm)[None].to(device)
+            step = watch["syncformer"](network.step, pcm, network.null_style, state)
+            moved = network.displacement(step)[0, -1].cpu().numpy()
+            planes = watch["planes"](painter.planes, moved)
+            layer = watch["generator"](backend.paint, target, planes)
+            rgb = watch["compose"](painter.compose, layer, sway(number), 0)
+            watch["yuv"](i420, rgb)
+            frame = VideoFrame(rgb, chunk.pts)
+            frame.i420()
+            watch["vp8"](encoder.encode, frame.pts, frame, keyframe=False, bitrate=_BITRATE)
+    return {name: watch[name].summary() for name in names}

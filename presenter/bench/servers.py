@@ -20,8 +20,8 @@ def running_server() -> contextlib.AbstractContextManager[str]:
     return _running(["-m", "presenter", "serve", "--port", str(port)], port)
 
 
-def running_clapper(folder: str) -> contextlib.AbstractContextManager[str]:
-    """Run a server whose presenters are sync-test renderer (`presenter.bench.sync_test`); gives its address."""
+def running_sync_test(folder: str) -> contextlib.AbstractContextManager[str]:
+    """Run a server whose presenters are sync-test renderers (`presenter.bench.sync_test`); gives its address."""
     port = _free_port()
     return _running(["-m", "presenter.bench.sync_test", str(port), folder], port)
 

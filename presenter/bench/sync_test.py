@@ -19,7 +19,8 @@ from models.matting import MattingError
 from presenter.bench.beeps import LOUD
 from presenter.config import AppConfig, ServerConfig
 from presenter.runtime.frame_renderer import FrameRenderer
-from presenter.runtime.identities import IdentityStore, StoredIdentity
+from presenter.runtime.identities import IdentityStore
+from presenter.runtime.identity_folder import StoredIdentity
 from presenter.server.app import create_app, serve_forever
 from stream.media import CHUNK_SAMPLES, AudioChunk, VideoFrame, silence
 

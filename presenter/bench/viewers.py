@@ -13,15 +13,14 @@ import av
 import numpy as np
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtcrtpreceiver import StreamStatistics
-from aiortc.rtp import RtpPacket
 
 from presenter.errors import ConfigError
 from stream.clock import SessionClock
 from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame, silence
 from stream.playout.playout import Playout
 from stream.playout.pump import PlayoutPump
+from stream.rtc.aiortc_internals import ReceiverInternals, patch_process_host_addresses
 from stream.rtc.hub import EncoderHub
-from stream.rtc.loopback import allow_loopback
 from stream.rtc.peer import Peer, PeerConfig
 
 _PICTURE = Path(__file__).resolve().parents[1] / "presenters" / "default" / "frame.png"
@@ -130,10 +129,10 @@ class _Audience:
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
-        self._streams: list[StreamStatistics] = []
+        self._streams: list[dict[int, StreamStatistics]] = []
 
     async def watch(self, viewers: int) -> None:
-        allow_loopback()
+        patch_process_host_addresses()
         connections = [await self._connect() for _ in range(viewers)]
         try:
             await asyncio.to_thread(self._pipe.recv)
@@ -148,25 +147,14 @@ class _Audience:
     async def _connect(self) -> RTCPeerConnection:
         pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         for kind in ("audio", "video"):
-            self._count(pc.addTransceiver(kind, direction="recvonly").receiver)
+            receiver = ReceiverInternals(pc.addTransceiver(kind, direction="recvonly").receiver)
+            self._streams.append(receiver.only_count(90_000))
         await pc.setLocalDescription(await pc.createOffer())
         self._pipe.send(pc.localDescription.sdp)
         answer = await asyncio.to_thread(self._pipe.recv)
         await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         return pc
 
-    def _count(self, receiver: Any) -> None:
-        """Let a receiver keep the statistics that it reports, and nothing else."""
-        known: dict[int, StreamStatistics] = receiver._RTCRtpReceiver__remote_streams
-
-        async def handle(packet: RtpPacket, arrival_time_ms: int) -> None:
-            if packet.ssrc not in known:
-                known[packet.ssrc] = StreamStatistics(90_000)
-                self._streams.append(known[packet.ssrc])
-            known[packet.ssrc].add(packet)
-
-        receiver._handle_rtp_packet = handle
-
     def _counts(self) -> tuple[int, int]:
-        received = sum(stream.packets_received for stream in self._streams)
-        return received, sum(stream.packets_lost for stream in self._streams)
+        streams = [stream for by_ssrc in self._streams for stream in by_ssrc.values()]
+        return sum(stream.packets_received for stream in streams), sum(stream.packets_lost for stream in streams)

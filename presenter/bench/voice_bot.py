@@ -17,14 +17,14 @@ import av
 import numpy as np
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
-from aiortc.rtp import RtcpSrPacket
+from aiortc.rtp import AnyRtcpPacket, RtcpSrPacket
 
 from presenter.bench.browser import measure_browser
 from presenter.bench.servers import running_server
 from presenter.bench.viewers import run_viewers
 from presenter.client.client import PresenterClient, connect
 from presenter.errors import PresenterError
-from stream.rtc.loopback import allow_loopback
+from stream.rtc.aiortc_internals import ReceiverInternals, patch_process_host_addresses
 from stream.wire import Playback, SpeakEnded
 
 RATE = 24_000
@@ -39,7 +39,7 @@ class Viewer:
 
     def __init__(self) -> None:
         """Connect to nothing yet."""
-        allow_loopback()
+        patch_process_host_addresses()
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._resource = ""
         self._first_rtp: dict[str, int] = {}
@@ -74,18 +74,13 @@ class Viewer:
                 await asyncio.sleep(0.05)
 
     def _watch_times(self, kind: str, receiver: Any) -> None:
-        on_rtp, on_rtcp = receiver._handle_rtp_packet, receiver._handle_rtcp_packet
-
-        async def rtp(packet: Any, arrival_time_ms: int) -> None:
-            self._first_rtp.setdefault(kind, packet.timestamp)
-            await on_rtp(packet, arrival_time_ms=arrival_time_ms)
-
-        async def rtcp(packet: Any) -> None:
+        def note_report(packet: AnyRtcpPacket) -> None:
             if isinstance(packet, RtcpSrPacket):
                 self._reports[kind] = (packet.sender_info.ntp_timestamp, packet.sender_info.rtp_timestamp)
-            await on_rtcp(packet)
 
-        receiver._handle_rtp_packet, receiver._handle_rtcp_packet = rtp, rtcp
+        internals = ReceiverInternals(receiver)
+        internals.observe_rtp(lambda packet: self._first_rtp.setdefault(kind, packet.timestamp))
+        internals.observe_rtcp(note_report)
 
     async def _read(self, track: MediaStreamTrack) -> None:
         with contextlib.suppress(MediaStreamError):

@@ -1,4 +1,4 @@
-"""A client for voice bots: open a session, speak, follow what is heard, interrupt.
+"""A client for voice bots: open a session, speak, follow the playback, interrupt.
 
     async with connect("http://localhost:8080") as presenter:
         print("watch at", presenter.viewer_url)
@@ -7,8 +7,8 @@
             if isinstance(event, SpeakEnded):
                 break
 
-It speaks the native dialect (`stream.dialects.native`) over `websockets`, and needs nothing else of this package but
-its types. Audio may be given faster than it is said: `speak` waits where the server's buffer is full.
+It uses the native dialect (`stream.dialects.native`) over `websockets`, and of this package only the types. Audio may
+be sent faster than real time: `speak` waits while the server's buffer is full.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import fields
@@ -47,14 +46,14 @@ async def connect(
     session: str | None = None,
     microphone: str = "off",
 ) -> AsyncIterator[PresenterClient]:
-    """Open a session and its speech socket; both end with the block.
+    """Open a session and its speech socket; both are closed at the end of the block.
 
     Args:
         url: the server, such as `http://localhost:8080`.
-        presenter: who is to speak.
-        token: what the server was started with, if it asks for one.
-        session: id of a session that somebody else has opened; it is left open.
-        microphone: what the microphone of the session's page is for: "voice", "interrupt" or "off".
+        presenter: the presenter's name.
+        token: the server's token, if it has one.
+        session: id of a session that is open already; it is left open.
+        microphone: use of the microphone of the session's page: "voice", "interrupt" or "off".
 
     Raises:
         ClientError: if the server can't be reached or refuses.
@@ -79,7 +78,7 @@ async def connect(
                 await client.aclose()
     finally:
         if session is None:
-            # It ends by itself as well; and what ended the block matters more.
+            # The server also ends it by itself; and an error of the block matters more than this one.
             with contextlib.suppress(ClientError):
                 await request("DELETE", f"{base}/api/sessions/{quote(opened)}", token, None)
 
@@ -88,16 +87,16 @@ class PresenterClient:
     """One connected bot; made by `connect`. Iterate over it for events, from the first on."""
 
     def __init__(self, base: str, session: str, socket: websockets.ClientConnection) -> None:
-        """Follow an open socket."""
+        """Read from an open socket."""
         self.session = session
-        """Id of the session, which is all that a viewer needs."""
+        """Id of the session, also for viewers."""
         self.viewer_url = f"{base}/embed?session={quote(session)}"
-        """A page that shows the presenter, to be opened or framed."""
+        """A page that shows the presenter, to be opened or embedded."""
         self._socket = socket
         self._events: asyncio.Queue[EventOut | None] = asyncio.Queue()
-        self._interrupts: deque[asyncio.Future[Interrupted]] = deque()
+        self._interrupts: dict[str, asyncio.Future[Interrupted]] = {}  # by the request's id
         self._granted_ms = self._sent_ms = 0.0
-        self._saying: str | None = None  # what is being sent, until somebody interrupts it
+        self._saying: str | None = None  # the utterance being sent, until it is interrupted
         self._credit = asyncio.Condition()
         self._error: ClientError | None = None
         self._speaking = asyncio.Lock()
@@ -113,62 +112,78 @@ class PresenterClient:
         utterance: str | None = None,
         words: Iterable[Word] = (),
     ) -> bool:
-        """Send one utterance; returns when all of it is in the server's buffer, which may be long before it is heard.
+        """Send one utterance; returns when all of it is in the server's buffer, usually long before it is played.
 
         Args:
-            audio: samples, at once or as they come, cut anywhere.
+            audio: samples, at once or as an iterable, cut anywhere.
             sample_rate: 8000..48000 Hz.
             channels: 1, or 2 interleaved.
             encoding: `pcm_s16le` or `mulaw`.
-            utterance: an id that comes back in events; one is made up when None.
-            words: what is said when, for captions.
+            utterance: an id that events carry; generated when None.
+            words: the words with their times, for captions.
 
         Returns:
-            False if it was interrupted on the way, by whomever; the rest was not sent.
+            False if the utterance was interrupted while it was sent, by this client or another; the rest was not sent.
 
         Raises:
             ClientError: if the session ends meanwhile.
-            StreamError: if the format can't be used.
+            StreamError: if the format is not supported.
         """
         audio_format = AudioFormat(sample_rate, channels, encoding)
         start = {"type": "start", "sample_rate": sample_rate, "channels": channels, "format": encoding}
         async with self._speaking:
             self._saying = utterance or f"speech-{secrets.token_hex(4)}"
             await self._send(start | {"utterance_id": self._saying})
-            told = [{"text": word.text, "start_ms": word.start_ms, "end_ms": word.end_ms} for word in words]
+            timed = [{"text": word.text, "start_ms": word.start_ms, "end_ms": word.end_ms} for word in words]
             async for piece in _pieces(audio, max(1, audio_format.bytes_per_second * _PIECE_MS // 1000)):
                 await self._reserve(1000 * len(piece) / audio_format.bytes_per_second)
                 if self._saying is None:
                     return False
                 await self._send(piece)
-                if told:
-                    await self._send({"type": "words", "words": told})
-                    told = []
+                if timed:
+                    await self._send({"type": "words", "words": timed})
+                    timed = []
             if self._saying is not None:
                 await self._send({"type": "end"})
             return self._saying is not None
 
     async def mark(self, name: str) -> None:
-        """Ask for `MarkReached` once all that was sent before has been heard."""
+        """Ask for `MarkReached` once all audio sent before has been played."""
         await self._send({"type": "mark", "name": name})
 
     async def listening(self, on: bool) -> None:
-        """Say that the bot listens to the user now, or has stopped; the presenter's state follows."""
+        """Tell whether the bot listens to the user; the presenter's state follows."""
         await self._send({"type": "listening", "on": on})
 
-    async def interrupt(self) -> Interrupted:
-        """Silence the presenter; tells what was being said and how much of it was heard, to cut the transcript there.
+    async def interrupt(self, utterance: str | None = None, *, timeout_s: float = TIMEOUT_S) -> Interrupted:
+        """Stop the presenter; the answer says where to cut the transcript.
+
+        Several may be in flight; each gets its own answer. Utterances that waited behind the one that was playing are
+        dropped too, and reported as events with 0 ms.
+
+        Args:
+            utterance: if it is playing, it and all behind it is dropped; if it waits, it alone is. None: all.
+            timeout_s: how long to wait for the answer, in s.
+
+        Returns:
+            The utterance that was playing, or the one that was named, and how much of it was heard. Its name is None
+            if nothing was playing or waiting.
 
         Raises:
-            ClientError: if the session ends, or the server does not answer.
+            ClientError: if the session ends, or the server does not answer in time.
         """
+        request_id = secrets.token_hex(8)
         answer: asyncio.Future[Interrupted] = asyncio.get_running_loop().create_future()
-        self._interrupts.append(answer)
-        await self._send({"type": "interrupt"})
+        self._interrupts[request_id] = answer
+        named = {} if utterance is None else {"utterance_id": utterance}
         try:
-            return await asyncio.wait_for(answer, TIMEOUT_S)
+            await self._stop_sending(utterance)
+            await self._send({"type": "interrupt", "request_id": request_id, **named})
+            return await asyncio.wait_for(answer, timeout_s)
         except TimeoutError as error:
-            raise ClientError("expected an answer to the interrupt, got none") from error
+            raise ClientError(f"expected an answer to the interrupt within {timeout_s:g} s, got none") from error
+        finally:
+            del self._interrupts[request_id]
 
     def __aiter__(self) -> AsyncIterator[EventOut]:
         """Iterate over the server's events; ends with the session."""
@@ -183,7 +198,7 @@ class PresenterClient:
         return event
 
     async def aclose(self) -> None:
-        """Stop following; safe twice."""
+        """Stop reading; safe twice."""
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
 
@@ -196,7 +211,7 @@ class PresenterClient:
         finally:
             self._error = ClientError("the session has ended")
             self._events.put_nowait(None)
-            for answer in self._interrupts:
+            for answer in self._interrupts.values():
                 if not answer.done():
                     answer.set_exception(self._error)
             async with self._credit:
@@ -211,21 +226,27 @@ class PresenterClient:
                 self._granted_ms = float(free_ms)
                 self._credit.notify_all()
         elif isinstance(event, Interrupted):
-            await self._cut(event)
-        # Who never reads events must not pay for that with memory.
+            await self._interrupted(event)
+        # Without a reader of events, memory must not grow with them.
         if not isinstance(event, Stats | Playback | Credit) or self._events.qsize() < _MAX_EVENTS:
             self._events.put_nowait(event)
 
-    async def _cut(self, event: Interrupted) -> None:
-        if self._interrupts and not (answer := self._interrupts.popleft()).done():
+    async def _interrupted(self, event: Interrupted) -> None:
+        if event.request_id is None:
+            if event.utterance is not None:
+                await self._stop_sending(event.utterance)
+        elif (answer := self._interrupts.get(event.request_id)) is not None and not answer.done():
             answer.set_result(event)
+
+    async def _stop_sending(self, utterance: str | None) -> None:
+        """Send no more of an utterance, or of any; `speak` returns then."""
         async with self._credit:
-            if event.utterance == self._saying:
+            if utterance in (None, self._saying):
                 self._saying = None
             self._credit.notify_all()
 
     async def _reserve(self, length_ms: float) -> None:
-        """Wait until a piece fits into the server's buffer, or is not wanted any more."""
+        """Wait until a piece fits into the server's buffer, or its utterance was interrupted."""
 
         def settled() -> bool:
             return bool(self._error) or self._saying is None or self._sent_ms + length_ms <= self._granted_ms
@@ -261,12 +282,12 @@ async def _each(audio: bytes | Iterable[bytes] | AsyncIterable[bytes]) -> AsyncI
 
 
 def _event(message: dict[str, Any]) -> EventOut | None:
-    """Return a server's message as an event; None for a kind of a later version."""
+    """Return a server's message as an event; None for an unknown type, of a later version."""
     kind = _KINDS.get(message.pop("type"))
     if kind is None:
         return None
     if "utterance_id" in message:
         message["utterance"] = message.pop("utterance_id")
-    known = {field.name for field in fields(kind)}  # a later version may say more
+    known = {field.name for field in fields(kind)}  # a later version may send more
     event: EventOut = kind(**{name: value for name, value in message.items() if name in known})
     return event

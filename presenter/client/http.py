@@ -1,4 +1,4 @@
-"""The plain requests of the client: one at a time, without another dependency."""
+"""HTTP requests of the client, with the standard library only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from presenter.errors import PresenterError
 
 TIMEOUT_S = 10.0
-"""For an answer."""
+"""How long an answer may take."""
 
 
 class ClientError(PresenterError):

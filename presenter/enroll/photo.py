@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import torch
-from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from models.crop import crop_transform, cut_crop
@@ -18,7 +17,8 @@ from models.identity import Identity, StyleCode, picture_tensor
 from models.matting import Matte, MattingError, draw_matte
 from models.mesh import INNER_LIP_PAIRS, Floats, Pose, aperture, canonicalise
 from models.still import draw_blinks
-from models.tracker import FaceTracker, TrackerUnavailableError
+from models.tracker import FaceTracker
+from presenter.enroll.decode import Photo, decode_photo
 from presenter.errors import EnrollError
 from presenter.runtime.networks import Networks
 
@@ -27,23 +27,28 @@ _FRAME_SIDE = 5.2  # inter-ocular distances shown
 _FRAME_CENTRE_Y = 0.55  # below the eyes
 _MIN_UNIT = 32.0  # pixels between the eyes
 _MAX_YAW, _MAX_PITCH = 22.0, 25.0
-_MAX_PIXELS = 50_000_000
-_FORMATS = {"image2", "jpeg_pipe", "png_pipe", "webp_pipe"}
+_BACKGROUND = 224.0  # a light grey where a photo is transparent: what lies hidden there was not meant to be seen
 _TOUCHING = -0.005  # a hair below zero, so that no sliver of the teeth stays between the lips
 _OPEN = 0.03  # lips further apart than this are open, inter-ocular distances
 
 _log = logging.getLogger(__name__)
 
 
-def enroll_photo(path: Path, name: str, progress: Callable[[float, str], None], networks: Networks) -> Identity:
-    """Make an identity from one photo of one frontal face.
+def enroll_photo(
+    path: Path,
+    name: str,
+    progress: Callable[[float, str], None],
+    networks: Networks,
+    stop: threading.Event | None = None,
+) -> Identity:
+    """Make an identity from one photo of one frontal face; the opacity of a cut-out becomes its matte.
 
     Raises:
         EnrollError: Says what the photo lacks.
     """
-    picture = _read(path)
+    picture, opacity = _before_background(decode_photo(path, stop))
     progress(0.1, "Looking for the face")
-    frame, landmarks = _frame_around_face(picture)
+    frame, landmarks, matte = _frame_around_face(picture, opacity)
     progress(0.5, "Reading the face")
     mesh, pose = canonicalise(landmarks)
     basis = networks.syncformer.basis.numpy()
@@ -56,44 +61,21 @@ def enroll_photo(path: Path, name: str, progress: Callable[[float, str], None], 
     progress(0.8, "Drawing eyelids")
     blinks = draw_blinks(frame, landmarks)
     progress(0.85, "Cutting out the background")
-    return Identity(name, frame, mesh, neutral, pose, style, generator.fingerprint, None, blinks, _matte(frame))
+    matte = _matte(frame) if matte is None else matte
+    return Identity(name, frame, mesh, neutral, pose, style, generator.fingerprint, None, blinks, matte)
 
 
-def _read(path: Path) -> NDArray[np.uint8]:
-    """The photo, upright; a small file that claims to be a huge picture is never decoded."""
-    width, height = _size(path)
-    if width * height > _MAX_PIXELS:
-        raise EnrollError(
-            f"{path.name}: expected at most {_MAX_PIXELS / 1e6:.0f} megapixels, found {width * height / 1e6:.0f}"
-        )
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise EnrollError(f"{path.name}: expected a photo (JPEG, PNG, WebP), could not read one")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8)
-
-
-def _size(path: Path) -> tuple[int, int]:
-    """Width and height from the file's header."""
-    try:
-        with av.open(str(path)) as file:
-            if file.format.name not in _FORMATS:
-                raise EnrollError(f"{path.name}: expected a photo (JPEG, PNG, WebP), found {file.format.name}")
-            stream = file.streams.video[0]
-            width, height = int(stream.width), int(stream.height)
-    except (FFmpegError, IndexError) as error:
-        raise EnrollError(f"{path.name}: expected a photo (JPEG, PNG, WebP), could not read one") from error
-
-    if not width * height:
-        raise EnrollError(f"{path.name}: expected a photo (JPEG, PNG, WebP), found one without a readable size")
-    return width, height
+def _before_background(photo: Photo) -> tuple[NDArray[np.uint8], Matte | None]:
+    """The picture before a plain background where it was transparent, and its opacity if it has one."""
+    if photo.alpha is None:
+        return photo.rgb, None
+    opacity = photo.alpha[..., None].astype(np.float32) / 255
+    return np.rint(photo.rgb * opacity + _BACKGROUND * (1 - opacity)).astype(np.uint8), photo.alpha
 
 
 def _one_face(rgb: NDArray[np.uint8]) -> Floats:
-    try:
-        with FaceTracker(video=False) as tracker:
-            faces = tracker.track(rgb)
-    except TrackerUnavailableError as error:
-        raise EnrollError(str(error)) from error
+    with FaceTracker(video=False) as tracker:
+        faces = tracker.track(rgb)
     if not faces:
         raise EnrollError("found no face; use a photo that shows one face from the front, well lit")
     if len(faces) > 1:
@@ -101,9 +83,10 @@ def _one_face(rgb: NDArray[np.uint8]) -> Floats:
     return faces[0]
 
 
-def _frame_around_face(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Floats]:
-    """Head and shoulders as `[512, 512, 3]`, and the landmarks in it."""
+def _frame_around_face(rgb: NDArray[np.uint8], opacity: Matte | None) -> tuple[NDArray[np.uint8], Floats, Matte | None]:
+    """Head and shoulders as `[512, 512, 3]`, the landmarks in it, and the opacity there."""
     rgb = _shrink(rgb, 1600)
+    opacity = None if opacity is None else _shrink(opacity, 1600)
     pose = canonicalise(_one_face(rgb))[1]
     check_pose(pose)
     if pose.scale < _MIN_UNIT:
@@ -115,15 +98,19 @@ def _frame_around_face(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Float
     centre = pose.project(np.array([0.0, _FRAME_CENTRE_Y, 0.0], np.float32))
     left = float(np.clip(centre[0] - side / 2, 0, width - side))
     top = float(np.clip(centre[1] - side / 2, 0, height - side))
-    cut = rgb[int(top) : int(top + side), int(left) : int(left + side)]
     shrinks = side > FRAME_SIZE
     how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    frame = cv2.resize(cut, (FRAME_SIZE, FRAME_SIZE), interpolation=how).astype(np.uint8)
-    return frame, _one_face(frame)
+
+    def cut(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        part = picture[int(top) : int(top + side), int(left) : int(left + side)]
+        return cv2.resize(part, (FRAME_SIZE, FRAME_SIZE), interpolation=how).astype(np.uint8)
+
+    frame = cut(rgb)
+    return frame, _one_face(frame), None if opacity is None else cut(opacity)
 
 
 def _matte(rgb: NDArray[np.uint8]) -> Matte | None:
-    """The frame's matte, or None where it can't be had: the presenter lives all the same."""
+    """The frame's matte, or None where none can be drawn: the presenter works without."""
     try:
         return draw_matte(rgb)
     except MattingError as error:

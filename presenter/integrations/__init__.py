@@ -1,1 +1,4 @@
-"""Presenters for other people's bots; each module needs the optional extra of the same name."""
+"""Adapters for agent frameworks; each module needs the optional extra of the same name.
+
+Holds what translates between a framework and `presenter.runtime`. Never holds HTTP or rendering.
+"""

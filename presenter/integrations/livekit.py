@@ -1,4 +1,4 @@
-"""A presenter for LiveKit Agents, in the agent's own process: no server of ours, no key, no other participant.
+"""A presenter for LiveKit Agents, in the agent's own process: no server, no key, no other participant.
 
     avatar = PresenterAvatarSession("default")
     await avatar.start(session, room=ctx.room)
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,52 +36,53 @@ from stream.media import FPS, VOICE_RATE, Int16Array, VideoFrame
 logger = logging.getLogger(__name__)
 
 COUNTED_S = 0.5
-"""How long an interruption waits for the runner to count what it has in hand, in seconds."""
+"""How long an interruption waits for the runner to push and count the current frame, in seconds."""
 
 
 class PresenterVideoGenerator(VideoGenerator):
-    """Agent's speech in; pictures with their sound out, and pictures alone while the agent is silent.
+    """Agent's speech in; pictures with their audio out, and pictures alone while the agent is silent.
 
-    For an `AvatarRunner`, here or in a worker of its own.
+    For an `AvatarRunner`, here or in a worker of its own. An audio frame that comes out has the `userdata` of the frame
+    that its first sample came in, and each `AudioSegmentEnd` comes out as the object that went in.
 
     Args:
-        head: Whom to show; owned by the caller.
+        head: The presenter; owned by the caller.
         empty_queue: Called on an interruption, to empty what the runner has queued.
     """
 
     def __init__(self, head: TalkingHead, empty_queue: Callable[[], Awaitable[None]] | None = None) -> None:
-        self._head: PacedHead[AudioSegmentEnd] = PacedHead(head)
+        self._head: PacedHead[AudioSegmentEnd, dict[str, Any]] = PacedHead(head)
         self._empty_queue = empty_queue
-        self._hand = asyncio.Lock()  # held from taking a picture until the runner has pushed and counted its sound
+        self._emitting = asyncio.Lock()  # held from taking a picture until the runner has pushed and counted its audio
 
     @property
     def options(self) -> AvatarOptions:
-        """What the runner must be told of the pictures and the sound."""
+        """Format of the pictures and the audio, for the runner."""
         height, width = self._head.size
         return AvatarOptions(
             video_width=width, video_height=height, video_fps=FPS, audio_sample_rate=VOICE_RATE, audio_channels=1
         )
 
     async def push_audio(self, frame: rtc.AudioFrame | AudioSegmentEnd) -> None:
-        """Take the next of the agent's speech; sound that can't be used is left out and logged."""
+        """Take the next frame of the agent's speech; unsupported audio is dropped and logged."""
         if isinstance(frame, AudioSegmentEnd):
             self._head.end()
             self._head.mark(frame)
             return
         pcm = np.frombuffer(frame.data, np.int16).reshape(-1, frame.num_channels)
         try:
-            self._head.push(pcm, frame.sample_rate)
+            self._head.push(pcm, frame.sample_rate, frame.userdata)
         except StreamError as error:
-            logger.warning("left out a frame of the agent's speech: %s", error)
+            logger.warning("dropped a frame of the agent's speech: %s", error)
 
     async def clear_buffer(self) -> None:
         """Stop speaking; the runner may report its playback position once this returns.
 
-        A frame that the runner is just pushing is counted in the position only when the push is over, so an
-        interruption waits for that: but not for a runner that still waits for its first subscriber.
+        A frame that the runner is pushing is counted in the position only when the push is over, so an interruption
+        waits for that, but not for a runner that still waits for its first subscriber.
         """
         try:
-            async with asyncio.timeout(COUNTED_S), self._hand:
+            async with asyncio.timeout(COUNTED_S), self._emitting:
                 await self._interrupt()
         except TimeoutError:
             await self._interrupt()
@@ -91,29 +93,29 @@ class PresenterVideoGenerator(VideoGenerator):
             await self._empty_queue()
 
     async def __aiter__(self) -> AsyncIterator[rtc.VideoFrame | rtc.AudioFrame | AudioSegmentEnd]:
-        """Pictures, each followed by its sound; a segment's end behind its last sound; until the head is closed."""
+        """Pictures, each followed by its audio; a segment's end behind its last audio; until the head is closed."""
         while True:
             await self._head.due()
-            async with self._hand:
+            async with self._emitting:
                 try:
                     shown = await self._head.take()
                 except StopAsyncIteration:
                     return
                 yield _video(shown.frame)
                 if len(shown.voice):
-                    yield _audio(shown.voice)
+                    yield _audio(shown.voice, shown.origin or {})
                 for end in shown.marks:
                     yield end
 
 
 class PresenterAvatarSession(AvatarSession[str]):
-    """Gives a running agent a face.
+    """Shows a presenter that speaks for a running agent.
 
-    The agent's own participant publishes the presenter's voice and picture; RoomIO must not publish the voice as well,
-    so start the avatar before the agent's session.
+    The agent's own participant publishes audio and video; RoomIO must not publish the audio as well, so start the
+    avatar before the agent's session.
 
     Args:
-        presenter: A presenter's name.
+        presenter: The presenter's name.
         config: Settings; the default preset if None.
     """
 
@@ -123,7 +125,7 @@ class PresenterAvatarSession(AvatarSession[str]):
         self._config = config
         self._head: TalkingHead | None = None
         self._runner: AvatarRunner | None = None
-        self._output = _HeardOutput()
+        self._output = _PlayedOutput()
         self._room: rtc.Room | None = None
 
     @property
@@ -168,25 +170,25 @@ class PresenterAvatarSession(AvatarSession[str]):
         await super().aclose()
 
     async def _empty_queue(self) -> None:
-        """Drop what the runner has queued but the room has not heard, and take it off the position."""
+        """Drop what the runner has queued and not played, and subtract it from the position."""
         assert self._runner is not None
         synchroniser = self._runner.av_sync
-        self._output.unheard = synchroniser._audio_source.queued_duration
+        self._output.unplayed = synchroniser._audio_source.queued_duration
         await synchroniser.clear_queue()
 
 
-class _HeardOutput(QueueAudioOutput):
-    """The agent's audio output; reports how much of an interrupted segment was heard, not how much was queued."""
+class _PlayedOutput(QueueAudioOutput):
+    """The agent's audio output; reports how much of an interrupted segment was played, not how much was queued."""
 
     def __init__(self) -> None:
-        # Playback starts when the first picture is shown, not when the first sound comes in: words wait for it.
+        # Playback starts when the first picture is shown, not when the first audio comes in: words wait for it.
         super().__init__(wait_playback_start=True)
-        self.unheard = 0.0
+        self.unplayed = 0.0
 
     def notify_playback_finished(self, playback_position: float, interrupted: bool) -> None:
-        heard = max(0.0, playback_position - self.unheard) if interrupted else playback_position
-        self.unheard = 0.0
-        super().notify_playback_finished(heard, interrupted)
+        played = max(0.0, playback_position - self.unplayed) if interrupted else playback_position
+        self.unplayed = 0.0
+        super().notify_playback_finished(played, interrupted)
 
 
 def _video(frame: VideoFrame) -> rtc.VideoFrame:
@@ -195,5 +197,5 @@ def _video(frame: VideoFrame) -> rtc.VideoFrame:
     return rtc.VideoFrame(width, height, rtc.VideoBufferType.RGBA, rgba.tobytes())
 
 
-def _audio(voice: Int16Array) -> rtc.AudioFrame:
-    return rtc.AudioFrame(voice.tobytes(), VOICE_RATE, 1, len(voice))
+def _audio(voice: Int16Array, userdata: dict[str, Any]) -> rtc.AudioFrame:
+    return rtc.AudioFrame(voice.tobytes(), VOICE_RATE, 1, len(voice), userdata=dict(userdata))

@@ -1,4 +1,4 @@
-"""What the adapters share: a talking head that a bot feeds and the clock empties."""
+"""Shared by the adapters: a talking head that takes a bot's speech and gives pictures at 25 per second."""
 
 from __future__ import annotations
 
@@ -9,33 +9,40 @@ from fractions import Fraction
 from math import ceil
 from typing import Generic, TypeVar
 
+import numpy as np
+
 from presenter.runtime.talking_head import TalkingHead
 from stream.media import FPS, VOICE_RATE, Int16Array, VideoFrame
 
 PERIOD = 1 / FPS
-"""Seconds that one picture is shown."""
+"""Duration of one picture, in seconds."""
 LEAD = 0.2
-"""How far ahead of the clock speech is taken, in seconds: what the bot's own output queue may hold."""
+"""How far ahead of the clock speech is given out, in seconds: what the bot's own output queue may hold."""
 
 MarkT = TypeVar("MarkT")
+OriginT = TypeVar("OriginT")
+
+_SAMPLE_BYTES = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown(Generic[MarkT]):
-    """One picture, the sound that goes with it, and what the bot put in behind that sound."""
+class Shown(Generic[MarkT, OriginT]):
+    """One picture, the audio that goes with it, and the marks behind that audio."""
 
     frame: VideoFrame
     voice: Int16Array
     """int16 `[N]`, 48 kHz mono, N up to 1920; empty while idle. The silence that fills the last chunk is cut off."""
     marks: list[MarkT]
-    """What was marked up to the end of `voice`, in order."""
+    """Marks up to the end of `voice`, in order."""
+    origin: OriginT | None
+    """Given with the audio that holds the first sample of `voice`; None while idle."""
 
 
-class PacedHead(Generic[MarkT]):
-    """A talking head, with an account of what the bot gave and of what was taken.
+class PacedHead(Generic[MarkT, OriginT]):
+    """A talking head that counts the samples pushed and taken.
 
-    Whatever must stay in step with the speech (its end, its words) goes in with `mark` and comes out of `take` right
-    after the sound that was pushed before it, or not at all if that sound is interrupted.
+    Items that belong to a place in the speech (its end, its words) go in with `mark` and come out of `take` right after
+    the audio that was pushed before them, or not at all if that audio is interrupted.
 
     Args:
         head: Owned by the caller, who closes it.
@@ -47,6 +54,9 @@ class PacedHead(Generic[MarkT]):
         self._taken = 0  # and how many of them came out
         self._ends: deque[int] = deque()  # where utterances end that are not taken yet
         self._marks: deque[tuple[int, MarkT]] = deque()
+        self._origins: deque[tuple[int, OriginT | None]] = deque()  # and from which sample on each one holds
+        self._rest = b""  # an incomplete sample that the next bytes complete
+        self._rest_format = (0, 0)  # its rate and channels
         self._utterance = 0
         self._rate: int | None = None  # of the utterance that is open
         self._quiet = asyncio.Event()
@@ -68,22 +78,41 @@ class PacedHead(Generic[MarkT]):
         """Wait until everything that was pushed is taken."""
         await self._quiet.wait()
 
-    def push(self, pcm: Int16Array, rate: int) -> None:
-        """Say this next: int16 `[N]` or `[N, C]` at `rate` Hz, which may change.
+    def push_bytes(self, data: bytes, rate: int, channels: int, origin: OriginT | None = None) -> None:
+        """Say this next: int16 little-endian, interleaved, cut anywhere, also within a sample.
 
         Raises:
-            StreamError: If the audio can't be used; nothing of it is said.
+            StreamError: If the audio is not supported; nothing of it is said.
+        """
+        data = self._rest + data if self._rest_format == (rate, channels) else data
+        whole = len(data) - len(data) % (_SAMPLE_BYTES * channels)
+        self._rest, self._rest_format = b"", (rate, channels)
+        self.push(np.frombuffer(data, "<i2", whole // _SAMPLE_BYTES).reshape(-1, channels), rate, origin)
+        self._rest = data[whole:]
+
+    def push(self, pcm: Int16Array, rate: int, origin: OriginT | None = None) -> None:
+        """Say this next: int16 `[N]` or `[N, C]` at `rate` Hz, which may change.
+
+        Args:
+            pcm: The samples.
+            rate: In Hz.
+            origin: Comes out of `take` with these samples, such as the name that the bot has for this speech.
+
+        Raises:
+            StreamError: If the audio is not supported; nothing of it is said.
         """
         if rate != self._rate:
             self.end()
         self._head.push(pcm, rate, str(self._utterance))
         if len(pcm):
+            if not self._origins or self._origins[-1][1] != origin:
+                self._origins.append((ceil(self._given), origin))
             self._rate = rate
             self._given += Fraction(len(pcm) * VOICE_RATE, rate)
             self._quiet.clear()
 
     def end(self) -> None:
-        """End the utterance, so that its last samples are said too; nothing happens where none has begun."""
+        """End the utterance, so that its last samples are said too; no effect if none has begun."""
         if self._rate is not None:
             self._head.end(str(self._utterance))
             self._given = Fraction(ceil(self._given))
@@ -91,7 +120,7 @@ class PacedHead(Generic[MarkT]):
             self._close_utterance()
 
     def mark(self, item: MarkT) -> None:
-        """Let `item` come out behind what was pushed so far."""
+        """Let `item` come out behind the audio that was pushed so far."""
         self._marks.append((ceil(self._given), item))
 
     async def due(self) -> None:
@@ -99,7 +128,7 @@ class PacedHead(Generic[MarkT]):
         early = LEAD if self._spoke else 0.0
         await asyncio.sleep(max(0.0, self._next - early - asyncio.get_running_loop().time()))
 
-    async def take(self) -> Shown[MarkT]:
+    async def take(self) -> Shown[MarkT, OriginT]:
         """The next picture, now.
 
         Raises:
@@ -108,23 +137,24 @@ class PacedHead(Generic[MarkT]):
         try:
             pair = await anext(self._head)
         except BaseException:
-            self._forget()  # it will say no more, and nobody shall wait for that
+            self._forget()  # no more will be said, so `quiet` must not wait for it
             raise
         now = asyncio.get_running_loop().time()
-        # Late by less than a picture is caught up, or 25 per second would never be reached; later, time has moved on.
+        # A delay below one picture is made up for, or 25 per second would never be reached; a longer one is not.
         self._next = (self._next if now - self._next < PERIOD else now) + PERIOD
         self._spoke = pair.speech
+        begin = self._taken
         voice = self._account(pair.chunk.voice if pair.speech else pair.chunk.voice[:0])
-        return Shown(pair.frame, voice, self._passed())
+        return Shown(pair.frame, voice, self._passed(), self._origin(begin) if len(voice) else None)
 
     async def interrupt(self) -> list[MarkT]:
-        """Say nothing of what was not taken yet; gives back the marks that will not come out."""
+        """Drop what was not taken yet; returns the marks that will not come out."""
         lost = self._forget()
         await self._head.interrupt()
         return lost
 
     def _account(self, voice: Int16Array) -> Int16Array:
-        """Cut off what fills the last chunk of an utterance, and count the rest."""
+        """Cut off the silence that fills the last chunk of an utterance, and count the rest."""
         end = self._ends[0] if self._ends else ceil(self._given)
         voice = voice[: end - self._taken]
         self._taken += len(voice)
@@ -140,8 +170,14 @@ class PacedHead(Generic[MarkT]):
             passed.append(self._marks.popleft()[1])
         return passed
 
+    def _origin(self, sample: int) -> OriginT | None:
+        while len(self._origins) > 1 and self._origins[1][0] <= sample:
+            self._origins.popleft()
+        return self._origins[0][1] if self._origins else None
+
     def _close_utterance(self) -> None:
         self._rate = None
+        self._rest = b""
         self._utterance += 1
 
     def _forget(self) -> list[MarkT]:
@@ -149,6 +185,7 @@ class PacedHead(Generic[MarkT]):
         self._given, self._taken = Fraction(0), 0
         self._ends.clear()
         self._marks.clear()
+        self._origins.clear()
         self._quiet.set()
         self._close_utterance()
         return lost

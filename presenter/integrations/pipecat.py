@@ -8,9 +8,8 @@ Written against pipecat-ai 1.14.0; needs the extra `presenter[pipecat]`.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 from pipecat.frames.frames import (
     CancelFrame,
     EndFrame,
@@ -33,17 +32,25 @@ from stream.errors import StreamError
 from stream.media import VOICE_RATE
 
 
-class PresenterVideoService(AIService):
-    """Takes the voice's audio and gives it back with a face, picture by picture; idle pictures in between.
+class _Origin(NamedTuple):
+    """Fields of an audio frame that the audio keeps."""
 
-    Whatever comes down the pipeline between and behind the audio (words, the end of speech) goes on behind that audio,
-    so that after an interruption the transcript holds what was said and no more. Only `InterruptionFrame` interrupts:
-    `UserStartedSpeakingFrame` comes without it where the bot may not be interrupted.
+    context_id: str | None
+    transport_destination: str | None
+
+
+class PresenterVideoService(AIService):
+    """Takes the TTS audio and emits it with the presenter, picture by picture; idle pictures in between.
+
+    Frames between and behind the audio (words, the end of speech) are passed on behind that audio, so that after an
+    interruption the transcript holds what was said and no more. Only `InterruptionFrame` interrupts:
+    `UserStartedSpeakingFrame` comes without it where the bot may not be interrupted. The audio keeps the `context_id`
+    and the `transport_destination` of the frames that it came in.
 
     The transport needs `video_out_enabled=True` and `video_out_is_live=False`, which keeps pictures in step with audio.
 
     Args:
-        presenter: A presenter's name.
+        presenter: The presenter's name.
         config: Settings; the default preset if None.
         **kwargs: For `AIService`.
     """
@@ -54,9 +61,8 @@ class PresenterVideoService(AIService):
         self._config = config
         self._head: TalkingHead | None = None
         self._task: asyncio.Task[None] | None = None
-        self._hand = (
-            asyncio.Lock()
-        )  # held from taking a picture until it is pushed: nothing comes after an interruption
+        self._origin = _Origin(None, None)  # of the latest audio
+        self._emitting = asyncio.Lock()  # held from taking a picture until it is pushed: none follows an interruption
 
     def can_generate_metrics(self) -> bool:
         """Time to first byte: from the first audio of an utterance to its first picture."""
@@ -66,7 +72,7 @@ class PresenterVideoService(AIService):
         """Load the presenter, before the pipeline starts."""
         await super().setup(setup)
         self._head = await TalkingHead.open(self._presenter, self._config)
-        self._paced: PacedHead[Frame] = PacedHead(self._head)
+        self._paced: PacedHead[Frame, _Origin] = PacedHead(self._head)
 
     async def stop(self, frame: EndFrame) -> None:
         """Say what is left, then stop."""
@@ -74,7 +80,7 @@ class PresenterVideoService(AIService):
         if self._showing:
             self._paced.end()
             await self._paced.quiet()
-            async with self._hand:  # the last of it is taken, not yet pushed
+            async with self._emitting:  # the last of it is taken, not yet pushed
                 await self._close()
         await self._close()
 
@@ -89,7 +95,7 @@ class PresenterVideoService(AIService):
         await self._close()
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Handle one frame; all but the voice's audio is passed on."""
+        """Handle one frame; all but the TTS audio is passed on."""
         await super().process_frame(frame, direction)
         if isinstance(frame, OutputTransportReadyFrame) and self._task is None:
             self._task = self.create_task(self._show())
@@ -98,23 +104,26 @@ class PresenterVideoService(AIService):
         if direction is FrameDirection.UPSTREAM or isinstance(frame, SystemFrame) or not self._showing:
             await self.push_frame(frame, direction)
         elif isinstance(frame, TTSAudioRawFrame):
-            await self._hear(frame)
+            await self._speak(frame)
         else:
             await self._pass_behind_speech(frame)
 
     @property
     def _showing(self) -> bool:
-        """Whether pictures are made; if they can't be (any more), the voice goes on without a face."""
+        """Whether pictures are rendered; after a failure the audio is passed on without."""
         return self._task is not None and not self._task.done()
 
-    async def _hear(self, frame: TTSAudioRawFrame) -> None:
+    async def _speak(self, frame: TTSAudioRawFrame) -> None:
         if not self._paced.speaking:
             await self.start_ttfb_metrics()
-        pcm = np.frombuffer(frame.audio, np.int16).reshape(-1, frame.num_channels)
+        origin = _Origin(frame.context_id, frame.transport_destination)
+        if origin != self._origin:
+            self._paced.end()
+        self._origin = origin
         try:
-            self._paced.push(pcm, frame.sample_rate)
+            self._paced.push_bytes(frame.audio, frame.sample_rate, frame.num_channels, origin)
         except StreamError as error:
-            await self.push_error(f"left out a frame of speech: {error}", exception=error)
+            await self.push_error(f"dropped a frame of speech: {error}", exception=error)
 
     async def _pass_behind_speech(self, frame: Frame) -> None:
         if isinstance(frame, TTSStoppedFrame):
@@ -127,30 +136,33 @@ class PresenterVideoService(AIService):
     async def _interrupt(self) -> None:
         if not self._showing:
             return
-        async with self._hand:
+        async with self._emitting:
             lost = await self._paced.interrupt()
         for frame in lost:
             if not frame.interruptible:
                 await self.push_frame(frame)
 
     async def _show(self) -> None:
-        """Push pictures and their sound at the pace of the clock, until cancelled."""
+        """Push pictures and their audio in real time, until cancelled."""
         try:
             while True:
                 await self._paced.due()
-                async with self._hand:
+                async with self._emitting:
                     await self._push_shown(await self._paced.take())
         except Exception as error:
-            await self.push_error(f"the presenter stopped, the voice goes on without: {error}", exception=error)
+            await self.push_error(f"the presenter stopped, the speech goes on without: {error}", exception=error)
 
-    async def _push_shown(self, shown: Shown[Frame]) -> None:
+    async def _push_shown(self, shown: Shown[Frame, _Origin]) -> None:
         height, width, _ = shown.frame.rgb.shape
         image = OutputImageRawFrame(shown.frame.rgb.tobytes(), (width, height), "RGB")
         image.sync_with_audio = True
         await self.push_frame(image)
         if len(shown.voice):
             await self.stop_ttfb_metrics()
-            await self.push_frame(TTSAudioRawFrame(shown.voice.tobytes(), VOICE_RATE, 1))
+            audio = TTSAudioRawFrame(shown.voice.tobytes(), VOICE_RATE, 1)
+            if shown.origin is not None:
+                audio.context_id, audio.transport_destination = shown.origin
+            await self.push_frame(audio)
         for frame in shown.marks:
             await self.push_frame(frame)
 

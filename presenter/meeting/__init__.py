@@ -1,4 +1,4 @@
-"""`presenter camera`: a microphone in, a virtual camera and a delayed virtual microphone out, and its terminal.
+"""`presenter camera`: microphone input, virtual camera and delayed virtual microphone, and the terminal interface.
 
-Holds what joins devices to a session and shows its status. Never holds HTTP or WebRTC.
+Holds what connects devices to a session and shows its status. Never holds HTTP or WebRTC.
 """

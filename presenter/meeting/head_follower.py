@@ -1,4 +1,4 @@
-"""The presenter's head follows the user's: head and eyes from a webcam, idle motion while nobody is there."""
+"""Head motion of the presenter from a webcam: the user's head pose and blinks, idle motion while the user is away."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from stream.clock import SessionClock, samples
 from stream.media import CHUNK_SAMPLES, SAMPLE_RATE
 
 DELAY_MS = 120.0
-"""How long after the moment that it shows a frame is painted: its sound lasts 40 ms, and the model hears 80 ms more. A
-microphone brings its sound later than that, and a camera its picture later still."""
+"""From the moment that a frame shows to its rendering: its sound lasts 40 ms, and the model's look-ahead is 80 ms. A
+microphone adds latency to that, and a webcam more."""
 
 _PERIOD = samples(62)  # every second picture of 30 a second, even if it comes a little early
 _WAIT_S = 0.1  # for a picture
 _REMEMBERED = 64  # moves: four seconds
 _LEAVING_FRAMES, _RETURNING_FRAMES = FPS, FPS // 2
-_OFF_SAMPLES = samples(200)  # a timeline that is further off has been cut
-_CREEP = 0.05  # of what a timeline is off, per frame
+_OFF_SAMPLES = samples(200)  # a timeline that is further off was interrupted
+_CREEP = 0.05  # share of a timeline's error that is corrected per frame
 _FALL, _RISE = 2, 1  # levels per frame: eyelids close faster than they open
 _AWAY_SAMPLES = int(AWAY_S * SAMPLE_RATE)
 
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Seen(NamedTuple):
-    """A move of the user and when it was seen, in samples of the session's clock."""
+    """A tracked pose of the user and its time, in samples of the session's clock."""
 
     time: int
     move: UserMove
@@ -44,11 +44,11 @@ class _Seen(NamedTuple):
 class HeadFollower:
     """A head motion for `Renderer.motion` that is the user's own.
 
-    A thread tracks the newest pictures, at most 15 a second. Frames ask for the pose of a moment in the past, so that
-    nods meet the words they go with; between tracked pictures it is interpolated. A user who leaves the chair, or whose
-    camera is lost, is followed by idle motion, and takes over again when back.
+    A thread tracks the newest pictures, at most 15 a second. Frames take the pose of a moment in the past, in step with
+    their sound; between tracked pictures it is interpolated. While the user is away, or the webcam is lost, idle motion
+    replaces it.
 
-    Needs no more than one other thread to ask for frames.
+    Only one thread may call `at`.
     """
 
     def __init__(
@@ -62,13 +62,10 @@ class HeadFollower:
         """Begin to follow.
 
         Args:
-            webcam: its clock is `clock`; whoever opened it closes it, after this.
+            webcam: its clock is `clock`; the caller closes it, after this.
             clock: the session's.
-            delay_ms: how long after the moment that it shows a frame is painted.
+            delay_ms: from the moment that a frame shows to its rendering.
             tracker: closed by `close`; a new one when None.
-
-        Raises:
-            TrackerUnavailableError: if the face tracker can't be loaded.
         """
         self._webcam, self._clock = webcam, clock
         self._delay = samples(delay_ms)
@@ -93,7 +90,7 @@ class HeadFollower:
         return self._appeared is not None
 
     def at(self, frame: int) -> tuple[HeadPose, int]:
-        """Pose and eyelid level of a frame that is painted now; see `HeadMotion`."""
+        """Advance to a frame that is rendered now; returns its pose and eyelid level, see `HeadMotion`."""
         passed = max(frame - self._frame, 1)
         was_cut = self._follow_clock(frame)
         move = self._move_at(self._moment)
@@ -105,7 +102,7 @@ class HeadFollower:
         return self._handover.apply(frame, pose), self._lids(eyelids, passed)
 
     def close(self) -> None:
-        """Stop following; idle motion goes on. Safe to call twice."""
+        """Stop tracking; idle motion continues. Safe to call twice."""
         self._closing.set()
         self._thread.join()
         self._tracker.close()
@@ -136,7 +133,7 @@ class HeadFollower:
                     due = picture.time + _PERIOD
                     self._watch(picture)
         except Exception:
-            _log.exception("the head can't be followed any more")
+            _log.exception("head tracking failed")
 
     def _watch(self, picture: WebcamPicture) -> None:
         faces = self._tracker.track(picture.rgb)
@@ -150,10 +147,10 @@ class HeadFollower:
     # ---- asking ----
 
     def _follow_clock(self, frame: int) -> bool:
-        """Find the moment that a frame shows; True if it does not go on from the last frame's.
+        """Find the moment that a frame shows; True if it does not continue from the last frame's.
 
-        Frames are painted by fits and starts, but 40 ms apart in what they show: their moments are, too, and what they
-        are off from the clock is made good little by little.
+        Frames are rendered at irregular times but are 40 ms apart in content: so are their moments, and their error
+        against the clock is corrected gradually.
         """
         wanted = self._clock.now() - self._delay
         moment = self._moment + (frame - self._frame) * CHUNK_SAMPLES
@@ -164,7 +161,7 @@ class HeadFollower:
         return was_cut
 
     def _move_at(self, moment: int) -> UserMove | None:
-        """What the user did at a moment; None if nobody was there."""
+        """The user's pose at a moment; None if nobody was there."""
         with self._lock:
             later = bisect_right(self._seen, moment, key=lambda seen: seen.time)
             before = self._seen[later - 1] if later else None
@@ -173,14 +170,14 @@ class HeadFollower:
             return None
         if after is None or after.move.appeared != before.move.appeared:
             return before.move
-        # Lids take two frames to close: they begin when the next picture shows them closed.
+        # Eyelids take two frames to close: they begin when the next picture shows them closed.
         closed = before.move.eyes_closed or after.move.eyes_closed
         share = (moment - before.time) / (after.time - before.time)
         pose = np.add(before.move.pose, share * np.subtract(after.move.pose, before.move.pose))
         return UserMove(HeadPose(*(float(value) for value in pose)), closed, before.move.appeared)
 
     def _lids(self, wanted: int, frames: int) -> int:
-        """Move the eyelids towards a level as fast as they can; what begins to close closes."""
+        """Move the eyelids towards a level at a limited rate; a blink that began is completed."""
         self._shutting = self._eyelids < EYES_CLOSED and (self._shutting or wanted == EYES_CLOSED) and self.following
         if self._shutting:
             wanted = EYES_CLOSED

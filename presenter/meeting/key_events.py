@@ -1,4 +1,4 @@
-"""Bytes from a terminal become keys, and repeats of a key become the time it is held; nothing is read here.
+"""Decodes terminal input to keys, and detects a held key by its repeats. Sans-I/O. Why not a library: docs/adr/0012.
 
 Source: ECMA-48, 5.4 and 5.6 (control sequences and strings); xterm's ctlseqs (SS3, bracketed paste).
 """
@@ -10,10 +10,10 @@ import re
 from typing import Literal
 
 PASTE_ON, PASTE_OFF = b"\x1b[?2004h", b"\x1b[?2004l"
-"""Written to a terminal: mark what is pasted, and stop marking it."""
+"""Written to a terminal: turn bracketed paste on and off."""
 
 FIRST_S = 0.7
-"""A key is held for this long after its first press: keyboards repeat after 0.25 to 0.66 s."""
+"""A key counts as held for this long after its first press: keyboards repeat after 0.25 to 0.66 s."""
 REPEAT_S = 0.2
 """And for this long after a repeat."""
 
@@ -33,25 +33,25 @@ _SEQUENCE = re.compile(
 
 
 class KeyDecoder:
-    """Tells keys from the bytes that they send, however these are cut.
+    """Decodes keys from bytes, in chunks of any size.
 
     A key is a printable character, or "enter", "tab", "backspace" or "escape". Arrows and all other keys that send
-    a sequence are left out, and so is what is pasted: a text pasted by mistake must not press ten keys.
+    a sequence are dropped, as are replies of the terminal and pasted text, which must not trigger commands.
     """
 
     def __init__(self) -> None:
-        """Know no key yet."""
+        """Begin without input."""
         self._utf8 = codecs.getincrementaldecoder("utf-8")("ignore")
         self._text = ""
         self._pasting = False
 
     @property
     def pending(self) -> bool:
-        """Whether a key has begun that more bytes may change; `flush` after a tenth of a second without any."""
+        """Whether a sequence is incomplete; call `flush` after a tenth of a second without more bytes."""
         return bool(self._text) and not self._pasting
 
     def feed(self, data: bytes) -> list[str]:
-        """Take bytes and return the keys that they complete, in order."""
+        """Add bytes and return the keys that they complete, in order."""
         self._text += self._utf8.decode(data)
         keys: list[str] = []
         while self._text:
@@ -67,7 +67,7 @@ class KeyDecoder:
         return keys
 
     def flush(self) -> list[str]:
-        """End what has begun: Escape alone is the key, half a sequence is nothing."""
+        """End an incomplete sequence: Escape alone is the key, anything else is dropped."""
         if not self.pending:
             return []
         alone = self._text.strip("\x1b") == ""
@@ -75,7 +75,7 @@ class KeyDecoder:
         return ["escape"] if alone else []
 
     def _leave_sequence(self) -> bool:
-        """Pass over the sequence that the text begins with; False if more of it may come."""
+        """Skip the sequence that the text begins with; False if it may be incomplete."""
         found = _SEQUENCE.match(self._text)
         assert found is not None, "called at Escape"
         if found.lastgroup is None and found.end() == len(self._text):
@@ -85,7 +85,7 @@ class KeyDecoder:
         return True
 
     def _leave_paste(self) -> bool:
-        """Pass over what is pasted; False if its end has not come."""
+        """Skip pasted text; False if its end has not come."""
         _, end, rest = self._text.partition(_PASTE_END)
         self._text = rest if end else self._text[1 - len(_PASTE_END) :]
         self._pasting = not end
@@ -93,11 +93,11 @@ class KeyDecoder:
 
 
 class HeldKey:
-    """Whether a key is held, guessed from its repeats, as terminals never tell of its release.
+    """Detects whether a key is held from its repeats, as terminals do not report its release.
 
-    A tap holds it for `FIRST_S`, the delay before a keyboard repeats. Two presses within 0.1 s are a repeat, and then
-    it is released `REPEAT_S` after the last; two further apart may be two taps, the second one held, so they hold it
-    for `FIRST_S` again. Another key pressed meanwhile ends the repeats of the first. Times are seconds of any clock.
+    A press counts as held for `FIRST_S`, the delay before a keyboard repeats. Two presses within 0.1 s are a repeat,
+    and then the key is released `REPEAT_S` after the last; two further apart may be a tap and a press that is held, so
+    they count for `FIRST_S` again. Another key ends the repeats of the first. Times are seconds of any clock.
     """
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class HeldKey:
         return "press" if began else None
 
     def poll(self, now: float) -> Literal["release"] | None:
-        """Look at the time; "release" once when the key is held no more."""
+        """Advance to time `now`; "release" once when the key is no longer held."""
         if self._until is None or now < self._until:
             return None
         self._until = None

@@ -1,6 +1,6 @@
-"""The loudness of a microphone as a bar, with the peak held so that an eye can follow.
+"""Peak programme meter of a microphone as a bar, with peak hold.
 
-Source: IEC 60268-18 (peak meters: at once up, slowly down); the times are chosen for an eye that looks in passing.
+Source: IEC 60268-18 (peak meters: fast attack, slow decay); the times are chosen for a glance.
 """
 
 from __future__ import annotations
@@ -11,33 +11,36 @@ from dataclasses import dataclass
 from rich.text import Text
 
 FLOOR_DBFS = -60.0
-"""Where the bar begins; 0 is its end."""
+"""Lower end of the bar; the upper end is 0."""
 
 _ZONES = ((-18.0, "green"), (-6.0, "yellow"), (0.0, "red"))  # up to which level, in which colour
 _HOLD_S = 1.5
 _FALL_DB_PER_S = 20.0
-_CLIP_S = 1.5  # a clipped sample is shown for this long
-_GLYPHS = {False: ("━", "╸", "─", "┃", "█"), True: ("=", "-", ".", "|", "!")}  # whole, half, rest, peak, clipped
+_CLIP_S = 1.5  # clipping is shown for this long
+_GLYPHS = {
+    False: ("━", "╸", "─", "┃", "█"),
+    True: ("=", "-", ".", "|", "!"),
+}  # full, half, empty, peak, clipping
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What a meter shows at one time."""
+    """State of a meter at one time."""
 
     dbfs: float
     """The level, in dB below full scale, `FLOOR_DBFS`..0."""
     peak_dbfs: float
-    """The peak that is held, likewise."""
+    """The held peak, likewise."""
     clipped: bool
     """Whether a sample was clipped a short time ago."""
 
     def bar(self, width: int, *, muted: bool, ascii_only: bool) -> Text:
-        """Draw it, `width` cells wide; without colour the glyphs say the same.
+        """Draw it, `width` cells wide; readable without colour.
 
         Args:
             width: Cells.
             muted: In grey.
-            ascii_only: For terminals that know nothing else.
+            ascii_only: For terminals without Unicode.
         """
         whole, half, rest, peak, clipped = _GLYPHS[ascii_only]
         halves = math.floor(2 * width * (1 - self.dbfs / FLOOR_DBFS))
@@ -59,12 +62,12 @@ class LevelMeter:
     """Follows a level; times are seconds of any clock."""
 
     def __init__(self) -> None:
-        """Heard nothing yet."""
+        """Begin at silence."""
         self._peak = FLOOR_DBFS
         self._peak_at = self._clip_until = -math.inf
 
-    def hear(self, dbfs: float, clipped: bool, now: float) -> Level:
-        """Take the loudest sample since the last call, and return what is to be shown.
+    def update(self, dbfs: float, clipped: bool, now: float) -> Level:
+        """Take the peak since the last call, and return what is to be shown.
 
         Args:
             dbfs: In dB below full scale; minus infinity is silence.

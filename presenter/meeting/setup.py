@@ -1,10 +1,14 @@
-"""Opens what a meeting needs, cheapest first, so that what is missing is said at once, and gives it all back."""
+"""Opens what a meeting needs, cheapest first, so that what is missing is reported at once, and closes all of it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from models.matting import MattingError
 from presenter.config import AppConfig, CameraConfig
@@ -27,13 +31,38 @@ from stream.pcm.gate import NoiseGate
 from stream.playout.playout import Playout, PlayoutConfig
 from stream.playout.pump import PlayoutPump
 from stream.sound import pulse
+from stream.sound.delayed_output import DelayedOutput
 from stream.sound.microphone import Microphone
-from stream.sound.voice_output import VoiceOutput
 
 PLAYOUT = PlayoutConfig(target_ms=40)
-"""Picture and sound stay on this machine: there is no network's jitter to wait for."""
+"""Picture and sound stay on this machine: there is no network jitter to buffer."""
 
+_T = TypeVar("_T")
 _OWN = {pulse.VirtualMicrophone.source, f"{pulse.VirtualMicrophone.sink}.monitor"}
+
+
+class _BlockingDevices:
+    """Opens what blocks for seconds, and closes it in reverse order at the end, in one thread of its own."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._executor = ThreadPoolExecutor(1, "devices")
+
+    async def open(self, opener: Callable[..., _T], *arguments: Any) -> _T:
+        """Call `opener(*arguments, stack)`, which leaves on the stack what has to be closed."""
+        opened = partial(opener, *arguments, self._stack)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, opened)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # In line behind an `open` that was cancelled and still runs.
+        closed = asyncio.get_running_loop().run_in_executor(self._executor, self._stack.close)
+        self._executor.shutdown(wait=False)
+        await asyncio.shield(closed)
 
 
 @asynccontextmanager
@@ -47,10 +76,10 @@ async def open_meeting(
     """Open devices, load networks and presenter, and close all of it afterwards.
 
     Args:
-        config: which devices, networks and where.
+        config: devices, networks and folders.
         presenter: the name of one that is enrolled.
         backend: of `pyvirtualcam`; None for the system's.
-        wrap: what every renderer goes through before it is used.
+        wrap: applied to each renderer before it is used.
 
     Raises:
         ConfigError: if a background or a presenter can't be used as the configuration wants it.
@@ -62,17 +91,18 @@ async def open_meeting(
     settings = config.camera
     clock = SessionClock()
     store = IdentityStore(config.presenters_dir)
-    store.folder(presenter)
+    presenter = store.entry(presenter).name
     canvas = Canvas(settings.size, settings.background, settings.place)
     async with AsyncExitStack() as stack:
         camera = VirtualCamera(clock, canvas, delay_ms=0.0, device=settings.device or None, backend=backend)
         await asyncio.to_thread(camera.open)
-        stack.callback(camera.close)
+        stack.push_async_callback(camera.close)
+        devices = await stack.enter_async_context(_BlockingDevices())
         # First the virtual microphone: PulseAudio may move streams that are open when a device is new.
-        output = choose_output(settings.voice, stack.enter_context(ExitStack()))
+        device = await devices.open(choose_output, settings.voice)
         microphone = await _open_microphone(settings, clock, stack)
-        voice = await _open_voice(output, clock, stack)
-        head = await asyncio.to_thread(_open_webcam, settings, clock, stack)
+        output = await _open_output(device, clock, stack)
+        head = await devices.open(_open_webcam, settings, clock)
         engine = await asyncio.to_thread(Engine.load, config)
         cast = Cast(store.names(), lambda name: wrap(engine.renderer(store.load(name))))
         pump = PlayoutPump(Playout(PLAYOUT), clock)
@@ -80,14 +110,14 @@ async def open_meeting(
         session = Session(renderer, pump, executor, Metrics())
         stack.push_async_callback(session.close)
         pump.add(camera, matte=canvas.needs_cutout)
-        if voice is not None:
-            pump.add(voice)
+        if output is not None:
+            pump.add(output)
         if canvas.needs_cutout:
             try:
                 await session.add_matte()
             except MattingError as error:
-                raise ConfigError(f"presenter {presenter!r} has no matte: {error}; use --background own") from error
-        yield Meeting(session, cast, presenter, microphone, camera, voice, head, settings.offset_ms)
+                raise ConfigError(f"presenter {presenter!r} can't be cut out: {error}; use --background own") from error
+        yield Meeting(session, cast, presenter, microphone, camera, output, head, settings.offset_ms)
 
 
 async def _open_microphone(settings: CameraConfig, clock: SessionClock, stack: AsyncExitStack) -> Microphone:
@@ -96,23 +126,30 @@ async def _open_microphone(settings: CameraConfig, clock: SessionClock, stack: A
     await microphone.open()
     stack.push_async_callback(microphone.close)
     sources = {microphone.device.pulse_name}
-    if not settings.microphone and pulse.is_available():
-        sources |= {source.name for source in pulse.sources() if source.is_default}
+    if not settings.microphone:
+        sources |= await asyncio.to_thread(_default_sources)
     if sources & _OWN:
-        raise ConfigError("the microphone is the presenter's own voice: choose yours with --microphone")
+        raise ConfigError("the microphone is the presenter's own output: choose yours with --microphone")
     return microphone
 
 
-async def _open_voice(output: str, clock: SessionClock, stack: AsyncExitStack) -> VoiceOutput | None:
-    if output == "off":
+def _default_sources() -> set[str | None]:
+    """Names of the sources that the sound server takes by default; may take seconds."""
+    if not pulse.is_available():
+        return set()
+    return {source.name for source in pulse.sources() if source.is_default}
+
+
+async def _open_output(device: str, clock: SessionClock, stack: AsyncExitStack) -> DelayedOutput | None:
+    if device == "off":
         return None
-    voice = VoiceOutput(output, clock)
-    await voice.open()
-    stack.push_async_callback(voice.close)
-    return voice
+    output = DelayedOutput(device, clock)
+    await output.open()
+    stack.push_async_callback(output.close)
+    return output
 
 
-def _open_webcam(settings: CameraConfig, clock: SessionClock, stack: AsyncExitStack) -> HeadFollower | None:
+def _open_webcam(settings: CameraConfig, clock: SessionClock, stack: ExitStack) -> HeadFollower | None:
     if not settings.webcam:
         return None
     webcam = stack.enter_context(Webcam(settings.webcam, clock))

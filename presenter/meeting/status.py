@@ -1,4 +1,4 @@
-"""What the camera tells its user about itself, and the same as plain words."""
+"""The camera's status, and the same as plain text."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ class Shows(StrEnum):
     """What the camera shows."""
 
     LIVE = "LIVE"
-    """The presenter, speaking what the microphone hears."""
+    """The presenter, driven by the microphone."""
     IDLE = "IDLE"
-    """The presenter, listening to nobody."""
+    """The presenter, with idle motion only."""
     STILL = "STILL"
-    """One picture."""
+    """One picture, repeated."""
 
 
 class Webcam(StrEnum):
-    """Whose head the presenter's follows."""
+    """Where the presenter's head motion comes from."""
 
     FOLLOWING = "following you"
-    """That of the user."""
+    """The user."""
     AWAY = "you are away"
-    """Nobody's: the user left the picture."""
+    """Idle motion: the user left the picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All that the line tells; None is what is not known yet."""
+    """All figures of the status line; None for what is not known yet."""
 
     presenter: str
     """The name."""
     shows: Shows = Shows.LIVE
     """What the camera shows."""
     muted: bool = False
-    """Whether the microphone is not heard."""
+    """Whether the microphone is muted."""
     speaking: bool = False
-    """Whether a voice is heard."""
+    """Whether speech is detected."""
     level_dbfs: float | None = None
     """Loudest sample of the microphone since the last status, in dB below full scale; None if it is gone."""
     clipped: bool = False
@@ -45,19 +45,19 @@ class Status:
     delay_ms: float | None = None
     """From the microphone to the camera and the virtual microphone, in milliseconds."""
     fps: float | None = None
-    """Frames per second that reach the camera."""
+    """New frames per second that reach the camera."""
     dropped: int = 0
-    """Frames since the start that did not."""
+    """Frames that were dropped since the start."""
     skew_ms: float | None = None
-    """How much later the voice is heard than its picture is seen, in milliseconds."""
+    """How much later sound is played than its picture is sent, in milliseconds."""
     drift_ppm: float | None = None
     """How much faster the microphone's clock is than the session's, in parts per million."""
     webcam: Webcam | None = None
-    """Whose head is followed; None without a webcam."""
+    """Source of head motion; None without a webcam."""
 
 
 def plain(status: Status) -> str:
-    """Say a status in one line of words, without what is not known."""
+    """Return a status as one line of text, without what is not known."""
     level = "microphone is gone" if status.level_dbfs is None else f"microphone {status.level_dbfs:.0f} dBFS"
     words = [
         status.presenter,

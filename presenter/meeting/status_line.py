@@ -1,4 +1,4 @@
-"""One line at the bottom of the terminal that says what the camera does; messages are printed above it."""
+"""Status line at the bottom of the terminal; messages are printed above it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from presenter.meeting.level_meter import Level, LevelMeter
 from presenter.meeting.status import Shows, Status, Webcam, plain
 
 REFRESH_HZ = 8
-"""How often the line is drawn; `StatusLine.update` oftener than that is not seen."""
+"""How often the line is drawn; more frequent updates are not shown."""
 PLAIN_S = 10.0
 """How often a line is printed where there is no terminal."""
 
@@ -35,8 +35,8 @@ _WEBCAM_CELLS = max(map(len, Webcam))
 class StatusLine:
     """The line, as a context: `update` it about `REFRESH_HZ` times a second.
 
-    A thread draws it, so that a slow terminal does not hold the caller. While it is there, what is printed and logged
-    to the terminal comes above it; what a C library writes to file descriptor 2 does not, and is overdrawn. Where
+    A thread draws it, so that a slow terminal does not block the caller. While it is shown, what is printed and logged
+    to the terminal appears above it; what a C library writes to file descriptor 2 is overwritten. Where
     there is no terminal, or a dumb one, a plain line is printed every `PLAIN_S` seconds instead.
     """
 
@@ -58,7 +58,7 @@ class StatusLine:
 
     @property
     def is_live(self) -> bool:
-        """Whether it is a line that is redrawn, and not one that is printed now and then."""
+        """Whether the line is redrawn in place, instead of printed periodically."""
         return self._console.is_interactive
 
     def start(self) -> None:
@@ -82,7 +82,7 @@ class StatusLine:
                 handler.setStream(new)
 
     def stop(self) -> None:
-        """Take it away and leave the terminal as it was; safe twice."""
+        """Remove it and restore the terminal; safe twice."""
         for handler, stream in self._logged:
             handler.setStream(stream)
         self._logged = []
@@ -100,15 +100,15 @@ class StatusLine:
         self.stop()
 
     def update(self, status: Status, now: float) -> None:
-        """Tell the status at time `now`, in seconds of any clock."""
-        level = None if status.level_dbfs is None else self._meter.hear(status.level_dbfs, status.clipped, now)
+        """Set the status at time `now`, in seconds of any clock."""
+        level = None if status.level_dbfs is None else self._meter.update(status.level_dbfs, status.clipped, now)
         self._line = _Line(status, level, bool(self._help))
         if not self.is_live and now - self._printed_at >= PLAIN_S:
             self._printed_at = now
             self._console.print(Text(plain(status)), soft_wrap=True)
 
     def toggle_help(self) -> None:
-        """Show what the keys do above the line, or no more."""
+        """Show or hide the help for the keys, above the line."""
         self._help_shown = not self._help_shown
 
     def _render(self) -> Group:
@@ -118,7 +118,7 @@ class StatusLine:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One drawing of the line; every part of it keeps its width, so that figures stay where they are."""
+    """One rendering of the line; each part has a fixed width, so that figures keep their place."""
 
     status: Status
     level: Level | None
@@ -131,7 +131,7 @@ class _Line:
         kept = set()
         for rank, part in sorted(parts, key=itemgetter(0)):
             if part.cell_len + len(_GAP) > room:
-                break  # a less important part that would still fit stays out as well
+                break  # less important parts are dropped too, even if they would fit
             room -= part.cell_len + len(_GAP)
             kept.add(rank)
         meter = self._microphone(min(_METER.stop - 1, _METER.start + max(0, room)), options.ascii_only)
@@ -140,7 +140,7 @@ class _Line:
         yield line
 
     def _state(self, ascii_only: bool) -> Text:
-        """What is shown and heard, of a width that only a key changes."""
+        """Mode and speech detection, of a width that only a key changes."""
         status = self.status
         text = Text()
         if status.muted:

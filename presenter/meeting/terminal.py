@@ -1,12 +1,11 @@
-"""`presenter camera` in a terminal: keys in, a status line out."""
+"""`presenter camera` in a terminal: keys and a status line."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 
-from models.matting import MattingError
+from models.errors import ModelError
 from presenter.config import AppConfig
 from presenter.errors import PresenterError
 from presenter.meeting.key_events import HeldKey
@@ -15,6 +14,7 @@ from presenter.meeting.setup import open_meeting
 from presenter.meeting.status import Shows
 from presenter.meeting.status_line import REFRESH_HZ, StatusLine
 from presenter.meeting.terminal_keys import TerminalKeys
+from presenter.runtime.signals import stopped_by_signals
 
 KEYS = (
     ("m", "mute"),
@@ -36,7 +36,7 @@ async def attend(config: AppConfig, presenter: str, *, backend: str | None = Non
 
     Args:
         config: devices and networks.
-        presenter: whom to show first.
+        presenter: the name of the one shown first.
         backend: of `pyvirtualcam`; None for the system's.
 
     Raises:
@@ -45,10 +45,12 @@ async def attend(config: AppConfig, presenter: str, *, backend: str | None = Non
     """
     async with open_meeting(config, presenter, backend=backend) as meeting:
         _log.info("%s", meeting.introduction())
-        with StatusLine(KEYS) as line, TerminalKeys(on_foreground=lambda front: show(line, front)) as keys:
+        with (
+            StatusLine(KEYS) as line,
+            TerminalKeys(on_foreground=lambda front: show(line, front)) as keys,
+            stopped_by_signals(meeting.leave),
+        ):
             controls = Controls(meeting, line)
-            for name in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(name, meeting.leave)
             reading = [asyncio.create_task(controls.read(keys)), asyncio.create_task(controls.tell())]
             try:
                 await meeting.run()
@@ -59,7 +61,7 @@ async def attend(config: AppConfig, presenter: str, *, backend: str | None = Non
 
 
 def show(line: StatusLine, in_front: bool) -> None:
-    """Show the line while the program is in the terminal's foreground."""
+    """Show the line only while the program is in the terminal's foreground."""
     if in_front:
         line.start()
     else:
@@ -70,19 +72,19 @@ class Controls:
     """What each key does."""
 
     def __init__(self, meeting: Meeting, line: StatusLine) -> None:
-        """Take nothing yet."""
+        """Read nothing yet."""
         self._meeting = meeting
         self._line = line
         self._space = HeldKey()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def read(self, keys: TerminalKeys) -> None:
-        """Press what the user presses, for ever."""
+        """Handle keys until cancelled."""
         async for key in keys:
             self.press(key)
 
     async def tell(self) -> None:
-        """Keep the line true and let go of keys that are not held any more, for ever."""
+        """Update the line, and release keys that are no longer held, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             if self._space.poll(loop.time()):
@@ -91,7 +93,7 @@ class Controls:
             await asyncio.sleep(1 / REFRESH_HZ)
 
     def press(self, key: str) -> None:
-        """Do what a key of `KEYS` says; others do nothing."""
+        """Run the command of a key of `KEYS`; others do nothing."""
         meeting = self._meeting
         if key == " ":
             if self._space.press(asyncio.get_running_loop().time()):
@@ -120,5 +122,5 @@ class Controls:
                 await self._meeting.show_next()
             else:
                 await self._meeting.show_number(int(key))
-        except (PresenterError, MattingError, OSError) as error:
+        except (PresenterError, ModelError, OSError) as error:
             _log.warning("%s", error)

@@ -1,4 +1,4 @@
-"""Single keys from the terminal, without Enter, and the terminal always given back as it was.
+"""Reads single keys from the terminal, without Enter, and restores the terminal afterwards.
 
 Ctrl+C and Ctrl+Z keep their meaning. Source: termios(3), credentials(7) on process groups; job control in the
 manual of the GNU C library, "Stopped and Terminated Jobs".
@@ -24,16 +24,16 @@ else:
     import termios
 
 _ESCAPE_S = 0.1  # a sequence may arrive in pieces, as over ssh
-_LOOK_S = 1.0  # how often a program in the background looks whether it is in front again
+_LOOK_S = 1.0  # how often a program in the background checks for the foreground
 _POLL_S = 0.02
-_QUEUED = 64  # keys nobody has asked for yet; later ones are lost
+_QUEUED = 64  # keys that were not read yet; later ones are dropped
 
 
 class TerminalKeys:
     """Keys as they are pressed: `with TerminalKeys() as keys: async for key in keys: ...`, on a running loop.
 
-    Keys are those of `KeyDecoder`. The terminal is given back on leaving, for whatever reason, and while the program
-    is stopped (Ctrl+Z) or in the background. The owner must leave on SIGTERM; a program that is killed can't.
+    Keys are those of `KeyDecoder`. The terminal is restored on exit, and while the program
+    is stopped (Ctrl+Z) or in the background. The owner must exit on SIGTERM; a killed program can't restore it.
     Ctrl+S does not stop the output meanwhile, or it would stop the loop at its next line.
     """
 
@@ -57,7 +57,7 @@ class TerminalKeys:
 
     @property
     def available(self) -> bool:
-        """Whether keys can come; False where there is no terminal, or no longer, and then none ever do."""
+        """Whether keys can be read; False without a terminal, or after it was closed."""
         return self._is_terminal
 
     def __enter__(self) -> Self:
@@ -102,7 +102,7 @@ class TerminalKeys:
     def _flush(self) -> None:
         self._put(self._decoder.flush())
 
-    if sys.platform == "win32":  # not tried: there was no Windows to try it on
+    if sys.platform == "win32":  # not tested: no Windows machine was available
 
         def _poll(self) -> None:
             while msvcrt.kbhit():
@@ -116,7 +116,7 @@ class TerminalKeys:
     else:
 
         def _watch_signals(self) -> None:
-            """Follow Ctrl+Z and fg, unless who started the program wants them ignored."""
+            """Handle Ctrl+Z and fg, unless these signals were ignored when the program started."""
             ours = threading.current_thread() is threading.main_thread()
             for number, action in ((signal.SIGTSTP, self._suspend), (signal.SIGCONT, self._look)):
                 if ours and signal.getsignal(number) is signal.SIG_DFL:
@@ -124,7 +124,7 @@ class TerminalKeys:
                     self._signals.append(number)
 
         def _suspend(self) -> None:
-            """Give the terminal back, stop as Ctrl+Z means it, and go on here after fg or bg."""
+            """Restore the terminal, stop the process, and continue here after fg or bg."""
             self._give_back()
             self._tell(False)
             self._loop.remove_signal_handler(signal.SIGTSTP)
@@ -133,12 +133,12 @@ class TerminalKeys:
             self._look()
 
         def _look(self) -> None:
-            """Take the terminal if the program is in front, else look again: no signal tells of `fg` after `bg`."""
+            """Take the terminal in the foreground, else check again later: no signal reports `fg` after `bg`."""
             if self._in_front():
                 self._take()
                 self._tell(True)
                 return
-            if self._saved is not None:  # stopped by SIGSTOP, which tells nobody
+            if self._saved is not None:  # stopped by SIGSTOP, which can't be handled
                 self._loop.remove_reader(self._descriptor)
                 self._saved = None
             self._tell(False)
@@ -149,7 +149,7 @@ class TerminalKeys:
             try:
                 return os.tcgetpgrp(self._descriptor) == os.getpgrp()
             except OSError:
-                return True  # a terminal that does not control this program never stops it
+                return True  # not the controlling terminal, which never stops this program
 
         def _take(self) -> None:
             try:

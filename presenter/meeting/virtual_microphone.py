@@ -1,4 +1,4 @@
-"""Which output a meeting hears as a microphone, system by system, and what to install where there is none."""
+"""The output that other programs use as a microphone, by system, and what to install where there is none."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NO_SERVER = (
 
 
 def find_loopback(system: str | None = None) -> str:
-    """Name of the loopback device of a system that has one installed, or nothing where the sound server makes one.
+    """Return the name of the installed loopback device, or "" where the sound server can make one.
 
     Raises:
         DeviceError: if there is neither; says what to install.
@@ -34,16 +34,16 @@ def find_loopback(system: str | None = None) -> str:
         return ""
     wanted, advice = _LOOPBACKS[system]
     if not any(wanted in device.name for device in list_devices()):
-        raise DeviceError(f"presenter camera needs one for the voice; {advice}")
+        raise DeviceError(f"presenter camera needs one for its sound; {advice}")
     return wanted
 
 
 def choose_output(wanted: str, stack: ExitStack) -> str:
-    """Name of the output for a voice.
+    """Return the name of the output for delayed sound; blocks for seconds on a slow sound server.
 
     Args:
         wanted: a device, or `auto` for the virtual microphone.
-        stack: removes at its end what has to be made for it.
+        stack: removes at its end what was made for it.
 
     Raises:
         DeviceError: if there is no virtual microphone and none can be made.
@@ -53,8 +53,8 @@ def choose_output(wanted: str, stack: ExitStack) -> str:
     return find_loopback() or stack.enter_context(pulse.VirtualMicrophone()).sink
 
 
-def heard_as(output: str) -> str:
-    """What a meeting calls the microphone that says what is played into an output."""
+def microphone_name(output: str) -> str:
+    """Return the name of the microphone on which other programs receive what an output plays."""
     if output == pulse.SINK_NAME:
         return pulse.SOURCE_NAME
     return output.replace("CABLE Input", "CABLE Output")

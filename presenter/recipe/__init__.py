@@ -1,4 +1,5 @@
 """The training recipe: data preparation, training steps, evaluation, building the shipped presenter.
 
-Needs the extra `[train]`. The application never imports it, apart from the commands that run it.
+Needs the extra `[train]`. Never holds what a live session needs: the application does not import it, apart from the
+commands that run it.
 """

@@ -26,7 +26,8 @@ from models.tracker import FaceTracker
 from models.training.generator import GeneratorTraining, train_generator
 from models.weights import generator_path
 from presenter.errors import MediaError
-from presenter.runtime.identities import DEFAULT, save_identity, shipped_dir
+from presenter.runtime.identities import DEFAULT, shipped_dir
+from presenter.runtime.identity_folder import save_identity
 
 Picture = NDArray[np.uint8]
 _HELD_OUT_EVERY = 10

@@ -64,6 +64,8 @@ def evaluate_clips(
         MediaError: If no clip can be used.
     """
     clips = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    if not clips:
+        raise MediaError(f"{folder}: expected video clips ({', '.join(sorted(_SUFFIXES))}), found none")
     clips = clips[:: max(1, len(clips) // limit)][:limit] if limit else clips
     evaluator = Evaluator(config)
     groups: dict[str, list[Judgement]] = defaultdict(list)

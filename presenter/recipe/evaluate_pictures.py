@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.crop import crop_mask, crop_points, crop_rasteriser, crop_transform, cut_crop
-from models.generator import FoldedGenerator, Generator
+from models.folded import FoldedGenerator
+from models.generator import Generator
 from models.identity import picture_tensor
 from models.live_inputs import live_planes, masked_target, match_colour
 from models.mesh import Floats, aperture

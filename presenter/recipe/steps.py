@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 
@@ -25,9 +25,17 @@ class DataFolders:
     workers: int = 2
 
 
+class OneLineParser(argparse.ArgumentParser):
+    """Reports a wrong option in one line, as every other error of the command line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2."""
+        self.exit(2, f"presenter: {' '.join(message.split())}; see {self.prog} --help\n")
+
+
 def parse_settings(kind: type[T], step: str, arguments: Sequence[str]) -> T:
     """Read a dataclass of strings, numbers, booleans, paths and tuples of strings from options."""
-    parser = argparse.ArgumentParser(prog=f"presenter train {step}", description=kind.__doc__)
+    parser = OneLineParser(prog=f"presenter train {step}", description=kind.__doc__)
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         flag, hint = "--" + field.name.replace("_", "-"), hints[field.name]

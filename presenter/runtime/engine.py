@@ -6,20 +6,22 @@ One engine serves any number of sessions and `TalkingHead`s of a process; it alo
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from models import winograd
-from models.crop import CROP_SIZE
-from models.generator import LIVE_CHANNELS, FoldedGenerator, Generator
-from models.graphs import graphed
+from models import half_linear
+from models.backends import available, backend
+from models.errors import ModelError
+from models.generator import Generator
+from models.half_linear import use_half_weights
 from models.identity import Identity, StyleCode, picture_tensor
-from models.painter import Painter
+from models.painter import Backend, Painter
+from models.syncformer import StyleSyncFormer
 from presenter.config import AppConfig
-from presenter.errors import CapacityError, ConfigError
-from presenter.runtime.identities import StoredIdentity
+from presenter.errors import CapacityError, ConfigError, IdentityDamagedError
+from presenter.runtime.backend_choice import fastest
+from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.networks import Networks, load_networks
 from presenter.runtime.renderer import Renderer
 
@@ -31,19 +33,24 @@ class Engine:
         networks: Shared by all streams.
         device: Where networks run.
         slots: How many renderers it lends at a time; None for any number.
-        convolution: `direct`, `winograd`, or `auto` for the faster one.
+        backend: How the generator is computed, or `auto` for what is fastest here.
 
     Raises:
-        ConfigError: If this machine can't do Winograd convolutions and is told to.
+        ConfigError: If this machine can't compute it the way that it is told to.
     """
 
+    backend: str
+    """How the generator is computed, one of `models.backends.BACKENDS`."""
+
     def __init__(
-        self, networks: Networks, device: torch.device, slots: int | None = None, convolution: str = "auto"
+        self, networks: Networks, device: torch.device, slots: int | None = None, backend: str = "auto"
     ) -> None:
         self._syncformer = networks.syncformer.to(device).eval().requires_grad_(False)
+        if device.type == "cpu" and half_linear.is_available():
+            use_half_weights(self._syncformer)
         self._generator = networks.generator
         self._device = device
-        self._winograd = _decide(convolution, networks.generator, device)
+        self.backend = _decide(backend, networks.generator, device)
         self.slots = slots
         self._in_use = 0
         self._lock = threading.Lock()  # renderers are made and closed in threads of their own
@@ -64,17 +71,17 @@ class Engine:
             raise ConfigError("engine.device: expected a CUDA device, found none; use 'cpu'")
         if settings.device == "cpu":
             torch.set_num_threads(settings.threads)
-        return cls(load_networks(settings), torch.device(settings.device), slots, settings.convolution)
-
-    @property
-    def convolution(self) -> str:
-        """How the generator convolves, `direct` or `winograd`."""
-        return "winograd" if self._winograd else "direct"
+        return cls(load_networks(settings), torch.device(settings.device), slots, settings.backend)
 
     @property
     def latency_samples(self) -> int:
         """Look-ahead of every renderer, in samples at 16 kHz."""
         return self._syncformer.latency_samples
+
+    @property
+    def syncformer(self) -> StyleSyncFormer:
+        """Audio to motion, shared by all streams."""
+        return self._syncformer
 
     @property
     def is_full(self) -> bool:
@@ -85,8 +92,12 @@ class Engine:
     def _is_full(self) -> bool:
         return self.slots is not None and self._in_use >= self.slots
 
-    def renderer(self, stored: StoredIdentity) -> Renderer:
+    def renderer(self, stored: StoredIdentity, backend: str = "") -> Renderer:
         """Lend a renderer for an identity; close it to give its slot back.
+
+        Args:
+            stored: Whom to show.
+            backend: How to compute the generator; empty for the engine's way.
 
         Raises:
             CapacityError: If all slots are taken.
@@ -96,7 +107,8 @@ class Engine:
                 raise CapacityError(f"all {self.slots} slots of the engine are in use; try again in a moment")
             self._in_use += 1
         try:
-            return Renderer(self._syncformer, self._painter(stored), stored.identity, self._device, self._release)
+            painter = Painter(stored.identity, self.folded(stored, backend))
+            return Renderer(self._syncformer, painter, stored.identity, self._device, self._release)
         except BaseException:
             self._release()
             raise
@@ -105,25 +117,20 @@ class Engine:
         with self._lock:
             self._in_use -= 1
 
-    def folded(self, stored: StoredIdentity) -> FoldedGenerator:
-        """The generator of an identity, ready to render."""
-        generator = Generator.load(stored.generator) if stored.generator else self._generator
-        return generator.fold(style_code(stored.identity, generator), winograd=self._winograd).to(self._device)
+    def folded(self, stored: StoredIdentity, kind: str = "") -> Backend:
+        """The generator of an identity, ready to paint; by another backend than the engine's if `kind` says so."""
+        generator = _personal(stored.generator) if stored.generator else self._generator
+        return backend(generator, style_code(stored.identity, generator), kind or self.backend, self._device)
 
-    def _painter(self, stored: StoredIdentity) -> Painter:
-        folded = self.folded(stored)
-        return Painter(stored.identity, self._on_device(folded.encode_target), self._step(folded))
 
-    def _on_device(self, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        return lambda tensor: function(tensor.to(self._device))
-
-    def _step(self, folded: FoldedGenerator) -> Callable[[Tensor, Tensor], Tensor]:
-        step = graphed(folded, self._device)
-
-        def render(target: Tensor, live: Tensor) -> Tensor:
-            return step(target, live.to(self._device, non_blocking=True))
-
-        return render
+def _personal(path: Path) -> Generator:
+    try:
+        return Generator.load(path)
+    except (ModelError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise IdentityDamagedError(
+            f"the presenter {path.parent.name!r} is damaged ({path.name} is no generator of this version);"
+            f" delete it (presenter presenters delete {path.parent.name!r}) and enrol it again"
+        ) from error
 
 
 def style_code(identity: Identity, generator: Generator) -> StyleCode:
@@ -134,20 +141,14 @@ def style_code(identity: Identity, generator: Generator) -> StyleCode:
         return StyleCode(generator.style_code(picture_tensor(identity.reference))[0].clone())
 
 
-def winograd_ratio(generator: Generator) -> float:
-    """Time of the folded generator by Winograd convolutions over that by direct ones, here and now."""
-    live, style = torch.rand(1, LIVE_CHANNELS, CROP_SIZE, CROP_SIZE), torch.ones(generator.config.style_dim)
-    with torch.inference_mode():
-        fast, plain = generator.fold(style, winograd=True), generator.fold(style)
-        target = plain.encode_target(live[:, :3])
-        return winograd.ratio(lambda: fast(target.contiguous(), live), lambda: plain(target, live))
-
-
-def _decide(convolution: str, generator: Generator, device: torch.device) -> bool:
-    """Whether to convolve by Winograd."""
-    possible = device.type == "cpu" and winograd.is_available()
-    if convolution == "winograd" and not possible:
-        raise ConfigError("engine.convolution: expected direct or auto, as Winograd convolutions can't be done here")
-    if convolution == "auto":
-        return possible and winograd_ratio(generator) < 1
-    return convolution == "winograd"
+def _decide(kind: str, generator: Generator, device: torch.device) -> str:
+    """The backend that a configuration asks for."""
+    if device.type != "cpu":
+        return "float32"
+    if kind == "auto":
+        return fastest(generator)
+    if kind not in available():
+        raise ConfigError(
+            f"engine.backend: expected one of auto, {', '.join(available())} on this machine, got {kind!r}"
+        )
+    return kind

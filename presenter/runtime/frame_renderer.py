@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from models.head_motion import HeadMotion
-from presenter.runtime.identities import StoredIdentity
+from presenter.runtime.identity_folder import StoredIdentity
 from stream.media import AudioChunk, VideoFrame
 
 

@@ -1,38 +1,21 @@
-"""Presenters on disk: those that ship and those that users enrol.
-
-A presenter is a folder: `frame.png` (the picture), `matte.png` (where in it the person is; older
-folders have none), `identity.safetensors` (meshes, pose, codes, eyelids) and, when the generator was
-personalised, `generator.safetensors`.
-"""
+"""The presenters of a machine: those that ship and those that users enrol."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-import cv2
-import numpy as np
-import torch
-
-from models.checkpoint import load_checkpoint, save_checkpoint
-from models.identity import Identity, SpeakingStyle, StyleCode
-from models.mesh import Pose
-from models.still import Blinks
-from presenter.errors import IdentityNotFoundError
+from models.identity import Identity
+from presenter.errors import IdentityDamagedError, IdentityNotFoundError, PresenterError
+from presenter.runtime.identity_folder import FILES, FRAME, Consent, StoredIdentity, load_identity, save_identity
+from presenter.runtime.names import check_name, folder_of, name_key, name_of
 
 DEFAULT = "default"
-
-
-@dataclass(frozen=True, eq=False)
-class StoredIdentity:
-    """An identity and where its own generator lies, if it has one."""
-
-    identity: Identity
-    generator: Path | None
 
 
 def shipped_dir() -> Path:
@@ -40,77 +23,20 @@ def shipped_dir() -> Path:
     return Path(str(files("presenter").joinpath("presenters")))
 
 
-def save_identity(folder: Path, identity: Identity, generator: Path | None = None) -> None:
-    """Write an identity's folder; it appears whole or not at all.
+@dataclass(frozen=True)
+class Entry:
+    """A presenter as it is listed."""
 
-    Args:
-        folder: Where; what was there is replaced.
-        identity: What to write.
-        generator: Checkpoint of its personal generator, to be copied along.
-
-    Raises:
-        OSError: If it can't be written.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".enrolling-") as temporary:
-        partial = Path(temporary) / folder.name
-        partial.mkdir()
-        pictures = {"frame.png": cv2.cvtColor(identity.frame, cv2.COLOR_RGB2BGR)}
-        if identity.matte is not None:
-            pictures["matte.png"] = identity.matte
-        for name, picture in pictures.items():
-            if not cv2.imwrite(str(partial / name), picture):
-                raise OSError(f"{folder}: {name} can't be written")
-        if generator is not None:
-            shutil.copy(generator, partial / "generator.safetensors")
-        tensors = {
-            "mesh": torch.from_numpy(identity.mesh),
-            "neutral": torch.from_numpy(identity.neutral),
-            "rotation": torch.from_numpy(identity.pose.rotation),
-            "translation": torch.from_numpy(identity.pose.translation),
-            "style_code": identity.style_code,
-            "blinks": torch.from_numpy(identity.blinks.overlays),
-        }
-        if identity.speaking_style is not None:
-            tensors["speaking_style"] = identity.speaking_style
-        facts = {
-            "name": identity.name,
-            "style_of": identity.style_of,
-            "scale": identity.pose.scale,
-            "blink_box": identity.blinks.box,
-        }
-        save_checkpoint(partial / "identity.safetensors", tensors, facts)
-        if folder.exists():
-            os.replace(folder, Path(temporary) / "replaced")
-        os.replace(partial, folder)
-
-
-def load_identity(folder: Path) -> StoredIdentity:
-    """Read what `save_identity` wrote."""
-    tensors, facts = load_checkpoint(folder / "identity.safetensors")
-    frame = cv2.cvtColor(cv2.imread(str(folder / "frame.png")), cv2.COLOR_BGR2RGB)
-    arrays = {name: value.numpy() for name, value in tensors.items()}
-    style = tensors.get("speaking_style")
-    matte = folder / "matte.png"
-    top, left = facts["blink_box"]
-    identity = Identity(
-        name=folder.name,
-        frame=frame.astype(np.uint8),
-        mesh=arrays["mesh"],
-        neutral=arrays["neutral"],
-        pose=Pose(float(facts["scale"]), arrays["rotation"], arrays["translation"]),
-        style_code=StyleCode(tensors["style_code"].float()),
-        style_of=str(facts["style_of"]),
-        speaking_style=None if style is None else SpeakingStyle(style.float()),
-        blinks=Blinks((int(top), int(left)), arrays["blinks"]),
-        matte=cv2.imread(str(matte), cv2.IMREAD_GRAYSCALE) if matte.is_file() else None,
-    )
-    generator = folder / "generator.safetensors"
-    return StoredIdentity(identity, generator if generator.is_file() else None)
+    name: str
+    folder: Path
+    own: bool
+    """Whether it was enrolled here; the others come with the package."""
+    problem: str = ""
+    """What is damaged; empty if it can be used."""
 
 
 class IdentityStore:
-    """The presenters of a machine.
+    """The presenters of a machine, looked up by name in any case and Unicode form.
 
     Args:
         own: Folder for presenters that users enrol.
@@ -118,53 +44,153 @@ class IdentityStore:
     """
 
     def __init__(self, own: Path, shipped: Path | None = None) -> None:
-        self._own = own
+        self.own = own
+        """Folder of those that users enrol."""
         self._shipped = shipped or shipped_dir()
+        self._checked: dict[Path, tuple[object, str]] = {}
+
+    def entries(self) -> list[Entry]:
+        """All presenters, the damaged too, the default first; each is read once and again when its files change."""
+        found: dict[str, Entry] = {}
+        for root in (self._shipped, self.own):
+            for folder in _folders(root):
+                name = name_of(folder.name)
+                found[name_key(name)] = Entry(name, folder, root == self.own, self._problem(folder))
+        return sorted(found.values(), key=lambda entry: (entry.name != DEFAULT, name_key(entry.name)))
 
     def names(self) -> list[str]:
-        """All names, the default first."""
-        found = {
-            folder.name
-            for root in (self._shipped, self._own)
-            if root.is_dir()
-            for folder in root.iterdir()
-            if (folder / "identity.safetensors").is_file()
-        }
-        return sorted(found, key=lambda name: (name != DEFAULT, name.casefold()))
+        """The names of those that can be used, the default first."""
+        return [entry.name for entry in self.entries() if not entry.problem]
 
-    def folder(self, name: str) -> Path:
-        """Where a presenter lies.
+    def taken_names(self) -> set[str]:
+        """The names that a new presenter can't have: of all, the damaged too."""
+        return {entry.name for entry in self.entries()}
+
+    def entry(self, name: str) -> Entry:
+        """Find a presenter, which may be damaged.
 
         Raises:
             IdentityNotFoundError: If there is none of this name.
         """
-        if name in self.names():
-            for root in (self._own, self._shipped):
-                if (root / name / "identity.safetensors").is_file():
-                    return root / name
-        raise IdentityNotFoundError(f"no presenter named {name!r}; there are: {', '.join(self.names()) or 'none'}")
+        key, entries = name_key(name), self.entries()
+        for entry in entries:
+            if name_key(entry.name) == key:
+                return entry
+        known = ", ".join(entry.name for entry in entries) or "none"
+        raise IdentityNotFoundError(f"no presenter named {name!r}; there are: {known}")
 
     def load(self, name: str) -> StoredIdentity:
         """Read a presenter.
 
         Raises:
             IdentityNotFoundError: If there is none of this name.
+            IdentityDamagedError: If it can't be read.
         """
-        return load_identity(self.folder(name))
+        return load_identity(self.entry(name).folder)
 
     def thumbnail(self, name: str) -> bytes:
         """The presenter's picture as PNG.
 
         Raises:
             IdentityNotFoundError: If there is none of this name.
+            IdentityDamagedError: If it can't be read.
         """
-        return (self.folder(name) / "frame.png").read_bytes()
+        entry = self.entry(name)
+        if entry.problem:
+            raise IdentityDamagedError(entry.problem)
+        return (entry.folder / FRAME).read_bytes()
 
-    def save(self, identity: Identity) -> StoredIdentity:
+    def save(self, identity: Identity, consent: Consent | None = None) -> StoredIdentity:
         """Keep an enrolled presenter under its name, instead of the user's earlier one of that name.
 
         Raises:
             OSError: If it can't be written.
         """
-        save_identity(self._own / identity.name, identity)
-        return StoredIdentity(identity, None)
+        save_identity(self.own / folder_of(identity.name), identity, consent=consent)
+        return StoredIdentity(identity, None, consent)
+
+    def rename(self, name: str, new_name: str, reserved: Iterable[str] = ()) -> str:
+        """Give a presenter of the user's another name; returns it as it is stored.
+
+        Args:
+            name: What it is called.
+            new_name: What to call it.
+            reserved: Names that are about to be taken.
+
+        Raises:
+            IdentityNotFoundError: If there is none of this name.
+            EnrollError: If it can't be called that.
+            PresenterError: If it comes with the package.
+        """
+        entry = self._own_entry(name, "renamed")
+        taken = self.taken_names() - {entry.name} | set(reserved)
+        new_name = check_name(new_name, taken)
+        os.rename(entry.folder, self.own / folder_of(new_name))
+        return new_name
+
+    def delete(self, name: str) -> None:
+        """Remove a presenter of the user's for good; sessions that show it go on.
+
+        Raises:
+            IdentityNotFoundError: If there is none of this name.
+            PresenterError: If it comes with the package.
+        """
+        entry = self._own_entry(name, "deleted")
+        if entry.folder.is_symlink():
+            entry.folder.unlink()
+            return
+        with tempfile.TemporaryDirectory(dir=self.own, prefix=".deleting-") as temporary:
+            os.rename(entry.folder, Path(temporary) / "gone")  # at once, so that nobody finds half of it
+            shutil.rmtree(Path(temporary) / "gone", ignore_errors=True)
+
+    def adopt(self, folder: Path, name: str) -> str:
+        """Move a folder that holds a presenter here; returns the name as it is stored.
+
+        Raises:
+            IdentityDamagedError: If it can't be read.
+            EnrollError: If it can't be called that.
+        """
+        name = check_name(name, self.taken_names())
+        load_identity(folder)
+        self.own.mkdir(parents=True, exist_ok=True)
+        shutil.move(folder, self.own / folder_of(name))
+        return name
+
+    def _own_entry(self, name: str, what: str) -> Entry:
+        entry = self.entry(name)
+        if not entry.own:
+            raise PresenterError(f"{entry.name} comes with the package and can't be {what}")
+        return entry
+
+    def _problem(self, folder: Path) -> str:
+        """What is damaged in a folder; empty if nothing is."""
+        try:
+            state = tuple(sorted((one.name, one.stat().st_mtime_ns, one.stat().st_size) for one in folder.iterdir()))
+        except OSError as error:
+            return f"the presenter {folder.name!r} can't be read ({error.strerror})"
+        known = self._checked.get(folder)
+        if known is None or known[0] != state:
+            problem = ""
+            try:
+                load_identity(folder)
+            except IdentityDamagedError as error:
+                problem = str(error)
+            known = self._checked[folder] = (state, problem)
+        return known[1]
+
+
+def _folders(root: Path) -> list[Path]:
+    """Folders that hold a presenter, or what is left of one."""
+    if not root.is_dir():
+        return []
+    found = []
+    for folder in sorted(root.iterdir()):
+        if folder.name.startswith(".") or not folder.is_dir():
+            continue
+        try:
+            inside = {one.name for one in folder.iterdir()}
+        except OSError:
+            inside = set()
+        if not inside or inside & set(FILES):
+            found.append(folder)
+    return found

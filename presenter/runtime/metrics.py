@@ -1,95 +1,63 @@
-"""Counters and latency histograms of the running server, in Prometheus' text format."""
+"""Counters and latency histograms of one application, in the Prometheus text format or OpenMetrics.
 
-from bisect import bisect_left
-from dataclasses import dataclass, field
+Names and units follow https://prometheus.io/docs/practices/naming/: seconds, `_total` for what only grows.
+"""
 
-LATENCY_BUCKETS_MS = (10, 20, 30, 40, 60, 80, 100, 120, 150, 200, 300, 500, 1000)
+from typing import NamedTuple
 
+from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
+from prometheus_client.exposition import choose_encoder
 
-@dataclass(slots=True)
-class Histogram:
-    """Counts of values per bucket; a value equal to an upper bound belongs to that bucket."""
-
-    bounds: tuple[int, ...] = LATENCY_BUCKETS_MS
-    counts: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BUCKETS_MS) + 1))
-    total: float = 0.0
-
-    def add(self, value: float) -> None:
-        """Count one value, in the unit of `bounds`."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-    def lines(self, name: str) -> list[str]:
-        """Return the exposition lines, with cumulative buckets as the format asks."""
-        out, seen = [], 0
-        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
-            seen += count
-            out.append(f'{name}_bucket{{le="{bound}"}} {seen}')
-        return [*out, f"{name}_sum {self.total:.3f}", f"{name}_count {seen}"]
+LATENCY_BUCKETS_S = (0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3, 0.5, 1.0)
+"""Upper bounds; a value equal to one belongs to its bucket."""
 
 
-@dataclass(slots=True, kw_only=True)
+class Exposition(NamedTuple):
+    """The body of `GET /metrics` and its content type."""
+
+    body: bytes
+    content_type: str
+
+
 class Metrics:
-    """What one server process counts; every session adds to the same object, on the event loop only."""
+    """What one application counts, in a registry of its own; every session adds to the same object.
 
-    sessions_active: int = 0
-    sessions_total: int = 0
-    sessions_refused_total: int = 0
-    frames_total: int = 0
-    frames_skipped_total: int = 0
-    frames_dropped_total: int = 0
-    interrupts_total: int = 0
-    sound_filled_ms_total: float = 0.0
-    sound_lost_ms_total: float = 0.0
-    render_ms: Histogram = field(default_factory=Histogram)
-    ready_ms: Histogram = field(default_factory=Histogram)
+    `metrics.frames.inc()`, `metrics.render_seconds.observe(0.021)`. The process and the garbage collector are
+    reported too.
+    """
 
-    def exposition(self) -> str:
-        """Return the body of `GET /metrics`."""
-        lines: list[str] = []
-        for name, kind, help_text, value in (
-            ("sessions_active", "gauge", "Sessions that hold a renderer now.", self.sessions_active),
-            ("sessions_total", "counter", "Sessions opened.", self.sessions_total),
-            (
-                "sessions_refused_total",
-                "counter",
-                "Sessions refused because the server was full.",
-                self.sessions_refused_total,
-            ),
-            ("frames_total", "counter", "Frames rendered.", self.frames_total),
-            ("frames_skipped_total", "counter", "Frames not rendered, to catch up.", self.frames_skipped_total),
-            (
-                "frames_dropped_total",
-                "counter",
-                "Frames that an encoder did not fetch in time.",
-                self.frames_dropped_total,
-            ),
-            ("interrupts_total", "counter", "Times that a presenter was interrupted.", self.interrupts_total),
-            (
-                "sound_filled_ms_total",
-                "counter",
-                "Silence in place of microphone packets that the network lost or delayed, in ms.",
-                self.sound_filled_ms_total,
-            ),
-            (
-                "sound_lost_ms_total",
-                "counter",
-                "Sound lost in the server because rendering or sending was too slow, in ms.",
-                self.sound_lost_ms_total,
-            ),
-        ):
-            lines += _head(name, kind, help_text) + [f"presenter_{name} {value}"]
-        for name, help_text, histogram in (
-            ("render_ms", "Computing one 40 ms chunk, in ms.", self.render_ms),
-            (
-                "ready_ms",
-                "From the arrival of a chunk's last sample to its frame being ready, look-ahead included, in ms.",
-                self.ready_ms,
-            ),
-        ):
-            lines += _head(name, "histogram", help_text) + histogram.lines(f"presenter_{name}")
-        return "\n".join(lines) + "\n"
+    def __init__(self) -> None:
+        """Start every count at zero."""
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self.sessions_active = Gauge(
+            "presenter_sessions_active", "Sessions that hold a renderer now.", registry=self.registry
+        )
+        self.sessions = self._counter("sessions", "Sessions opened.")
+        self.sessions_refused = self._counter("sessions_refused", "Sessions refused because the server was full.")
+        self.frames = self._counter("frames", "Frames rendered.")
+        self.frames_skipped = self._counter("frames_skipped", "Frames not rendered, to catch up.")
+        self.frames_dropped = self._counter("frames_dropped", "Frames that an encoder did not fetch in time.")
+        self.interrupts = self._counter("interrupts", "Times that a presenter was interrupted.")
+        self.sound_filled_seconds = self._counter(
+            "sound_filled_seconds", "Silence in place of microphone packets that the network lost or delayed."
+        )
+        self.sound_lost_seconds = self._counter(
+            "sound_lost_seconds", "Sound lost in the server because rendering or sending was too slow."
+        )
+        self.render_seconds = self._latency("render_seconds", "Computing one 40 ms chunk.")
+        self.ready_seconds = self._latency(
+            "ready_seconds", "From the arrival of a chunk's last sample to its frame being ready, look-ahead included."
+        )
 
+    def _counter(self, name: str, text: str) -> Counter:
+        return Counter(f"presenter_{name}", text, registry=self.registry)
 
-def _head(name: str, kind: str, help_text: str) -> list[str]:
-    return [f"# HELP presenter_{name} {help_text}", f"# TYPE presenter_{name} {kind}"]
+    def _latency(self, name: str, text: str) -> Histogram:
+        return Histogram(f"presenter_{name}", text, buckets=LATENCY_BUCKETS_S, registry=self.registry)
+
+    def exposition(self, accept: str = "") -> Exposition:
+        """Return what `GET /metrics` answers to a request with this Accept header."""
+        encode, content_type = choose_encoder(accept)
+        return Exposition(encode(self.registry), content_type)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.errors import ModelError
 from models.generator import Generator
 from models.syncformer import StyleSyncFormer
 from models.weights import generator_path, syncformer_path
@@ -31,5 +32,8 @@ def load_networks(config: EngineConfig) -> Networks:
             StyleSyncFormer.load(Path(config.syncformer) if config.syncformer else syncformer_path()),
             Generator.load(Path(config.generator) if config.generator else generator_path()),
         )
-    except (FileNotFoundError, ValueError, KeyError) as error:
+    except ModelError as error:
         raise ConfigError(f"engine: {error}") from error
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:  # settings or shapes of another version
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"engine: expected checkpoints of this version's networks: {reason}") from error

@@ -2,47 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+import math
+from collections.abc import Callable, Iterator
 
 from tqdm import tqdm
 
 from presenter.config import AppConfig
 from presenter.runtime.engine import Engine
-from presenter.runtime.identities import StoredIdentity
+from presenter.runtime.identity_folder import StoredIdentity
+from presenter.runtime.output import Output
 from presenter.runtime.renderer import Renderer
-from stream.files.mp4 import Mp4Writer
-from stream.files.reader import AudioFile
-from stream.media import VideoFrame
+from stream.files.movie import Voice
+from stream.files.reader import Sound
+from stream.media import FPS, FloatArray, VideoFrame
+from stream.pcm.chunker import Chunker
 
 
-def render_frames(renderer: Renderer, audio: AudioFile) -> Iterator[VideoFrame]:
-    """Frames for a whole recording, exactly one per chunk of 40 ms."""
-    for chunk in audio.chunks():
-        for _, frame in renderer.push(chunk):
-            yield frame
-    for _, frame in renderer.flush():
-        yield frame
+def render_frames(
+    renderer: Renderer, sound: Sound, keep: Callable[[FloatArray], None] = lambda piece: None
+) -> Iterator[VideoFrame]:
+    """Frames for a whole recording, exactly one per chunk of 40 ms.
+
+    Args:
+        renderer: Fresh; it is flushed at the end.
+        sound: The recording, taken piece by piece.
+        keep: Called with each piece before its frames.
+    """
+    chunker = Chunker()
+    for piece in sound.pieces():
+        keep(piece)
+        for chunk in chunker.push(piece.T, sound.rate):
+            yield from (frame for _, frame in renderer.push(chunk))
+    for chunk in chunker.flush():
+        yield from (frame for _, frame in renderer.push(chunk))
+    yield from (frame for _, frame in renderer.flush())
 
 
-def render_audio(config: AppConfig, audio: AudioFile, stored: StoredIdentity, out: Path) -> int:
-    """Render a recording to an MP4; the sound is encoded once, from the original samples.
+def render_audio(config: AppConfig, sound: Sound, stored: StoredIdentity, out: Output) -> int:
+    """Render a recording to a film; the sound is encoded once, from the original samples.
 
     Args:
         config: Names the networks.
-        audio: The recording.
+        sound: The recording; as it is taken in pieces, its length costs no memory.
         stored: Who says it.
-        out: The MP4 to write; it appears whole or not at all.
+        out: Where it goes; a file appears whole or not at all.
 
     Returns:
         How many frames were written.
+
+    Raises:
+        MediaFileError: If the recording can't be decoded or the film can't be written.
     """
     renderer = Engine.load(config).renderer(stored)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    total = None if sound.duration_s is None else math.ceil(sound.duration_s * FPS)
     count = 0
     try:
-        with Mp4Writer(out, renderer.size, audio=audio) as writer:
-            for frame in tqdm(render_frames(renderer, audio), total=audio.chunk_count, unit="frame", desc=out.name):
+        with out.open_film(renderer.size, Voice(sound.rate, sound.channels), sound.duration_s) as writer:
+            frames = render_frames(renderer, sound, writer.write_sound)
+            name = "stdout" if out.path is None else out.path.name
+            for frame in tqdm(frames, total=total, unit="frame", desc=name):
                 writer.write(frame.rgb)
                 count += 1
     finally:

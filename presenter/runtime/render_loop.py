@@ -97,7 +97,7 @@ class RenderLoop:
         pairs = await self._thread.push(work.chunk, render=renders)
         took_ms = ms(clock.now() - begun)
         self.latencies.processed(took_ms, rendered=renders)
-        self._metrics.render_ms.add(took_ms)
+        self._metrics.render_seconds.observe(took_ms / 1000)
         if interrupts != self._interrupts:
             return
         if self._dropping:
@@ -138,8 +138,8 @@ class RenderLoop:
     def _note_ready(self, chunk: AudioChunk, frame: VideoFrame | None, now: int) -> None:
         ready_ms = self.latencies.ready(chunk.pts, now, self._sink.queued_ms)
         if ready_ms is not None:
-            self._metrics.ready_ms.add(ready_ms)
-        self._metrics.frames_total += frame is not None
-        self._metrics.frames_skipped_total += frame is None
+            self._metrics.ready_seconds.observe(ready_ms / 1000)
+        self._metrics.frames.inc(frame is not None)
+        self._metrics.frames_skipped.inc(frame is None)
         self.frames += frame is not None
         self.skipped += frame is None

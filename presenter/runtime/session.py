@@ -196,7 +196,7 @@ class Session:
             utterance = waiting.pop(0)
         self._sink.clear()
         self._loop.interrupt()
-        self._metrics.interrupts_total += 1
+        self._metrics.interrupts.inc()
         self._publish(Flush(self._sink.clock.unix_ms()))
         return Interrupted(utterance, round(heard_ms)), waiting
 
@@ -207,7 +207,7 @@ class Session:
         self._microphone.listen(microphone, use)
 
     def _note_chunk(self) -> None:
-        self._metrics.sound_lost_ms_total += self._queue.lost_ms - self._lost_ms
+        self._metrics.sound_lost_seconds.inc((self._queue.lost_ms - self._lost_ms) / 1000)
         self._lost_ms = self._queue.lost_ms
         self._loop.wake()
 

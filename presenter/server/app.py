@@ -1,25 +1,23 @@
 """The HTTP application: the page, presenters, enrolment, sessions and health."""
 
 import asyncio
-import contextlib
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from presenter.config import AppConfig, ServerConfig
-from presenter.enroll.enrolment import check_name
 from presenter.errors import ConfigError
 from presenter.runtime.frame_renderer import RendererPool
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
-from presenter.server import middleware, session_routes, viewer_routes
+from presenter.runtime.signals import stopped_by_signals
+from presenter.server import middleware, presenter_routes, session_routes, viewer_routes
 from presenter.server.app_keys import ENROLMENTS, METRICS, SESSIONS, STORE, UPLOAD_LIMIT
-from presenter.server.enrolment_jobs import Enrolments, Job
-from presenter.server.middleware import ApiError
-from presenter.server.parsing import read_upload
+from presenter.server.enrolment_jobs import Enrolments
+from presenter.server.error_responses import ApiError, json_errors
 from presenter.server.session_manager import SessionManager
+from presenter.server.simli_routes import add_simli
 from presenter.server.web_folder import web_folder
 from stream.errors import StreamError
 from stream.rtc.peer import PeerConfig
@@ -43,7 +41,11 @@ def create_app(engine: RendererPool, store: IdentityStore, config: AppConfig) ->
         ConfigError: if the ICE servers or the public origin can't be used.
     """
     server = config.server
-    middlewares: list[Middleware] = [middleware.json_errors, middleware.check_origin(server.public_origin)]
+    middlewares: list[Middleware] = [
+        json_errors,
+        middleware.check_dates,
+        middleware.check_origin(server.public_origin),
+    ]
     middlewares.append(middleware.check_token(server.token) if server.token else middleware.check_host(server.host))
     app = web.Application(middlewares=middlewares, client_max_size=MAX_JSON_BYTES)
     metrics = Metrics()
@@ -54,14 +56,15 @@ def create_app(engine: RendererPool, store: IdentityStore, config: AppConfig) ->
         engine,
         store,
         metrics,
-        peer_config=peer_config(server),
-        speech_limit_s=server.max_speech_s,
+        server,
+        peer_config(server),
     )
     app[UPLOAD_LIMIT] = server.max_upload_mb * 1024 * 1024
     app.on_response_prepare.append(middleware.add_headers)
     app.on_shutdown.append(_shut_down)
-    for table in (routes, session_routes.routes, viewer_routes.routes):
+    for table in (routes, presenter_routes.routes, session_routes.routes, viewer_routes.routes):
         app.add_routes(table)
+    add_simli(app, server.token or "", peer_config(server))
     app.router.add_static("/static/", web_folder())
     return app
 
@@ -99,28 +102,11 @@ async def serve_forever(app: web.Application, host: str, port: int, ready: Calla
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
-        with _stopped_by_signals(stop):
+        with stopped_by_signals(stop.set):
             ready(page_url(host, runner.addresses[0][1]))
             await stop.wait()
     finally:
         await runner.cleanup()
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """Set `stop` at the first SIGINT or SIGTERM; afterwards they mean what they meant before."""
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    # Windows has no signal handlers in its event loop, and no loop has them outside the main thread.
-    with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-        for number in signals:
-            loop.add_signal_handler(number, stop.set)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            for number in signals:
-                loop.remove_signal_handler(number)
 
 
 def page_url(host: str, port: int) -> str:
@@ -159,50 +145,5 @@ async def _ready(request: web.Request) -> web.Response:
 
 @routes.get("/metrics")
 async def _metrics(request: web.Request) -> web.Response:
-    body = request.app[METRICS].exposition()
-    return web.Response(body=body.encode(), headers={hdrs.CONTENT_TYPE: "text/plain; version=0.0.4; charset=utf-8"})
-
-
-# ---- presenters ----
-
-
-@routes.get("/api/presenters")
-async def _presenters(request: web.Request) -> web.Response:
-    names = await asyncio.to_thread(request.app[STORE].names)
-    urls = request.app.router["thumbnail"]
-    return web.json_response(
-        {"presenters": [{"name": name, "thumbnail": str(urls.url_for(name=name))} for name in names]}
-    )
-
-
-@routes.get("/api/presenters/{name}/thumbnail", name="thumbnail")
-async def _thumbnail(request: web.Request) -> web.Response:
-    picture = await asyncio.to_thread(request.app[STORE].thumbnail, request.match_info["name"])
-    return web.Response(body=picture, content_type="image/png", headers={hdrs.CACHE_CONTROL: "private, max-age=300"})
-
-
-@routes.post("/api/presenters")
-async def _enroll(request: web.Request) -> web.Response:
-    enrolments = request.app[ENROLMENTS]
-    name, upload = await read_upload(request, enrolments, request.app[UPLOAD_LIMIT])
-    try:
-        # First who is under way: a job that ends in between is then in one of the two, never in neither.
-        pending = enrolments.pending_names()
-        stored = await asyncio.to_thread(request.app[STORE].names)
-        job = enrolments.submit(upload, check_name(name, pending | set(stored)))
-    except BaseException:
-        enrolments.discard(upload)
-        raise
-    return _job_response(job, status=202)
-
-
-@routes.get("/api/jobs/{id}")
-async def _job(request: web.Request) -> web.Response:
-    job = request.app[ENROLMENTS].get(request.match_info["id"])
-    if job is None:
-        raise ApiError(404, "job_not_found", "There is no such job.")
-    return _job_response(job)
-
-
-def _job_response(job: Job, status: int = 200) -> web.Response:
-    return web.json_response(job.as_json(), status=status)
+    body, content_type = request.app[METRICS].exposition(request.headers.get(hdrs.ACCEPT, ""))
+    return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})

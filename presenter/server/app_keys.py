@@ -19,6 +19,6 @@ def host_of(request: web.Request) -> SessionHost:
     """Return the host of the session that `{id}` in the path names.
 
     Raises:
-        ApiError: if there is no such session.
+        SessionNotFoundError: if there is no such session.
     """
     return request.app[SESSIONS].host(request.match_info["id"])

@@ -1,4 +1,4 @@
-"""One WebRTC peer of a session, the page or a viewer: what it reports, and what is lost on the way to it."""
+"""One WebRTC peer of a session, the page or a viewer: what it is told, what it reports, and what is lost on the way."""
 
 import asyncio
 import contextlib
@@ -6,8 +6,12 @@ from collections.abc import Callable
 from typing import Any, TypeGuard
 
 from presenter.runtime.metrics import Metrics
+from presenter.runtime.sink import Flush, SessionEvent
+from stream.clock import SessionClock, ms
+from stream.playout.progress import WordBegins
 from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import Peer, PeerConfig, PeerStats
+from stream.wire import StateChanged
 
 CONNECT_TIMEOUT_S = 20.0
 """A peer that is not connected after this long is given up, and a session to which nobody is."""
@@ -16,7 +20,7 @@ SILENT_TIMEOUT_S = 20.0
 
 _FAREWELL_S = 1.0  # for the last message to arrive; closing drops what the data channel still holds
 _MAX_NUMBER = 1e15  # what is larger, infinite or no number is no time in ms
-_MAX_EAR_DELAY_MS = 2000.0  # a page that claims more has its clock wrong
+_MAX_PLAYOUT_DELAY_MS = 2000.0  # a page that claims more has its clock wrong
 
 
 class Connection:
@@ -43,7 +47,7 @@ class Connection:
             matte: send the presenter without its background, and to its right its matte.
         """
         self.playout_delay_ms: float | None = None
-        """How much later than its release sound is played there, as far as it says so."""
+        """How much later than its release sound plays there, as far as it reports that."""
         self._clock = hub.clock
         self._on_playout_delay = on_playout_delay
         self._on_interrupt = on_interrupt
@@ -53,7 +57,7 @@ class Connection:
         self.peer = Peer(hub, config, self._receive, receives_microphone=receives_microphone, matte=matte)
 
     def is_over(self) -> bool:
-        """Whether the remote end has left, never came, or stopped its pings."""
+        """Whether the remote end has left, never came, or does not answer any more."""
         now = asyncio.get_running_loop().time()
         if self._pinged_at is not None and now - self._pinged_at > SILENT_TIMEOUT_S:
             return True
@@ -63,11 +67,11 @@ class Connection:
     def count_losses(self, metrics: Metrics) -> PeerStats:
         """Return what the transport lost, and add to the metrics what is new of it."""
         lost, before = self.peer.stats(), self._counted
-        microphone, microphone_before = lost.microphone, before.microphone
-        metrics.sound_filled_ms_total += microphone.filled_ms - microphone_before.filled_ms
-        metrics.sound_lost_ms_total += microphone.dropped_ms - microphone_before.dropped_ms
-        metrics.sound_lost_ms_total += lost.voice_dropped_ms - before.voice_dropped_ms
-        metrics.frames_dropped_total += lost.frames_dropped - before.frames_dropped
+        microphone, counted = lost.microphone, before.microphone
+        metrics.sound_filled_seconds.inc((microphone.filled_ms - counted.filled_ms) / 1000)
+        metrics.sound_lost_seconds.inc((microphone.dropped_ms - counted.dropped_ms) / 1000)
+        metrics.sound_lost_seconds.inc((lost.voice_dropped_ms - before.voice_dropped_ms) / 1000)
+        metrics.frames_dropped.inc(lost.frames_dropped - before.frames_dropped)
         self._counted = lost
         return lost
 
@@ -96,8 +100,8 @@ class Connection:
         self.peer.send({"type": "pong", "sent_ms": message.get("sent_ms"), "server_ms": server_ms})
         playing_ms, trip_ms = message.get("playing_ms"), message.get("round_trip_ms")
         if _is_number(playing_ms) and _is_number(trip_ms):
-            # That was played half the way ago; and half the way lasts until a flush arrives there.
-            self.playout_delay_ms = min(max(server_ms - playing_ms - trip_ms, 0.0), _MAX_EAR_DELAY_MS)
+            # That was playing half a round trip ago; and a flush takes half a round trip to arrive.
+            self.playout_delay_ms = min(max(server_ms - playing_ms - trip_ms, 0.0), _MAX_PLAYOUT_DELAY_MS)
             self._on_playout_delay()
 
     async def say_goodbye(self, message: str) -> None:
@@ -105,6 +109,19 @@ class Connection:
         if message and self.peer.send({"type": "end", "message": message}):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.peer.closed.wait(), _FAREWELL_S)
+
+
+def page_message(event: SessionEvent, clock: SessionClock) -> dict[str, Any] | None:
+    """Return what pages are told of an event; None for one that they do not show."""
+    if isinstance(event, Flush):
+        return {"type": "flush", "until_ms": event.unix_ms}
+    if isinstance(event, StateChanged):
+        return {"type": "state", "state": event.state}
+    if isinstance(event, WordBegins):
+        begins_ms = clock.unix_ms() + ms(event.time - clock.now())
+        ends_ms = begins_ms + event.word.end_ms - event.word.start_ms
+        return {"type": "caption", "text": event.word.text, "start_ms": begins_ms, "end_ms": ends_ms}
+    return None
 
 
 def _is_number(value: object) -> TypeGuard[float]:

@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-import re
 import secrets
-import shutil
-import tempfile
+import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,12 +12,12 @@ from typing import Any
 
 from presenter.config import EngineConfig
 from presenter.enroll.enrolment import enroll_presenter
-from presenter.errors import CapacityError, PresenterError
+from presenter.errors import EnrollError, JobNotFoundError, PresenterError
 from presenter.runtime.identities import IdentityStore
+from presenter.runtime.names import check_name
+from presenter.server.uploads import Uploads
 
-MAX_WAITING = 4
 KEPT_JOBS = 100
-_SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +28,7 @@ class Job:
 
     id: str
     name: str
+    consent_by: str = ""
     state: str = "queued"  # queued, running, done, failed
     progress: float = 0.0
     message: str = "Waiting"
@@ -60,42 +59,47 @@ class Enrolments:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="enrol")
         self._tasks: set[asyncio.Future[None]] = set()
-        self._uploads = tempfile.TemporaryDirectory(prefix="presenter-uploads-")
+        self._reserved: set[str] = set()
+        self._stop = threading.Event()
+        self.uploads = Uploads(store.own / ".uploads")
+        """Where photos lie until their job ends."""
 
-    def get(self, job_id: str) -> Job | None:
-        """Return the job, or None if it never was or is long over."""
-        return self._jobs.get(job_id)
-
-    def pending_names(self) -> set[str]:
-        """Return names that are being enrolled, so that no two jobs write the same presenter."""
-        return {job.name for job in self._jobs.values() if job.state in ("queued", "running")}
-
-    def check_room(self) -> None:
-        """Raise `CapacityError` when the queue is full; cheap, so it can run before an upload is read."""
-        if len(self.pending_names()) >= MAX_WAITING:
-            raise CapacityError("Several photos are being prepared already; try again in a minute.")
-
-    def upload_path(self, filename: str) -> Path:
-        """Return a new path, in a folder of its own, to write an upload to, until `submit` or `discard`.
-
-        Only the extension is taken from the user's file name.
-        """
-        suffix = Path(filename).suffix.lower()
-        folder = Path(tempfile.mkdtemp(dir=self._uploads.name))
-        return folder / ("photo" + (suffix if _SUFFIX.fullmatch(suffix) else ""))
-
-    def discard(self, path: Path) -> None:
-        """Delete an upload and its folder; nothing happens when they are gone."""
-        shutil.rmtree(path.parent, ignore_errors=True)
-
-    def submit(self, path: Path, name: str) -> Job:
-        """Queue the photo at `path`, which is discarded when the job ends.
+    def job(self, job_id: str) -> Job:
+        """Return a job.
 
         Raises:
-            CapacityError: if too many jobs wait already.
+            JobNotFoundError: if it never was or is long over.
         """
-        self.check_room()
-        job = Job(id=secrets.token_urlsafe(12), name=name)
+        if (job := self._jobs.get(job_id)) is None:
+            raise JobNotFoundError("There is no such job.")
+        return job
+
+    def names(self) -> set[str]:
+        """Return names that are being enrolled or are about to be."""
+        return self._reserved | {job.name for job in self._jobs.values() if job.state in ("queued", "running")}
+
+    async def submit(self, path: Path, name: str, consent_by: str = "") -> Job:
+        """Queue the photo at `path`, which is discarded when the job ends or is refused; `consent_by` is kept with it.
+
+        The name is reserved before the stored ones are looked up: of several uploads of one name, one is accepted.
+
+        Raises:
+            EnrollError: if the name can't be used or is taken.
+        """
+        try:
+            name = check_name(name, self.names())
+            self._reserved.add(name)
+            try:
+                check_name(name, await asyncio.to_thread(self._store.taken_names))
+                return self._start(path, name, consent_by)
+            finally:
+                self._reserved.discard(name)
+        except BaseException:
+            self.uploads.discard(path)
+            raise
+
+    def _start(self, path: Path, name: str, consent_by: str) -> Job:
+        job = Job(id=secrets.token_urlsafe(12), name=name, consent_by=consent_by)
         self._jobs[job.id] = job
         while len(self._jobs) > KEPT_JOBS:
             self._jobs.popitem(last=False)
@@ -106,25 +110,27 @@ class Enrolments:
 
     def _run(self, job: Job, path: Path) -> None:
         def progress(fraction: float, message: str) -> None:
+            if self._stop.is_set():
+                raise EnrollError("The server has stopped.")
             job.progress, job.message = fraction, message
 
         job.state, job.message = "running", "Looking at the photo"
         try:
-            enroll_presenter(self._store, self._engine, path, job.name, progress)
+            enroll_presenter(
+                self._store, self._engine, path, job.name, progress, consent_by=job.consent_by, stop=self._stop
+            )
         except PresenterError as error:
             job.error = {"code": "enroll_failed", "message": str(error)}
-            job.state = "failed"
         except Exception:
             _log.exception("enrolment of %s failed", job.name)
             job.error = {"code": "internal", "message": "The server failed on this photo; its log says why."}
-            job.state = "failed"
-        else:
+        self.uploads.discard(path)  # first, so that a place is free once the job is said to be over
+        if job.error is None:
             job.progress, job.message = 1.0, "Ready"
-            job.state = "done"
-        finally:
-            self.discard(path)
+        job.state = "done" if job.error is None else "failed"
 
     async def close(self) -> None:
-        """Drop waiting jobs, wait for the running one and delete what was uploaded; safe twice."""
+        """Drop waiting jobs, stop the running one and delete what was uploaded; safe twice."""
+        self._stop.set()
         await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
-        self._uploads.cleanup()
+        self.uploads.close()

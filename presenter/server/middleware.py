@@ -1,24 +1,16 @@
-"""Who may talk to the server, and how it says no: JSON errors, origin and host checks, the bearer token."""
+"""Who may talk to the server: origin and host checks, the bearer token, and the headers of every answer."""
 
 import hmac
-import logging
 import re
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from presenter.errors import (
-    CapacityError,
-    ConfigError,
-    EnrollError,
-    IdentityNotFoundError,
-    MediaError,
-    PresenterError,
-    VoiceMissingError,
-)
+from presenter.errors import ConfigError
+from presenter.server.error_responses import ApiError
 
-RETRY_AFTER_S = 10
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 """Names of this machine as only this machine means them."""
 
@@ -33,6 +25,8 @@ SECURITY_HEADERS = {
 
 OPEN_PREFIX = "/whep/"
 """Below this any page may watch: the id of a session, which can't be guessed, is the permission."""
+SIMLI_SOCKET = "/compose/webrtc/p2p"
+"""Any page may open this websocket: it asks for a session token that can't be guessed and is good for one use."""
 CORS: dict[str, str] = {
     hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "POST, DELETE, OPTIONS",
@@ -41,66 +35,13 @@ CORS: dict[str, str] = {
 }
 """What answers below `OPEN_PREFIX` carry, errors as well."""
 
-_STATUS_OF_ERROR: dict[type[PresenterError], tuple[int, str]] = {
-    IdentityNotFoundError: (404, "presenter_not_found"),
-    EnrollError: (422, "enroll_failed"),
-    CapacityError: (503, "capacity"),
-    MediaError: (400, "media_error"),
-    VoiceMissingError: (501, "no_voice"),
+_DATES: dict[str, Callable[[web.Request], object]] = {
+    hdrs.IF_MODIFIED_SINCE: lambda request: request.if_modified_since,
+    hdrs.IF_UNMODIFIED_SINCE: lambda request: request.if_unmodified_since,
+    hdrs.IF_RANGE: lambda request: request.if_range,
 }
-_CODE_OF_STATUS = {
-    400: "bad_request",
-    401: "unauthorized",
-    403: "forbidden",
-    404: "not_found",
-    405: "method_not_allowed",
-    413: "too_large",
-}
-
+_WEBSOCKETS = {"/api/sessions/{id}/audio", "/api/sessions/{id}/events"}
 _ORIGIN = re.compile(r"https?://(?:[\w.-]+|\[[0-9a-f:.]+\])(?::\d+)?")
-
-_log = logging.getLogger(__name__)
-
-
-class ApiError(Exception):
-    """A refusal with an HTTP status, a stable code for programs and a sentence for people."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        """Keep the three parts; `status` is the HTTP status."""
-        super().__init__(message)
-        self.status = status
-        self.code = code
-
-
-def error_response(status: int, code: str, message: str) -> web.Response:
-    """Build `{"error": {"code", "message"}}`; a 503 also says when to try again."""
-    headers = {hdrs.RETRY_AFTER: str(RETRY_AFTER_S)} if status == 503 else {}
-    if status == 401:
-        headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
-    return web.json_response({"error": {"code": code, "message": message}}, status=status, headers=headers)
-
-
-@web.middleware
-async def json_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every failure into a JSON error; only bugs become a 500, and they are logged with their traceback."""
-    try:
-        return await handler(request)
-    except ApiError as error:
-        return error_response(error.status, error.code, str(error))
-    except PresenterError as error:
-        status, code = _STATUS_OF_ERROR.get(type(error), (400, "bad_request"))
-        return error_response(status, code, str(error))
-    except web.HTTPException as error:
-        if error.status < 400:
-            raise
-        return error_response(
-            error.status,
-            _CODE_OF_STATUS.get(error.status, "http_error"),
-            f"{request.method} {request.path}: {error.reason}.",
-        )
-    except Exception:
-        _log.exception("%s %s failed", request.method, request.path)
-        return error_response(500, "internal", "The server failed on this request; its log says why.")
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
@@ -113,6 +54,17 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     response.headers.setdefault(hdrs.CACHE_CONTROL, "no-cache")
     if request.path.startswith(OPEN_PREFIX):
         response.headers.update(CORS)
+
+
+@web.middleware
+async def check_dates(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse conditional requests with a date that no calendar has: a file's answer would fail on it."""
+    for name, read in _DATES.items():
+        try:
+            read(request)
+        except (ValueError, OverflowError) as error:
+            raise ApiError(400, "bad_request", f"{name}: expected an HTTP date (RFC 9110, 5.6.7).") from error
+    return await handler(request)
 
 
 def check_origin(public_origin: str) -> Middleware:
@@ -131,7 +83,7 @@ def check_origin(public_origin: str) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         origin = request.headers.get(hdrs.ORIGIN)
-        if request.path.startswith(OPEN_PREFIX):
+        if request.path.startswith((OPEN_PREFIX, SIMLI_SOCKET)):
             return await handler(request)
         if origin is not None and origin.lower() != public and _netloc(origin) != request.host.lower():
             raise ApiError(403, "forbidden_origin", f"Requests from {_readable(origin)} are not accepted here.")
@@ -193,10 +145,18 @@ def check_token(token: str) -> Middleware:
 
 
 def _authorization(request: web.Request) -> str:
-    """Return the header, or what stands for it: a browser can't set headers of a websocket, only its address."""
-    if request.headers.get(hdrs.UPGRADE, "").lower() == "websocket" and "token" in request.query:
+    """Return the header or, for a websocket, the address's token: a browser can't set headers of a websocket."""
+    if "token" in request.query and _opens_websocket(request):
         return f"Bearer {request.query['token']}"
     return request.headers.get(hdrs.AUTHORIZATION, "")
+
+
+def _opens_websocket(request: web.Request) -> bool:
+    """Whether this is a complete handshake with one of the websockets."""
+    resource = request.match_info.route.resource
+    if resource is None or resource.canonical not in _WEBSOCKETS:
+        return False
+    return web.WebSocketResponse().can_prepare(request).ok
 
 
 def _raw(text: str) -> bytes:

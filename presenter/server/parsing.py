@@ -1,94 +1,151 @@
-"""Reads what requests carry: JSON objects, and the form of an enrolment with its photo straight to disk."""
+"""Reads what requests carry: JSON objects, SDP, and the form of an enrolment with its photo straight to disk."""
 
-import json
+import asyncio
+import contextlib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal, TypeVar
 
 from aiohttp import BodyPartReader, web
+from pydantic import BaseModel, Field, ValidationError
 
-from presenter.server.enrolment_jobs import Enrolments
-from presenter.server.middleware import ApiError
+from presenter.errors import first_mistake
+from presenter.runtime.microphone import MicrophoneUse
+from presenter.server.error_responses import ApiError
+from presenter.server.uploads import Uploads
 
 MAX_NAME_BYTES = 1024
 CHUNK_BYTES = 1 << 16
+UPLOAD_TIMEOUT_S = 120.0
+"""A photo that takes longer to arrive is given up, so that slow senders do not keep the places of others."""
+
+Text = Annotated[str, Field(min_length=1)]
+Body = TypeVar("Body", bound=BaseModel)
 
 
-async def json_object(request: web.Request) -> dict[str, Any]:
-    """Return the body.
+class SessionRequest(BaseModel):
+    """`POST /api/sessions`."""
+
+    presenter: Text
+    microphone: MicrophoneUse = "voice"
+
+
+class OfferRequest(BaseModel):
+    """`POST /api/sessions/{id}/offer`."""
+
+    sdp: Text
+    type: Literal["offer"]
+
+
+class SayRequest(BaseModel):
+    """`POST /api/sessions/{id}/say`."""
+
+    text: Text
+
+
+class SimliSessionRequest(BaseModel):
+    """`POST /compose/token`; the other fields of Simli's API are ignored."""
+
+    faceId: Text
+
+
+class RenameRequest(BaseModel):
+    """`PATCH /api/presenters/{name}`."""
+
+    name: Text
+
+
+class PublishRequest(BaseModel):
+    """`POST /api/sessions/{id}/whip`."""
+
+    url: Text
+    token: Text | None = None
+
+
+async def read_json(request: web.Request, kind: type[Body]) -> Body:
+    """Return the body, which is UTF-8 whatever its type says (RFC 8259, section 8.1).
 
     Raises:
-        ApiError: if it is not a JSON object.
+        ApiError: if it is no such JSON object; says which key, and what was expected.
     """
     try:
-        body = await request.json()
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ApiError(400, "bad_request", f"The body is not JSON: {error}.") from error
-    if not isinstance(body, dict):
-        raise ApiError(400, "bad_request", "The body must be a JSON object.")
-    return body
+        return kind.model_validate_json(await request.read())
+    except ValidationError as error:
+        raise ApiError(400, "bad_request", f"{first_mistake(error, kind)}.") from error
 
 
-def text(body: dict[str, Any], key: str) -> str:
-    """Return a field of the body.
+async def read_sdp(request: web.Request) -> str:
+    """Return the body, which is UTF-8 (RFC 8866, section 4.4).
 
     Raises:
-        ApiError: if it is missing, empty or not a text.
+        ApiError: if it is not.
     """
-    value = body.get(key)
-    if not isinstance(value, str) or not value:
-        raise ApiError(400, "bad_request", f'"{key}" must be a non-empty text.')
-    return value
+    try:
+        return (await request.read()).decode()
+    except UnicodeDecodeError as error:
+        raise ApiError(400, "bad_offer", "Expected an SDP offer in UTF-8, got other bytes.") from error
 
 
-async def read_upload(request: web.Request, enrolments: Enrolments, limit: int) -> tuple[str, Path]:
-    """Read the two fields in either order; on failure nothing stays behind.
+async def read_upload(request: web.Request, uploads: Uploads, limit: int) -> tuple[str, str, Path]:
+    """Read the fields in any order; on failure nothing stays behind.
 
     Args:
-        request: a multipart request with the fields "name" and "photo".
-        enrolments: gives the path to write to; the caller submits or discards it.
+        request: a multipart request with the fields "name", "photo" and, if somebody consented, "consent".
+        uploads: gives the path to write to; the caller discards it.
         limit: bytes a photo may have.
 
     Returns:
-        The name as it was sent, and where the photo lies.
+        The name as it was sent, who consented (empty if that is not said), and where the photo lies.
 
     Raises:
-        ApiError: if the form is malformed, incomplete or too large.
-        CapacityError: if too many jobs wait already.
+        ApiError: if the form is malformed, incomplete, too large or too slow.
+        CapacityError: if there are as many uploads as there may be.
     """
     if not request.content_type.startswith("multipart/"):
         raise ApiError(400, "bad_request", 'Send multipart/form-data with the fields "name" and "photo".')
     if (request.content_length or 0) > limit + CHUNK_BYTES:
         raise _too_large(limit)
-    enrolments.check_room()
-    name: str | None = None
-    upload: Path | None = None
+    uploads.check_room()
     try:
-        async for part in await request.multipart():
-            if not isinstance(part, BodyPartReader):
-                raise ApiError(400, "bad_request", "Nested multipart is not understood here.")
-            if part.name == "name":
-                name = await _read_name(part)
-            elif part.name == "photo" and upload is None:
-                upload = enrolments.upload_path(part.filename or "")
-                await _save(part, upload, limit)
-        if name is None or upload is None or upload.stat().st_size == 0:
-            raise ApiError(400, "bad_request", 'The form needs a "name" and a "photo" that is not empty.')
-    except BaseException as error:
-        if upload is not None:
-            enrolments.discard(upload)
-        if isinstance(error, (ValueError, AssertionError)):  # what aiohttp raises on a malformed body
-            raise ApiError(400, "bad_request", "The multipart body is malformed.") from error
-        raise
-    return name, upload
+        with contextlib.ExitStack() as stack:
+            async with asyncio.timeout(UPLOAD_TIMEOUT_S):
+                fields = await _read_form(request, uploads, limit, stack)
+            stack.pop_all()  # it is the caller's from here on
+            return fields
+    except TimeoutError as error:
+        raise ApiError(408, "timeout", f"The photo did not arrive within {UPLOAD_TIMEOUT_S:.0f} s.") from error
+    except (ValueError, AssertionError, LookupError) as error:  # what aiohttp raises on a malformed body
+        raise ApiError(400, "bad_request", "The multipart body is malformed.") from error
 
 
-async def _read_name(part: BodyPartReader) -> str:
-    name = b""
+async def _read_form(
+    request: web.Request, uploads: Uploads, limit: int, stack: contextlib.ExitStack
+) -> tuple[str, str, Path]:
+    name: str | None = None
+    consent = ""
+    upload: Path | None = None
+    async for part in await request.multipart():
+        if not isinstance(part, BodyPartReader):
+            raise ApiError(400, "bad_request", "Nested multipart is not understood here.")
+        if part.name == "name":
+            name = await _read_text(part)
+        elif part.name == "consent":
+            consent = await _read_text(part)
+        elif part.name == "photo" and upload is None:
+            upload = uploads.open(part.filename or "")
+            stack.callback(uploads.discard, upload)
+            await _save(part, upload, limit)
+    if name is None or upload is None or upload.stat().st_size == 0:
+        raise ApiError(400, "bad_request", 'The form needs a "name" and a "photo" that is not empty.')
+    return name, consent, upload
+
+
+async def _read_text(part: BodyPartReader) -> str:
+    text = b""
     while data := await part.read_chunk(MAX_NAME_BYTES):  # a field comes in as many pieces as the network makes of it
-        name += data
-        if len(name) > MAX_NAME_BYTES:
-            raise ApiError(400, "bad_request", f'"name" is too long; at most {MAX_NAME_BYTES} bytes are read.')
-    return name.decode(errors="replace")
+        text += data
+        if len(text) > MAX_NAME_BYTES:
+            raise ApiError(400, "bad_request", f'"{part.name}" is too long; at most {MAX_NAME_BYTES} bytes are read.')
+    return text.decode(errors="replace")
 
 
 async def _save(part: BodyPartReader, path: Path, limit: int) -> None:

@@ -1,17 +1,17 @@
-"""The session manager: opens sessions up to the engine's capacity, and closes those that everybody has left."""
+"""Opens sessions up to a limit, finds them by their ids, and closes those that are over."""
 
 import asyncio
 import logging
 import secrets
 
-from presenter.errors import CapacityError
+from presenter.config import ServerConfig
+from presenter.errors import CapacityError, SessionNotFoundError
 from presenter.runtime.frame_renderer import RendererPool
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.microphone import MicrophoneUse
 from presenter.runtime.render_thread import make_in_thread
 from presenter.runtime.session import Session
-from presenter.server.middleware import ApiError
 from presenter.server.session_host import SessionHost
 from presenter.tts.text_speaker import SpeechSynthesizer
 from stream.clock import SessionClock
@@ -21,7 +21,7 @@ from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import PeerConfig
 
 CLEARING_S = 5.0
-"""How long a new session waits for the slot of one that is just ending."""
+"""How long a new session waits for one that is just ending."""
 
 _log = logging.getLogger(__name__)
 
@@ -34,9 +34,8 @@ class SessionManager:
         engine: RendererPool,
         store: IdentityStore,
         metrics: Metrics,
-        *,
+        limits: ServerConfig,
         peer_config: PeerConfig | None = None,
-        speech_limit_s: float = 300.0,
     ) -> None:
         """Hold no session yet.
 
@@ -44,8 +43,8 @@ class SessionManager:
             engine: lends the renderers; a session more than it has slots is refused.
             store: the presenters on disk.
             metrics: the server's counters.
+            limits: how many sessions, and how much in each.
             peer_config: codec, bitrates and ICE servers.
-            speech_limit_s: how much speech one session buffers.
         """
         self.closed = False
         self._engine = engine
@@ -53,7 +52,7 @@ class SessionManager:
         self._metrics = metrics
         self._peer_config = peer_config or PeerConfig()
         self._synthesizer = SpeechSynthesizer()
-        self._speech_limit_ms = 1000 * speech_limit_s
+        self._limits = limits
         self._hosts: dict[str, SessionHost] = {}
         self._opening = 0
         self._keepers: dict[str, asyncio.Task[None]] = {}
@@ -65,23 +64,23 @@ class SessionManager:
 
     @property
     def active(self) -> int:
-        """Sessions now, those still being opened included."""
+        """Sessions that exist now, those still being opened included."""
         return len(self._keepers) + self._opening
 
     async def open(self, name: str, microphone: MicrophoneUse = "voice") -> str:
-        """Host a new session with the presenter of this name and return its id.
+        """Start a new session with the presenter of this name and return its id.
 
         Args:
             name: the presenter's.
             microphone: what the page's microphone is for.
 
         Raises:
-            CapacityError: if every slot of the engine is taken, or the server is shutting down.
+            CapacityError: if there are as many sessions as there may be, or the server is shutting down.
             IdentityNotFoundError: if there is no such presenter.
         """
         await self._wait_for_leaving()
         if self.closed or self._engine.is_full:
-            raise CapacityError("Every presenter is taken right now; try again in a moment.")
+            raise CapacityError("Every seat is taken right now; try again in a moment.")
         self._opening += 1
         try:
             pump = PlayoutPump(Playout(), SessionClock())
@@ -93,15 +92,15 @@ class SessionManager:
             raise CapacityError("The server is shutting down.")
         session_id = secrets.token_urlsafe(12)
         self._hosts[session_id] = host = SessionHost(
-            session, EncoderHub(pump), self._peer_config, self._metrics, self._synthesizer, microphone
+            session, EncoderHub(pump), self._peer_config, self._metrics, self._synthesizer, self._limits, microphone
         )
         self._keepers[session_id] = asyncio.create_task(self._keep(session_id, host))
-        self._metrics.sessions_total += 1
-        self._metrics.sessions_active = self.active
+        self._metrics.sessions.inc()
+        self._metrics.sessions_active.set(self.active)
         return session_id
 
     async def _wait_for_leaving(self) -> None:
-        """If every slot is taken but a session is ending, wait: a page that is reloaded finds its slot free."""
+        """Wait while the server is full but a session is ending: a page that is reloaded finds its place free."""
         deadline = asyncio.get_running_loop().time() + CLEARING_S
         while self._engine.is_full and (leaving := self._leaving()):
             left_s = deadline - asyncio.get_running_loop().time()
@@ -115,10 +114,10 @@ class SessionManager:
 
     async def _make(self, name: str, pump: PlayoutPump) -> Session:
         renderer, executor = await make_in_thread(lambda: self._engine.renderer(self._store.load(name)))
-        return Session(renderer, pump, executor, self._metrics, self._speech_limit_ms)
+        return Session(renderer, pump, executor, self._metrics, 1000 * self._limits.max_speech_s)
 
     async def _keep(self, session_id: str, host: SessionHost) -> None:
-        """Serve one host until it is over, then close it; it is removed even if that fails."""
+        """Serve one host until its session is over, then close it; its place is free even if that fails."""
         try:
             try:
                 reason = await host.serve()
@@ -130,24 +129,24 @@ class SessionManager:
             _log.exception("session %s did not end cleanly", session_id)
         finally:
             self._keepers.pop(session_id, None)
-            self._metrics.sessions_active = self.active
+            self._metrics.sessions_active.set(self.active)
 
     def host(self, session_id: str) -> SessionHost:
         """Return the host of a session.
 
         Raises:
-            ApiError: if there is no such session.
+            SessionNotFoundError: if there is no such session.
         """
         host = self._hosts.get(session_id)
         if host is None:
-            raise ApiError(404, "session_not_found", "There is no such session; it may have ended.")
+            raise SessionNotFoundError("There is no such session; it may have ended.")
         return host
 
     async def close_one(self, session_id: str) -> None:
-        """End a session and wait until its slot is free.
+        """End a session and wait until its place is free.
 
         Raises:
-            ApiError: if there is no such session.
+            SessionNotFoundError: if there is no such session.
         """
         self.host(session_id).leaving.set()
         await asyncio.wait({self._keepers[session_id]})

@@ -1,14 +1,11 @@
 """Routes of live sessions: open, connect the page, speak, interrupt, follow, end."""
 
-from typing import cast, get_args
-
 from aiohttp import web
 
 from presenter.errors import CapacityError
-from presenter.runtime.microphone import MicrophoneUse
 from presenter.server.app_keys import METRICS, SESSIONS, host_of
-from presenter.server.middleware import ApiError
-from presenter.server.parsing import json_object, text
+from presenter.server.error_responses import ApiError
+from presenter.server.parsing import OfferRequest, SayRequest, SessionRequest, read_json
 from presenter.server.speech_socket import serve_bot, serve_observer
 from presenter.tts.voice import missing
 from stream.dialects import open_codec
@@ -19,26 +16,19 @@ routes = web.RouteTableDef()
 
 @routes.post("/api/sessions")
 async def _open(request: web.Request) -> web.Response:
-    body = await json_object(request)
-    name = text(body, "presenter")
-    microphone = body.get("microphone", "voice")
-    if microphone not in get_args(MicrophoneUse):
-        raise ApiError(400, "bad_request", f'"microphone" must be one of {", ".join(get_args(MicrophoneUse))}.')
+    body = await read_json(request, SessionRequest)
     try:
-        session_id = await request.app[SESSIONS].open(name, cast(MicrophoneUse, microphone))
+        session_id = await request.app[SESSIONS].open(body.presenter, body.microphone)
     except CapacityError:
-        request.app[METRICS].sessions_refused_total += 1
+        request.app[METRICS].sessions_refused.inc()
         raise
     return web.json_response({"id": session_id})
 
 
 @routes.post("/api/sessions/{id}/offer")
 async def _offer(request: web.Request) -> web.Response:
-    body = await json_object(request)
-    sdp = text(body, "sdp")
-    if body.get("type") != "offer":
-        raise ApiError(400, "bad_request", '"type" must be "offer".')
-    return web.json_response({"sdp": await host_of(request).answer(sdp), "type": "answer"})
+    body = await read_json(request, OfferRequest)
+    return web.json_response({"sdp": await host_of(request).answer(body.sdp), "type": "answer"})
 
 
 @routes.delete("/api/sessions/{id}")
@@ -56,7 +46,7 @@ async def _interrupt(request: web.Request) -> web.Response:
 @routes.post("/api/sessions/{id}/say")
 async def _say(request: web.Request) -> web.Response:
     host = host_of(request)
-    utterance = await host.text_speaker.say(text(await json_object(request), "text"))
+    utterance = await host.text_speaker.say((await read_json(request, SayRequest)).text)
     return web.json_response({"utterance_id": utterance})
 
 
@@ -78,4 +68,6 @@ async def _speak(request: web.Request) -> web.WebSocketResponse:
 
 @routes.get("/api/sessions/{id}/events")
 async def _follow(request: web.Request) -> web.WebSocketResponse:
-    return await serve_observer(request, host_of(request), open_codec("native", {}))
+    host = host_of(request)
+    with host.observer():
+        return await serve_observer(request, host, open_codec("native", {}))

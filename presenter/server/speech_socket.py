@@ -1,43 +1,42 @@
 """The speech socket: a voice bot's websocket, in any dialect, becomes speech of a session.
 
-The shell around `stream.dialects`: it reads without ever blocking, puts what it reads into the session's queue, and
-writes what happens. A message that can't be understood or does not fit is answered with an error that says what was
-expected; the session goes on.
+The I/O around `stream.dialects`: messages are decoded and applied to the session, and its events are sent back. A
+message that is invalid or does not fit is answered with an error that says what was expected; the session goes on.
+Reading pauses only while the client is behind in reading the answers to its own messages.
 """
 
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from presenter.runtime.session import Session
 from presenter.runtime.sink import SessionEvent
+from presenter.server.client_masking import require_masking
+from presenter.server.event_writer import EventWriter
 from presenter.server.session_host import SessionHost
 from stream.errors import StreamError
 from stream.media import VOICE_RATE
-from stream.pcm.formats import PcmDecoder
+from stream.pcm.formats import AudioFormat
+from stream.pcm.speech_decoder import SpeechDecoder
 from stream.playout.speech import SpeechFullError
 from stream.wire import (
     Codec,
-    Credit,
     EventIn,
-    EventOut,
     Interrupt,
     Interrupted,
     KeepAlive,
     Listening,
     Mark,
-    Playback,
     Problem,
     Ready,
-    SpeakEnded,
     SpeechAudio,
     SpeechEnd,
     SpeechStart,
-    Stats,
     WireError,
     Words,
 )
@@ -45,44 +44,44 @@ from stream.wire import (
 HEARTBEAT_S = 20.0
 """A socket that does not answer pings for this long is closed."""
 HARD_LIMIT_BYTES = 8 << 20
-"""A longer message ends the connection; one that only its dialect finds too long is answered with an error."""
-STATS_INTERVAL_S = 1.0
+"""A longer message ends the connection; one that exceeds only its dialect's limit is answered with an error."""
 
-_BACKLOG_EVENTS = 1000  # a client that is this far behind does not read
+_DECODERS = 16  # utterances that are sent at the same time
 _log = logging.getLogger(__name__)
 
 
 class CommandHandler:
-    """What the events of one bot do to a session. No I/O."""
+    """Applies the events of one bot to a session. No I/O."""
 
     def __init__(self, session: Session) -> None:
-        """Begin with no sound received."""
+        """Begin with no audio received."""
         self._session = session
         self.received_ms = 0.0
-        """Audio that has arrived, whatever became of it."""
-        self._decoder: PcmDecoder | None = None
+        """Audio that has arrived, dropped audio included."""
+        self._decoders: dict[str, SpeechDecoder] = {}
         self._utterance: str | None = None
-        self._unnamed: str | None = None  # what is being said where the dialect has no names
+        self._begun: str | None = None  # an utterance that has begun and has no audio yet
+        self._unnamed: str | None = None  # generated name of the open utterance, where the dialect has no names
 
     def take(self, event: EventIn) -> None:
-        """Act on one event.
+        """Apply one event.
 
         Raises:
-            SpeechFullError: if sound does not fit; nothing of it is kept.
-            StreamError: if the sound can't be used.
+            SpeechFullError: if audio does not fit; nothing of it is kept.
+            StreamError: if the audio is invalid.
         """
         session = self._session
         match event:
             case SpeechStart(utterance):
+                self._decoders.pop(utterance, None)
+                self._begun = utterance
                 session.begin(utterance)
-                self._decoder, self._utterance = None, utterance
             case SpeechAudio():
                 self._speak(event)
             case SpeechEnd(utterance):
-                session.end(utterance or self._utterance)
-                self._unnamed = None
+                self._end(utterance or self._utterance)
             case Interrupt(utterance):
-                session.interrupt(utterance)
+                self.interrupt(utterance)
             case Mark(name):
                 session.mark(name)
             case Words(utterance, words):
@@ -92,93 +91,96 @@ class CommandHandler:
             case KeepAlive():
                 pass
 
-    def begin_anew(self) -> None:
-        """Note an interrupt: sound without a name is something new from now on."""
+    def interrupt(self, utterance: str | None) -> Interrupted:
+        """Interrupt the session; audio without a name belongs to a new utterance from now on."""
+        begun, self._begun = self._begun, None
         self._unnamed = None
+        if utterance is None and begun is not None:
+            self._session.interrupt(begun)  # its audio is on the way
+        return self._session.interrupt(utterance)
+
+    def follow(self, event: SessionEvent) -> None:
+        """Note an interrupt by anybody: audio without a name belongs to a new utterance from now on."""
+        if isinstance(event, Interrupted) and event.utterance in (None, self._unnamed):
+            self._unnamed = None
 
     def _speak(self, event: SpeechAudio) -> None:
         if event.utterance is None and self._unnamed is None:
-            self._unnamed = f"speech-{secrets.token_hex(4)}"  # another bot's, or a text, may be under way
-        name = event.utterance or self._unnamed
-        if self._decoder is None or self._decoder.format != event.format or self._utterance != name:
-            self._decoder, self._utterance = PcmDecoder(event.format), name
-        pcm = self._decoder.push(event.data)
-        self.received_ms += 1000 * len(pcm) / event.format.rate
-        self._session.push(pcm, event.format.rate, name)
+            self._unnamed = f"speech-{secrets.token_hex(4)}"  # another bot or a text may be speaking
+        self._utterance = name = event.utterance or self._unnamed or ""
+        if name == self._begun:
+            self._begun = None
+        decoder = self._decoder(name, event.format)
+        self.received_ms += 1000 * len(event.data) / event.format.bytes_per_second
+        pcm = decoder.push(event.data)
+        self._session.push(pcm, decoder.rate, name)
+
+    def _decoder(self, utterance: str, announced: AudioFormat) -> SpeechDecoder:
+        decoder = self._decoders.get(utterance)
+        if decoder is None or decoder.announced != announced:
+            self._decoders[utterance] = decoder = SpeechDecoder(announced)
+            if len(self._decoders) > _DECODERS:
+                del self._decoders[next(iter(self._decoders))]
+        return decoder
+
+    def _end(self, utterance: str | None) -> None:
+        self._unnamed = None
+        decoder = self._decoders.pop(utterance or "", None)
+        if decoder is not None and len(pcm := decoder.flush()):
+            self._session.push(pcm, decoder.rate, utterance)
+        self._session.end(utterance)
 
 
-class _EventWriter:
-    """Events on their way to one client."""
-
-    def __init__(self, codec: Codec, socket: web.WebSocketResponse, session: Session, commands: CommandHandler) -> None:
-        self._codec = codec
-        self._socket = socket
-        self._session = session
-        self._intake = commands
-        self._events: asyncio.Queue[EventOut] = asyncio.Queue(_BACKLOG_EVENTS)
-        self.overflowed = asyncio.Event()
-
-    def put(self, event: SessionEvent) -> None:
-        """Queue an event that clients know; with each report of progress goes the credit."""
-        if not isinstance(event, EventOut):
-            return
-        if isinstance(event, Interrupted):
-            self._intake.begin_anew()
-        try:
-            self._events.put_nowait(event)
-            if isinstance(event, Playback | SpeakEnded | Interrupted):
-                self._events.put_nowait(self.credit())
-        except asyncio.QueueFull:
-            self.overflowed.set()
-
-    def credit(self) -> Credit:
-        """Return how much more fits."""
-        session = self._session
-        return Credit(int(session.free_ms), round(session.buffered_ms), int(self._intake.received_ms))
-
-    async def write(self) -> None:
-        """Send until cancelled."""
-        while True:
-            event = await self._events.get()
-            for message in self._codec.encode(event):
-                if isinstance(message, str):
-                    await self._socket.send_str(message)
-                else:
-                    await self._socket.send_bytes(message)
-
-    async def report(self) -> None:
-        """Queue figures and credit every second, until cancelled."""
-        while True:
-            self.put(Stats(_flat(self._session.stats())))
-            self.put(self.credit())
-            await asyncio.sleep(STATS_INTERVAL_S)
+Connect = Callable[[web.WebSocketResponse], Awaitable[bool]]
 
 
-async def serve_bot(request: web.Request, host: SessionHost, session_id: str, codec: Codec) -> web.WebSocketResponse:
-    """Let a bot speak until it leaves or the session ends."""
-    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=HARD_LIMIT_BYTES)
-    await socket.prepare(request)
-    with host.bot() as session:
+async def serve_bot(
+    request: web.Request, host: SessionHost, session_id: str, codec: Codec, connect: Connect | None = None
+) -> web.WebSocketResponse:
+    """Serve a bot until it leaves or the session ends.
+
+    Args:
+        request: the websocket's handshake.
+        host: the session's.
+        session_id: told to the bot.
+        codec: the bot's dialect.
+        connect: exchanges messages with the bot before its speech begins, and returns whether it may.
+    """
+    with host.bot() as session:  # a bot too many is refused before the upgrade
+        socket = await _accept(request)
+        if connect is not None and not await connect(socket):
+            await socket.close(code=WSCloseCode.POLICY_VIOLATION)
+            return socket
         commands = CommandHandler(session)
-        events = _EventWriter(codec, socket, session, commands)
+        events = EventWriter(codec, socket, session, lambda: commands.received_ms)
         events.put(Ready(session_id, VOICE_RATE, int(session.free_ms)))
-        await _serve(socket, host, events, _read(socket, codec, commands, events))
+        unsubscribe = session.subscribe(commands.follow)
+        try:
+            await _serve(socket, host, events, _read(socket, codec, commands, events))
+        finally:
+            unsubscribe()
     return socket
 
 
 async def serve_observer(request: web.Request, host: SessionHost, codec: Codec) -> web.WebSocketResponse:
-    """Tell somebody what happens in a session until they leave or it ends; whatever they say is refused."""
-    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=HARD_LIMIT_BYTES)
-    await socket.prepare(request)
-    events = _EventWriter(codec, socket, host.session, CommandHandler(host.session))
+    """Send a session's events to a client until it leaves or the session ends; its messages are refused."""
+    socket = await _accept(request)
+    events = EventWriter(codec, socket, host.session, lambda: 0.0)
     await _serve(socket, host, events, _refuse(socket, events))
     return socket
 
 
+async def _accept(request: web.Request) -> web.WebSocketResponse:
+    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=HARD_LIMIT_BYTES)
+    await socket.prepare(request)
+    require_masking(request)
+    return socket
+
+
 async def _serve(
-    socket: web.WebSocketResponse, host: SessionHost, events: _EventWriter, reading: Coroutine[Any, Any, None]
+    socket: web.WebSocketResponse, host: SessionHost, events: EventWriter, reading: Coroutine[Any, Any, None]
 ) -> None:
-    """Read and write until one side is done with the other."""
+    """Read and write until either side closes, or the client stops reading."""
     unsubscribe = host.session.subscribe(events.put)
     works = (reading, events.write(), events.report(), events.overflowed.wait(), host.closing.wait())
     tasks = [asyncio.ensure_future(work) for work in works]
@@ -195,33 +197,27 @@ async def _serve(
         await socket.close(code=code, message=b"this client does not read" if events.overflowed.is_set() else b"")
 
 
-async def _read(socket: web.WebSocketResponse, codec: Codec, commands: CommandHandler, events: _EventWriter) -> None:
+async def _read(socket: web.WebSocketResponse, codec: Codec, commands: CommandHandler, events: EventWriter) -> None:
     async for message in socket:
         if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
             break
         try:
             for event in codec.decode(message.data):
-                commands.take(event)
+                if isinstance(event, Interrupt):
+                    events.answer_interrupt(partial(commands.interrupt, event.utterance), event.request_id)
+                else:
+                    commands.take(event)
         except WireError as error:
-            events.put(Problem(error.code, error.message, error.expected))
+            events.refuse(Problem(error.code, error.message, error.expected))
         except SpeechFullError as error:
-            events.put(Problem("buffer_full", str(error), "no more than the credit allows; wait for more of it"))
+            events.refuse(Problem("buffer_full", str(error), "no more than the credit allows; wait for more of it"))
             events.put(events.credit())
         except StreamError as error:
-            events.put(Problem("bad_audio", str(error)))
+            events.refuse(Problem("bad_audio", str(error)))
+        await events.drained()
 
 
-async def _refuse(socket: web.WebSocketResponse, events: _EventWriter) -> None:
+async def _refuse(socket: web.WebSocketResponse, events: EventWriter) -> None:
     async for _ in socket:
-        events.put(Problem("read_only", "this socket only tells what happens", "nothing to be sent here"))
-
-
-def _flat(figures: dict[str, Any]) -> dict[str, Any]:
-    """Return nested figures as `outer_inner`, without the message's own type."""
-    flat: dict[str, Any] = {}
-    for name, value in figures.items():
-        if isinstance(value, dict):
-            flat |= {f"{name}_{inner}": figure for inner, figure in value.items()}
-        elif name != "type":
-            flat[name] = value
-    return flat
+        events.refuse(Problem("read_only", "this socket only sends events", "no message"))
+        await events.drained()

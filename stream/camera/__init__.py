@@ -1,4 +1,4 @@
-"""Cameras: the virtual camera that a meeting sees, the canvas drawn for it, the webcam that is followed.
+"""Cameras: the virtual camera, the canvas composed for it, the webcam whose user is tracked.
 
 Never holds WebRTC or sound.
 """

@@ -1,8 +1,8 @@
-"""The picture a meeting sees: the presenter on a wide background, head and shoulders, with head room.
+"""Composes the camera's picture: the presenter on a wide background, head and shoulders, with head room.
 
 A presenter's picture is square and a camera's is wide. On a colour or an image the presenter is cut
-out. On the presenter's own background the picture stays whole; beyond its edges that background is
-stretched, ever softer, so that no edge shows and no cut-out has to be painted.
+out. On the presenter's own background the picture stays whole, and its background is extended beyond
+the edges, so that no edge is visible and no cut-out has to be rendered.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 from stream.camera.background_extension import (
     SIDE_STRIP,
     TOP_STRIP,
+    border_samples,
+    extend_background,
+    extended_positions,
     has_plain_top,
-    is_alike,
-    rim_of,
+    same_background,
     soft_edges,
-    stretched,
-    surround,
 )
 from stream.errors import StreamError
 from stream.media import ByteArray, VideoFrame
@@ -29,9 +29,9 @@ from stream.media import ByteArray, VideoFrame
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
 """Canvas sizes that have a name."""
 PLACES = {"left": 0.0, "centre": 0.5, "right": 1.0}
-"""Where the presenter stands: share of the free width that is to the left."""
+"""Horizontal position of the presenter: share of the free width that is to the left."""
 OWN = "own"
-"""The presenter's own background. The default: light and blur fit the face, as they do in a good camera's picture."""
+"""The presenter's own background. The default: its light and blur match the face."""
 COLOURS = {
     "aqua": "#00ffff", "black": "#000000", "blue": "#0000ff", "fuchsia": "#ff00ff", "gray": "#808080",
     "green": "#008000", "lime": "#00ff00", "maroon": "#800000", "navy": "#000080", "olive": "#808000",
@@ -40,20 +40,20 @@ COLOURS = {
 }  # fmt: skip
 """The basic colours of CSS."""
 
-_CARD = (58, 66, 76)  # shown on its own background before the presenter's first picture
+_CARD = (58, 66, 76)  # shown for `own` before the presenter's first picture
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
-_SINK = 0.05  # share of its height below the canvas: head room, and shoulders leave at the bottom
+_SINK = 0.05  # share of its height below the canvas, which gives head room
 
 
 class CanvasError(StreamError):
-    """A canvas can't be made as asked for; says what was expected."""
+    """A setting of a canvas can't be used; says what was expected."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scene:
-    """What stays the same from picture to picture of one presenter."""
+    """What is computed once per presenter."""
 
-    rim: ByteArray
+    border: ByteArray
     is_cutout: bool
     height: int
     width: int
@@ -64,7 +64,7 @@ class _Scene:
     plate: ByteArray
     """uint8 `[H, W, 3]`: the background."""
     ramp: ByteArray
-    """uint8 `[h, w]`, at the picture's own size: 255, falling to 0 at edges that must not show."""
+    """uint8 `[h, w]`, at the picture's own size: opacity, 0 at edges that must not be visible."""
 
 
 class Canvas:
@@ -116,19 +116,19 @@ class Canvas:
             colour, alpha = frame.rgb, scene.ramp
         else:
             colour, alpha = cutout[:, :, :3], cv2.multiply(cutout[:, :, 3], scene.ramp, scale=1 / 255)
-        # Colour is weighted before it is resized: what is under see-through pixels must not bleed into the edge.
+        # Alpha is premultiplied before resizing: colour under transparent pixels must not bleed into the edge.
         picture = cv2.multiply(colour, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), scale=1 / 255)
         size = (scene.width, scene.height)
         how = cv2.INTER_AREA if scene.height < colour.shape[0] else cv2.INTER_CUBIC
         large, alpha = (cv2.resize(plane, size, interpolation=how) for plane in (picture, alpha))
         if cutout is not None:
-            # Opacity ends at 255 where colour would overshoot, and a bright rim would show.
+            # Cubic interpolation overshoots where opacity is clipped at 255, which would show as a bright border.
             limit = cv2.resize(cv2.dilate(picture, _NEIGHBOURS), size, interpolation=cv2.INTER_LINEAR)
             large = cv2.min(large, limit)
         return self._over(scene, large, alpha)
 
     def _over(self, scene: _Scene, picture: ByteArray, alpha: ByteArray) -> ByteArray:
-        """Lay a weighted picture over the plate, as far as it is on the canvas."""
+        """Blend a premultiplied picture over the background, as far as it is on the canvas."""
         top, left = max(scene.top, 0), max(scene.left, 0)
         bottom = min(scene.top + scene.height, self.height)
         right = min(scene.left + scene.width, self.width)
@@ -140,13 +140,13 @@ class Canvas:
         return canvas
 
     def _scene_of(self, frame: VideoFrame, cutout: ByteArray | None) -> _Scene:
-        """Return the scene as it is, or a new one when somebody else stands in it."""
-        rim, scene = rim_of(frame.rgb), self._scene
-        if scene is not None and scene.is_cutout == (cutout is not None) and is_alike(scene.rim, rim):
+        """Return the present scene, or a new one for another presenter."""
+        border, scene = border_samples(frame.rgb), self._scene
+        if scene is not None and scene.is_cutout == (cutout is not None) and same_background(scene.border, border):
             return scene
         has_room = has_plain_top(frame.rgb) if cutout is None else not cutout[:2, :, 3].any()
         rows, columns = frame.rgb.shape[:2]
-        # A head that the picture's own edge cuts off stays at the edge of the canvas.
+        # A head that is cut off by the picture's edge stays at the edge of the canvas.
         height = round(self.height * (self._scale if has_room else max(self._scale, 1.0)))
         width = round(height * columns / rows)
         top = self.height - height + round(_SINK * height * has_room)
@@ -154,11 +154,11 @@ class Canvas:
         sides = (left > 0, left + width < self.width)
         if cutout is not None:
             assert self._plate is not None
-            return _Scene(rim, True, height, width, top, left, self._plate, soft_edges(rows, columns, sides, False))
+            return _Scene(border, True, height, width, top, left, self._plate, soft_edges(rows, columns, sides, False))
         ramp = soft_edges(rows, columns, sides, top > 0)
-        xs = stretched(columns, left, width, self.width, SIDE_STRIP * rows)
-        ys = stretched(rows, top, height, max(self.height, top + height), TOP_STRIP * rows)[: self.height]
-        return _Scene(rim, False, height, width, top, left, surround(frame.rgb, xs, ys, left, width), ramp)
+        xs = extended_positions(columns, left, width, self.width, SIDE_STRIP * rows)
+        ys = extended_positions(rows, top, height, max(self.height, top + height), TOP_STRIP * rows)[: self.height]
+        return _Scene(border, False, height, width, top, left, extend_background(frame.rgb, xs, ys, left, width), ramp)
 
 
 def _size(size: str | tuple[int, int]) -> tuple[int, int]:

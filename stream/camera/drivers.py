@@ -1,4 +1,4 @@
-"""What a virtual camera needs of each system, and why one can't be opened: the texts, in one place."""
+"""Messages about virtual camera drivers: what to install on each system, and why a camera can't be opened."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class CameraError(StreamError):
 
 @dataclass(frozen=True)
 class CameraDevice:
-    """A camera that pictures can be sent to, or a real one."""
+    """A video device, virtual or not."""
 
     device: str
     """What `--camera` takes: `/dev/video0`, or a name."""

@@ -1,4 +1,4 @@
-"""When a camera sends which picture: new ones at their time, the last one again in between. Sans-I/O.
+"""When a camera sends which picture: new ones at their time, the last one repeated in between. Sans-I/O.
 
 Time is an argument, in samples at 16 kHz of the session's clock.
 """
@@ -11,24 +11,24 @@ from stream.clock import samples
 from stream.media import VideoFrame
 from stream.playout.playout import Tick
 
-_GRACE = samples(20)  # a new picture due so soon after a repetition's turn takes that turn
-_TICKS_STOPPED = samples(100)  # with no tick for so long nothing new is on its way
+_GRACE = samples(20)  # a new picture due this soon after a repetition replaces it
+_TICKS_STOPPED = samples(100)  # without a tick for this long no new picture is expected
 _BACKLOG = 64  # 2.5 s of pictures
 
 
 class Schedule:
-    """The pictures that wait, and whose turn it is."""
+    """The queue of pictures, and which one is sent next."""
 
     def __init__(self, period: int, delay_ms: float) -> None:
-        """Begin with a turn at once.
+        """Begin with a picture due at once.
 
         Args:
-            period: from one picture to the next where nothing new comes.
+            period: from one picture to its repetition.
             delay_ms: from a tick to its picture.
         """
         self.delay_ms = delay_ms
         self.dropped = 0
-        """Pictures that were overtaken, or found no room."""
+        """Pictures that were skipped for a later one, or found the queue full."""
         self._period = period
         self._waiting: deque[tuple[int, VideoFrame]] = deque()
         self._turn = -period
@@ -50,13 +50,13 @@ class Schedule:
         self._waiting.append((tick.time, tick.frame))
 
     def overtake(self, now: int) -> None:
-        """Leave out pictures whose successor is due."""
+        """Drop pictures whose successor is due."""
         while len(self._waiting) > 1 and self._due(self._waiting[1][0]) <= now:
             self._waiting.popleft()
             self.dropped += 1
 
     def discard(self, now: int) -> int:
-        """Forget all that is due; returns how many pictures that were."""
+        """Drop all that is due; returns how many pictures that were."""
         count = 0
         while self._waiting and self._due(self._waiting[0][0]) <= now:
             self._waiting.popleft()
@@ -72,14 +72,14 @@ class Schedule:
             time, frame = self._waiting[0]
             return (due, frame) if (due := self._due(time)) <= again + _GRACE else (again, None)
         is_ticking = now - self._last_tick < _TICKS_STOPPED
-        known = self._due(self._last_tick)  # all that is due up to here has come
+        known = self._due(self._last_tick)  # everything due until then has been received
         return (again + _GRACE if is_ticking and known < again + _GRACE else again), None
 
     def take(self, due: int, now: int, frame: VideoFrame | None) -> None:
         """Note that what `next` returned is being sent."""
         if frame is not None:
             self._waiting.popleft()
-        # A turn that was missed by more than a picture is not made up for.
+        # A repetition that is late by more than a period is skipped.
         self._turn = due if now - due < self._period else now
 
     def _due(self, time: int) -> int:

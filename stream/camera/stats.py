@@ -1,4 +1,4 @@
-"""What a camera's pictures did: how many left, how late, at what rate."""
+"""Counters of a camera: pictures sent, their lateness and their rate."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from stream.clock import samples
 from stream.media import SAMPLE_RATE
 
 _WINDOW = samples(2000)
+_LEAST = samples(500)
 _LATENESS_KEPT = 1500  # a minute of pictures
 _TIMES_KEPT = 256
 
@@ -23,11 +24,13 @@ class CameraStats:
     """Pictures that were new."""
     repeated: int = 0
     dropped: int = 0
-    """New pictures that were overtaken, or due while the device was gone."""
+    """New pictures that were skipped for a later one, or due while the device was gone."""
     late_ms: float = 0.0
     """How late new pictures left, 95th percentile of the last minute."""
     fps: float = 0.0
     """Pictures a second, repeated ones included, over the last two seconds."""
+    new_fps: float | None = None
+    """New pictures a second, over the last two seconds; None during the first half second of pictures."""
 
 
 class CameraMeter:
@@ -38,10 +41,14 @@ class CameraMeter:
         self._stats = CameraStats()
         self._lateness: deque[int] = deque(maxlen=_LATENESS_KEPT)
         self._times: deque[int] = deque(maxlen=_TIMES_KEPT)
+        self._new_times: deque[int] = deque(maxlen=_TIMES_KEPT)
+        self._began: int | None = None
 
     def sent(self, due: int, left: int) -> None:
         """Count a new picture that was due at one instant and left at another."""
         self._times.append(left)
+        self._new_times.append(left)
+        self._began = left if self._began is None else self._began
         self._lateness.append(left - due)
         self._stats = replace(self._stats, sent=self._stats.sent + 1)
 
@@ -58,4 +65,15 @@ class CameraMeter:
         """Return the counters; the rate is as of now."""
         recent = sum(time > now - _WINDOW for time in self._times)
         late = float(np.percentile(self._lateness, 95)) if self._lateness else 0.0
-        return replace(self._stats, late_ms=1000 * late / SAMPLE_RATE, fps=recent * SAMPLE_RATE / _WINDOW)
+        return replace(
+            self._stats,
+            late_ms=1000 * late / SAMPLE_RATE,
+            fps=recent * SAMPLE_RATE / _WINDOW,
+            new_fps=self._new_rate(now),
+        )
+
+    def _new_rate(self, now: int) -> float | None:
+        if self._began is None or now - self._began < _LEAST:
+            return None
+        window = min(_WINDOW, now - self._began)
+        return sum(time > now - window for time in self._new_times) * SAMPLE_RATE / window

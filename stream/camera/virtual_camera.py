@@ -1,8 +1,8 @@
-"""A camera that other programs open, filled from a playback's ticks.
+"""A camera device that other programs open, filled from a playback's ticks.
 
 The picture of tick T is sent at T + delay, the instant at which the virtual microphone plays T's
-sound, so the two need no other link than the session's clock. In between the camera repeats its
-last picture, so that it runs at a steady rate whatever the renderer does.
+sound; the two are joined by the session's clock alone. In between the camera repeats its
+last picture, so that its rate is steady even where the renderer's is not.
 
 A picture is composed ahead of its time and sent, which converts its colours, in one worker thread.
 The event loop never waits for either.
@@ -28,7 +28,7 @@ from stream.playout.playout import Tick
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
-_COMPOSE_ROOM = samples(15)  # nothing is composed with less time left to what has to be sent
+_COMPOSE_ROOM = samples(15)  # no picture is composed ahead with less time than this to the next one
 _REOPEN = samples(2000)
 
 
@@ -49,7 +49,7 @@ class Device(Protocol):
 class VirtualCamera:
     """A `TickSink`: add it to a `PlayoutPump` (`matte=canvas.needs_cutout`), call `open`, run `run()` as a task.
 
-    It outlives the playback: after `stop` the last picture stands until another playback's ticks come.
+    It outlives the playback: after `stop` the last picture is repeated until another playback's ticks come.
     """
 
     def __init__(
@@ -78,15 +78,15 @@ class VirtualCamera:
         """
         self.canvas = canvas
         self.frozen = False
-        """Whether to show the last picture and let new ones pass."""
+        """Whether to repeat the last picture and drop new ones."""
         self.problem: str | None = None
-        """Why nothing reaches the device at present."""
+        """Why the device can't be used at present; None while it can."""
         self._clock, self._fps = clock, fps
         self._schedule = Schedule(SAMPLE_RATE // fps, delay_ms)
         self._wanted, self._backend, self._opener = device, backend, opener
         self._executor = executor or ThreadPoolExecutor(1, "camera")
         self._device: Device | None = None
-        self._closed = False
+        self._closing: asyncio.Future[None] | None = None
         self._composed: tuple[VideoFrame, ByteArray] | None = None
         self._picture = canvas.card()
         self._news = asyncio.Event()
@@ -100,11 +100,11 @@ class VirtualCamera:
 
     @property
     def delay_ms(self) -> float:
-        """From a tick to its picture; may be set at any time."""
+        """From a tick to its picture."""
         return self._schedule.delay_ms
 
-    @delay_ms.setter
-    def delay_ms(self, delay_ms: float) -> None:
+    def set_delay(self, delay_ms: float) -> None:
+        """Send pictures this long after their ticks, from the next one on."""
         self._schedule.delay_ms = delay_ms
 
     def stats(self) -> CameraStats:
@@ -132,10 +132,10 @@ class VirtualCamera:
         self._news.set()
 
     def stop(self) -> None:
-        """Go on with what has come: the last picture will stand."""
+        """Send what was released; the last picture is repeated after it."""
 
     async def run(self) -> None:
-        """Send pictures until cancelled, then close the device; a device that disappears is waited for."""
+        """Send pictures until cancelled, then close the device; a device that was lost is reopened when it is back."""
         try:
             while True:
                 if self._device is None and not await self._reopen():
@@ -151,14 +151,17 @@ class VirtualCamera:
                 elif not await self._compose_ahead(due - now, frame):
                     await self._wait(due)
         finally:
-            self.close()
+            await self.close()
 
-    def close(self) -> None:
-        """Close the device, after what is being sent; the camera can't be used again. Safe twice."""
-        if not self._closed:
-            self._closed = True
-            self._executor.submit(self._close_device).result()
+    async def close(self) -> None:
+        """Close the device, after what is being sent; the camera can't be used again. Safe twice.
+
+        A driver may take its time: it does so in the worker thread, and goes on there if this is cancelled.
+        """
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().run_in_executor(self._executor, self._close_device)
             self._executor.shutdown(wait=False)
+        await asyncio.shield(self._closing)
 
     async def _compose_ahead(self, left: int, frame: VideoFrame | None) -> bool:
         """Compose the first picture that waits, if nothing else has to be sent before that is done."""

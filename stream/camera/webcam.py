@@ -1,4 +1,4 @@
-"""The user's camera: its newest picture, whenever somebody has time to look, and never a backlog."""
+"""The user's webcam: only its newest picture is kept, without a queue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stream.clock import SessionClock
 from stream.errors import StreamError
 from stream.media import SAMPLE_RATE, ByteArray
 
-_SIZE = (640, 480)  # enough for a face, and cheap to fetch
+_SIZE = (640, 480)  # enough for a face, at little cost
 _RATE = 30
 _RETRY_S = 2.0
 _NAP_S = 0.02
@@ -47,7 +47,7 @@ class WebcamPicture:
     rgb: ByteArray
     """uint8 `[H, W, 3]`."""
     number: int
-    """Counts from 1; what nobody fetched is counted too."""
+    """Counts from 1; pictures that were not fetched are counted too."""
     time: int
     """When it arrived, in samples at 16 kHz of the session's clock."""
 
@@ -55,7 +55,7 @@ class WebcamPicture:
 class Webcam:
     """Reads a camera in a thread of its own and keeps the newest picture.
 
-    A camera that is lost is looked for until it is back. A video file plays once, at its own rate by the clock.
+    A camera that was lost is reopened when it is back. A video file plays once, at its own rate.
     Opening a camera may take seconds: don't make one on an event loop.
     """
 
@@ -70,7 +70,7 @@ class Webcam:
         Args:
             source: a camera's index (0 is the first), on Linux also its path, or a video file.
             clock: stamps the pictures, and plays a file.
-            open_capture: makes the `cv2.VideoCapture`; an argument so that tests can pull the plug.
+            open_capture: makes the `cv2.VideoCapture`; an argument so that tests can simulate a lost camera.
 
         Raises:
             WebcamError: if it can't be opened, or gives no picture.
@@ -93,7 +93,7 @@ class Webcam:
 
     @property
     def state(self) -> WebcamState:
-        """`live`, `lost` while a camera is looked for, or `ended` after a file's last picture."""
+        """`live`, `lost` while a camera can't be opened, or `ended` after a file's last picture."""
         return self._state
 
     def newest(self, after: int = 0, timeout_s: float = 0.0) -> WebcamPicture | None:
@@ -103,11 +103,11 @@ class Webcam:
             return self._newest if self._count > after else None
 
     def close(self) -> None:
-        """Let go of the camera; safe to call twice."""
+        """Close the camera; safe to call twice."""
         self._closing.set()
         with self._arrived:
             self._arrived.notify_all()
-        self._thread.join(_CLOSING_S)  # a camera that was pulled out may block its reader for longer
+        self._thread.join(_CLOSING_S)  # an unplugged camera may block its reader for longer
 
     def __enter__(self) -> Webcam:
         return self
@@ -165,7 +165,7 @@ class Webcam:
             capture.release()
 
     def _play(self, capture: Any) -> None:
-        """Publish each picture of a file when its time has come; one whose time has passed is left out."""
+        """Publish each picture of a file at its time; late ones are dropped."""
         length = SAMPLE_RATE / (capture.get(cv2.CAP_PROP_FPS) or _RATE)
         begun, number = self._clock.now(), 1
         while not self._closing.is_set():
@@ -179,17 +179,17 @@ class Webcam:
 
 
 def list_webcams() -> list[tuple[int, str]]:
-    """Index and name of each camera; empty where the system does not tell (anywhere but on Linux)."""
+    """Index and name of each camera; empty on systems other than Linux."""
     found = []
     for folder in _SYSTEM.glob("video*"):
-        with contextlib.suppress(OSError, ValueError):  # unplugged while we look
+        with contextlib.suppress(OSError, ValueError):  # unplugged meanwhile
             if int((folder / "index").read_text()) == 0:  # further ones carry a camera's metadata
                 found.append((int(folder.name.removeprefix("video")), (folder / "name").read_text().strip()))
     return sorted(found)
 
 
 def _shrunk(picture: ByteArray) -> ByteArray:
-    """A picture `[H, W, 3]` of no more than about the wanted size: not every camera gives that."""
+    """Return a picture `[H, W, 3]` of about the wanted size: not every camera supports it."""
     factor = picture.shape[1] // _SIZE[0]
     return picture if factor < 2 else cv2.resize(picture, None, fx=1 / factor, fy=1 / factor)
 
@@ -198,7 +198,7 @@ def _open(source: int | str) -> Any:
     with _quiet():
         if isinstance(source, str) and Path(source).is_file():
             return cv2.VideoCapture(source)
-        backend = cv2.CAP_DSHOW if sys.platform == "win32" else cv2.CAP_ANY  # the other one there takes half a minute
+        backend = cv2.CAP_DSHOW if sys.platform == "win32" else cv2.CAP_ANY  # the default one there takes half a minute
         capture = cv2.VideoCapture(source, backend)
         width, height = _SIZE
         for name, value in (
@@ -214,12 +214,13 @@ def _open(source: int | str) -> Any:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """OpenCV reports on standard error what is reported here in words."""
-    before = cv2.getLogLevel()
-    cv2.setLogLevel(0)
+    log = getattr(cv2.utils, "logging", cv2)  # where OpenCV 5 has it, and where 4 had
+    before = log.getLogLevel()
+    log.setLogLevel(0)
     try:
         yield
     finally:
-        cv2.setLogLevel(before)
+        log.setLogLevel(before)
 
 
 def _cannot_open(source: int | str) -> str:

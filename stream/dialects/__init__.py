@@ -1,6 +1,7 @@
-"""The protocols of the voice services that the speech socket understands, one module each.
+"""The protocols of voice services that the speech socket accepts, one module each.
 
-A bot relays the messages of its voice service as they are; `open_codec` picks who reads them.
+A bot relays the messages of its voice service as they are; `open_codec` picks the codec that reads them. Holds pure
+codecs between messages and the events of `stream.wire`; never holds sockets.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from stream.dialects.simli import SimliCodec
 from stream.wire import Codec, WireError
 
 DIALECTS: dict[str, Callable[[Mapping[str, str]], Codec]] = {
-    "native": lambda query: NativeCodec(),  # its format is said by `start`
+    "native": lambda query: NativeCodec(),  # `start` gives its format
     "openai": OpenAICodec,
     "elevenlabs": ElevenLabsCodec,
     "deepgram": DeepgramCodec,
@@ -26,7 +27,7 @@ DIALECTS: dict[str, Callable[[Mapping[str, str]], Codec]] = {
     "liveavatar": LiveAvatarCodec,
     "simli": SimliCodec,
 }
-"""Name of each dialect, and what makes a codec from the parameters of the socket's address."""
+"""Name of each dialect, and the function that makes its codec from the parameters of the socket's address."""
 
 
 def open_codec(dialect: str, query: Mapping[str, str]) -> Codec:

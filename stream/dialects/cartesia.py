@@ -3,8 +3,8 @@
 The bot relays what Cartesia sends, and may relay its own `cancel`. The utterance is the context.
 `done` and `error` end it; `flush_done` doesn't, as a context goes on after a flush.
 
-A mistake goes back as Cartesia's `error`. The protocol has no words for playback, and a bot that
-wants to know must get them: the rest is the presenter's own JSON.
+An error is sent back as Cartesia's `error`. The protocol has no messages for playback, so other
+events are sent as the presenter's own JSON.
 Source: the API reference of the text-to-speech websocket.
 """
 
@@ -31,12 +31,16 @@ from stream.wire import (
     Words,
 )
 
-_ENCODINGS = {"pcm_s16le": AudioFormat(24_000), "pcm_mulaw": AudioFormat(8_000, encoding="mulaw")}
+_ENCODINGS = {
+    "pcm_s16le": AudioFormat(24_000),
+    "pcm_f32le": AudioFormat(24_000, encoding="pcm_f32le"),
+    "pcm_mulaw": AudioFormat(8_000, encoding="mulaw"),
+}
 _KNOWN = "chunk, timestamps, phoneme_timestamps, flush_done, done or error"
 
 
 class CartesiaCodec:
-    """Knows only the format."""
+    """Keeps only the format."""
 
     MAX_MESSAGE_BYTES: ClassVar[int] = MAX_MESSAGE_BYTES
 

@@ -1,12 +1,12 @@
 """Deepgram Speak: binary messages of audio, JSON in between.
 
-The bot relays what Deepgram sends, and may relay its own `Clear`. `Flushed` (or, from the second
+The bot relays what Deepgram sends, and may relay its own `Clear`. `Flushed` (or, in the second
 version of the API, `SpeechMetadata`) says that all audio of the text so far has been sent. Audio
-carries no name, so what Deepgram still sends between `Clear` and `Cleared` can't be told from what
-is new; both words therefore interrupt, and the second drops what slipped in.
+carries no name, so audio between `Clear` and `Cleared` can't be told from new audio; both messages
+therefore interrupt, and the second drops the audio that arrived in between.
 
-An interruption goes back as `Cleared` with `played_ms`, a mistake as `Warning`; clients log types
-that they don't know and go on, so the rest is the presenter's own JSON.
+An interruption is sent back as `Cleared` with `played_ms`, an error as `Warning`; clients log
+unknown types and go on, so other events are sent as the presenter's own JSON.
 Source: the Text-to-Speech streaming reference and guides (`/v1/speak`, `/v2/speak`).
 """
 
@@ -16,7 +16,7 @@ import json
 from collections.abc import Mapping
 from typing import ClassVar
 
-from stream.dialects.fields import check_size, read_object, unknown_type
+from stream.dialects.fields import check_size, is_json, read_object, unknown_type
 from stream.dialects.formats import query_format
 from stream.dialects.native import native_json
 from stream.pcm.formats import AudioFormat
@@ -41,7 +41,7 @@ _KNOWN = "Flushed, Clear, Cleared, Metadata, Warning, Error, Speak, Flush, Close
 
 
 class DeepgramCodec:
-    """Counts the interruptions it has told of."""
+    """Counts the interruptions that it has reported."""
 
     MAX_MESSAGE_BYTES: ClassVar[int] = MAX_MESSAGE_BYTES
 
@@ -51,7 +51,7 @@ class DeepgramCodec:
 
     def decode(self, message: str | bytes) -> list[EventIn]:
         """See `stream.wire.Codec`."""
-        if isinstance(message, bytes):
+        if isinstance(message, bytes) and not is_json(message):
             check_size(message, self.MAX_MESSAGE_BYTES)
             return [SpeechAudio(message, self._format)] if message else []
         match read_object(message, self.MAX_MESSAGE_BYTES).text("type"):

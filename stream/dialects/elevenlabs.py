@@ -1,12 +1,15 @@
 """ElevenLabs text to speech, with one context per connection or several.
 
 The bot relays what ElevenLabs sends: `audio` with `alignment`, and `isFinal`. The utterance is the
-context. Of the client's words only `close_context` matters: it interrupts, as in the vendor's guide
-to barge-in, so a bot that also closes a context once all text is sent should not relay that one.
-Character times count from the start of their own message's audio; what came before is added here.
+context. Of the client's messages only `close_context` counts: it interrupts, as in the vendor's
+guide to barge-in, so a bot that also closes a context once all text is sent must not relay that one.
+Character times count from the start of their own message's audio; earlier audio is added here.
 
-Clients read the keys they know and pass over other messages, so the presenter's own JSON goes back.
-Source: the API reference of `stream-input` and `multi-stream-input`.
+The SDK's `stream` and `convert_realtime` yield bytes instead: these are relayed as binary messages
+and belong to the connection without contexts. `{"isFinal": true}` ends them, or two seconds without audio.
+
+Clients ignore messages without a known key, so events are sent as the presenter's own JSON.
+Source: the API reference of `stream-input` and `multi-stream-input`; the Python SDK.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from stream.dialects.fields import NAME_LENGTH, Fields, make_word, read_object, shown
+from stream.dialects.fields import NAME_LENGTH, Fields, check_size, is_json, make_word, read_object, shown
 from stream.dialects.native import native_json
 from stream.pcm.formats import AudioFormat
 from stream.wire import (
@@ -38,7 +41,7 @@ _CONTEXTS = 16  # ElevenLabs allows five at a time
 
 @dataclass(slots=True)
 class _Spoken:
-    """How far a context has come, and the word that the next message may go on with."""
+    """How much audio a context has had, and the word that the next message may continue."""
 
     audio_bytes: int = 0
     partial: str = ""
@@ -63,7 +66,7 @@ class _Spoken:
 
 
 class ElevenLabsCodec:
-    """Knows how much audio each context has had, to place its words."""
+    """Counts the audio of each context, to place its words."""
 
     MAX_MESSAGE_BYTES: ClassVar[int] = MAX_MESSAGE_BYTES
 
@@ -76,6 +79,10 @@ class ElevenLabsCodec:
 
     def decode(self, message: str | bytes) -> list[EventIn]:
         """See `stream.wire.Codec`."""
+        if isinstance(message, bytes) and not is_json(message):
+            check_size(message, self.MAX_MESSAGE_BYTES)
+            self._context(None).audio_bytes += len(message)
+            return [SpeechAudio(message, self._format)] if message else []
         fields = read_object(message, self.MAX_MESSAGE_BYTES)
         context = fields.optional_name("contextId") or fields.optional_name("context_id")
         if fields.flag("close_context", False):
@@ -118,7 +125,7 @@ class ElevenLabsCodec:
 
 def _characters(fields: Fields) -> list[tuple[str, float, float]]:
     """Return each character with its start and end, in ms from the start of the message's audio."""
-    # The text as it was written; the normalised one spells out numbers and romanises.
+    # The text as written; the normalised one spells out numbers and is romanised.
     name = "alignment" if "alignment" in fields else "normalizedAlignment"
     if name not in fields:
         return []

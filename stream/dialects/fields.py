@@ -1,4 +1,4 @@
-"""Typed reading of what came over the wire; each error says what was expected."""
+"""Typed reading of messages; each error says what was expected."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, TypeGuard
 from stream.wire import WireError, Word
 
 NAME_LENGTH = 256
-"""Longest name of an utterance or a mark, in characters: they are kept, so they are bounded."""
-_MAX_NUMBER = 1e12  # above any count or time that makes sense; also turns NaN and infinities away
+"""Longest name of an utterance, a mark or a request, in characters: they are stored."""
+_MAX_NUMBER = 1e12  # above any count or time that makes sense; also excludes NaN and infinities
 
 
 def check_size(message: str | bytes, limit: int) -> None:
@@ -22,13 +22,13 @@ def check_size(message: str | bytes, limit: int) -> None:
 
 
 def read_object(message: str | bytes, limit: int) -> Fields:
-    """Read a text message that holds one JSON object.
+    """Read a message that holds one JSON object: text, or the same bytes in a binary message.
 
     Raises:
         WireError: `too_large`, `unexpected_binary` or `bad_json`.
     """
     check_size(message, limit)
-    if isinstance(message, bytes):
+    if isinstance(message, bytes) and not message.lstrip().startswith(b"{"):
         raise WireError("unexpected_binary", f"binary message of {len(message)} bytes", "text with a JSON object")
     try:
         value = json.loads(message)
@@ -39,6 +39,16 @@ def read_object(message: str | bytes, limit: int) -> Fields:
     return Fields(value)
 
 
+def is_json(message: bytes) -> bool:
+    """Whether a binary message is a JSON object, as some clients send all messages in binary; audio never is."""
+    if not (message.startswith(b"{") and message.rstrip().endswith(b"}")):
+        return False
+    try:
+        return isinstance(json.loads(message), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def unknown_type(kind: str, known: str) -> WireError:
     """Return the error for a message whose type the dialect doesn't have."""
     return WireError("unknown_type", f"message type {shown(kind)}", known)
@@ -46,7 +56,7 @@ def unknown_type(kind: str, known: str) -> WireError:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """A JSON object, read field by field; a wrong type raises `WireError("bad_field")`."""
+    """A JSON object, read by field; a wrong type raises `WireError("bad_field")`."""
 
     values: dict[str, Any]
     path: str = ""
@@ -60,7 +70,7 @@ class Fields:
         return value if isinstance(value, str) else self._refuse(name, "a string")
 
     def name(self, name: str) -> str:
-        """Return a string that is short enough to be kept."""
+        """Return a string that is short enough to be stored."""
         value = self.text(name)
         return value if len(value) <= NAME_LENGTH else self._refuse(name, f"at most {NAME_LENGTH} characters")
 

@@ -1,11 +1,11 @@
-"""LiveAvatar's LITE mode: the bot drives the presenter as it would drive LiveAvatar's socket.
+"""LiveAvatar's LITE mode: the bot sends what it would send to LiveAvatar's socket.
 
-The utterance is the `event_id` of `agent.speak`, where a bot gives one. `agent.interrupt` silences
+The utterance is the `event_id` of `agent.speak`, where a bot gives one. `agent.interrupt` interrupts
 everything, with or without an `event_id`, as the protocol says.
 
-`session.state_updated`, `agent.speak_started` and `agent.speak_ended` go back as documented, the
-latter with `played_ms` and `interrupted` added. Clients pass over types that they don't know, so
-the rest is the presenter's own JSON.
+`session.state_updated`, `agent.speak_started` and `agent.speak_ended` are sent back as documented,
+the latter with `played_ms` and `interrupted` added. Clients ignore unknown types, so other events
+are sent as the presenter's own JSON.
 Source: docs.liveavatar.com, LITE mode, events.
 """
 
@@ -41,7 +41,7 @@ _KNOWN = (
 
 
 class LiveAvatarCodec:
-    """Knows the name of the last audio, for an end that bears another."""
+    """Keeps the name of the latest audio, for an end that has another."""
 
     MAX_MESSAGE_BYTES: ClassVar[int] = MAX_MESSAGE_BYTES
 
@@ -56,7 +56,7 @@ class LiveAvatarCodec:
             case "agent.speak":
                 return self._speak(fields)
             case "agent.speak_end":
-                # The documented `agent.speak` has no id while its end has one: they are still one utterance.
+                # The documented `agent.speak` has no id while its end has one: both are of one utterance.
                 return [SpeechEnd(self._utterance)]
             case "agent.interrupt":
                 return [Interrupt()]

@@ -1,12 +1,13 @@
 """The presenter's own dialect: JSON for control, binary messages for audio.
 
-The bot says `{"type": "start", "sample_rate": 24000, "channels": 1, "format": "pcm_s16le",
-"utterance_id": "a"}`, sends the audio in binary messages cut anywhere, and then `{"type": "end"}`;
-`channels`, `format` and `utterance_id` may be left out. In between or at any time: `words`
+The bot sends `{"type": "start", "sample_rate": 24000, "channels": 1, "format": "pcm_s16le",
+"utterance_id": "a"}`, the audio in binary messages cut anywhere, and then `{"type": "end"}`;
+`channels`, `format` and `utterance_id` are optional. At any time: `words`
 (`[{"text", "start_ms", "end_ms"}]`), `mark` (`name`), `interrupt` (of one `utterance_id`, or of
-everything), `listening` (`on`) and `keep_alive`. Back come the events out, one JSON object each.
+all; `request_id` comes back in the answer), `listening` (`on`) and `keep_alive`. The server sends
+the events out, one JSON object each.
 
-An utterance without a name gets one, so that its late audio is still known after an interrupt.
+An utterance without a name gets one, so that its late audio is recognised after an interrupt.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import secrets
 from dataclasses import asdict
 from typing import ClassVar
 
-from stream.dialects.fields import Fields, check_size, make_word, read_object, unknown_type
+from stream.dialects.fields import Fields, check_size, is_json, make_word, read_object, unknown_type
 from stream.dialects.formats import make_format
 from stream.pcm.formats import AudioFormat
 from stream.wire import (
@@ -60,28 +61,30 @@ EVENT_TYPES: dict[type[EventOut], str] = {
     Problem: "error",
 }
 """What each event out is called in JSON."""
+_USUAL = {"request_id": None, "count": 1}  # not sent with these values
 
 
 def native_json(event: EventOut) -> str:
     """Return an event as the presenter's own JSON; an utterance is called `utterance_id`, as in `start`."""
     fields = {"utterance_id" if name == "utterance" else name: value for name, value in asdict(event).items()}
-    return json.dumps({"type": EVENT_TYPES[type(event)], **fields})
+    usual = {name for name, value in _USUAL.items() if name in fields and fields[name] == value}
+    return json.dumps({"type": EVENT_TYPES[type(event)], **{k: v for k, v in fields.items() if k not in usual}})
 
 
 class NativeCodec:
-    """Knows the utterance that is open and its format."""
+    """Keeps the open utterance and its format."""
 
     MAX_MESSAGE_BYTES: ClassVar[int] = MAX_MESSAGE_BYTES
 
     def __init__(self) -> None:
         self._format: AudioFormat | None = None
         self._utterance: str | None = None
-        self._prefix = secrets.token_hex(3)  # names are not given twice, by whatever connection of a session
+        self._prefix = secrets.token_hex(3)  # generated names are unique in a session, whichever connection makes them
         self._started = 0
 
     def decode(self, message: str | bytes) -> list[EventIn]:
         """See `stream.wire.Codec`."""
-        if isinstance(message, bytes):
+        if isinstance(message, bytes) and not is_json(message):
             check_size(message, self.MAX_MESSAGE_BYTES)
             return [SpeechAudio(message, self._opened("binary message"), self._utterance)] if message else []
         fields = read_object(message, self.MAX_MESSAGE_BYTES)
@@ -96,7 +99,7 @@ class NativeCodec:
             case "mark":
                 return [Mark(fields.name("name"))]
             case "interrupt":
-                return [Interrupt(fields.optional_name("utterance_id"))]
+                return [Interrupt(fields.optional_name("utterance_id"), fields.optional_name("request_id"))]
             case "listening":
                 return [Listening(fields.flag("on"))]
             case "keep_alive":

@@ -1,12 +1,13 @@
 """OpenAI Realtime: the bot relays the server's events, and the client's that interrupt.
 
-Both the released names (`response.output_audio.*`) and the beta's (`response.audio.*`) are known.
-The utterance is the `item_id`, because that is what `conversation.item.truncate` asks for. The
-server's voice detection (`speech_started`) silences everything: the user has begun to talk.
+Both the released names (`response.output_audio.*`) and the beta's (`response.audio.*`) are accepted.
+The utterance is the `item_id`, as `conversation.item.truncate` requires. The server's voice
+detection (`speech_started`) interrupts, unless the session was configured with
+`turn_detection.interrupt_response: false`.
 
-Going back are only words of the protocol, as its clients refuse unknown ones: an interruption is a
-ready-made `conversation.item.truncate`, to be passed on to OpenAI as it is; what is heard is told by
-`output_audio_buffer.started` and `.stopped`, and mistakes by `error`.
+Only events of the protocol are sent back, as its clients refuse others: an interruption is a
+complete `conversation.item.truncate`, to be passed on to OpenAI as it is; playback is reported by
+`output_audio_buffer.started` and `.stopped`, and errors by `error`.
 Source: the Realtime API reference, client and server events.
 """
 
@@ -51,7 +52,7 @@ _REMEMBERED = 32
 
 
 class OpenAICodec:
-    """Knows which item is open, and the response of each item for telling when it is heard."""
+    """Keeps the open item, the response of each item, and whether the user's voice interrupts."""
 
     MAX_MESSAGE_BYTES: ClassVar[int] = MAX_MESSAGE_BYTES
 
@@ -60,6 +61,7 @@ class OpenAICodec:
         self._open: str | None = None
         self._responses: dict[str, str] = {}
         self._sent = 0
+        self._voice_interrupts = True
 
     def decode(self, message: str | bytes) -> list[EventIn]:
         """See `stream.wire.Codec`."""
@@ -72,11 +74,13 @@ class OpenAICodec:
             case "response.done":
                 return self._end(self._open) if self._open else []
             case "input_audio_buffer.speech_started":
-                return [Interrupt(), Listening(True)]
+                return [Interrupt(), Listening(True)] if self._voice_interrupts else [Listening(True)]
             case "input_audio_buffer.speech_stopped":
                 return [Listening(False)]
             case "response.cancel" | "output_audio_buffer.clear" | "output_audio_buffer.cleared":
                 return [Interrupt()]
+            case "session.created" | "session.updated" | "session.update":
+                return self._configure(fields)
             case kind if kind.startswith(_FAMILIES):
                 return []
             case kind:
@@ -109,6 +113,16 @@ class OpenAICodec:
             if len(self._responses) > _REMEMBERED:
                 del self._responses[next(iter(self._responses))]
         return [SpeechAudio(data, self._format, item)] if data else []
+
+    def _configure(self, fields: Fields) -> list[EventIn]:
+        """Take over `interrupt_response` of the turn detection: released and beta sessions place it differently."""
+        session = parent = fields.inner("session") if "session" in fields else Fields({})
+        for name in ("audio", "input"):
+            parent = parent.inner(name) if name in parent else Fields({})
+        for holder in (parent, session):
+            if "turn_detection" in holder:
+                self._voice_interrupts = holder.inner("turn_detection").flag("interrupt_response", True)
+        return []
 
     def _end(self, item: str) -> list[EventIn]:
         self._open = None

@@ -1,12 +1,13 @@
 """Simli: binary messages of 16 kHz PCM, and single words as text.
 
-`SKIP` drops all audio sent before, `DONE` says that the last has been sent (the vendor's Python
-client sends it as a binary message). `PLAY_IMMEDIATE` before the audio asks for no waiting at the
-start of an utterance; nothing waits here, so it is audio like any other, but may be longer.
+`SKIP` drops all audio sent before, `DONE` ends the audio; clients send both as text or binary.
+`PLAY_IMMEDIATE` before the audio asks the vendor not to buffer the start of an utterance; this
+server never does, so it is audio like any other, but may be longer. `CAM_`, `BG_` and `FG_` set
+camera, background and foreground, which this server does not have.
 
-`START`, `SPEAK` and `SILENT` go back. There is no word for anything else that a client survives:
-at `ERROR` the vendor's clients hang up, which a mistake is not worth.
-Source: docs.simli.com, websockets; the clients simli-client and simli-ai.
+`START`, `SPEAK` and `SILENT` are sent back, and errors as `WARNING: …`, which the vendor's clients
+log; at `ERROR` they would close the connection.
+Source: docs.simli.com, websockets; the clients simli-client 3.0.2 and simli-ai 2.1.0.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from stream.wire import (
     EventOut,
     Interrupt,
     KeepAlive,
+    Problem,
     Ready,
     SpeechAudio,
     SpeechEnd,
@@ -33,10 +35,12 @@ _FORMAT = AudioFormat(16_000)
 _IMMEDIATE = b"PLAY_IMMEDIATE"
 _MAX_IMMEDIATE = 131_072
 _MAX_USUAL = 65_536
+_SCENE = ("CAM_", "BG_", "FG_")
+_MAX_SCENE = 64
 
 
 class SimliCodec:
-    """Knows whether the presenter speaks, to tell only of changes."""
+    """Keeps whether the presenter speaks, to report only changes."""
 
     MAX_MESSAGE_BYTES: ClassVar[int] = _MAX_IMMEDIATE
 
@@ -53,11 +57,13 @@ class SimliCodec:
                 return [SpeechEnd()]
             case "SKIP" | b"SKIP":
                 return [Interrupt()]
+            case str() if message.startswith(("ping", *_SCENE)):
+                return [KeepAlive()]
+            case bytes() if len(message) <= _MAX_SCENE and message.startswith(tuple(map(str.encode, _SCENE))):
+                return [KeepAlive()]
             case bytes():
                 data = message.removeprefix(_IMMEDIATE)
                 return [SpeechAudio(data, self._format)] if data else []
-            case str() if message.startswith("ping"):
-                return [KeepAlive()]
         raise WireError("unknown_type", f"text message {shown(message)}", "SKIP, DONE, ping, or binary PCM at 16 kHz")
 
     def encode(self, event: EventOut) -> list[str | bytes]:
@@ -68,5 +74,7 @@ class SimliCodec:
             case StateChanged(state) if (state == "speaking") != self._speaking:
                 self._speaking = state == "speaking"
                 return ["SPEAK" if self._speaking else "SILENT"]
+            case Problem() as problem:
+                return [f"WARNING: {problem.text}"]
             case _:
                 return []

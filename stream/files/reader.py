@@ -1,4 +1,4 @@
-"""Read media files: any audio as chunks, any video as pictures at 25 fps (see `stream.files.mp4`)."""
+"""Read media files: any audio as pieces or chunks, any video as pictures at 25 fps."""
 
 from __future__ import annotations
 
@@ -6,16 +6,38 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Protocol
 
 import av
 import numpy as np
 from av.error import FFmpegError
 
 from stream.errors import MediaFileError
+from stream.files.container import MediaInput
+from stream.files.timeline import place
 from stream.media import FPS, AudioChunk, ByteArray, FloatArray
 from stream.pcm.chunker import MAX_RATE, MIN_RATE, Chunker
 
-_PIECE_S = 1  # seconds of audio that are chunked at a time
+_PIECE_S = 1  # seconds of audio that are handled at a time
+
+
+class Sound(Protocol):
+    """Sound that comes in pieces, so that its length costs no memory."""
+
+    @property
+    def rate(self) -> int:
+        """Samples per second."""
+
+    @property
+    def channels(self) -> int:
+        """1 or 2."""
+
+    @property
+    def duration_s(self) -> float | None:
+        """Length in seconds, None where it is not known before the end."""
+
+    def pieces(self) -> Iterator[FloatArray]:
+        """Yield float32 `[C, N]`, -1..1, N of any size."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +50,11 @@ class AudioFile:
     """Samples per second."""
 
     @property
+    def channels(self) -> int:
+        """1 or 2."""
+        return self.samples.shape[0]
+
+    @property
     def duration_s(self) -> float:
         """Length in seconds."""
         return self.samples.shape[1] / self.rate
@@ -37,42 +64,66 @@ class AudioFile:
         """Number of chunks that `chunks` yields: the last one is padded with silence."""
         return -(-self.samples.shape[1] * FPS // self.rate)
 
+    def pieces(self) -> Iterator[FloatArray]:
+        """Yield a second at a time."""
+        for start in range(0, self.samples.shape[1], self.rate * _PIECE_S):
+            yield self.samples[:, start : start + self.rate * _PIECE_S]
+
     def chunks(self) -> Iterator[AudioChunk]:
         """Yield the recording as chunks of 40 ms, the first at pts 0."""
         chunker = Chunker()
-        interleaved = self.samples.T
-        for start in range(0, len(interleaved), self.rate * _PIECE_S):
-            piece = interleaved[start : start + self.rate * _PIECE_S]
-            yield from chunker.push(piece, self.rate)
+        for piece in self.pieces():
+            yield from chunker.push(piece.T, self.rate)
         yield from chunker.flush()
 
 
-def read_audio(path: str | Path, *, from_first_frame: bool = False) -> AudioFile:
-    """Decode the first audio stream of any container.
+class Recording:
+    """Sound in a file, decoded while it is used: see `Sound`."""
 
-    Args:
-        path: an audio file, or a video with sound. More than two channels are mixed to stereo;
-            a rate the pipeline can't use (below 8 kHz) is raised to 48 kHz.
-        from_first_frame: begin with the first picture of a video instead of the first sample, so
-            that sample 0 belongs to the first frame of `iter_video`: what is missing is silent,
-            what came before is cut.
+    def __init__(self, path: str | Path, *, stream: int | None = None, from_first_frame: bool = False) -> None:
+        """Read the header.
 
-    Raises:
-        MediaFileError: if there is no such file, no audio in it, or it can't be decoded.
-    """
-    with _open(path) as container:
-        if not container.streams.audio:
-            raise MediaFileError(f"{path}: expected an audio stream, got {_streams(container)}")
-        try:
-            pieces, rate = _decode_audio(container)
-        except FFmpegError as error:
-            raise MediaFileError(f"{path}: audio can't be decoded: {error}") from error
-        late_s = _sound_after_picture_s(container) if from_first_frame else Fraction(0)
-    if not pieces:
-        raise MediaFileError(f"{path}: expected sound, got an audio stream without samples")
-    samples = np.concatenate(pieces, axis=1)
-    late = round(late_s * rate)
-    return AudioFile(np.pad(samples, ((0, 0), (max(0, late), 0)))[:, max(0, -late) :], rate)
+        Args:
+            path: an audio file, or a video with sound. More than two channels are mixed to stereo;
+                a rate the pipeline can't use (below 8 kHz) is raised to 48 kHz.
+            stream: which audio stream, counted from 1; None for the one that players choose.
+            from_first_frame: begin with the first picture of a video even where its sound begins
+                earlier, so that sample 0 belongs to the first frame of `iter_video`. Sound that
+                begins later than the picture keeps its place in any case: silence comes before it.
+
+        Raises:
+            MediaFileError: if there is no such file or stream, or it is no media file.
+        """
+        self.path, self._stream, self._cut = Path(path), stream, from_first_frame
+        with MediaInput(path) as media:
+            audio = media.audio_stream(stream)
+            self.rate: int = audio.rate if MIN_RATE <= (audio.rate or 0) <= MAX_RATE else 48_000
+            self.channels: int = 1 if audio.channels == 1 else 2
+            length = media.container.duration
+            self.duration_s: float | None = length / 1_000_000 if length else None
+
+    def pieces(self) -> Iterator[FloatArray]:
+        """Decode the file from its beginning.
+
+        Raises:
+            MediaFileError: if it can't be decoded, or there is no sound in it.
+        """
+        count = 0
+        with MediaInput(self.path) as media:
+            try:
+                for piece in place(media, self._stream, self.rate, self.channels, cut=self._cut):
+                    count += piece.shape[1]
+                    yield piece
+            except FFmpegError as error:
+                raise MediaFileError(f"{self.path}: its sound can't be converted; save it as WAV or FLAC") from error
+        if not count:
+            raise MediaFileError(f"{self.path}: expected sound, got an audio stream without samples")
+
+
+def read_audio(path: str | Path, *, stream: int | None = None, from_first_frame: bool = False) -> AudioFile:
+    """Decode the sound of a file into memory; arguments and errors as those of `Recording`."""
+    recording = Recording(path, stream=stream, from_first_frame=from_first_frame)
+    return AudioFile(np.concatenate(list(recording.pieces()), axis=1), recording.rate)
 
 
 def iter_video(path: str | Path, fps: int = FPS) -> Iterator[ByteArray]:
@@ -89,50 +140,10 @@ def iter_video(path: str | Path, fps: int = FPS) -> Iterator[ByteArray]:
     Raises:
         MediaFileError: if there is no such file, no video in it, or it can't be decoded.
     """
-    with _open(path) as container:
-        if not container.streams.video:
-            raise MediaFileError(f"{path}: expected a video stream, got {_streams(container)}")
-        stream = container.streams.video[0]
+    with MediaInput(path) as media:
+        stream = media.need_video()
         stream.thread_type = "AUTO"
-        try:
-            yield from _resample_frames(container.decode(stream), fps, stream.average_rate)
-        except FFmpegError as error:
-            raise MediaFileError(f"{path}: video can't be decoded: {error}") from error
-
-
-def _open(path: str | Path) -> av.container.InputContainer:
-    if not Path(path).is_file():
-        raise MediaFileError(f"{path}: expected a file, got nothing there")
-    try:
-        return av.open(str(path), "r")
-    except FFmpegError as error:
-        raise MediaFileError(f"{path}: expected audio or video, got: {error}") from error
-
-
-def _streams(container: av.container.InputContainer) -> str:
-    return ", ".join(stream.type for stream in container.streams) or "no streams"
-
-
-def _decode_audio(container: av.container.InputContainer) -> tuple[list[FloatArray], int]:
-    stream = container.streams.audio[0]
-    layout = "mono" if stream.channels == 1 else "stereo"
-    rate = stream.rate if MIN_RATE <= stream.rate <= MAX_RATE else 48_000
-    resampler = av.AudioResampler("fltp", layout, rate)
-    converted = [part for frame in container.decode(stream) for part in resampler.resample(frame)]
-    # A resampler with nothing to do hands its input back, at the end of the stream too: None.
-    converted += [tail for tail in resampler.resample(None) if tail is not None]
-    pieces = [part.to_ndarray().astype(np.float32, copy=False) for part in converted]
-    return [piece for piece in pieces if piece.size], rate
-
-
-def _sound_after_picture_s(container: av.container.InputContainer) -> Fraction:
-    """Return by how much the first sample is later than the first frame; 0 if a time is unknown."""
-    starts = [
-        stream.start_time * Fraction(stream.time_base)
-        for stream in (*container.streams.audio[:1], *container.streams.video[:1])
-        if stream.start_time is not None and stream.time_base is not None
-    ]
-    return starts[0] - starts[1] if len(starts) == 2 else Fraction(0)
+        yield from _resample_frames(media.decode(stream), fps, stream.average_rate)
 
 
 def _resample_frames(frames: Iterator[av.VideoFrame], fps: int, average_rate: Fraction | None) -> Iterator[ByteArray]:

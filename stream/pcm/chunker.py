@@ -23,6 +23,7 @@ from stream.media import (
     FloatArray,
     Int16Array,
 )
+from stream.pcm.downmix import Downmix, as_table
 
 LEAD_IN_MS = 2
 """Silence in front of a live stream that pays for the resampler's look-ahead (see `Chunker`)."""
@@ -107,6 +108,7 @@ class Chunker:
         self._pts = pts
         self._rate: int | None = None
         self._layout = ""
+        self._downmix: Downmix | None = None
         self._to_voice = Resampler(VOICE_RATE, "s16")
         self._to_model = Resampler(SAMPLE_RATE, "flt")
         self._voice: Int16Array = np.zeros(0, np.int16)
@@ -171,6 +173,7 @@ class Chunker:
         if not MIN_RATE <= frame.sample_rate <= MAX_RATE:
             raise StreamError(f"audio rate: expected {MIN_RATE}..{MAX_RATE} Hz, got {frame.sample_rate} Hz")
         self._rate, self._layout = frame.sample_rate, frame.layout.name
+        self._downmix = Downmix(self._rate) if len(frame.layout.channels) == 2 else None
         lead_in = self._rate * self._lead_in_ms // 1000
         if lead_in:
             self._feed(silent_like(frame, lead_in))
@@ -183,6 +186,10 @@ class Chunker:
             )
 
     def _feed(self, frame: av.AudioFrame) -> None:
+        if self._downmix is not None:
+            mono = av.AudioFrame.from_ndarray(self._downmix.push(as_table(frame))[None], format="flt", layout="mono")
+            mono.sample_rate = frame.sample_rate
+            frame = mono
         self._append(self._to_voice.push(frame), self._to_model.push(frame))
 
     def _append(self, voice: npt.NDArray[np.generic], model: npt.NDArray[np.generic]) -> None:

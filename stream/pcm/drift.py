@@ -1,7 +1,7 @@
-"""A sound card's clock against the session's: followed in spite of jitter, and corrected for.
+"""Clock drift of a sound card: estimated from jittery callback times, and removed by a fractional resampler.
 
-A card that is 100 ppm fast is 2.9 s ahead after 8 hours. What it delivers is resampled to the session's
-clock instead (docs/adr/0010). Times are arguments, in seconds of the session's clock.
+Asynchronous sample-rate conversion: a card that is 100 ppm fast would be 2.9 s ahead after 8 hours, so its samples are
+resampled to the session's clock (docs/adr/0010). Times are arguments, in seconds of the session's clock.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from stream.media import FloatArray
 from stream.pcm.fractional_resampler import FractionalResampler
 
 GAP_S = 0.5
-"""An observation further off than this says that the device or the machine stood still."""
+"""An observation further off than this means that the device or the machine was suspended."""
 OFF_S = 0.05
-"""Further off than this, and for long, is no jitter: samples were lost, or the latency has changed."""
+"""A lasting error above this is no jitter: samples were lost, or the latency has changed."""
 _OFF_FOR_S = 0.3
 _SETTLE_S = 0.5
 _MAX_DRIFT = 500e-6
 _BANDWIDTH_HZ = 0.01  # 10 ms of jitter moves the time by 0.3 ms
 _FIRST_BANDWIDTH_HZ = 0.03
-_LEARN_S = 15.0  # with less to look at, a line through the times would be a worse guess of the rate than its name
+_LEARN_S = 15.0  # with fewer observations the nominal rate is a better estimate than a fitted one
 
 _CATCH_UP_S = 10.0
 _SLEW = 100e-6  # per second
@@ -34,16 +34,16 @@ class ClockFilter:
 
     A delay-locked loop of second order: it averages at first, learns the rate with a bandwidth of 0.03 Hz and
     narrows to 0.01 Hz within half a minute. Source: F. Adriaensen, "Using a DLL to filter time", Linux Audio
-    Conference 2005. Jitter has a mean as well, and by that mean the smooth time is late.
+    Conference 2005. The smooth time is late by the mean of the jitter.
     """
 
     def __init__(self, rate: int) -> None:
-        """Take a device of `rate` samples per second in name, at most 500 ppm off."""
+        """Take a device with a nominal rate of `rate` samples per second, at most 500 ppm off."""
         self._rate = rate
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything, the rate too: as newly made."""
+        """Discard all state, the estimated rate too."""
         self.period_s = 1.0 / self._rate
         """Estimated seconds of the session's clock per sample."""
         self.time_s = 0.0
@@ -54,22 +54,22 @@ class ClockFilter:
 
     @property
     def settled(self) -> bool:
-        """Whether enough was seen since the last start to trust the time."""
+        """Whether half a second was observed since the last start."""
         return self._age_s >= _SETTLE_S
 
     @property
     def ppm(self) -> float:
-        """How much faster than its name the device runs, in parts per million."""
+        """By how much the device's rate exceeds its nominal rate, in parts per million."""
         return (1.0 / (self.period_s * self._rate) - 1.0) * 1e6
 
     def observe(self, count: int, at_s: float) -> float:
-        """Note when a sample was seen.
+        """Note when a sample was observed.
 
         A gap, or a lasting shift of more than 50 ms, starts the time afresh; the rate is kept.
 
         Args:
             count: samples between the one that was observed before and this one, at least 1 (any for the first).
-            at_s: when this one was captured or will be heard, jittery.
+            at_s: when this one was captured or will be played, jittery.
 
         Returns:
             By how many seconds it was later than expected; 0 for the first.
@@ -97,7 +97,7 @@ class ClockFilter:
         self._seen, self._age_s, self._off_since_s = 1, 0.0, None
 
     def _has_shifted(self, error_s: float, at_s: float) -> bool:
-        """Whether observations are off for long; those that were only late come in a burst, in no time."""
+        """Whether the error has lasted; observations that were only late come in a short burst."""
         if abs(error_s) <= OFF_S:
             self._off_since_s = None
         elif self._off_since_s is None:
@@ -106,8 +106,8 @@ class ClockFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """What to make of a block of input: `count` samples, `step` samples of input apart."""
+class Resampling:
+    """How to resample a block of input: to `count` samples, `step` samples of input apart."""
 
     ahead: float
     """From the first of them to the end of the input, in samples."""
@@ -115,8 +115,8 @@ class Stretch:
     count: int
 
 
-class Pacer:
-    """Decides how fast to read a device's samples so that as many come out as the session's clock says."""
+class RateController:
+    """Chooses the resampling ratio at which a device's samples follow the session's clock."""
 
     def __init__(self, rate: int, reach: int) -> None:
         """Read `reach` samples behind the end of the input."""
@@ -126,7 +126,7 @@ class Pacer:
         self._step = 1.0
         self._due_s = 0.0
 
-    def advance(self, count: int, now_s: float) -> Stretch:
+    def advance(self, count: int, now_s: float) -> Resampling:
         """Take `count` >= 1 samples of input, the last of them captured at `now_s`."""
         self.filter.observe(count, now_s)
         self._ahead += count
@@ -138,33 +138,33 @@ class Pacer:
         change = _SLEW * count / self._rate
         self._step += min(max(wanted - self._step, -change), change)
         made = max(0, math.floor((self._ahead - self._reach - 1) / self._step) + 1)
-        stretch = Stretch(self._ahead, self._step, made)
+        resampling = Resampling(self._ahead, self._step, made)
         self._ahead -= made * self._step
         self._due_s += made / self._rate
-        return stretch
+        return resampling
 
 
 class DriftCorrector:
     """A microphone's samples, resampled so that `rate` of them last one second of the session's clock.
 
-    The speed stays within 500 ppm (a hundredth of a semitone) and changes by 100 ppm a second, which nobody
-    hears. Adds 17 samples of delay. Time that a gap took is not made up for.
+    The ratio stays within 500 ppm (a hundredth of a semitone) and changes by 100 ppm a second, which is inaudible.
+    Adds 17 samples of delay. The time of a gap is not filled.
     """
 
     def __init__(self, rate: int) -> None:
-        """Take a device of `rate` samples per second in name; the output has the same rate in fact."""
+        """Take a device with a nominal rate of `rate` samples per second; the output has exactly that rate."""
         self._rate = rate
         self._resampler = FractionalResampler()
         self.reset()
 
     @property
     def ppm(self) -> float:
-        """How much faster than its name the device runs, in parts per million, as far as is known."""
-        return self._pacer.filter.ppm
+        """By how much the device's rate is estimated to exceed its nominal rate, in parts per million."""
+        return self._controller.filter.ppm
 
     def reset(self) -> None:
-        """Forget everything: as newly made."""
-        self._pacer = Pacer(self._rate, self._resampler.reach)
+        """Discard all state."""
+        self._controller = RateController(self._rate, self._resampler.reach)
         self._held: FloatArray = np.zeros(self._resampler.reach - 1, np.float32)
 
     def push(self, pcm: FloatArray, now_s: float) -> FloatArray:
@@ -172,17 +172,17 @@ class DriftCorrector:
 
         Args:
             pcm: float32 `[N]`, any N.
-            now_s: when its last sample was captured: the time of arrival will do, at a constant delay.
+            now_s: when its last sample was captured; its time of arrival, at a constant delay, is enough.
 
         Returns:
             float32 `[M]` by the session's clock; M is N or one more or less, 17 less at first.
         """
         if not len(pcm):
             return np.zeros(0, np.float32)
-        stretch = self._pacer.advance(len(pcm), now_s)
+        resampling = self._controller.advance(len(pcm), now_s)
         held = np.concatenate([self._held, pcm])
-        position = len(held) - stretch.ahead
-        self._held = held[int(position + stretch.count * stretch.step) - self._resampler.reach + 1 :]
-        if not stretch.count:
+        position = len(held) - resampling.ahead
+        self._held = held[int(position + resampling.count * resampling.step) - self._resampler.reach + 1 :]
+        if not resampling.count:
             return np.zeros(0, np.float32)
-        return self._resampler.pull(held, position, stretch.step, stretch.count)
+        return self._resampler.pull(held, position, resampling.step, resampling.count)

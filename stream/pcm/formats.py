@@ -1,4 +1,4 @@
-"""Bytes of speech from a socket become samples, however they were cut into messages.
+"""Decodes PCM bytes to int16 samples, however they were cut into messages.
 
 No resampling here: `stream.pcm.chunker` does that. Source: ITU-T G.711 (mu-law).
 """
@@ -13,16 +13,16 @@ from stream.errors import StreamError
 from stream.media import Int16Array
 
 MIN_RATE, MAX_RATE = 8_000, 48_000
-SAMPLE_BYTES = {"pcm_s16le": 2, "mulaw": 1}
-"""Encodings that are understood, and the bytes of one sample of one channel."""
+SAMPLE_BYTES = {"pcm_s16le": 2, "mulaw": 1, "pcm_f32le": 4}
+"""Supported encodings, and the bytes of one sample of one channel."""
 
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """How the bytes of a stream of speech are to be read.
+    """Format of a stream of speech.
 
     Raises:
-        StreamError: if a value can't be used.
+        StreamError: if a value is not supported.
     """
 
     rate: int
@@ -30,7 +30,7 @@ class AudioFormat:
     channels: int = 1
     """1, or 2 interleaved."""
     encoding: str = "pcm_s16le"
-    """`pcm_s16le` (signed 16 bit, little endian) or `mulaw` (G.711, 8 bit)."""
+    """`pcm_s16le` (signed 16 bit, little endian), `mulaw` (G.711, 8 bit) or `pcm_f32le` (float, -1 to 1)."""
 
     def __post_init__(self) -> None:
         """Check the values once, at the boundary."""
@@ -68,7 +68,7 @@ _MULAW = _mulaw_table()
 
 
 class PcmDecoder:
-    """Turns one stream of bytes into samples; what is short of a whole sample waits for the rest."""
+    """Decodes one stream of bytes; an incomplete sample waits for the rest."""
 
     def __init__(self, audio_format: AudioFormat) -> None:
         """Read a stream of the given format from its beginning."""
@@ -86,6 +86,9 @@ class PcmDecoder:
         self._rest = data[whole:]
         if self.format.encoding == "mulaw":
             samples = _MULAW[np.frombuffer(data, np.uint8, whole)]
+        elif self.format.encoding == "pcm_f32le":
+            level = np.nan_to_num(np.frombuffer(data, "<f4", whole // 4), posinf=1, neginf=-1)
+            samples = np.round(np.clip(level, -1, 1) * 32_767).astype(np.int16)
         else:
             samples = np.frombuffer(data, "<i2", whole // 2).astype(np.int16, copy=False)
         return samples if self.format.channels == 1 else samples.reshape(-1, 2)

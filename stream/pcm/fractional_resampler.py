@@ -1,7 +1,7 @@
-"""Read sound at any speed: windowed-sinc interpolation at positions between samples.
+"""Fractional resampler: windowed-sinc interpolation at any position between samples, for any ratio.
 
-A speed of 1 read at whole positions gives the samples themselves, so that a device without drift costs no
-quality. Stateless: who reads keeps the position. Source: J. O. Smith, "Digital Audio Resampling" (CCRMA),
+A ratio of 1 at whole positions gives the samples themselves, so that a device without drift costs no
+quality. Stateless: the caller keeps the position. Source: J. O. Smith, "Digital Audio Resampling" (CCRMA),
 a table of one filter per fraction of a sample, and linear interpolation between neighbours in the table.
 """
 
@@ -14,12 +14,12 @@ import numpy as np
 from stream.media import FloatArray
 
 _PHASES = 512
-_HALF_TAPS = 16  # at a speed of up to 1; 0.33 ms at 48 kHz
+_HALF_TAPS = 16  # at a ratio of up to 1; 0.33 ms at 48 kHz
 _KAISER_BETA = 8.0  # images 80 dB down, flat to 0.42 of the rate with these taps
 
 
 class FractionalResampler:
-    """Interpolates a stream around one nominal speed."""
+    """Interpolates a stream around one nominal ratio."""
 
     def __init__(self, step: float = 1.0) -> None:
         """Build the table.

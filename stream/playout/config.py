@@ -24,7 +24,7 @@ class PlayoutConfig:
     max_ms: int = 1000
     """Bound of the queue; what does not fit is refused, not dropped."""
     live: bool = True
-    """The source runs in real time: its pauses may be shortened and stretched."""
+    """The source runs in real time: its pauses may be shortened and lengthened."""
     quiet_dbfs: float = QUIET_DBFS
     """A chunk below this level is a pause."""
 

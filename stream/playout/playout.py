@@ -9,8 +9,8 @@ Rules, in order:
    a matched pair once the jitter_target is full again. So audio never leads the picture of its own
    chunk by a frame or more.
 4. `put` refuses what would exceed `max_ms`: the caller waits. A live source can't wait, so its
-   delay is corrected where it is inaudible: in a pause, quiet chunks are skipped with their frames
-   when more is held than jitter needs, and the pause is stretched when less is. Only elastic chunks
+   delay is corrected where nobody hears it: in a pause, quiet chunks are skipped with their frames
+   when more is held than jitter needs, and the pause is lengthened when less is. Only elastic chunks
    are treated so; speech that came ahead of time is played as it is, pauses included.
 5. `clear` drops all that has not left; what is put next leaves at the very next tick, and so does
    what follows it.
@@ -186,7 +186,7 @@ class Playout:
         self._current_left = CHUNK_SAMPLES
 
     def _leave(self, time: int) -> None:
-        """Give up a chunk that was played; play stops if nothing follows, or a pause can be stretched."""
+        """Give up a chunk that was played; playout stops if nothing follows, or a pause can be lengthened."""
         if not self._waiting:
             self._count(underruns=1)
             if not self._urgent_starts:
@@ -199,16 +199,18 @@ class Playout:
         if not self._waiting:
             return False
         waited_ms = ms(time - self._waiting[0].arrived)
+        if not self._urgent_starts:
+            self._jitter_target.refill(time)
         # After an interrupt nothing is at stake but silence, and the mouth has to close.
         if self._urgent_starts:
             self._urgent_starts -= 1
-        elif not self._jitter_target.is_full(self.queued_ms, waited_ms, time):
+        elif not self._jitter_target.is_reached(self.queued_ms, waited_ms):
             return False
         self._jitter_target.start()
         return True
 
     def _trim(self) -> None:
-        """Skip quiet chunks at the head while more is held than the jitter_target needs."""
+        """Skip quiet chunks at the head while more is buffered than the jitter target asks for."""
         chunk_ms = ms(CHUNK_SAMPLES)
         while (
             self._config.live

@@ -1,41 +1,31 @@
-"""How much video a viewer can take, without a new encoder at each of its reports.
+"""Video bitrate by a viewer's estimates (REMB), in few steps, because each step makes a new encoder.
 
 A receiver reports its estimate (REMB) several times a second. aiortc (1.16) makes a new VP8 encoder
 whenever that has moved by 10 %, and a new encoder starts with a keyframe: a burst many times the
-size of a frame, on a path that has just been found narrow. Here an estimate goes through at once
-when it falls, and in few, large steps when it rises. What is then made of the targets of all viewers
-is up to the encoder they share (`stream.rtc.shared_encoders`).
+size of a frame, on a path that is congested already. Here an estimate is applied at once when it
+falls, and in few, large steps when it rises. How the targets of all viewers
+are combined is up to the encoder they share (`stream.rtc.shared_encoders`).
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any, cast
 
 from aiortc import RTCRtpSender
-from aiortc.codecs import h264, vpx
 from aiortc.rtp import RTCP_PSFB_APP, AnyRtcpPacket, RtcpPsfbPacket, unpack_remb_fci
 
 from stream.clock import SessionClock
+from stream.rtc.aiortc_internals import SenderInternals
 
-_FALL = 0.9  # an estimate below this share of the target is obeyed
-_RISE = 1.3  # one above this share is taken, after the pause
+_FALL = 0.9  # an estimate below this share of the target is applied at once
+_RISE = 1.3  # one above this share is applied, after the pause
 _PAUSE_S = 4.0
-_HEADROOM = 0.95  # of a fallen estimate: what waits in the network's queues has to drain
-
-
-def set_encoder_limits(*, start: int, low: int, high: int) -> None:
-    """Set aiortc's bitrates, in bits per second: constants of its codec modules, so process-wide."""
-    for module in (vpx, h264):
-        limits = vars(module)
-        limits["MIN_BITRATE"] = low
-        limits["DEFAULT_BITRATE"] = start
-        limits["MAX_BITRATE"] = high
+_HEADROOM = 0.95  # of a fallen estimate: queues in the network have to drain
 
 
 class BitrateGovernor:
-    """The rule, without a network: estimates and times in, changes of the target out."""
+    """The rule, sans-I/O: estimates and times in, changes of the target out."""
 
     def __init__(self, *, start: int, low: int, high: int) -> None:
         """Begin at `start`; all in bits per second."""
@@ -62,12 +52,12 @@ class BitrateGovernor:
 
 
 class ViewerBitrate:
-    """Takes one viewer's estimates from its `RTCRtpSender` and passes on what is worth a new bitrate."""
+    """Applies the rule to the estimates that one `RTCRtpSender` receives."""
 
     def __init__(
         self, sender: RTCRtpSender, governor: BitrateGovernor, clock: SessionClock, on_change: Callable[[int], None]
     ) -> None:
-        """Wrap one method of this one sender; other senders of the process are not touched.
+        """Take over the estimates of this one sender.
 
         Args:
             sender: of video.
@@ -75,21 +65,21 @@ class ViewerBitrate:
             clock: the session's.
             on_change: called with each new target, in bits per second.
         """
-        self._ssrc = sender._ssrc
+        internals = SenderInternals(sender)
+        self._ssrc = internals.ssrc
         self._governor = governor
         self._clock = clock
         self._on_change = on_change
-        self._handle = sender._handle_rtcp_packet
-        cast(Any, sender)._handle_rtcp_packet = self._filter
+        internals.filter_received_rtcp(self._passes)
 
-    async def _filter(self, packet: AnyRtcpPacket) -> None:
+    def _passes(self, packet: AnyRtcpPacket) -> bool:
         """Keep estimates; let everything else through."""
         if not isinstance(packet, RtcpPsfbPacket) or packet.fmt != RTCP_PSFB_APP:
-            await self._handle(packet)
-            return
+            return True
         try:
             estimate, ssrcs = unpack_remb_fci(packet.fci)
         except (ValueError, IndexError, struct.error):
-            return  # an application message that is not an estimate
+            return False  # an application message that is not an estimate
         if self._ssrc in ssrcs and self._governor.update(estimate, self._clock.elapsed_ns() / 1e9):
             self._on_change(self._governor.target)
+        return False

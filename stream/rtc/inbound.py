@@ -1,8 +1,8 @@
-"""The voice that comes in over WebRTC: packets of a remote track become chunks, with no wait.
+"""Incoming audio over WebRTC: packets of a remote track become chunks without buffering.
 
 aiortc (1.16) holds four audio packets back (80 ms) to put them in order, and after one lost packet
 its buffer keeps 320 ms for the rest of the call, because it lets out one packet for each that
-comes in. A live presenter can't afford either: here every packet is decoded when it arrives, one
+comes in. For live speech either is too much delay: here every packet is decoded when it arrives, one
 that comes after its successor is dropped, and what is missing is replaced by silence.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
 
 import av
 from aiortc import RTCRtpReceiver
@@ -22,13 +21,14 @@ from aiortc.utils import uint16_add, uint16_gt
 from stream.media import AudioChunk
 from stream.pcm.chunk_queue import ChunkQueue
 from stream.pcm.chunker import LEAD_IN_MS, Chunker, silent_like
+from stream.rtc.aiortc_internals import ReceiverInternals
 
 _MAX_FILL_S = 1  # a longer gap is a restart of the source, not loss
 _RESTART_PACKETS = 3  # this many in a row in a new place are a restart of the source, not strays
 
 
 class InOrder(JitterBuffer):
-    """A jitter buffer that holds nothing: in order or not at all.
+    """A jitter buffer of size zero: packets pass in order or are dropped.
 
     A source that starts over, with another SSRC or far back in its numbers, is followed once a few
     of its packets came in a row (RFC 3550 appendix A.1 asks for the same care).
@@ -47,15 +47,14 @@ class InOrder(JitterBuffer):
     def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
         """Return the packet's content at once, or nothing if it is out of order."""
         number = packet.sequence_number
-        # Set by the receiver when it has stripped the payload header; unknown to its types.
-        data: bytes = getattr(packet, "_data")  # noqa: B009
         if not self._is_next(packet.ssrc, number) and not self._is_restart(packet.ssrc, number):
             self.late += 1
             return False, None
         self._newest, self._ssrc, self._restart = number, packet.ssrc, None
-        if not data:
+        if not packet.payload:
             return False, None  # padding: a decoder would take it for the end of the stream
-        return False, JitterFrame(data=data, timestamp=packet.timestamp)
+        # The whole payload is the frame: codecs for audio have no payload header.
+        return False, JitterFrame(data=packet.payload, timestamp=packet.timestamp)
 
     def _is_next(self, ssrc: int, number: int) -> bool:
         return self._newest is None or (ssrc == self._ssrc and uint16_gt(number, self._newest))
@@ -72,7 +71,7 @@ class InOrder(JitterBuffer):
 
 @dataclass(frozen=True, slots=True)
 class InboundStats:
-    """Counters of the voice that came in."""
+    """Counters of incoming audio."""
 
     received_ms: float = 0.0
     filled_ms: float = 0.0
@@ -96,8 +95,7 @@ class InboundVoice:
     def attach(self, receiver: RTCRtpReceiver) -> None:
         """Replace the receiver's jitter buffer; call it before media flows."""
         self._buffer = InOrder()
-        internals: Any = receiver
-        internals._RTCRtpReceiver__jitter_buffer = self._buffer
+        ReceiverInternals(receiver).replace_jitter_buffer(self._buffer)
 
     async def read(self, track: MediaStreamTrack) -> None:
         """Read the track until it ends; run it as a task."""

@@ -19,9 +19,9 @@ from stream.clock import ms
 from stream.errors import NegotiationError, StreamError
 from stream.media import AudioChunk
 from stream.playout.playout import TICK_SAMPLES
+from stream.rtc.aiortc_internals import patch_process_host_addresses
 from stream.rtc.hub import EncoderHub
 from stream.rtc.inbound import InboundStats, InboundVoice
-from stream.rtc.loopback import allow_loopback
 from stream.rtc.outbound import send_track
 from stream.rtc.peer_config import PeerConfig
 from stream.rtc.sdp import offered_kinds
@@ -145,8 +145,8 @@ class Peer:
             self.closed.set()
 
     async def _negotiate(self, offer_sdp: str) -> str:
-        allow_loopback()
-        self._config.apply_to_encoders()
+        patch_process_host_addresses()
+        self._config.patch_process_encoders()
         kinds = offered_kinds(offer_sdp)
         self._pc = pc = RTCPeerConnection(self._config.rtc_configuration())
         pc.on("datachannel", self._on_datachannel)

@@ -9,7 +9,8 @@ from aiortc.rtcicetransport import parse_stun_turn_uri
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 
 from stream.errors import StreamError
-from stream.rtc.bitrate import BitrateGovernor, set_encoder_limits
+from stream.rtc.aiortc_internals import patch_process_bitrates
+from stream.rtc.bitrate import BitrateGovernor
 
 _CODECS = {"vp8": "video/VP8", "h264": "video/H264"}
 
@@ -67,6 +68,6 @@ class PeerConfig:
         """Return a new bitrate rule for one viewer."""
         return BitrateGovernor(start=self.start_bitrate, low=self.min_bitrate, high=self.max_bitrate)
 
-    def apply_to_encoders(self) -> None:
+    def patch_process_encoders(self) -> None:
         """Set the limits of the encoders that are made from now on, in the whole process."""
-        set_encoder_limits(start=self.start_bitrate, low=self.min_bitrate, high=self.max_bitrate)
+        patch_process_bitrates(start=self.start_bitrate, low=self.min_bitrate, high=self.max_bitrate)

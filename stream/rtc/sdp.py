@@ -1,4 +1,4 @@
-"""What is asked of a remote end's session description before it reaches aiortc (RFC 8866, RFC 8829)."""
+"""Validates a remote end's session description before it reaches aiortc (RFC 8866, RFC 8829)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def offered_kinds(offer_sdp: str) -> set[str]:
 def check_dtls(media: Iterable[MediaDescription], what: str) -> None:
     """Check that each section says how it is secured (RFC 8842 section 5).
 
-    aiortc (1.16) finds it missing only while it connects, in a task that nobody awaits.
+    aiortc (1.16) detects their absence only while it connects, in a task whose errors are lost.
 
     Args:
         media: the sections.

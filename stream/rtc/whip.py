@@ -14,8 +14,8 @@ from aiortc.sdp import SessionDescription
 from yarl import URL
 
 from stream.errors import NegotiationError, StreamError
+from stream.rtc.aiortc_internals import ReceiverInternals, patch_process_host_addresses
 from stream.rtc.hub import EncoderHub
-from stream.rtc.loopback import allow_loopback
 from stream.rtc.outbound import send_track
 from stream.rtc.peer_config import PeerConfig
 from stream.rtc.sdp import check_dtls
@@ -95,8 +95,8 @@ class WhipPublisher:
             self.closed.set()
 
     async def _negotiate(self, url: str) -> None:
-        allow_loopback()
-        self._config.apply_to_encoders()
+        patch_process_host_addresses()
+        self._config.patch_process_encoders()
         self._pc = pc = RTCPeerConnection(self._config.rtc_configuration())
         pc.on("connectionstatechange", self._on_state)
         for track in self._tracks:
@@ -116,7 +116,7 @@ class WhipPublisher:
             raise NegotiationError("WHIP: expected an SDP answer that fits the offer, got another text") from error
         for transceiver in pc.getTransceivers():
             # aiortc believes an answer that claims more than was offered, and nobody would read it.
-            transceiver.receiver._enabled = False
+            ReceiverInternals(transceiver.receiver).discard_media()
 
     async def _post(self, url: str, offer: str) -> str:
         """Exchange offer for answer, and note where the publication can be deleted.

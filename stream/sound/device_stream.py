@@ -1,4 +1,4 @@
-"""One sound device, kept open: when it is pulled out this says so once, and goes on when it is back."""
+"""One sound device, kept open: an unplugged device is reported once and reopened when it is back."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MAX_AHEAD_S = 1.0
 class DeviceStream:
     """A stream of blocks of 10 ms from or to one device.
 
-    `open` fails if there is no such device; afterwards `run` never does, whatever becomes of the device.
+    `open` fails if there is no such device; afterwards `run` does not fail, and reopens a device that was lost.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class DeviceStream:
             kind: input or output.
             spec: which device, as `stream.sound.devices.find_input` takes it.
             callback: called in PortAudio's thread with a block `[N, C]`, C of 1 or 2, to read before it returns
-                (input) or to fill (output), and with the seconds until an output's first sample is heard (0 for
+                (input) or to fill (output), and with the seconds until an output's first sample is played (0 for
                 an input).
             on_change: called on the event loop with what to tell the user when the device goes or comes back.
             dtype: type of the samples.
@@ -76,7 +76,7 @@ class DeviceStream:
 
     @property
     def is_open(self) -> bool:
-        """Whether the device is there and in use."""
+        """Whether the device is open."""
         return self._stream is not None
 
     @property
@@ -102,7 +102,7 @@ class DeviceStream:
 
     @property
     def opening(self) -> int:
-        """How often the device was opened: what comes after a change does not continue what came before."""
+        """How often the device was opened: samples after a change do not continue those before."""
         return self._openings
 
     @property
@@ -148,7 +148,7 @@ class DeviceStream:
         while not self._closed and self._stream is not None:
             await asyncio.sleep(_CHECK_S)
             checks += 1
-            # Counted, not timed: a machine that slept, or a loop that stood still, is no loss.
+            # Blocks are counted, not timed: a suspended machine or a blocked loop is no loss.
             still = 0 if self._blocks != blocks else still + 1
             blocks = self._blocks
             stalled = still >= _STALLED_CHECKS and checks >= _FIRST_CHECKS
@@ -158,7 +158,7 @@ class DeviceStream:
                 return
 
     def _is_elsewhere(self) -> bool:
-        """Whether PulseAudio has moved the stream to another device because its own is gone; it tells nobody."""
+        """Whether PulseAudio moved the stream to another device because its own is gone; it reports no error."""
         return self._pulse_index is not None and self._pulse_now(self.device) != self._pulse_index
 
     async def _recover(self) -> None:
@@ -194,7 +194,7 @@ class DeviceStream:
                 self._open(self._find_again())
                 return True
             if self.device.pulse_name is not None and pulse.is_available() and "pulse" in _names():
-                return False  # the way there is open: a restart would show nothing new
+                return False  # PulseAudio is reachable: a restart would show nothing new
             if portaudio.others_open() and attempts % _RESTART_RETRIES:
                 return False
             portaudio.restart()

@@ -1,4 +1,4 @@
-"""Microphones and sound outputs: which there are, and which one is meant by a name or number.
+"""Microphones and sound outputs: the list of devices, and look-up by name or number.
 
 On Linux, PortAudio shows one device `pulse` for everything that PulseAudio or PipeWire has; their sinks and
 sources are listed beside it, and reached through it.
@@ -39,7 +39,7 @@ class AudioDevice:
     pulse_name: str | None = None
     """The name of the sink or source, where it is one."""
     is_monitor: bool = False
-    """Whether it is no microphone, but what a sink plays."""
+    """Whether it is the monitor of a sink, not a microphone."""
 
     def __str__(self) -> str:
         """Return one line for people."""
@@ -50,7 +50,7 @@ class AudioDevice:
 
 
 def word(kind: Kind) -> str:
-    """Return what people call such a device."""
+    """Return the word for such a device in messages."""
     return _WORDS[kind]
 
 
@@ -68,7 +68,7 @@ def list_devices() -> list[AudioDevice]:
     listed = _pulse_devices()
     for index, row in enumerate(rows):
         host = hosts[row["hostapi"]]
-        # What ALSA calls the default rate of a converting device is made up; PulseAudio works at 48 kHz mostly.
+        # ALSA reports an arbitrary default rate for a converting device; PulseAudio works at 48 kHz mostly.
         rate = 48_000 if host == "ALSA" and row["name"] in ("pulse", "default") else round(row["default_samplerate"])
         for kind in _WORDS:
             channels = row[f"max_{kind}_channels"]
@@ -78,19 +78,19 @@ def list_devices() -> list[AudioDevice]:
 
 
 def find_input(spec: str | int | None) -> AudioDevice:
-    """Return the microphone that is meant.
+    """Return the microphone that `spec` names.
 
     Args:
         spec: PortAudio's number; a name, or a part of one that only one has; None for the system's default.
 
     Raises:
-        DeviceError: if there is none or more than one, or something is missing that is needed to open it.
+        DeviceError: if there is none or more than one, or what is needed to open it is missing.
     """
     return _find("input", spec)
 
 
 def find_output(spec: str | int | None) -> AudioDevice:
-    """Return the sound output that is meant; see `find_input`."""
+    """Return the sound output that `spec` names; see `find_input`."""
     return _find("output", spec)
 
 

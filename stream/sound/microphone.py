@@ -1,4 +1,4 @@
-"""A microphone of this machine: its samples become chunks by the session's clock."""
+"""A microphone of this machine: its samples, resampled to the session's clock, as chunks."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.clock import SessionClock
-from stream.media import CHUNK_SAMPLES, AudioChunk, FloatArray
+from stream.media import CHUNK_SAMPLES, VOICE_RATE, AudioChunk, FloatArray
 from stream.pcm.chunk_queue import ChunkQueue
 from stream.pcm.chunker import LEAD_IN_MS, Chunker
+from stream.pcm.downmix import Downmix
 from stream.pcm.gate import NoiseGate, with_gain
 from stream.sound.device_stream import DeviceStream
 from stream.sound.devices import AudioDevice
@@ -39,10 +40,10 @@ class Corrector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MicrophoneStats:
-    """What the microphone hears and has lost."""
+    """Levels and losses of the microphone."""
 
     peak_dbfs: float = FLOOR_DBFS
-    """Highest sample of the last 40 ms, also while muted."""
+    """Peak of the last 40 ms, also while muted."""
     rms_dbfs: float = FLOOR_DBFS
     """Power of the last 40 ms, also while muted."""
     lost_ms: float = 0.0
@@ -71,9 +72,9 @@ class Microphone:
         Args:
             device: as `stream.sound.devices.find_input` takes it.
             clock: tells when a block has arrived.
-            gate: takes noise out between words.
-            corrector: makes one for a rate in Hz, anew whenever the device was opened; None to take the device's
-                clock for the session's.
+            gate: takes noise between words out.
+            corrector: makes one for a rate in Hz, anew whenever the device was opened; None to use the device's
+                clock as the session's.
             backlog_ms: how much is kept for a slow reader; beyond that the oldest goes.
             on_change: called with what to tell the user when the device goes or comes back.
         """
@@ -84,6 +85,7 @@ class Microphone:
         self._make_corrector = corrector
         self._corrector: Corrector | None = None
         self._device = DeviceStream("input", device, self._heard, on_change=on_change)
+        self._downmix = Downmix(VOICE_RATE)
         self._chunker = Chunker(lead_in_ms=LEAD_IN_MS)
         self._queue = ChunkQueue(backlog_ms)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -115,7 +117,7 @@ class Microphone:
         return MicrophoneStats(_db(peak * peak), _db(power), self._queue.dropped_ms, drift_ppm, gone)
 
     async def open(self) -> None:
-        """Open the device and begin to listen.
+        """Open the device and begin to capture.
 
         Raises:
             DeviceError: if there is no such device, or it can't be opened.
@@ -129,7 +131,7 @@ class Microphone:
         return self._queue.chunks()
 
     async def close(self) -> None:
-        """Stop listening and close the device; `chunks` finishes after what is queued."""
+        """Stop capturing and close the device; `chunks` finishes after what is queued."""
         running, self._running = self._running, None
         if running is not None:
             running.cancel()
@@ -141,7 +143,7 @@ class Microphone:
     def _heard(self, block: npt.NDArray[Any], _ahead_s: float) -> None:
         """Take a block over from PortAudio's thread."""
         now_s = self._clock.elapsed_ns() / _NS
-        mono = np.mean(block, axis=1, dtype=np.float32)  # a copy: PortAudio writes to the block again
+        mono = self._downmix.push(block)  # a copy: PortAudio writes to the block again
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._take, mono, self._device.rate, self._device.opening, now_s)

@@ -1,7 +1,7 @@
-"""The one door to PortAudio: it is loaded, listed, opened, closed and restarted here, one at a time.
+"""All access to PortAudio: loading, listing, opening, closing and restarting, one at a time.
 
 PortAudio is not thread-safe outside its callbacks, and sees devices that are plugged in only after a restart,
-which takes every open stream of the process with it.
+which closes every open stream of the process.
 """
 
 from __future__ import annotations
@@ -92,12 +92,13 @@ def restart() -> None:
             _shut(_open.pop())
         _restarts += 1
         with quiet():
+            # sounddevice has no public way; its documentation names these two for it.
             sounddevice._terminate()
             sounddevice._initialize()
 
 
 def _shut(stream: Any) -> None:
-    # Not stop(): with a device that stands still it waits for 20 s.
+    # Not stop(): with a stalled device it waits for 20 s.
     with contextlib.suppress(library().PortAudioError):
         stream.abort()
     stream.close()

@@ -1,7 +1,7 @@
-"""PulseAudio by its command `pactl`: which sinks and sources there are, and a microphone that others can choose.
+"""PulseAudio by its command `pactl`: its sinks and sources, and a virtual microphone for other programs.
 
 PipeWire answers the same command (package pipewire-pulse); that is untested. What is read is the text of
-`pactl list`, because versions before 16 know no JSON.
+`pactl list`, because versions before 16 know no JSON. Why not by libpulse: docs/adr/0012.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Facility = Literal["sinks", "sources"]
 
 SINK, SOURCE = "presenter", "presenter_mic"
 SINK_NAME, SOURCE_NAME = "Presenter voice", "Presenter microphone"
-"""How programs show them."""
+"""Their names in other programs."""
 _TIMEOUT_S = 5.0
 _RATE = re.compile(r"(\d+)ch (\d+)Hz")
 
@@ -31,7 +31,7 @@ class PulseDevice:
     """A sink or a source of the sound server."""
 
     index: int
-    """Another one each time that the device appears."""
+    """A new one each time that the device appears."""
     name: str
     description: str
     channels: int
@@ -39,7 +39,7 @@ class PulseDevice:
     """In Hz."""
     is_default: bool
     is_monitor: bool
-    """Whether it is no microphone, but what a sink plays."""
+    """Whether it is the monitor of a sink, not a microphone."""
 
 
 def pactl(*arguments: str) -> str:
@@ -121,7 +121,7 @@ def _fields(text: str) -> dict[str, str]:
 
 
 class VirtualMicrophone:
-    """A sink to play the voice to, and a microphone that other programs hear it from; a context.
+    """A sink to play to, and a source on which other programs receive that as a microphone; a context.
 
     The microphone is a source of its own because browsers hide monitors. What is there already, from a user's
     configuration or a run that crashed, is used and left; the rest is removed at the end.

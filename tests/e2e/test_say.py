@@ -116,12 +116,12 @@ def test_text_that_cannot_be_said_is_given_back(page: Any) -> None:
 
 
 def test_no_session_no_text_lost(page: Any) -> None:
-    refusal = {"error": {"code": "capacity", "message": "Every host is taken."}}
+    refusal = {"error": {"code": "capacity", "message": "Every seat is taken."}}
     page.route("**/api/sessions", lambda route: route.fulfill(status=503, json=refusal))
     page.fill("#say-text", TEXT)
     page.keyboard.press("Enter")
     page.wait_for_selector("#notice:not([hidden])")
-    assert page.text_content("#notice-title") == "All hosts are taken"
+    assert page.text_content("#notice-title") == "All seats are taken"
     assert page.input_value("#say-text") == TEXT
 
 

@@ -12,7 +12,7 @@ from presenter.bench.browser import chromium, measure_browser
 
 @pytest.mark.slow
 @pytest.mark.skipif(chromium() is None, reason="no Chromium found (apt-get install chromium)")
-def test_a_clap_is_seen_when_it_is_heard() -> None:
+def test_a_flash_is_shown_when_its_beep_is_heard() -> None:
     found = asyncio.run(measure_browser(12))
     print(json.dumps(found))
     assert found["beeps"] >= 8

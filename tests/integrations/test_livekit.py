@@ -176,6 +176,30 @@ def test_pictures_lead_their_sound_and_the_end_comes_last(head_class, config, sp
     run(scenario)
 
 
+def test_audio_keeps_its_userdata_and_a_segment_its_end(head_class, config, speech):
+    async def scenario():
+        head = await head_class.open(config=config)
+        generator = PresenterVideoGenerator(head)
+        ends = [AudioSegmentEnd(), AudioSegmentEnd()]
+        for name, end in zip("ab", ends, strict=True):
+            for frame in frames_of(speech(0.1, 48_000), 48_000):
+                frame.userdata["context_id"] = name
+                await generator.push_audio(frame)
+            await generator.push_audio(end)
+        items = []
+        async for item in generator:
+            items.append(item)
+            if item is ends[1]:
+                break
+        kept = [item for item in items if not isinstance(item, rtc.VideoFrame)]
+        assert [item if item in ends else item.userdata["context_id"] for item in kept] == [
+            *"aaa", ends[0], *"bbb", ends[1]
+        ]  # fmt: skip
+        await head.aclose()
+
+    run(scenario)
+
+
 def test_a_segment_of_unusable_sound_still_ends(head_class, config):
     async def scenario():
         head = await head_class.open(config=config)

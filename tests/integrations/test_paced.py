@@ -115,6 +115,35 @@ def test_refused_audio_is_not_counted(play):
     play(scenario)
 
 
+def test_bytes_may_be_cut_anywhere_but_not_over_a_change(play, speech):
+    async def scenario(paced):
+        said = np.stack([speech(0.1, 48_000), speech(0.1, 48_000)], axis=1)
+        data = said.tobytes()
+        for k in range(0, len(data), 7):
+            paced.push_bytes(data[k : k + 7], 48_000, 2)
+        paced.push_bytes(b"\1\2\3", 48_000, 2)  # not a whole sample, and never completed
+        paced.push_bytes(speech(0.1, 24_000).tobytes(), 24_000, 1)
+        paced.end()
+        voice = voice_of(await take_until_quiet(paced))
+        assert np.array_equal(voice[: len(said)], said[:, 0])
+        assert len(voice) == 9600
+
+    play(scenario)
+
+
+def test_speech_keeps_its_origin(play, speech):
+    async def scenario(paced):
+        for k, origin in enumerate(("a", "a", "b", None)):
+            paced.push(speech(0.04, 48_000, k), 48_000, origin)
+        paced.end()
+        shown = [one for one in await take_until_quiet(paced) if len(one.voice)]
+        assert [one.origin for one in shown] == ["a", "a", "b", None]
+        await paced.interrupt()
+        assert (await paced.take()).origin is None
+
+    play(scenario)
+
+
 def test_speech_runs_ahead_of_the_clock_and_idle_does_not(play, speech):
     async def scenario(paced):
         loop = asyncio.get_running_loop()

@@ -159,6 +159,37 @@ def test_speech_is_played_once_and_whole(monkeypatch, head_class, config, speech
     assert {frame.sample_rate for frame in bot.between.of(TTSAudioRawFrame)} == {48_000}
 
 
+@pytest.mark.parametrize("packet", [1, 333, 961])
+def test_audio_may_be_cut_within_a_sample(monkeypatch, head_class, config, speech, packet):
+    async def scenario(bot):
+        for seed, context in enumerate(("a", "b")):
+            data = speech(0.1, 48_000, seed).tobytes()
+            frames = [TTSAudioRawFrame(data[k : k + packet], 48_000, 1, context) for k in range(0, len(data), packet)]
+            await bot.worker.queue_frames([*frames, TTSStoppedFrame(context_id=context)])
+
+    bot = run(monkeypatch, head_class, config, scenario)
+    assert np.array_equal(bot.speaker.speech(), np.concatenate([speech(0.1, 48_000), speech(0.1, 48_000, 1)]))
+
+
+def test_audio_keeps_its_context_and_its_destination(monkeypatch, head_class, config, speech):
+    async def scenario(bot):
+        frames = []
+        for seed, (context, destination) in enumerate([("a", None), ("b", "other"), (None, None)]):
+            frame = TTSAudioRawFrame(speech(0.25, 48_000, seed).tobytes(), 48_000, 1, context_id=context)
+            frame.transport_destination = destination
+            frames.append(frame)
+        await bot.worker.queue_frames(frames)
+        await bot.until(lambda: sum(f.num_frames for f in bot.between.of(TTSAudioRawFrame)) == 0.75 * 48_000)
+
+    bot = run(monkeypatch, head_class, config, scenario)
+    spoken = {}
+    for frame in bot.between.of(TTSAudioRawFrame):
+        origin = (frame.context_id, frame.transport_destination)
+        spoken[origin] = spoken.get(origin, b"") + frame.audio
+    expected = {("a", None): 0, ("b", "other"): 1, (None, None): 2}
+    assert spoken == {origin: speech(0.25, 48_000, seed).tobytes() for origin, seed in expected.items()}
+
+
 def test_each_chunk_of_speech_follows_its_own_picture(monkeypatch, head_class, config, speech):
     async def scenario(bot):
         await bot.say(speech(0.4, 48_000), 48_000)

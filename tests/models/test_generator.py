@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from models.crop import Window, crop_mask
-from models.generator import Generator, GeneratorConfig, LiveInputs, composite
+from models.generator import Generator, LiveInputs, composite
+from models.generator_layers import GeneratorConfig
 from models.modulated import ModulatedConv2d
 from models.winograd import is_available
 

@@ -23,9 +23,16 @@ def warp() -> HeadWarp:
     return HeadWarp((SIDE, SIDE), landmarks(), UNIT)
 
 
+def sources(warp: HeadWarp, pose: HeadPose) -> np.ndarray:
+    """Where in the still each pixel of the whole frame comes from."""
+    whole = np.stack(np.meshgrid(*[np.arange(SIDE, dtype=np.float32)] * 2), -1)
+    whole[warp.box] = warp.positions(warp.shifts(pose)) / DETAIL
+    return whole
+
+
 def moved(warp: HeadWarp, pose: HeadPose, point: int) -> np.ndarray:
     """How far a point of the face is moved in the picture, by where the picture around it comes from."""
-    source = warp.positions(pose) / DETAIL
+    source = sources(warp, pose)
     place = landmarks()[point, :2]
     nearest = np.unravel_index(np.hypot(*np.moveaxis(source - place, -1, 0)).argmin(), (SIDE, SIDE))
     return np.array(nearest[::-1]) - place
@@ -57,7 +64,7 @@ def test_a_turn_moves_the_nose_more_than_the_eyes_and_the_ears_hardly(warp):
 @pytest.mark.parametrize("pose", [HeadPose(yaw=1.0), HeadPose(pitch=-1.0), HeadPose(1, 1, 1, 1, 1)])
 def test_no_pose_tears_or_folds_the_picture(warp, pose):
     """Neighbours stay neighbours, in order, however far a pose is asked for."""
-    source = warp.positions(pose) / DETAIL
+    source = sources(warp, pose)
     across, along = np.diff(source[..., 0], axis=1), np.diff(source[..., 1], axis=0)
     assert across.min() > 0.05
     assert along.min() > 0.05
@@ -65,18 +72,29 @@ def test_no_pose_tears_or_folds_the_picture(warp, pose):
 
 
 def test_a_turn_leaves_background_and_shoulders(warp):
-    still = warp.positions(AT_REST) / DETAIL
+    still = sources(warp, AT_REST)
     for pose in (HeadPose(yaw=0.2), HeadPose(pitch=0.2)):
-        change = np.abs(warp.positions(pose) / DETAIL - still).max(-1)
+        change = np.abs(sources(warp, pose) - still).max(-1)
         assert change[-20:].max() < 0.02 * UNIT  # shoulders
         assert change[:, :20].max() < 0.02 * UNIT
-    change = np.abs(warp.positions(HeadPose(yaw=0.2)) / DETAIL - still).max(-1)
+    change = np.abs(sources(warp, HeadPose(yaw=0.2)) - still).max(-1)
     assert change[:40].max() < 0.05 * UNIT  # above the head
 
 
 def test_at_rest_the_picture_is_the_still(warp):
     picture = np.random.default_rng(0).integers(0, 256, (DETAIL * SIDE, DETAIL * SIDE, 3)).astype(np.uint8)
     np.testing.assert_array_equal(warp.apply(picture, AT_REST), picture[::DETAIL, ::DETAIL])
+
+
+@pytest.mark.parametrize("size", [(512, 512), (301, 250)])
+def test_positions_are_right_up_to_the_border(size):
+    """Of a head that fills the picture, whose sides are no multiples of the coarse grid."""
+    warp = HeadWarp(size, landmarks() - [SIDE / 2 - size[1] / 2, SIDE / 2 - size[0] / 2, 0], UNIT)
+    assert warp.box == (slice(0, size[0]), slice(0, size[1])) or size[0] == SIDE
+    still = warp.positions(warp.shifts(AT_REST)) / DETAIL
+    rows, columns = warp.box
+    x, y = np.meshgrid(np.arange(columns.start, columns.stop), np.arange(rows.start, rows.stop))
+    np.testing.assert_allclose(still, np.stack([x, y], -1), atol=1e-3)
 
 
 def test_limits_are_soft():

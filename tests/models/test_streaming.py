@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from models import half_linear
+from models.half_linear import use_half_weights
 from models.mel import HOP, WINDOW, LogMel
 from models.syncformer import CHUNK_SAMPLES, StyleSyncFormer, SyncFormerConfig
 from models.transformer import CausalTransformer
@@ -27,9 +29,19 @@ def chunkings(total: int) -> list[list[int]]:
     return [*regular, UNEVEN]
 
 
-@pytest.fixture
-def model() -> StyleSyncFormer:
-    """A tiny network with random weights everywhere, also where training starts from zero."""
+@pytest.fixture(params=["float32", "half weights"])
+def model(request: pytest.FixtureRequest) -> StyleSyncFormer:
+    """A tiny network, as it is trained and as it runs live."""
+    network = random_network()
+    if request.param == "half weights":
+        if not half_linear.is_available():
+            pytest.skip("no FBGEMM on this machine")
+        use_half_weights(network)
+    return network
+
+
+def random_network() -> StyleSyncFormer:
+    """Random weights everywhere, also where training starts from zero."""
     torch.manual_seed(0)
     network = StyleSyncFormer(CONFIG)
     for parameter in network.parameters():
@@ -107,7 +119,8 @@ def test_future_never_changes_the_past(model: StyleSyncFormer, pcm: Tensor, styl
     assert not torch.allclose(before[:, 9], after[:, 9])
 
 
-def test_receptive_field_is_exact(model: StyleSyncFormer, style: Tensor) -> None:
+def test_receptive_field_is_exact(style: Tensor) -> None:
+    model = random_network()
     layers = CONFIG.audio_layers + CONFIG.style_layers
     frames = layers * (CONTEXT - 1) + 8
     pcm = (0.1 * torch.randn(1, frames * CHUNK_SAMPLES)).requires_grad_()

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 import models
+from models import half_linear
+from models.half_linear import use_half_weights
 from models.mesh import aperture, topology
 from models.syncformer import CHUNK_SAMPLES, StyleSyncFormer
 
@@ -53,3 +55,17 @@ def test_live_steps_equal_the_whole_clip(network: StyleSyncFormer) -> None:
     live = torch.cat([network.step(chunk, network.null_style, state) for chunk in pcm.split(CHUNK_SAMPLES, 1)], 1)
     whole = network(pcm, network.null_style)
     assert (live - whole).norm() <= 1e-4 * whole.norm().clamp(min=1.0)
+
+
+@torch.inference_mode()
+def test_half_weights_change_nothing(network: StyleSyncFormer) -> None:
+    """A checkpoint holds half precision: keeping it saves time and rounds nothing."""
+    if not half_linear.is_available():
+        pytest.skip("no FBGEMM on this machine")
+    live = StyleSyncFormer.load(WEIGHTS)
+    use_half_weights(live)
+    pcm = 0.05 * torch.randn(1, 100 * CHUNK_SAMPLES, generator=torch.Generator().manual_seed(5))
+    whole = network(pcm, network.null_style)
+    state = live.init_state(1, 1)
+    stepped = torch.cat([live.step(chunk, live.null_style, state) for chunk in pcm.split(CHUNK_SAMPLES, 1)], 1)
+    assert (stepped - whole).norm() <= 1e-4 * whole.norm()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from models.errors import ConvolutionError
 from models.winograd import WinogradConv2d, is_available, use_winograd
 
 pytestmark = pytest.mark.skipif(not is_available(), reason="no NNPACK on this machine")
@@ -40,7 +41,7 @@ def test_refuses_other_convolutions(options):
 
 def test_refuses_a_machine_without_nnpack(monkeypatch):
     monkeypatch.setattr("models.winograd.is_available", lambda: False)
-    with pytest.raises(RuntimeError, match="NNPACK"):
+    with pytest.raises(ConvolutionError, match="NNPACK"):
         WinogradConv2d(conv(4, 4))
 
 

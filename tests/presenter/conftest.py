@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.crop import Window
 from models.painter import Painter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,8 +29,9 @@ _CONTROL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 @pytest.fixture
 def light_painting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the mouth, for tests that are about time: they must not depend on how fast this machine paints."""
-    blank = np.zeros((4, 256, 256), np.float32)
-    monkeypatch.setattr(Painter, "crop", lambda painter, displacement: blank)
+    window = Window.around_mask(margin=8, unit=8)
+    blank = np.zeros((window.bottom - window.top, window.right - window.left, 4), np.uint8)
+    monkeypatch.setattr(Painter, "layer", lambda painter, displacement: blank)
 
 
 class Terminal:

@@ -14,7 +14,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCSessi
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtp import RtcpSrPacket
 
-from stream.rtc.loopback import allow_loopback
+from stream.rtc.aiortc_internals import patch_process_host_addresses
 
 T = TypeVar("T")
 RATES = {"audio": 48_000, "video": 90_000}
@@ -58,7 +58,7 @@ class Remote:
         channel: bool = True,
         codec: str | None = None,
     ) -> None:
-        allow_loopback()
+        patch_process_host_addresses()
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.frames: dict[str, list[Any]] = {"audio": [], "video": []}
         self.first_rtp: dict[str, int] = {}

@@ -136,15 +136,49 @@ test("an interrupt stops the writing and says what was heard", async () => {
   assert.equal(await writing, false);
   assert.equal(await utterance.write(new Int16Array(10)), false);
   utterance.end();
-  assert.deepEqual(socket.sent.at(-1), { type: "interrupt" });
-  socket.say({ type: "interrupted", utterance_id: "u", played_ms: 60 });
+  const { request_id: requestId, ...request } = socket.sent.at(-1);
+  assert.deepEqual(request, { type: "interrupt" });
+  socket.say({ type: "interrupted", utterance_id: "u", played_ms: 60, request_id: requestId });
   assert.equal((await interrupting).played_ms, 60);
+});
+
+test("an answer goes to its own request, in whatever order answers and other interruptions come", async () => {
+  const { presenter, socket } = await connected();
+  const answers = [presenter.interrupt(), presenter.interrupt({ id: "b" })];
+  const [first, second] = socket.sent.map(({ request_id: requestId }) => requestId);
+  assert.deepEqual(socket.sent.map(({ utterance_id: id }) => id), [undefined, "b"]);
+  socket.say({ type: "interrupted", utterance_id: "c", played_ms: 0 }); // waited behind
+  socket.say({ type: "interrupted", utterance_id: "a", played_ms: 500 }); // by a listener's voice
+  socket.say({ type: "interrupted", utterance_id: "b", played_ms: 0, request_id: second });
+  socket.say({ type: "interrupted", utterance_id: "x", played_ms: 9, request_id: "another's" });
+  socket.say({ type: "interrupted", utterance_id: "a", played_ms: 2740, request_id: first });
+  assert.deepEqual((await Promise.all(answers)).map((answer) => [answer.utterance_id, answer.played_ms]), [["a", 2740], ["b", 0]]);
+});
+
+test("an interrupt that is not answered in time is rejected, and its late answer is nobody else's", async () => {
+  const { presenter, socket } = await connected();
+  await assert.rejects(presenter.interrupt({ timeoutMs: 5 }), { constructor: PresenterError, code: "timeout" });
+  const late = socket.sent.at(-1).request_id;
+  const interrupting = presenter.interrupt();
+  socket.say({ type: "interrupted", utterance_id: "a", played_ms: 1, request_id: late });
+  socket.say({ type: "interrupted", utterance_id: "b", played_ms: 2, request_id: socket.sent.at(-1).request_id });
+  assert.equal((await interrupting).utterance_id, "b");
+});
+
+test("an interrupt by name leaves the writing of another utterance alone", async () => {
+  const { presenter, socket } = await connected();
+  const utterance = presenter.speak({ sampleRate: 16000, id: "second" });
+  const interrupting = presenter.interrupt({ id: "third" });
+  socket.say({ type: "interrupted", utterance_id: "third", played_ms: 0, request_id: socket.sent.at(-1).request_id });
+  await interrupting;
+  assert.equal(await utterance.write(new Int16Array(10)), true);
 });
 
 test("an interrupt by a listener stops what is being written", async () => {
   const { presenter, socket } = await connected();
   const utterance = presenter.speak({ sampleRate: 16000, id: "second" });
-  socket.say({ type: "interrupted", utterance_id: "first", played_ms: 10 }); // the second waited behind it
+  socket.say({ type: "interrupted", utterance_id: "second", played_ms: 0 }); // it waited behind the first
+  socket.say({ type: "interrupted", utterance_id: "first", played_ms: 10 });
   assert.equal(await utterance.write(new Int16Array(10)), false);
 });
 
@@ -153,7 +187,8 @@ test("one's own interrupt leaves alone what is said after it", async () => {
   presenter.speak({ sampleRate: 16000, id: "first" });
   const interrupting = presenter.interrupt();
   const second = presenter.speak({ sampleRate: 16000, id: "second" });
-  socket.say({ type: "interrupted", utterance_id: "first", played_ms: 10 });
+  const { request_id: requestId } = socket.sent.find(({ type }) => type === "interrupt");
+  socket.say({ type: "interrupted", utterance_id: "first", played_ms: 10, request_id: requestId });
   await interrupting;
   assert.equal(await second.write(new Int16Array(10)), true);
 });
@@ -167,14 +202,14 @@ test("a new utterance ends the one before", async () => {
   assert.equal(await first.write(new Int16Array(10)), false);
 });
 
-test("listeners hear their events until they stop", async () => {
+test("listeners get their events until they unsubscribe", async () => {
   const { presenter, socket } = await connected();
-  const heard = [];
-  const stop = presenter.on("playback", ({ played_ms: ms }) => heard.push(ms));
+  const received = [];
+  const stop = presenter.on("playback", ({ played_ms: ms }) => received.push(ms));
   socket.say({ type: "playback", utterance_id: "u", played_ms: 40 });
   stop();
   socket.say({ type: "playback", utterance_id: "u", played_ms: 80 });
-  assert.deepEqual(heard, [40]);
+  assert.deepEqual(received, [40]);
 });
 
 test("a lost connection ends everything that waits", async () => {

@@ -1,6 +1,5 @@
 """A presenter without the background: the matte, the colours at its edge, and both while the head moves."""
 
-import sys
 from dataclasses import replace
 
 import cv2
@@ -13,7 +12,8 @@ from models.mesh import FACE_OVAL
 from presenter.config import EngineConfig, load_config
 from presenter.enroll.enrolment import enroll_presenter
 from presenter.runtime.engine import Engine
-from presenter.runtime.identities import IdentityStore, StoredIdentity, load_identity, save_identity, shipped_dir
+from presenter.runtime.identities import IdentityStore, shipped_dir
+from presenter.runtime.identity_folder import StoredIdentity, load_identity, save_identity
 from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk
 
 WHITE = 255.0
@@ -112,9 +112,11 @@ def test_matte_follows_the_head(renderer, stored):
     assert shift > 2
     np.testing.assert_array_equal(alpha[-4:], matte[-4:])  # shoulders stay
     # Composing and moving commute: what is moved is one picture.
-    cutout = painter.cut_out()
-    composed = over(cutout.apply(painter._still(still, 0))[..., :3], cutout.matte, WHITE)
+    cutout = painter.cut_out().with_eyes(0)
+    composed = over(cutout[..., :3], cutout[..., 3], WHITE)
     moved = painter._warp.apply(np.rint(composed).astype(np.uint8), extreme)
+    face = face_of(stored.identity)
+    rgb[face], alpha[face], moved[face] = WHITE, 255, WHITE  # where it is painted anew
     difference = np.abs(over(rgb, alpha, WHITE) - moved)
     assert np.percentile(difference, 99.9) < 6
     assert not np.array_equal(frame, rgb)
@@ -141,10 +143,10 @@ def test_presenter_of_an_older_version_gets_its_matte_when_wanted(tmp_path, engi
     assert still < 8  # moved by the sway, and otherwise the same
 
 
-def test_without_mediapipe_an_old_presenter_says_so_and_goes_on(engine, stored, monkeypatch):
-    monkeypatch.setitem(sys.modules, "mediapipe.python.solutions", None)
-    renderer = engine.renderer(replace(stored, identity=replace(stored.identity, matte=None)))
-    with pytest.raises(MattingError, match=r"pip install --no-deps mediapipe==0\.10\.21"):
+def test_where_no_matte_can_be_drawn_an_old_presenter_says_so_and_goes_on(engine, stored):
+    nobody = replace(stored.identity, matte=None, frame=np.zeros_like(stored.identity.frame))
+    renderer = engine.renderer(replace(stored, identity=nobody))
+    with pytest.raises(MattingError, match="expected a person before a background"):
         renderer.add_matte()
     assert not renderer.matte
     frames = [frame for number in range(3) for _, frame in renderer.push(chunk(number))]

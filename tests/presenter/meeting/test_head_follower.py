@@ -17,7 +17,7 @@ from presenter.runtime.engine import Engine
 from presenter.runtime.identities import IdentityStore
 from stream.camera.webcam import Webcam, WebcamPicture
 from stream.clock import SessionClock
-from stream.files.mp4 import Mp4Writer
+from stream.files.movie import MovieWriter
 from stream.media import CHUNK_SAMPLES, SAMPLE_RATE
 
 UNIT = 80.0
@@ -218,7 +218,7 @@ def test_a_tracker_that_fails_leaves_an_idle_head_and_a_message(caplog):
     with caplog.at_level(logging.ERROR), HeadFollower(OnePicture(), SessionClock(), tracker=Broken()) as follower:
         follower._thread.join(10)
         assert follower.at(7) == IdleMotion().at(7)
-    assert "the head can't be followed any more" in caplog.text
+    assert "head tracking failed" in caplog.text
 
 
 # ---- with the real tracker, on a film of the default presenter ----
@@ -245,7 +245,7 @@ def film(tmp_path_factory):
     renderer = Engine.load(load_config("tiny")).renderer(stored)
     still = np.zeros_like(stored.identity.neutral)
     empty = np.full((*renderer.size, 3), 128, np.uint8)
-    with Mp4Writer(folder / "film.mp4", renderer.size) as writer:
+    with MovieWriter(folder / "film.mp4", renderer.size) as writer:
         for frame in range(ENDS):
             away = LEAVES <= frame < RETURNS
             writer.write(empty if away else renderer._painter.frame(still, *script(frame)))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import os
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -25,7 +28,7 @@ from presenter.meeting.setup import open_meeting
 from presenter.meeting.status import Shows, Webcam
 from presenter.meeting.status_line import StatusLine
 from presenter.meeting.terminal import KEYS, Controls
-from stream.errors import DeviceError
+from stream.errors import DeviceError, StreamError
 from stream.media import VOICE_RATE
 from stream.sound.pulse import VirtualMicrophone
 
@@ -226,7 +229,7 @@ def test_the_users_head_is_followed_until_the_user_leaves(tmp_path: Path) -> Non
     [
         ({"microphone": "no such"}, DeviceError, "talk.monitor"),
         ({"voice": "no such"}, DeviceError, "vmic"),
-        ({"microphone": "presenter.monitor", "voice": "auto"}, ConfigError, "own voice"),
+        ({"microphone": "presenter.monitor", "voice": "auto"}, ConfigError, "own output"),
         ({"background": "nowhere.png"}, Exception, "nowhere.png"),
         ({"webcam": "nowhere.mp4"}, Exception, "nowhere.mp4"),
     ],
@@ -239,6 +242,46 @@ def test_what_can_t_be_opened_is_said_before_anything_is_loaded(
 
     with VirtualMicrophone(), pytest.raises(error, match=message):
         attend(settings(tmp_path, **camera), never)
+
+
+@pytest.mark.usefixtures("screen", "pulse")
+def test_a_slow_sound_server_does_not_stop_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pactl` answers once the event loop has gone on, which it can't while it waits for `pactl`."""
+    beat, stalled = tmp_path / "beat", tmp_path / "stalled"
+    slow = tmp_path / "bin" / "pactl"
+    slow.parent.mkdir()
+    slow.write_text(
+        f"""#!/bin/sh
+seen=$(cat {beat})
+for attempt in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+  [ "$(cat {beat})" != "$seen" ] && exec {shutil.which("pactl")} "$@"
+  sleep 0.1
+done
+echo "$@" >> {stalled}
+exec {shutil.which("pactl")} "$@"
+"""
+    )
+    slow.chmod(0o755)
+
+    async def tick() -> None:
+        for number in itertools.count():
+            (tmp_path / "next").write_text(str(number))
+            (tmp_path / "next").rename(beat)
+            await asyncio.sleep(0.02)
+
+    async def scenario() -> None:
+        ticking = asyncio.create_task(tick())
+        await asyncio.sleep(0.1)
+        monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+        # The voice's device is made before the webcam is found to be missing, and removed after it.
+        config = settings(tmp_path, voice="auto", microphone="", webcam="nowhere.mp4")
+        with pytest.raises(StreamError):
+            async with open_meeting(config, "default", backend=BACKEND):
+                pass
+        ticking.cancel()
+
+    asyncio.run(scenario())
+    assert not stalled.exists(), stalled.read_text()
 
 
 def test_without_a_camera_driver_the_command_says_what_to_install(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -23,8 +25,8 @@ from stream.media import CHUNK_SAMPLES, VOICE_RATE, VOICE_RATIO, AudioChunk, Vid
 from stream.pcm.drift import DriftCorrector
 from stream.playout.playout import Playout
 from stream.playout.pump import PlayoutPump
+from stream.sound.delayed_output import DelayedOutput
 from stream.sound.microphone import Microphone
-from stream.sound.voice_output import VoiceOutput
 from tests.simulated import SimulatedExecutor, SimulatedLoop, simulate
 
 BLOCK = 480
@@ -135,11 +137,41 @@ class Seen:
         """Nothing to give back."""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("microphone_ppm", "voice_ppm"), [(100, -100)])
-def test_voice_and_picture_stay_together(
-    microphone_ppm: float, voice_ppm: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Held(NamedTuple):
+    """A meeting and what it is made of."""
+
+    meeting: Meeting
+    camera: VirtualCamera
+    voice: DelayedOutput
+    seen: Seen
+    marked: FrameIdOverlay
+
+
+@asynccontextmanager
+async def hold(loop: SimulatedLoop) -> AsyncIterator[Held]:
+    """Run a meeting with simulated devices."""
+    clock, seen, marked = loop.clock(), Seen(loop), FrameIdOverlay(Blank())  # type: ignore[arg-type]
+    microphone = Microphone(None, clock, corrector=DriftCorrector)
+    voice = DelayedOutput(None, clock)
+    camera = VirtualCamera(clock, Whole(), delay_ms=0, opener=lambda *_, **__: seen, executor=SimulatedExecutor())
+    camera.open()
+    await microphone.open()
+    await voice.open()
+    pump = PlayoutPump(Playout(PLAYOUT), clock)
+    session = Session(marked, pump, SimulatedExecutor(0.03), Metrics())  # type: ignore[arg-type]
+    pump.add(camera)
+    pump.add(voice)
+    meeting = Meeting(session, Cast(["blank"], lambda name: marked), "blank", microphone, camera, voice)  # type: ignore[arg-type, return-value]
+    running = asyncio.create_task(meeting.run())
+    yield Held(meeting, camera, voice, seen, marked)
+    meeting.leave()
+    await running
+    await microphone.close()
+    await session.close()
+
+
+def use_cards(monkeypatch: pytest.MonkeyPatch, microphone_ppm: float, voice_ppm: float) -> list[Card]:
+    """Put simulated sound cards in place; the second one is the output."""
     cards: list[Card] = []
 
     def card(kind: str, *arguments: Any, **options: Any) -> Card:
@@ -147,29 +179,54 @@ def test_voice_and_picture_stay_together(
         return cards[-1]
 
     monkeypatch.setattr("stream.sound.microphone.DeviceStream", card)
-    monkeypatch.setattr("stream.sound.voice_output.DeviceStream", card)
+    monkeypatch.setattr("stream.sound.delayed_output.DeviceStream", card)
+    return cards
+
+
+def test_the_camera_follows_an_output_whose_latency_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = use_cards(monkeypatch, 0, 0)
+
+    async def scenario(loop: SimulatedLoop) -> None:
+        async with hold(loop) as held:
+            await asyncio.sleep(3)
+            before = held.camera.delay_ms
+            assert before == held.voice.delay_ms
+            cards[1].latency_s = LATENCY_S + 0.07
+            await asyncio.sleep(1)
+            assert held.camera.delay_ms == pytest.approx(before + 70)
+            assert held.camera.delay_ms == held.voice.delay_ms
+
+    simulate(scenario)
+
+
+def test_a_status_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_cards(monkeypatch, 0, 0)
+
+    async def scenario(loop: SimulatedLoop) -> None:
+        async with hold(loop) as held:
+            assert held.meeting.status().fps is None, "not known yet"
+            await asyncio.sleep(3)
+            held.camera.set_delay(123.0)
+            asked = held.meeting.status()
+            assert held.camera.delay_ms == 123.0
+            assert asked == held.meeting.status()
+            assert asked.fps == pytest.approx(25, abs=1)
+
+    simulate(scenario)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("microphone_ppm", "voice_ppm"), [(100, -100)])
+def test_voice_and_picture_stay_together(
+    microphone_ppm: float, voice_ppm: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards = use_cards(monkeypatch, microphone_ppm, voice_ppm)
 
     async def scenario(loop: SimulatedLoop) -> tuple[dict[int, float], list[int], Any]:
-        clock, seen, marked = loop.clock(), Seen(loop), FrameIdOverlay(Blank())
-        microphone = Microphone(None, clock, corrector=DriftCorrector)
-        voice = VoiceOutput(None, clock)
-        camera = VirtualCamera(clock, Whole(), delay_ms=0, opener=lambda *_, **__: seen, executor=SimulatedExecutor())
-        camera.open()
-        await microphone.open()
-        await voice.open()
-        pump = PlayoutPump(Playout(PLAYOUT), clock)
-        session = Session(marked, pump, SimulatedExecutor(0.03), Metrics())
-        pump.add(camera)
-        pump.add(voice)
-        meeting = Meeting(session, Cast(["blank"], lambda name: marked), "blank", microphone, camera, voice)  # type: ignore[arg-type]
-        running = asyncio.create_task(meeting.run())
-        await asyncio.sleep(60 * MINUTES)
-        status = meeting.status()
-        meeting.leave()
-        await running
-        await microphone.close()
-        await session.close()
-        return seen.at, marked.beeps.found, (status, voice.stats())
+        async with hold(loop) as held:
+            await asyncio.sleep(60 * MINUTES)
+            status = held.meeting.status()
+        return held.seen.at, held.marked.beeps.found, (status, held.voice.stats())
 
     seen, beeps_at, (status, said) = simulate(scenario)
     heard = np.array(cards[1].heard.found) / VOICE_RATE

@@ -146,7 +146,7 @@ def test_the_help_is_above_the_line_where_it_is_asked_for():
 
 @pytest.mark.parametrize(("dbfs", "halves"), [(-60, 0), (-90, 0), (-45, 10), (-30, 20), (-28, 21), (0, 40), (3, 40)])
 def test_the_bar_is_as_long_as_it_is_loud(dbfs, halves):
-    bar = LevelMeter().hear(dbfs, False, 0.0).bar(20, muted=False, ascii_only=True).plain
+    bar = LevelMeter().update(dbfs, False, 0.0).bar(20, muted=False, ascii_only=True).plain
     assert len(bar) == 20
     drawn = bar.replace("|", "-" if halves % 2 else "=")  # the peak stands on the bar's end
     assert 2 * drawn.count("=") + drawn.count("-") == halves
@@ -154,19 +154,19 @@ def test_the_bar_is_as_long_as_it_is_loud(dbfs, halves):
 
 def test_a_peak_is_held_and_then_falls():
     meter = LevelMeter()
-    assert meter.hear(-10.0, False, 0.0).peak_dbfs == -10.0
-    assert meter.hear(-50.0, False, 1.4).peak_dbfs == -10.0
-    assert meter.hear(-50.0, False, 2.0).peak_dbfs == pytest.approx(-20.0)
-    assert meter.hear(-18.0, False, 2.1).peak_dbfs == -18.0
-    assert meter.hear(-50.0, False, 3.5).peak_dbfs == -18.0
-    assert meter.hear(-math.inf, False, 99.0).peak_dbfs == FLOOR_DBFS
+    assert meter.update(-10.0, False, 0.0).peak_dbfs == -10.0
+    assert meter.update(-50.0, False, 1.4).peak_dbfs == -10.0
+    assert meter.update(-50.0, False, 2.0).peak_dbfs == pytest.approx(-20.0)
+    assert meter.update(-18.0, False, 2.1).peak_dbfs == -18.0
+    assert meter.update(-50.0, False, 3.5).peak_dbfs == -18.0
+    assert meter.update(-math.inf, False, 99.0).peak_dbfs == FLOOR_DBFS
 
 
 def test_a_clipped_sample_is_seen_for_a_while_also_where_only_the_bar_fits():
     meter = LevelMeter()
-    assert meter.hear(0.0, True, 0.0).clipped
-    assert meter.hear(-30.0, False, 1.4).clipped
-    assert not meter.hear(-30.0, False, 1.5).clipped
+    assert meter.update(0.0, True, 0.0).clipped
+    assert meter.update(-30.0, False, 1.4).clipped
+    assert not meter.update(-30.0, False, 1.5).clipped
     assert "█" in draw(FULL, 40, before=[replace(FULL, clipped=True)])
 
 

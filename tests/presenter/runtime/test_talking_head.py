@@ -75,6 +75,19 @@ def test_idle_pairs_come_when_asked_for_and_move(play: Callable[[Scenario], None
     play(scenario)
 
 
+def test_an_interrupt_answers_for_what_was_playing(play: Callable[[Scenario], None]) -> None:
+    async def scenario(head: TalkingHead) -> None:
+        head.push(ramp(1.0), 48_000, "a")
+        head.end("a")
+        head.push(ramp(1.0), 48_000, "b")
+        while not (await anext(head)).speech:
+            pass
+        await take(head, 4)
+        assert await head.interrupt() == 200
+
+    play(scenario)
+
+
 def test_speech_comes_out_sample_for_sample_with_its_frames(play: Callable[[Scenario], None]) -> None:
     async def scenario(head: TalkingHead) -> None:
         await take(head, 3)

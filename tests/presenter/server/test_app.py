@@ -26,7 +26,7 @@ from presenter.runtime.identities import DEFAULT, IdentityStore
 from presenter.server.app import create_app, page_url, peer_config, serve_forever
 from presenter.server.session_host import SessionHost
 from presenter.server.web_folder import web_folder
-from stream.rtc.loopback import allow_loopback
+from stream.rtc.aiortc_internals import patch_process_host_addresses
 from stream.rtc.peer import Peer
 
 Scenario = Callable[[TestClient[Any, Any]], Awaitable[None]]
@@ -170,7 +170,7 @@ def test_bad_offers(play: Play) -> None:
 async def real_offer() -> str:
     """The offer of a remote end that wants to see and hear."""
     remote = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    allow_loopback()
+    patch_process_host_addresses()
     for kind in ("audio", "video"):
         remote.addTransceiver(kind, direction="recvonly")
     await remote.setLocalDescription(await remote.createOffer())
@@ -207,8 +207,8 @@ def test_second_offer_is_refused_and_the_session_lives(play: Play) -> None:
         again = await client.post(f"/api/sessions/{session}/offer", json=offer)
         await refusal(again, 409, "already_connected")
         metrics = await (await client.get("/metrics")).text()
-        for name in ("frames_dropped_total", "sound_filled_ms_total", "sound_lost_ms_total"):
-            assert f"\npresenter_{name} 0" in metrics
+        for name in ("frames_dropped_total", "sound_filled_seconds_total", "sound_lost_seconds_total"):
+            assert f"\npresenter_{name} 0.0" in metrics
         assert (await client.delete(f"/api/sessions/{session}")).status == 204
 
     play(scenario)
@@ -240,9 +240,9 @@ def test_full_house(play: Play) -> None:
         await refusal(await client.delete(f"/api/sessions/{session}"), 404, "session_not_found")
         assert (await client.post("/api/sessions", json={"presenter": DEFAULT})).status == 200
         metrics = await (await client.get("/metrics")).text()
-        assert "presenter_sessions_active 1\n" in metrics
-        assert "presenter_sessions_total 2\n" in metrics
-        assert "presenter_sessions_refused_total 1\n" in metrics
+        assert "presenter_sessions_active 1.0\n" in metrics
+        assert "presenter_sessions_total 2.0\n" in metrics
+        assert "presenter_sessions_refused_total 1.0\n" in metrics
 
     play(scenario)
 
@@ -277,7 +277,7 @@ def test_two_requests_for_the_last_seat(play: Play) -> None:
 
 
 def test_session_that_never_connects_is_cleared(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presenter.connection, "CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(presenter.server.connections, "CONNECT_TIMEOUT_S", 0.3)
 
     async def scenario(client: TestClient[Any, Any]) -> None:
         await client.post("/api/sessions", json={"presenter": DEFAULT})
@@ -333,20 +333,16 @@ def test_name_may_come_in_pieces(play: Play) -> None:
     play(scenario)
 
 
-def test_uploads_leave_nothing_behind(play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    uploads = tmp_path / "uploads"
-    uploads.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(uploads))
-
+def test_uploads_leave_nothing_behind(play: Play, tmp_path: Path) -> None:
     async def scenario(client: TestClient[Any, Any]) -> None:
         response = await client.post("/api/presenters", data=photo_form(b"no picture at all"))
         await finished(client, await response.json())
         await refusal(await client.post("/api/presenters", data=photo_form(b"x", "a/b")), 422, "enroll_failed")
         await refusal(await client.post("/api/presenters", data=photo_form(b"")), 400, "bad_request")
-        (folder,) = uploads.glob("presenter-uploads-*")
-        assert list(folder.iterdir()) == []
+        assert list((tmp_path / ".uploads").iterdir()) == []
 
     play(scenario)
+    assert not (tmp_path / ".uploads").exists()
 
 
 def test_photo_that_is_none(play: Play) -> None:

@@ -22,6 +22,8 @@ from presenter.config import AppConfig, ServerConfig, load_config
 from presenter.runtime.engine import Engine
 from presenter.runtime.identities import IdentityStore
 from presenter.server.app import create_app
+from presenter.server.app_keys import SESSIONS
+from stream.media import AudioChunk
 from stream.wire import (
     Credit,
     EventOut,
@@ -95,6 +97,40 @@ async def collect(events: AsyncIterator[EventOut], last: type) -> list[EventOut]
 
 def of(events: list[EventOut], *kinds: type) -> list[EventOut]:
     return [event for event in events if isinstance(event, kinds)]
+
+
+def test_bots_are_limited(play: Callable[..., None]) -> None:
+    async def scenario(server: Server) -> None:
+        path = f"/api/sessions/{await open_session(server)}/audio"
+        first = await server.ws_connect(path)
+        await server.ws_connect(path)
+        refused = await server.get(path, headers={"Connection": "Upgrade", "Upgrade": "websocket"})
+        error = (await refused.json())["error"]
+        assert (refused.status, error["code"]) == (503, "capacity")
+        assert "server.max_bots" in error["message"]
+        await first.close()
+        async with asyncio.timeout(5):
+            while True:
+                try:
+                    await server.ws_connect(path)
+                    break
+                except aiohttp.WSServerHandshakeError:  # the server has not noticed yet that the first has left
+                    await asyncio.sleep(0.05)
+
+    play(scenario, max_bots=2)
+
+
+def test_observers_are_limited(play: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("presenter.server.session_host.MAX_OBSERVERS", 2)
+
+    async def scenario(server: Server) -> None:
+        path = f"/api/sessions/{await open_session(server)}/events"
+        for _ in range(2):
+            await server.ws_connect(path)
+        refused = await server.get(path, headers={"Connection": "Upgrade", "Upgrade": "websocket"})
+        assert (refused.status, (await refused.json())["error"]["code"]) == (503, "capacity")
+
+    play(scenario)
 
 
 def test_a_bot_speaks_and_is_told_what_is_heard(play: Callable[..., None]) -> None:
@@ -175,12 +211,220 @@ def test_what_waits_behind_is_told_and_a_name_may_come_again(play: Callable[...,
             await presenter.speak(tone(1.0), 24_000, utterance="b")
             await collect(presenter, Playback)
             interrupted = await presenter.interrupt()
+            assert interrupted.utterance == "a"
+            assert interrupted.played_ms >= 180
             told = await collect(presenter, Interrupted)
             told += await collect(presenter, Interrupted)
-            assert of(told, Interrupted) == [Interrupted("b", 0), interrupted] or interrupted == Interrupted("b", 0)
-            assert {event.utterance for event in of(told, Interrupted)} == {"a", "b"}  # type: ignore[union-attr]
+            assert of(told, Interrupted) == [Interrupted("b", 0), interrupted]
             await presenter.speak(tone(0.3), 24_000, utterance="a")
             assert (await collect(presenter, SpeakEnded))[-1] == SpeakEnded("a", 300)
+
+    play(scenario)
+
+
+def test_interrupts_in_flight_get_their_own_answers(play: Callable[..., None]) -> None:
+    async def scenario(server: Server) -> None:
+        async with connect(address(server)) as presenter:
+            for name in "abcd":
+                await presenter.speak(tone(2.0), 24_000, utterance=name)
+            await collect(presenter, Playback)
+            waiting, playing, nothing = await asyncio.gather(
+                presenter.interrupt("c"), presenter.interrupt("a"), presenter.interrupt()
+            )
+            assert (waiting.utterance, waiting.played_ms) == ("c", 0)
+            assert playing.utterance == "a"
+            assert playing.played_ms >= 180
+            assert (nothing.utterance, nothing.played_ms) == (None, 0)
+            assert len({answer.request_id for answer in (waiting, playing, nothing)}) == 3
+            told = [event for _ in range(5) for event in await collect(presenter, Interrupted)]
+            assert of(told, Interrupted) == [waiting, Interrupted("b", 0), Interrupted("d", 0), playing, nothing]
+
+    play(scenario)
+
+
+def test_an_interrupt_by_somebody_else_is_no_answer(play: Callable[..., None]) -> None:
+    async def scenario(server: Server) -> None:
+        async with connect(address(server)) as presenter:
+            session = presenter.session
+            async with connect(address(server), session=session) as other:
+                await presenter.speak(tone(3.0), 24_000, utterance="a")
+                await presenter.speak(tone(3.0), 24_000, utterance="b")
+                await collect(presenter, Playback)
+                by_name, by_http = await asyncio.gather(
+                    other.interrupt("b"), server.post(f"/api/sessions/{session}/interrupt")
+                )
+                assert (by_name.utterance, by_name.played_ms) == ("b", 0)
+                answer = await by_http.json()
+                assert answer["utterance_id"] == "a"
+                assert answer["played_ms"] >= 180
+                assert (await presenter.interrupt()).utterance is None
+                told = [event for _ in range(3) for event in await collect(presenter, Interrupted)]
+                assert Interrupted("b", 0) in told, "the request's id is told only to who asked"
+                assert Interrupted("a", answer["played_ms"]) in told
+
+    play(scenario)
+
+
+def test_an_utterance_is_interrupted_before_its_audio_arrives(play: Callable[..., None]) -> None:
+    async def scenario(server: Server) -> None:
+        async with raw(server, "native", await open_session(server)) as socket:
+            for name in ("playing", "begun"):
+                await socket.send(f'{{"type": "start", "sample_rate": 24000, "utterance_id": "{name}"}}')
+                if name == "playing":
+                    await socket.send(tone(3.0))
+                    await until(socket, "playback")
+            await socket.send('{"type": "interrupt", "request_id": "r"}')
+            await socket.send(tone(0.5))
+            assert (await until(socket, "interrupted"))["utterance_id"] == "begun"
+            answer = await until(socket, "interrupted")
+            assert (answer["utterance_id"], answer["request_id"]) == ("playing", "r")
+            await socket.send('{"type": "start", "sample_rate": 24000, "utterance_id": "next"}')
+            await socket.send(tone(0.2))
+            assert (await until(socket, "speak_started"))["utterance_id"] == "next"
+
+    play(scenario)
+
+
+def test_a_barge_in_is_no_answer(play: Callable[..., None]) -> None:
+    async def scenario(server: Server) -> None:
+        async with connect(address(server)) as presenter:
+            await presenter.speak(tone(5.0), 24_000, utterance="a")
+            await collect(presenter, Playback)
+            assert server.app is not None
+            session = server.app[SESSIONS].host(presenter.session).session
+            session.listen(microphone(buzz()), "interrupt")
+            cut = (await collect(presenter, Interrupted))[-1]
+            assert isinstance(cut, Interrupted)
+            assert (cut.utterance, cut.request_id) == ("a", None)
+            await presenter.speak(tone(5.0), 24_000, utterance="b")
+            await collect(presenter, Playback)
+            asking = asyncio.create_task(presenter.interrupt())
+            while not presenter._interrupts:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            before = session.interrupt()  # as the microphone does, before the request has arrived
+            answer = await asking
+            assert before.utterance == "b"
+            assert (answer.utterance, answer.played_ms) == (None, 0)
+            told = [event for _ in range(2) for event in await collect(presenter, Interrupted)]
+            assert of(told, Interrupted) == [before, answer]
+
+    play(scenario)
+
+
+async def microphone(voice: np.ndarray) -> AsyncIterator[AudioChunk]:
+    """Says a second of voice at 16 kHz in real time."""
+    for k in range(25):
+        pcm = voice[k * 640 : (k + 1) * 640].astype(np.float32)
+        yield AudioChunk(pcm, (np.repeat(pcm, 3) * 20_000).astype(np.int16), k * 640)
+        await asyncio.sleep(0.04)
+
+
+def buzz() -> np.ndarray:
+    """A second that a voice activity detector takes for a voice: pulses through two formants."""
+    t = np.arange(16_000) / 16_000
+    ring = np.exp(-t[:800] * 90) * (np.sin(2 * np.pi * 700 * t[:800]) + 0.6 * np.sin(2 * np.pi * 1200 * t[:800]))
+    pulses = np.zeros(16_000)
+    pulses[::128] = 1
+    whole = np.convolve(pulses, ring)[:16_000] * (0.6 + 0.4 * np.sin(2 * np.pi * 4 * t))
+    return 0.4 * whole / np.abs(whole).max()
+
+
+def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one(play: Callable[..., None]) -> None:
+    async def scenario(server: Server) -> None:
+        async with connect(address(server)) as presenter:
+            await presenter.speak(tone(3.0), 24_000, utterance="a")
+            await collect(presenter, Playback)
+            with pytest.raises(ClientError, match="within 0 s"):
+                await presenter.interrupt(timeout_s=0)
+            await presenter.speak(tone(3.0), 24_000, utterance="b")
+            await collect(presenter, SpeakStarted)
+            await collect(presenter, Playback)
+            assert (await presenter.interrupt()).utterance == "b"
+
+    play(scenario)
+
+
+def test_an_answer_carries_the_id_of_its_request(play: Callable[..., None]) -> None:
+    async def scenario(server: Server) -> None:
+        async with raw(server, "native", await open_session(server)) as socket:
+            await socket.send('{"type": "start", "sample_rate": 24000, "utterance_id": "a"}')
+            await socket.send(tone(3.0))
+            await until(socket, "playback")
+            await socket.send('{"type": "interrupt", "request_id": "r1"}')
+            answer = await until(socket, "interrupted")
+            assert (answer["utterance_id"], answer["request_id"]) == ("a", "r1")
+            await socket.send('{"type": "interrupt"}')
+            assert await until(socket, "interrupted") == {
+                "type": "interrupted",
+                "utterance_id": None,
+                "played_ms": 0,
+            }
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("message", ['{"type": "x%d"}', '{"type": "mark", "name": "m%d"}'])
+def test_a_burst_does_not_count_as_a_client_that_does_not_read(play: Callable[..., None], message: str) -> None:
+    async def scenario(server: Server) -> None:
+        session = await open_session(server)
+        events = f"/api/sessions/{session}/events"
+        async with raw(server, "native", session) as socket, server.ws_connect(events) as seen:
+            for k in range(4000):
+                await socket.send(message % k)
+            await socket.send('{"type": "start", "sample_rate": 24000}')
+            await socket.send(tone(0.2))
+            await socket.send('{"type": "end"}')
+            answers = 0
+            async with asyncio.timeout(20):
+                while (told := json.loads(await socket.recv()))["type"] != "speak_ended":
+                    answers += told["type"] in ("error", "mark")
+            assert answers == 4000
+            while (await seen.receive_json(timeout=10))["type"] != "speak_ended":
+                pass
+
+    play(scenario)
+
+
+def test_equal_errors_in_a_row_are_counted(play: Callable[..., None]) -> None:
+    async def scenario(server: Server) -> None:
+        async with raw(server, "native", await open_session(server)) as socket:
+            for _ in range(500):
+                await socket.send(b"\0")
+            await socket.send("{")
+            told = [await until(socket, "error")]
+            while told[-1]["code"] != "bad_json":
+                told.append(await until(socket, "error"))
+            assert sum(problem.get("count", 1) for problem in told) == 501
+            assert len(told) < 10
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("length", [2, 300, 70_000])
+def test_a_frame_that_is_not_masked_closes_the_connection(play: Callable[..., None], length: int) -> None:
+    async def scenario(server: Server) -> None:
+        path = f"/api/sessions/{await open_session(server)}/audio"
+        url = server.make_url(path)
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        key = base64.b64encode(bytes(16)).decode()
+        head = f"GET {path} HTTP/1.1\r\nHost: {url.host}:{url.port}\r\n{upgrade}Sec-WebSocket-Key: {key}\r\n\r\n"
+        writer.write(head.encode())
+        assert b"101" in await reader.readuntil(b"\r\n\r\n")
+        masked = bytes([0x81, 0xFE]) + length.to_bytes(2, "big") if length < 1 << 16 else bytes([0x81, 0xFF])
+        masked += length.to_bytes(8, "big") if length >= 1 << 16 else b""
+        for part in (masked[:1], masked[1:3], masked[3:], bytes(4), b"{" + b" " * (length - 1)):
+            writer.write(part)
+            await asyncio.sleep(0.01)
+        received = b""
+        async with asyncio.timeout(5):
+            while b"bad_json" not in received:
+                received += await reader.read(65536)
+            writer.write(b"\x81\x02{}")
+            while data := await reader.read(65536):
+                received += data
+        assert received.endswith(b"\x88\x02\x03\xea")
+        writer.close()
 
     play(scenario)
 
@@ -270,6 +514,30 @@ def test_what_cant_be_understood_is_answered_and_the_session_goes_on(
             await socket.send(tone(0.2, 16_000))
             await socket.send('{"type": "end"}')
             assert (await until(socket, "speak_ended"))["played_ms"] == 200
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("dialect", ["native", "elevenlabs", "deepgram"])
+def test_a_wav_is_spoken_and_an_mp3_is_refused_by_name(play: Callable[..., None], dialect: str) -> None:
+    async def scenario(server: Server) -> None:
+        header = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\1\0\1\0" + (16_000).to_bytes(4, "little")
+        header += (32_000).to_bytes(4, "little") + b"\2\0\x10\0data\xff\xff\xff\xff"
+        mp3 = (b"\xff\xf3\x48\xc4" + bytes(140)) * 20  # MPEG-2 layer 3 of 32 kbit/s at 16 kHz: 144 bytes a frame
+        assert len(mp3) == 20 * 144
+        end = {"native": "end", "deepgram": "Flushed"}.get(dialect)
+        ended = json.dumps({"type": end} if end else {"isFinal": True}).encode()  # JSON as a binary message
+        async with raw(server, dialect, await open_session(server)) as socket:
+            for audio in (header + tone(0.4, 16_000), mp3):
+                if dialect == "native":
+                    await socket.send(b'{"type": "start", "sample_rate": 24000}')
+                await socket.send(audio)
+                if audio is mp3:
+                    problem = await until(socket, "Warning" if dialect == "deepgram" else "error")
+                    assert "got an MP3 stream" in str(problem)
+                await socket.send(ended)
+                if audio is not mp3:
+                    assert (await until(socket, "speak_ended"))["played_ms"] == 400
 
     play(scenario)
 
@@ -365,6 +633,14 @@ def test_the_token_is_asked_for_and_may_be_in_a_sockets_address(play: Callable[.
                 await server.ws_connect(f"{path}?token=wrong")
             plain = await server.get("/api/presenters?token=secret")
             assert plain.status == 401, "only a socket's address may carry it"
+            upgrade = {"Upgrade": "websocket", "Connection": "Upgrade"}
+            complete = upgrade | {
+                "Sec-WebSocket-Version": "13",
+                "Sec-WebSocket-Key": base64.b64encode(bytes(16)).decode(),
+            }
+            for where, headers in [("/api/presenters", upgrade), ("/api/presenters", complete), (path, upgrade)]:
+                refused = await server.get(f"{where}?token=secret", headers=headers)
+                assert refused.status == 401, (where, headers)
 
     play(scenario, token="secret")
 

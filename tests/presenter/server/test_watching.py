@@ -21,7 +21,7 @@ from presenter.config import AppConfig, ServerConfig, load_config
 from presenter.runtime.engine import Engine
 from presenter.runtime.identities import IdentityStore
 from presenter.server.app import create_app
-from stream.rtc.loopback import allow_loopback
+from stream.rtc.aiortc_internals import patch_process_host_addresses
 from stream.wire import Interrupted, Playback
 
 pytestmark = pytest.mark.usefixtures("light_painting")
@@ -57,7 +57,7 @@ class Viewer:
     """A receiver that keeps decoded pictures."""
 
     def __init__(self) -> None:
-        allow_loopback()
+        patch_process_host_addresses()
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.pictures: list[np.ndarray] = []
         self.tasks: list[asyncio.Task[None]] = []
@@ -220,6 +220,33 @@ def test_a_viewer_tells_what_it_hears_and_cannot_interrupt(play: Callable[..., N
         await viewer.close()
 
     play(scenario)
+
+
+def test_publications_are_limited(play: Callable[..., None]) -> None:
+    async def scenario(server: Server, session: str) -> None:
+        asked, answer = asyncio.Event(), asyncio.Event()
+
+        async def take(_: web.Request) -> web.Response:
+            asked.set()
+            await answer.wait()
+            return web.Response(status=500)
+
+        media = web.Application()
+        media.router.add_post("/whip", take)
+        async with TestServer(media) as endpoint:
+            path, body = f"/api/sessions/{session}/whip", {"url": str(endpoint.make_url("/whip"))}
+            first = asyncio.create_task(server.post(path, json=body))
+            await asyncio.wait_for(asked.wait(), 10)
+            second = await server.post(path, json=body)  # while the first is still connecting
+            error = (await second.json())["error"]
+            assert (second.status, error["code"]) == (503, "capacity")
+            assert "server.max_publications" in error["message"]
+            assert int(second.headers["Retry-After"]) > 0
+            answer.set()
+            assert (await first).status == 502
+            assert (await server.post(path, json=body)).status == 502, "its place is free again"
+
+    play(scenario, max_publications=1)
 
 
 def test_publishing_to_a_media_server(play: Callable[..., None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -229,7 +230,7 @@ def test_the_delay_can_change_while_it_runs() -> None:
         task = asyncio.create_task(sink.run())
         ticking = asyncio.create_task(tick(clock, sink, {2 * k: 100 + k for k in range(50)}, 120))
         await clock.sleep_until(samples(1005))
-        sink.delay_ms = 180
+        sink.set_delay(180)
         await ticking
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -287,6 +288,22 @@ def test_a_playback_that_ends_leaves_its_last_picture(run: Callable) -> None:
     assert Driver.shown[-1][1] == 109
     assert Driver.closed == 1
     assert sink.stats().sent + sink.stats().dropped == 10
+
+
+def test_a_driver_that_is_slow_to_close_does_not_stop_the_loop(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver closes once the event loop has gone on, which it can't while it waits for the driver."""
+    went_on, waited = threading.Event(), []
+    monkeypatch.setattr(Driver, "close", lambda self: waited.append(went_on.wait(5)))
+
+    async def scenario() -> None:
+        Driver.clock = SessionClock()
+        sink = VirtualCamera(Driver.clock, Canvas(SIZE), delay_ms=0, backend=DRIVER)
+        sink.open()
+        asyncio.get_running_loop().call_later(0.05, went_on.set)
+        await asyncio.gather(sink.close(), sink.close())
+
+    run(scenario())
+    assert waited == [True]
 
 
 def test_this_machine_says_what_its_driver_lacks() -> None:

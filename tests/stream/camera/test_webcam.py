@@ -9,7 +9,7 @@ import pytest
 from stream.camera import webcam
 from stream.camera.webcam import Webcam, WebcamError, list_webcams
 from stream.clock import SessionClock
-from stream.files.mp4 import Mp4Writer
+from stream.files.movie import MovieWriter
 
 SIZE = (64, 96)
 
@@ -21,7 +21,7 @@ def picture(level: int) -> np.ndarray:
 @pytest.fixture
 def film(tmp_path):
     """25 frames in a second, each brighter than the one before."""
-    with Mp4Writer(tmp_path / "film.mp4", SIZE) as writer:
+    with MovieWriter(tmp_path / "film.mp4", SIZE) as writer:
         for k in range(25):
             writer.write(picture(8 * k + 20))
     return str(tmp_path / "film.mp4")
@@ -61,7 +61,7 @@ def test_a_film_plays_by_the_clock_and_ends(film):
 
 
 def test_pictures_come_in_rgb(tmp_path):
-    with Mp4Writer(tmp_path / "red.mp4", SIZE) as writer:
+    with MovieWriter(tmp_path / "red.mp4", SIZE) as writer:
         writer.write(np.broadcast_to(np.array([200, 30, 30], np.uint8), (*SIZE, 3)))
     with Webcam(str(tmp_path / "red.mp4"), SessionClock()) as camera:
         red, _, blue = camera.newest().rgb.mean((0, 1))

@@ -93,6 +93,11 @@ def openai_delta(kind: str = "response.output_audio.delta", **more: object) -> d
     return {"type": kind, "event_id": "e", "response_id": "r", "item_id": "i", "content_index": 0, "delta": B64, **more}
 
 
+def openai_session(**turn_detection: object) -> dict[str, object]:
+    session = {"type": "realtime", "audio": {"input": {"turn_detection": turn_detection}}}
+    return {"type": "session.updated", "session": session}
+
+
 def eleven(audio: str | None = B64, **more: object) -> dict[str, object]:
     return {"audio": audio, "contextId": "c", "isFinal": None, "alignment": None, **more}
 
@@ -229,6 +234,37 @@ CONVERSATIONS: list[tuple[str, str, list[tuple[object, list[EventIn]]]]] = [
         ],
     ),
     (
+        "bytes only, as the SDK yields them",
+        "elevenlabs",
+        [
+            (PCM, [SpeechAudio(PCM, RATE_24, None)]),
+            (b"", []),
+            (bytes(47_997), [SpeechAudio(bytes(47_997), RATE_24, None)]),
+            (
+                {"audio": None, "alignment": chars("on ")},
+                [Words(None, (Word("on", 1000, 1020),))],
+            ),
+            (b'{"isFinal": true}', [SpeechEnd(None)]),
+        ],
+    ),
+    (
+        "a voice that may not interrupt",
+        "openai",
+        [
+            ({"type": "session.created", "session": {"audio": {"input": {"turn_detection": None}}}}, []),
+            ({"type": "input_audio_buffer.speech_started"}, [Interrupt(), Listening(True)]),
+            (openai_session(interrupt_response=False), []),
+            ({"type": "input_audio_buffer.speech_started"}, [Listening(True)]),
+            ({"type": "session.update", "session": {"instructions": "x"}}, []),
+            ({"type": "input_audio_buffer.speech_started"}, [Listening(True)]),
+            ({"type": "response.cancel"}, [Interrupt()]),
+            (openai_session(type="semantic_vad"), []),
+            ({"type": "input_audio_buffer.speech_started"}, [Interrupt(), Listening(True)]),
+            ({"type": "session.updated", "session": {"turn_detection": {"interrupt_response": False}}}, []),
+            ({"type": "input_audio_buffer.speech_started"}, [Listening(True)]),
+        ],
+    ),
+    (
         "a turn and an interruption",
         "deepgram",
         [
@@ -301,7 +337,10 @@ CONVERSATIONS: list[tuple[str, str, list[tuple[object, list[EventIn]]]]] = [
             ("SKIP", [Interrupt(None)]),
             ("DONE", [SpeechEnd(None)]),
             (b"DONE", [SpeechEnd(None)]),
+            (b"SKIP", [Interrupt(None)]),
             ("ping 1732.5", [KeepAlive()]),
+            (b"CAM_" + bytes(36), [KeepAlive()]),
+            (f"BG_{'0' * 36}", [KeepAlive()]),
         ],
     ),
 ]
@@ -348,7 +387,6 @@ REFUSED = [
     ("openai", openai_delta(delta=None), "bad_field", "delta is null; expected a string"),
     ("openai", openai_delta(item_id=None), "bad_field", "item_id is null; expected a string"),
     ("openai", {"type": "response.audio.done"}, "bad_field", "item_id is null; expected a string"),
-    ("elevenlabs", PCM, "unexpected_binary", "expected text with a JSON object"),
     ("elevenlabs", {"type": "chunk"}, "unknown_type", "expected audio, isFinal, text, flush or close_context"),
     ("elevenlabs", eleven("*"), "bad_field", "expected base64"),
     ("elevenlabs", eleven(isFinal="yes"), "bad_field", 'isFinal is "yes"; expected true or false'),
@@ -395,6 +433,9 @@ REFUSED = [
         "bad_field",
         "word from 2000 to 1000 ms; expected 0 <= start <= end",
     ),
+    ("openai", b'{"type": ', "bad_json", "expected text with a JSON object"),
+    ("openai", b'{"\xff": 1}', "bad_json", "expected text with a JSON object"),
+    ("native", b'{"type": "end"}', "not_started", r'expected {"type": "start"'),
     ("liveavatar", PCM, "unexpected_binary", "expected text with a JSON object"),
     ("liveavatar", {"type": "agent.dance"}, "unknown_type", "expected agent.speak, agent.speak_end, agent.interrupt"),
     ("liveavatar", {"type": "agent.speak"}, "bad_field", "audio is null; expected a string"),
@@ -490,11 +531,31 @@ def test_liveavatar_is_told_as_documented() -> None:
     )
 
 
+@pytest.mark.parametrize("dialect", ["native", "openai", "elevenlabs", "deepgram", "cartesia", "liveavatar"])
+def test_json_in_a_binary_message_is_json(dialect: str) -> None:
+    for _, spoken, messages in CONVERSATIONS:
+        codec, binary = open_codec(dialect, {}), open_codec(dialect, {})
+        for message, events in messages if spoken == dialect else []:
+            codec.decode(wire(message))
+            if isinstance(message, dict):
+                message = json.dumps(message).encode()
+            assert binary.decode(wire(message)) == events
+
+
+def test_interrupt_carries_its_request_in_the_native_dialect() -> None:
+    codec = open_codec("native", {})
+    asked = {"type": "interrupt", "utterance_id": "a", "request_id": "r"}
+    assert codec.decode(wire(asked)) == [Interrupt("a", "r")]
+    (answer,) = codec.encode(Interrupted("a", 80, "r"))
+    assert json.loads(answer) == {"type": "interrupted", "utterance_id": "a", "played_ms": 80, "request_id": "r"}
+
+
 def test_simli_is_told_of_changes_only() -> None:
     codec = open_codec("simli", {})
     assert [message for event in [*EVENTS, *EVENTS[1:2], *EVENTS[1:2]] for message in codec.encode(event)] == [
         "START",
         "SPEAK",
         "SILENT",
+        "WARNING: not JSON; expected a JSON object",
         "SPEAK",
     ]

@@ -123,7 +123,7 @@ def test_sound_can_be_read_from_the_first_picture_on(tmp_path: Path, late_ms: in
             container.mux(video.encode(picture))
         container.mux(video.encode(None))
     as_it_is, in_step = read_audio(path), read_audio(path, from_first_frame=True)
-    assert as_it_is.samples.shape == (1, 8000)
+    assert as_it_is.samples.shape == (1, 8000 + max(0, late_ms) * 16), "sound that starts late keeps its place"
     assert in_step.samples.shape == (1, 8000 + late_ms * 16)
     assert int((in_step.samples[0] > 0).argmax()) == max(0, late_ms) * 16
 
@@ -193,3 +193,97 @@ def test_a_recording_that_broke_off_is_read_as_far_as_it_goes(tmp_path: Path, na
     cut = tmp_path / f"cut-{name}"
     cut.write_bytes(whole[: len(whole) * 3 // 4])
     assert 40_000 < read_audio(cut).samples.shape[1] < 96_000
+
+
+def damaged(path: Path, every: int = 3000) -> Path:
+    """Overwrite a few bytes here and there, behind the header."""
+    data = bytearray(path.read_bytes())
+    for at in range(2000, len(data) * 3 // 4, every):
+        data[at : at + 8] = b"\x55" * 8
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(("name", "codec"), [("x.mp3", "mp3"), ("x.flac", "flac"), ("x.m4a", "aac")])
+def test_a_damaged_recording_is_decoded_with_one_warning(
+    tmp_path: Path, name: str, codec: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    noise = np.random.default_rng(0).standard_normal((1, 240_000)).astype(np.float32) * 0.1
+    path = damaged(write_audio(tmp_path / name, noise, 48_000, codec))
+    audio = read_audio(path)
+    assert 3.5 < audio.duration_s < 5.2
+    assert [record.message for record in caplog.records if name in record.message] == [
+        record.message for record in caplog.records
+    ]
+    assert len(caplog.records) <= 1
+
+
+def test_lost_packets_leave_silence_and_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = write_audio(tmp_path / "whole.mkv", tone(144_000, 48_000), 48_000, "flac")
+    path = tmp_path / "x.mkv"
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.dts is None or 0.5 < packet.pts * packet.time_base < 1.5:
+                continue
+            broken = 2.0 < packet.pts * packet.time_base < 2.2
+            copy = av.Packet(b"\xff" * packet.size if broken else bytes(packet))
+            copy.pts, copy.dts, copy.time_base, copy.stream = packet.pts, packet.dts, packet.time_base, stream
+            target.mux(copy)
+    audio = read_audio(path)
+    assert audio.duration_s == pytest.approx(3, abs=0.15)
+    assert np.abs(audio.samples[0, 30_000:66_000]).max() == 0
+    assert np.abs(audio.samples[0, 120_000:140_000]).max() > 0.2
+    (record,) = caplog.records
+    assert "x.mkv is damaged" in record.message
+
+
+def test_samples_that_are_no_numbers_are_silent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    x = tone(16_000, 16_000)
+    x[0, 1000:1010] = np.nan
+    x[0, 2000] = np.inf
+    audio = read_audio(write_audio(tmp_path / "x.wav", x, 16_000, "pcm_f32le"))
+    assert np.isfinite(audio.samples).all()
+    assert audio.samples.shape == x.shape
+    assert len(caplog.records) == 1
+
+
+def test_streams_are_chosen_by_number(tmp_path: Path) -> None:
+    path = tmp_path / "x.mkv"
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("pcm_s16le", rate=16_000, layout="mono") for _ in range(2)]
+        for k, stream in enumerate(streams):
+            level = np.full((1, 1600), 1000 * (k + 1), np.int16)
+            frame = av.AudioFrame.from_ndarray(level, format="s16", layout="mono")
+            frame.sample_rate = 16_000
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    levels = [round(float(read_audio(path, stream=n).samples.max()) * 32768) for n in (1, 2)]
+    assert levels == [1000, 2000]
+    assert read_audio(path).samples.shape == (1, 1600)
+    with pytest.raises(MediaFileError, match=r"from 1 to 2, got 3; there are 1 \(mono\), 2 \(mono\)"):
+        read_audio(path, stream=3)
+
+
+@pytest.mark.parametrize("name", ["list.m3u8", "list.wav", "x.mp4"])
+@pytest.mark.parametrize("kind", ["playlist", "concat", "sdp", "dash", "image list"])
+def test_files_that_refer_to_others_are_not_opened(tmp_path: Path, name: str, kind: str) -> None:
+    secret = write_audio(tmp_path / "secret.wav", tone(16_000, 16_000), 16_000)
+    text = {
+        "playlist": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{secret}\n#EXT-X-ENDLIST\n",
+        "concat": f"ffconcat version 1.0\nfile {secret.name}\n",
+        "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n",
+        "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"></MPD>',
+        "image list": "%d.png\n",
+    }[kind]
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(MediaFileError, match="expected audio or video, got a file that is damaged"):
+        read_audio(path)
+
+
+@pytest.mark.parametrize("name", ["concat:a.wav", "data:audio", "http:", "tcp:1", "-", "名é.wav"])
+def test_a_name_is_never_a_protocol(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_audio(tmp_path / "plain.wav", tone(1600, 16_000), 16_000).rename(tmp_path / name)
+    assert read_audio(Path(name)).samples.shape == (1, 1600)

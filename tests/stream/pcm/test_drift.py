@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stream.pcm.drift import ClockFilter, DriftCorrector, Pacer
+from stream.pcm.drift import ClockFilter, DriftCorrector, RateController
 
 RATE = 48_000
 HOUR_S = 3600
@@ -24,13 +24,13 @@ def paired(seed: int, count: int, block_s: float) -> np.ndarray:
     return arrivals(seed, count, block_s) + 0.01 * (np.random.default_rng(seed + 1).random(count) < 0.3)
 
 
-def excess_ms(block: int, times: np.ndarray, ppm: float) -> tuple[np.ndarray, Pacer]:
+def excess_ms(block: int, times: np.ndarray, ppm: float) -> tuple[np.ndarray, RateController]:
     """Run the control alone; return how much more came out than session time has passed, after each block."""
-    pacer, out = Pacer(RATE, 16), np.zeros(len(times))
+    controller, out = RateController(RATE, 16), np.zeros(len(times))
     for k, now_s in enumerate(times.tolist()):
-        out[k] = pacer.advance(block, now_s).count
+        out[k] = controller.advance(block, now_s).count
     true_s = np.arange(1, len(times) + 1) * block / RATE / (1 + ppm * 1e-6)
-    return (np.cumsum(out) / RATE - true_s) * 1e3, pacer
+    return (np.cumsum(out) / RATE - true_s) * 1e3, controller
 
 
 @pytest.mark.slow
@@ -38,28 +38,31 @@ def excess_ms(block: int, times: np.ndarray, ppm: float) -> tuple[np.ndarray, Pa
 def test_over_eight_hours_as_many_samples_come_out_as_the_session_lasts(ppm: float) -> None:
     block = 1_920  # 40 ms: a quarter of the callbacks there would be
     block_s = block / RATE / (1 + ppm * 1e-6)
-    excess, pacer = excess_ms(block, paired(0, int(8 * HOUR_S / block_s), block_s), ppm)
+    excess, controller = excess_ms(block, paired(0, int(8 * HOUR_S / block_s), block_s), ppm)
     settled = excess[int(5 / block_s) :]
     print(
-        f"{ppm:+} ppm: {settled.min():+.2f}..{settled.max():+.2f} ms over 8 h, {pacer.filter.ppm:+.1f} ppm at the end"
+        f"{ppm:+} ppm: {settled.min():+.2f}..{settled.max():+.2f} ms over 8 h,"
+        f" {controller.filter.ppm:+.1f} ppm at the end"
     )
     assert np.abs(settled).max() < 5
-    assert abs(pacer.filter.ppm - ppm) < 15
+    assert abs(controller.filter.ppm - ppm) < 15
 
 
 @pytest.mark.parametrize("burst", [1, 2, 4])
 @pytest.mark.parametrize("ppm", [100, -300])
 def test_bursts_of_callbacks_do_not_disturb(burst: int, ppm: float) -> None:
     block_s = 480 / RATE / (1 + ppm * 1e-6)
-    excess, pacer = excess_ms(480, arrivals(1, int(300 / block_s), block_s, burst=burst), ppm)
+    excess, controller = excess_ms(480, arrivals(1, int(300 / block_s), block_s, burst=burst), ppm)
     settled = excess[int(5 / block_s) :]
     assert np.abs(settled).max() < 5
-    assert abs(pacer.filter.ppm - ppm) < 15
+    assert abs(controller.filter.ppm - ppm) < 15
 
 
 def test_the_speed_is_limited_and_changes_slowly() -> None:
-    pacer = Pacer(RATE, 16)
-    steps = np.array([pacer.advance(480, now_s).step for now_s in (arrivals(2, 6_000, 0.01 / 1.002, burst=4)).tolist()])
+    controller = RateController(RATE, 16)
+    steps = np.array(
+        [controller.advance(480, now_s).step for now_s in (arrivals(2, 6_000, 0.01 / 1.002, burst=4)).tolist()]
+    )
     assert np.abs(steps - 1).max() <= 500.001e-6
     assert np.abs(np.diff(steps)).max() <= 1.001e-6, "100 ppm a second"
 

@@ -72,7 +72,7 @@ def test_bytes_per_second() -> None:
         ((96_000,), r"expected 8000\.\.48000 Hz, got 96000"),
         ((16_000, 0), "channels: expected 1 or 2, got 0"),
         ((16_000, 3), "channels: expected 1 or 2, got 3"),
-        ((16_000, 1, "opus"), "encoding: expected pcm_s16le or mulaw, got 'opus'"),
+        ((16_000, 1, "opus"), "encoding: expected pcm_s16le or mulaw or pcm_f32le, got 'opus'"),
     ],
 )
 def test_unusable_formats_are_refused_in_clear_text(values: tuple[int, int, str], text: str) -> None:

@@ -1,4 +1,4 @@
-"""The jitter_target's size follows holes and their absence."""
+"""The target follows underruns and their absence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def observe(jitter_target: JitterTarget, seconds: float, level_ms: float) -> Non
         jitter_target.observe(level_ms)
 
 
-def test_it_grows_by_a_chunk_at_each_hole_up_to_its_limit() -> None:
+def test_it_grows_by_a_chunk_at_each_underrun_up_to_its_limit() -> None:
     jitter_target = JitterTarget(80, 200)
     seen = []
     for k in range(5):
@@ -21,7 +21,7 @@ def test_it_grows_by_a_chunk_at_each_hole_up_to_its_limit() -> None:
     assert seen == [120, 160, 200, 200, 200]
 
 
-def test_it_shrinks_slowly_without_holes() -> None:
+def test_it_shrinks_slowly_without_underruns() -> None:
     jitter_target = JitterTarget(80, 400)
     jitter_target.starve(0)
     jitter_target.start()
@@ -31,18 +31,29 @@ def test_it_shrinks_slowly_without_holes() -> None:
     assert jitter_target.target_ms == 80
 
 
-def test_a_pause_of_the_source_is_not_a_hole() -> None:
+def test_a_pause_of_the_source_is_not_an_underrun() -> None:
     jitter_target = JitterTarget(80, 400)
     jitter_target.starve(0)
-    assert not jitter_target.is_full(80, 0, samples(100)), "a hole: more is wanted"
-    assert jitter_target.is_full(80, 0, samples(600)), "a pause: the old target"
+    jitter_target.refill(samples(100))
+    assert not jitter_target.is_reached(80, 0), "an underrun: more is wanted"
+    jitter_target.refill(samples(600))
+    assert jitter_target.is_reached(80, 0), "a pause: the old target"
     assert jitter_target.target_ms == 80
+
+
+def test_asking_changes_nothing() -> None:
+    jitter_target = JitterTarget(80, 400)
+    jitter_target.starve(0)
+    before = vars(jitter_target).copy()
+    jitter_target.is_reached(200, 200)
+    assert (jitter_target.target_ms, jitter_target.slack_ms, jitter_target.is_thin) == (120, 0, False)
+    assert vars(jitter_target) == before
 
 
 def test_waiting_counts_like_sound() -> None:
     jitter_target = JitterTarget(80, 400)
-    assert not jitter_target.is_full(40, 79, 0)
-    assert jitter_target.is_full(40, 80, 0)
+    assert not jitter_target.is_reached(40, 79)
+    assert jitter_target.is_reached(40, 80)
 
 
 def test_slack_is_what_was_never_needed_and_is_taken_once() -> None:

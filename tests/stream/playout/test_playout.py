@@ -85,7 +85,7 @@ def test_it_plays_silence_before_anything_comes() -> None:
     assert b.playout.stats().underruns == 0
 
 
-def test_play_starts_when_the_cushion_is_full() -> None:
+def test_play_starts_when_the_jitter_target_is_reached() -> None:
     b = bench(target_ms=80)
     b.put(0)
     b.run(2)
@@ -145,7 +145,7 @@ def test_an_underrun_plays_silence_holds_the_frame_and_resumes_with_a_matched_pa
     assert held == [640, 640], "the last frame is repeated every 200 ms"
     b.put(2)
     b.put(3)
-    assert b.run(1)[0].source_pts is None, "after a hole the jitter_target is a chunk larger"
+    assert b.run(1)[0].source_pts is None, "after an underrun the jitter target is a chunk larger"
     b.put(4)
     resumed = b.run(6)
     start = next(tick for tick in resumed if tick.source_pts is not None)
@@ -219,7 +219,7 @@ def test_after_clear_the_next_utterance_starts_with_its_frame() -> None:
     check_invariants(b)
 
 
-def test_after_clear_two_pairs_leave_without_a_cushion() -> None:
+def test_after_clear_two_pairs_leave_without_buffering() -> None:
     b = bench(target_ms=80)
     for k in range(4):
         b.put(k)
@@ -253,11 +253,11 @@ def test_a_standing_backlog_is_trimmed_in_silence_only() -> None:
     check_invariants(b)
 
 
-def test_after_holes_a_pause_is_stretched_to_refill_the_cushion() -> None:
-    """Rendering that stumbles makes holes once; the next pause takes in the delay it needs."""
+def test_after_underruns_a_pause_is_lengthened_to_refill_the_buffer() -> None:
+    """Irregular rendering underruns once; the next pause takes in the delay it needs."""
     b = bench(target_ms=80)
     put, ready = 0, 0.0
-    holes = []
+    underruns_by = []
     for tick in range(60 * 50):
         while ready <= tick * TICK_SAMPLES:
             b.put(put, level=0.0 if put % 75 < 15 else LOUD)
@@ -265,10 +265,10 @@ def test_after_holes_a_pause_is_stretched_to_refill_the_cushion() -> None:
             ready = put * CHUNK_SAMPLES + samples(130 if put % 40 == 0 else 0)
         b.run(1)
         if tick % 500 == 499:
-            holes.append(b.playout.stats().underruns)
-    print("holes by each 10 s:", holes)
-    assert holes[0] >= 1
-    assert holes[-1] - holes[2] <= 1, f"holes by 10 s: {holes}"
+            underruns_by.append(b.playout.stats().underruns)
+    print("underruns by each 10 s:", underruns_by)
+    assert underruns_by[0] >= 1
+    assert underruns_by[-1] - underruns_by[2] <= 1, f"underruns by 10 s: {underruns_by}"
     assert b.playout.stats().target_ms <= 200
     check_invariants(b)
 
@@ -318,7 +318,7 @@ def test_two_minutes_of_a_drifting_microphone_stay_bounded(drift_ppm: int) -> No
         highest = max(highest, b.playout.queued_ms)
     stats = b.playout.stats()
     assert highest <= 240
-    assert stats.underruns == 0, "a pause is stretched before the jitter_target is gone"
+    assert stats.underruns == 0, "a pause is lengthened before the buffer is empty"
     assert stats.played_ms + stats.trimmed_ms + stats.queued_ms == put * 40
     speech = {k * 640 for k in range(put - 10) if k % 75 >= 10}
     assert speech <= {tick.source_pts for tick in b.ticks}, "no chunk of speech is lost"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
+
 import numpy as np
 import pytest
 from aiortc.codecs import depayload, get_decoder
@@ -54,6 +57,26 @@ def test_a_new_decoder_can_start_at_a_requested_keyframe(mime: str) -> None:
     assert abs(shown.to_ndarray(format="rgb24").astype(int) - picture(5, 512).rgb)[:, :, 1].mean() < 20
 
 
+@pytest.mark.parametrize("mime", ["VP8", "H264"])
+def test_a_stream_is_encoded_by_one_thread(mime: str) -> None:
+    """More of them spin while they wait for each other, at the cost of whoever else needs the core."""
+    before = threading.active_count(), len(list(Path("/proc/self/task").iterdir()))
+    encoder = VideoEncoder(VIDEO[mime])
+    for k in range(3):
+        encoder.encode(k * 640, picture(k, 512), keyframe=False, bitrate=1_000_000)
+    assert (threading.active_count(), len(list(Path("/proc/self/task").iterdir()))) == before
+
+
+def test_odd_sides_are_no_fault_to_vp8() -> None:
+    mime = "VP8"
+    encoder, decoder = VideoEncoder(VIDEO[mime]), get_decoder(VIDEO[mime])
+    odd = VideoFrame(np.ascontiguousarray(picture(0, 65).rgb[:, :63]), 0)
+    frame = encoder.encode(0, odd, keyframe=False, bitrate=1_000_000)
+    data = b"".join(depayload(VIDEO[mime], payload) for payload in frame.payloads)
+    (shown,) = decoder.decode(JitterFrame(data=data, timestamp=0))
+    assert (shown.width, shown.height) == (63, 65)
+
+
 def test_a_voice_keeps_its_level_and_says_it() -> None:
     encoder, decoder = AudioEncoder(OPUS), get_decoder(OPUS)
     tone = (10_000 * np.sin(2 * np.pi * 440 * np.arange(48_000) / 48_000)).astype(np.int16)
@@ -87,8 +110,8 @@ def test_levels(voice: np.ndarray, level: int) -> None:
 def test_the_matte_lies_to_the_right_and_nothing_is_shown_where_there_is_none() -> None:
     cutout = np.arange(96, dtype=np.uint8).reshape(4, 6, 4)
     rgb = np.full((4, 6, 3), 77, np.uint8)
-    both = beside_matte(VideoFrame(rgb, 0, cutout))
+    both = beside_matte(VideoFrame(rgb, 0, cutout)).rgb
     assert both.shape == (4, 12, 3)
     assert (both[:, :6] == cutout[..., :3]).all()
     assert (both[:, 6:] == cutout[..., 3:]).all()
-    assert not beside_matte(VideoFrame(rgb, 0)).any()
+    assert not beside_matte(VideoFrame(rgb, 0)).rgb.any()

@@ -17,7 +17,7 @@ from stream.rtc.inbound import LEAD_IN_MS, InboundVoice, InOrder
 
 def packet(number: int, data: bytes = b"opus", ssrc: int = 1) -> RtpPacket:
     made = RtpPacket(payload_type=96, sequence_number=number % 65536, timestamp=number * 960, ssrc=ssrc)
-    made._data = data  # type: ignore[attr-defined]
+    made.payload = data
     return made
 
 

@@ -28,7 +28,7 @@ def test_the_preferred_codec_is_first_and_the_others_remain(codec: str, mime: st
 def test_encoders_take_their_limits_from_the_configuration() -> None:
     before = (vpx.MIN_BITRATE, vpx.DEFAULT_BITRATE, vpx.MAX_BITRATE)
     try:
-        PeerConfig(start_bitrate=2_000_000, max_bitrate=4_000_000).apply_to_encoders()
+        PeerConfig(start_bitrate=2_000_000, max_bitrate=4_000_000).patch_process_encoders()
         assert vpx.MAX_BITRATE == h264.MAX_BITRATE == 4_000_000
         encoder = vpx.Vp8Encoder()
         assert encoder.target_bitrate == 2_000_000

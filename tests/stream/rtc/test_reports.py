@@ -11,12 +11,15 @@ import av
 import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.codecs import get_encoder
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtcrtpsender import RTCEncodedFrame
 from aiortc.rtp import RtcpByePacket, RtcpSenderInfo, RtcpSrPacket
 
 from stream.clock import SessionClock, samples
+from stream.rtc.aiortc_internals import SenderInternals
+from stream.rtc.outbound import EncodedSender
 from stream.rtc.reports import SenderReports
 
 BEAT = 16_000  # a flash and a burst together, every second of the session
@@ -74,6 +77,27 @@ class LateFlasher(MediaStreamTrack):
         return frame
 
 
+class Encoded:
+    """A track that encodes its own frames, as `EncodedSender` wants it; one encoder, so one receiver."""
+
+    def __init__(self, source: Beeper | LateFlasher) -> None:
+        self._source, self._encoder = source, None
+        self.id, self.kind, self.stop = source.id, source.kind, source.stop
+
+    @property
+    def sent_time(self) -> int | None:
+        return self._source.sent_time
+
+    async def next_frame(self, codec: RTCRtpCodecParameters) -> RTCEncodedFrame:
+        frame = await self._source.recv()
+        encoder = self._encoder = self._encoder or get_encoder(codec)
+        payloads, timestamp = await asyncio.to_thread(encoder.encode, frame, False)
+        return RTCEncodedFrame(payloads, timestamp, None)
+
+    def ask_keyframe(self) -> None:
+        self._encoder = None
+
+
 def skews_ms(client: Any) -> list[float]:
     """Audio-late-by, in ms, of each beat the client saw and heard."""
     flashes = [
@@ -105,7 +129,7 @@ async def stream_beats(make_remote: Callable[[], Any], *, corrected: bool) -> tu
         for track in (Beeper(clock), LateFlasher(clock)):
             sender = server.addTrack(track)
             if corrected:
-                SenderReports(sender, track, clock)
+                EncodedSender(sender, Encoded(track), clock)
         await server.setLocalDescription(await server.createAnswer())
         return server.localDescription.sdp
 
@@ -173,7 +197,7 @@ def test_the_round_trip_estimate_survives_the_correction(remote: type, run: Call
             await server.setRemoteDescription(RTCSessionDescription(offer, "offer"))
             track = Beeper(clock)
             senders.append(server.addTrack(track))
-            SenderReports(senders[0], track, clock)
+            EncodedSender(senders[0], Encoded(track), clock)
             await server.setLocalDescription(await server.createAnswer())
             return server.localDescription.sdp
 
@@ -193,43 +217,30 @@ def test_the_round_trip_estimate_survives_the_correction(remote: type, run: Call
 def test_a_jump_of_the_track_does_not_bend_the_line(run: Callable) -> None:
     """Opus's encoder stamps the first packet after a jump as if there had been none."""
 
-    class FakeSender:
-        """What `SenderReports` touches of an `RTCRtpSender`."""
-
-        _ssrc = 1
-        _RTCRtpSender__packet_count = _RTCRtpSender__octet_count = _RTCRtpSender__lsr = 0
-        _RTCRtpSender__lsr_time = 0.0
-        _RTCRtpSender__cname = None
-        _RTCRtpSender__rtp_timestamp = 0
-
-        def __init__(self) -> None:
-            self.reports: list[tuple[int, int]] = []
-            self.stamp = 0
-
-        async def _next_encoded_frame(self, codec: Any) -> RTCEncodedFrame:
-            return RTCEncodedFrame([b"x"], self.stamp, 0)
-
-        async def _send_rtcp(self, packets: list[Any]) -> None:
-            info = packets[0].sender_info
-            self.reports.append((info.ntp_timestamp, info.rtp_timestamp))
-
     class Track:
         sent_time: int | None = None
 
     async def scenario() -> list[tuple[int, int]]:
-        now = [0]
+        now, sent = [0], []
         clock = SessionClock(lambda: now[0], lambda: 0)
-        sender, track = FakeSender(), Track()
-        internals: Any = sender
-        SenderReports(internals, track, clock)
+        server = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        sender: Any = server.addTransceiver("audio").sender
+
+        async def capture(packets: list[Any]) -> None:
+            info = packets[0].sender_info
+            sent.append((info.ntp_timestamp, info.rtp_timestamp))
+
+        sender._send_rtcp = capture
+        internals, track = SenderInternals(sender), Track()
+        reports = SenderReports(internals, track, clock, origin=777)
         codec = RTCRtpCodecParameters(mimeType="audio/opus", clockRate=48_000, channels=2, payloadType=96)
         for k, stamp in [(0, 0), (1, 960), (2, 1920), (10, 2880), (11, 10_560), (12, 11_520), (13, 12_480)]:
-            track.sent_time, sender.stamp = k * 320, stamp
-            now[0] = k * 20_000_000
-            await internals._next_encoded_frame(codec)
-            sender._RTCRtpSender__rtp_timestamp = (stamp + 777) & 0xFFFFFFFF
-            await internals._send_rtcp([RtcpSrPacket(ssrc=1, sender_info=RtcpSenderInfo(0, 0, 0, 0))])
-        return sender.reports
+            now[0], track.sent_time = k * 20_000_000, k * 320
+            reports.note_frame(RTCEncodedFrame([b"x"], stamp, 0), codec)
+            await reports.note_sent()
+            await internals.send_rtcp([RtcpSrPacket(ssrc=1, sender_info=RtcpSenderInfo(0, 0, 0, 0))])
+        await server.close()
+        return sent
 
     reports = run(scenario())
     assert len(reports) >= 6
@@ -248,7 +259,7 @@ def test_no_report_is_sent_before_the_first_packet(run: Callable) -> None:
             sent.extend(packets)
 
         sender._send_rtcp = capture
-        SenderReports(sender, track, SessionClock())
+        SenderReports(SenderInternals(sender), track, SessionClock(), origin=0)
         await sender._send_rtcp([RtcpSrPacket(ssrc=1, sender_info=RtcpSenderInfo(0, 0, 0, 0))])
         await sender._send_rtcp([RtcpByePacket(sources=[1])])
         await server.close()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import tracemalloc
+import wave
 from pathlib import Path
 
 import av
@@ -9,8 +13,8 @@ import numpy as np
 import pytest
 
 from stream.errors import MediaFileError
-from stream.files.mp4 import Mp4Writer
-from stream.files.reader import AudioFile, iter_video, read_audio
+from stream.files.movie import MovieWriter, Voice
+from stream.files.reader import AudioFile, Recording, iter_video, read_audio
 
 SIZE = (64, 96)
 
@@ -27,7 +31,10 @@ def pictures(count: int) -> list[np.ndarray]:
 
 
 def write(path: Path, frames: list[np.ndarray], audio: AudioFile | None) -> None:
-    with Mp4Writer(path, SIZE, 25, audio, preset="ultrafast") as writer:
+    voice = None if audio is None else Voice(audio.rate, audio.channels)
+    with MovieWriter(path, SIZE, 25, voice, preset="ultrafast") as writer:
+        for piece in [] if audio is None else audio.pieces():
+            writer.write_sound(piece)
         for frame in frames:
             writer.write(frame)
 
@@ -109,7 +116,7 @@ def test_the_file_appears_only_when_complete(tmp_path: Path) -> None:
     path.write_text("the old one")
 
     def interrupted() -> None:
-        with Mp4Writer(path, SIZE, 25, speech_like(16_000, 16_000, 1)) as writer:
+        with MovieWriter(path, SIZE, 25, Voice(16_000, 1)) as writer:
             writer.write(pictures(1)[0])
             assert path.read_text() == "the old one"
             raise KeyboardInterrupt
@@ -123,11 +130,100 @@ def test_the_file_appears_only_when_complete(tmp_path: Path) -> None:
 
 
 def test_bad_frames_sizes_and_places_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(MediaFileError, match=r"ends in \.mp4 or \.mov or \.webm"):
+        MovieWriter(tmp_path / "out.xyz", SIZE)
     with pytest.raises(MediaFileError, match="even height and width"):
-        Mp4Writer(tmp_path / "out.mp4", (65, 96))
+        MovieWriter(tmp_path / "out.mp4", (65, 96))
     with pytest.raises(MediaFileError, match="can't be written"):
-        Mp4Writer(tmp_path / "missing" / "out.mp4", SIZE).__enter__()
-    with Mp4Writer(tmp_path / "out.mp4", SIZE) as writer:
+        MovieWriter(tmp_path / "file" / "out.mp4", SIZE).__enter__()
+    with MovieWriter(tmp_path / "out.mp4", SIZE) as writer:
         with pytest.raises(MediaFileError, match=r"expected frames uint8 \[64, 96, 3\], got uint8 \[8, 8, 3\]"):
             writer.write(np.zeros((8, 8, 3), np.uint8))
         writer.write(pictures(1)[0])
+
+
+def codecs(path: Path) -> tuple[str, ...]:
+    with av.open(str(path)) as container:
+        return tuple(stream.codec_context.name for stream in container.streams)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("o.mov", ("h264", "aac")), ("o.WEBM", ("vp9", "opus"))])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_suffix_decides_the_container(tmp_path: Path, name: str, expected: tuple[str, ...], channels: int) -> None:
+    audio, frames = speech_like(44_100, 44_100, channels), pictures(25)
+    path = tmp_path / name
+    write(path, frames, audio)
+    assert codecs(path) == expected
+    back = list(iter_video(path))
+    assert len(back) == 25
+    assert max(float(np.abs(a.astype(int) - b).mean()) for a, b in zip(frames, back, strict=True)) < 4
+    sound = read_audio(path)
+    assert sound.samples.shape[0] == channels
+    assert 0.99 < sound.duration_s < 1.1
+    whole = np.interp(np.arange(len(sound.samples[0])) * 44_100 / sound.rate, np.arange(44_100), audio.samples[0])
+    assert abs(lag_samples(whole[:40_000], sound.samples[0, :40_000]) / sound.rate) < 0.001
+
+
+def test_a_pipe_gets_an_mp4_that_needs_no_going_back(tmp_path: Path) -> None:
+    read, write_end = os.pipe()
+    got: list[bytes] = []
+
+    def collect() -> None:
+        with os.fdopen(read, "rb") as file:
+            got.append(file.read())
+
+    reader = threading.Thread(target=collect)
+    reader.start()
+    with (
+        os.fdopen(write_end, "wb") as pipe,
+        MovieWriter(pipe, SIZE, 25, Voice(16_000, 1), preset="ultrafast") as writer,
+    ):
+        for k, frame in enumerate(pictures(50)):
+            writer.write_sound(speech_like(640, 16_000, 1).samples)
+            writer.write(frame)
+            assert k < 50
+    reader.join()
+    path = tmp_path / "piped.mp4"
+    path.write_bytes(got[0])
+    assert len(list(iter_video(path))) == 50
+    assert read_audio(path).samples.shape[1] >= 32_000
+
+
+@pytest.mark.parametrize("name", ["take:1.mp4", "data:x.webm", "ünïcode 名.mov", "a%d'b\"#?.mp4", "-x.mp4"])
+def test_names_are_names(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path(name), pictures(2), speech_like(1600, 16_000, 1))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert len(list(iter_video(Path(name)))) == 2
+    assert read_audio(Path(name)).samples.shape[1] >= 1600
+
+
+def test_a_long_film_needs_no_index_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "long.mp4"
+    with MovieWriter(path, SIZE, voice=Voice(16_000, 1), preset="ultrafast", endless=True) as writer:
+        for frame in pictures(40):
+            writer.write_sound(speech_like(640, 16_000, 1).samples)
+            writer.write(frame)
+    assert b"moof" in path.read_bytes()
+    assert len(list(iter_video(path))) == 40
+
+
+def test_a_recording_is_encoded_without_being_held(tmp_path: Path) -> None:
+    """Ten minutes of stereo are 230 MB when they are held whole."""
+    path, rate = tmp_path / "long.wav", 48_000
+    with wave.open(str(path), "wb") as file:
+        file.setparams((2, 2, rate, 0, "NONE", ""))
+        second = (speech_like(rate, rate, 2).samples.T * 8000).astype("<i2").tobytes()
+        for _ in range(600):
+            file.writeframes(second)
+    recording = Recording(path)
+    assert recording.duration_s == pytest.approx(600)
+    tracemalloc.start()
+    with MovieWriter(tmp_path / "out.mp4", SIZE, voice=Voice(rate, 2), preset="ultrafast") as writer:
+        writer.write(pictures(1)[0])
+        for piece in recording.pieces():
+            writer.write_sound(piece)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6

@@ -1,8 +1,8 @@
-"""The voice at a sound card: what leaves at session time s is heard at s + delay, for hours.
+"""Plays a session's sound on a device: the sample of session time s at s + delay, without drift.
 
-The virtual camera shows the picture of the same tick at the same s + delay, so the two can't drift apart
-(docs/adr/0010). The event loop releases ticks into a ring; the card's thread reads at the place that is due
-when its block will be heard, a little faster or slower as the two clocks want it.
+The virtual camera sends the picture of the same tick at the same s + delay, so the two stay in step (docs/adr/0010).
+The event loop writes ticks to a ring buffer; the device's thread reads it through a fractional resampler, at the
+position that is due when its block is played, at a rate that follows the drift between the two clocks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from stream.media import VOICE_RATE, VOICE_RATIO, FloatArray, Int16Array
 from stream.pcm.drift import GAP_S, OFF_S, ClockFilter
 from stream.pcm.fractional_resampler import FractionalResampler
 from stream.playout.playout import Tick
-from stream.sound.voice_ring import VoiceRing
+from stream.sound.sample_ring import SampleRing
 
 _FOLLOW_S = 3.0
 _MAX_STRETCH = 1e-3
@@ -27,31 +27,31 @@ _SPARE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class VoiceStats:
-    """Where the voice is, and what has happened to it since construction."""
+class OutputStats:
+    """Timing error of the output, and counters since construction."""
 
     skew_ms: float = 0.0
-    """How much later the voice is heard than session time + delay, over the last second."""
+    """How much later than session time + delay sound is played, over the last second."""
     ppm: float = 0.0
-    """How much faster than its name the device runs."""
+    """By how much the device's rate exceeds its nominal rate."""
     underruns: int = 0
-    """Times that the voice stopped because ticks came too late."""
+    """Times that sound was missing because ticks came too late."""
     jumps: int = 0
-    """Times that the voice was more than 50 ms off, or the delay was set, and its place changed at once."""
+    """Times that the read position was more than 50 ms off, or the delay was set, and it changed at once."""
 
 
 class Playhead:
-    """Where in the voice a device has to read, block by block. No sound in here.
+    """The read position for each block of a device. Handles no samples.
 
     Positions are samples at 48 kHz since the session's epoch.
     """
 
     def __init__(self, rate: int, delay_s: float) -> None:
-        """Stand still, until the clock of a device of `rate` samples per second is known for half a second."""
+        """Begin without a position, until a device of `rate` samples per second was observed for half a second."""
         self.position: float | None = None
         """Where the next block begins, or None for silence."""
         self.step = VOICE_RATE / rate
-        """Samples of voice per sample of the device, in the next block."""
+        """Samples of the session per sample of the device, in the next block."""
         self.skew_s = 0.0
         self._filter = ClockFilter(rate)
         self._rate = rate
@@ -60,7 +60,7 @@ class Playhead:
 
     @property
     def ppm(self) -> float:
-        """How much faster than its name the device runs."""
+        """By how much the device's rate exceeds its nominal rate."""
         return self._filter.ppm
 
     def aim(self, count: int, heard_at_s: float, delay_s: float) -> bool:
@@ -69,7 +69,7 @@ class Playhead:
         Args:
             count: samples in it, at least 1.
             heard_at_s: when the device will play the first of them, session time, jittery.
-            delay_s: how much later than its time the voice is to be heard.
+            delay_s: from a sample's session time to when it is to be played.
 
         Returns:
             Whether what follows does not continue the block before.
@@ -93,7 +93,7 @@ class Playhead:
             self.position += self._count * self.step
 
     def _follow(self, due: float) -> None:
-        """Choose the speed that makes up for what is missing in some seconds."""
+        """Choose the resampling rate that removes the timing error within some seconds."""
         late_s = 0.0
         if self.position is not None and self._filter.settled:
             late_s = (due - self.position) / VOICE_RATE
@@ -104,14 +104,14 @@ class Playhead:
 
 @dataclass(slots=True)
 class _Reading:
-    """A place in the voice, the speed there, and how loud it is; a jump fades one out and another in."""
+    """A read position, its step and its gain; a jump cross-fades from one to another."""
 
     position: float
     step: float
     gain: float = 0.0
 
 
-class VoicePlayer:
+class DelayedPlayer:
     """A `stream.playout.pump.TickSink` that a device's callback reads from.
 
     `release` and `stop` belong to the event loop, `fill` to the device's thread; the rest may be called from
@@ -122,7 +122,7 @@ class VoicePlayer:
         """Start silent.
 
         Args:
-            delay_ms: how much later than its tick a sample is heard; at least what the device's latency, one of its
+            delay_ms: from a tick to its sound; at least what the device's latency, one of its
                 blocks, a tick and 6 ms add up to.
             rate: samples per second of the device.
         """
@@ -130,7 +130,7 @@ class VoicePlayer:
         self._rate = rate
         self._head = Playhead(rate, self._delay_s)
         self._resampler = FractionalResampler(VOICE_RATE / rate)
-        self._ring = VoiceRing(self._capacity(), round(_FADE_S * VOICE_RATE))
+        self._ring = SampleRing(self._capacity(), round(_FADE_S * VOICE_RATE))
         self._lock = threading.Lock()
         self._reading: _Reading | None = None
         self._leaving: _Reading | None = None
@@ -139,27 +139,27 @@ class VoicePlayer:
 
     @property
     def delay_ms(self) -> float:
-        """How much later than its tick a sample is heard; setting it makes the voice jump there in 5 ms."""
+        """From a tick to its sound."""
         return self._delay_s * 1000
 
-    @delay_ms.setter
-    def delay_ms(self, delay_ms: float) -> None:
+    def set_delay(self, delay_ms: float) -> None:
+        """Move to another delay, by a cross-fade of 5 ms; copies what is buffered."""
         with self._lock:
             self._delay_s = delay_ms / 1000
             self._ring.resize(self._capacity())
 
     def release(self, tick: Tick) -> None:
-        """Take one tick; what it says is heard `delay_ms` after `tick.time`."""
+        """Take one tick; its sound is played `delay_ms` after `tick.time`."""
         with self._lock:
             self._ring.put(tick.time * VOICE_RATIO, tick.voice)
 
     def stop(self) -> None:
-        """Note that no more ticks will come: what is left is heard, and silence then is no underrun."""
+        """Note that no more ticks will come: what is buffered is played, and silence after it is no underrun."""
         self._stopped = True
 
-    def stats(self) -> VoiceStats:
+    def stats(self) -> OutputStats:
         """Return the state now and the counters."""
-        return VoiceStats(self._head.skew_s * 1000, self._head.ppm, self._underruns, self._jumps)
+        return OutputStats(self._head.skew_s * 1000, self._head.ppm, self._underruns, self._jumps)
 
     def fill(self, count: int, heard_at_s: float) -> Int16Array:
         """Return the next block for the device.
@@ -169,7 +169,7 @@ class VoicePlayer:
             heard_at_s: session time at which the device will play the first of them; jitter is filtered out.
 
         Returns:
-            int16 `[count]`; silence where there is nothing to say.
+            int16 `[count]`; silence where nothing was released.
         """
         if count <= 0:
             return np.zeros(0, np.int16)
@@ -201,7 +201,7 @@ class VoicePlayer:
             ticking = not (self._ring.is_empty or self._stopped)
         ramp = np.arange(1, count + 1) / (_FADE_S * self._rate)
         gain = np.minimum(reading.gain + ramp, 1.0) if rising else np.maximum(reading.gain - ramp, 0.0)
-        # The end of the ring: fade in time, for what comes later comes too late.
+        # Fade out before the end of the ring: later samples would come too late.
         left = (end - self._resampler.reach - at) / (_FADE_S * VOICE_RATE)
         gain = np.minimum(gain, np.clip(left, 0.0, 1.0))
         if rising:

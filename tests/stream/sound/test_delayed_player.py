@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from stream.playout.playout import Tick
-from stream.sound.voice_player import Playhead, VoicePlayer
-from stream.sound.voice_ring import VoiceRing
+from stream.sound.delayed_player import DelayedPlayer, Playhead
+from stream.sound.sample_ring import SampleRing
 
 RATE = 48_000
 DELAY_MS = 250.0
@@ -26,7 +26,7 @@ class Room:
     it would have played at s.
     """
 
-    def __init__(self, voice: np.ndarray, player: VoicePlayer, *, rate: int = RATE, ppm: float = 0.0) -> None:
+    def __init__(self, voice: np.ndarray, player: DelayedPlayer, *, rate: int = RATE, ppm: float = 0.0) -> None:
         self.player = player
         self.heard = np.zeros(0, np.int16)
         self.at_s = np.zeros(0)
@@ -119,7 +119,7 @@ def test_eight_hours_without_a_jump(ppm: float) -> None:
 
 @pytest.mark.parametrize(("rate", "ppm"), [(48_000, 100), (48_000, -100), (44_100, 100), (96_000, 0), (16_000, -100)])
 def test_clicks_are_heard_at_their_time_and_the_delay(rate: int, ppm: float) -> None:
-    room = Room(clicks(60), VoicePlayer(DELAY_MS, rate), rate=rate, ppm=ppm)
+    room = Room(clicks(60), DelayedPlayer(DELAY_MS, rate), rate=rate, ppm=ppm)
     if rate == 16_000:
         room._voice = np.convolve(clicks(60), np.ones(3, np.int16), "same").astype(np.int16)  # one sample has no 1/3
     room.run(60, jitter_s=2e-3, block=rate // 100)
@@ -135,7 +135,7 @@ def test_clicks_are_heard_at_their_time_and_the_delay(rate: int, ppm: float) -> 
 
 def test_a_tone_stays_a_tone_at_another_rate_with_drift() -> None:
     tone = (10_000 * np.sin(2 * np.pi * 997 / RATE * np.arange(20 * RATE))).astype(np.int16)
-    room = Room(tone, VoicePlayer(DELAY_MS, 44_100), rate=44_100, ppm=100)
+    room = Room(tone, DelayedPlayer(DELAY_MS, 44_100), rate=44_100, ppm=100)
     room.run(20, jitter_s=2e-3)
     part = slice(-44_100, None)
     turn = 2 * np.pi * 997 * (room.at_s[part] - DELAY_MS / 1000)
@@ -146,7 +146,7 @@ def test_a_tone_stays_a_tone_at_another_rate_with_drift() -> None:
 
 def test_in_pieces_equals_whole_where_the_times_agree() -> None:
     voice = (8_000 * np.random.default_rng(2).standard_normal(4 * RATE).clip(-3, 3)).astype(np.int16)
-    whole, pieces = (Room(voice, VoicePlayer(DELAY_MS)) for _ in range(2))
+    whole, pieces = (Room(voice, DelayedPlayer(DELAY_MS)) for _ in range(2))
     whole.run(2)
     pieces.run(2)
     start_s = 2 + LATENCY_S
@@ -162,9 +162,9 @@ def test_in_pieces_equals_whole_where_the_times_agree() -> None:
 
 def test_the_delay_can_be_set_while_it_runs() -> None:
     voice = clicks(10)
-    room = Room(voice, VoicePlayer(100.0))
+    room = Room(voice, DelayedPlayer(100.0))
     room.run(4)
-    room.player.delay_ms = DELAY_MS
+    room.player.set_delay(DELAY_MS)
     assert room.player.delay_ms == DELAY_MS
     room.run(8)
     assert np.abs(late_ms(room, 4.3)).max() < 0.1
@@ -173,9 +173,9 @@ def test_the_delay_can_be_set_while_it_runs() -> None:
 
 def test_a_jump_does_not_click() -> None:
     voice = np.full(10 * RATE, 12_000, np.int16)
-    room = Room(voice, VoicePlayer(100.0))
+    room = Room(voice, DelayedPlayer(100.0))
     room.run(4)
-    room.player.delay_ms = 400.0
+    room.player.set_delay(400.0)
     room.run(8)
     assert room.heard[-1] == 12_000
     assert steadiness(room.heard) <= 12_000 / 240 + 2
@@ -183,29 +183,29 @@ def test_a_jump_does_not_click() -> None:
 
 @pytest.mark.parametrize("stall_s", [0.02, 0.04])
 def test_a_small_shift_is_followed_without_a_jump(stall_s: float) -> None:
-    room = Room(clicks(100), VoicePlayer(DELAY_MS))
+    room = Room(clicks(100), DelayedPlayer(DELAY_MS))
     room.run(100, stall=lambda s: stall_s * (s > 10))
     assert np.abs(late_ms(room, 95)).max() < 3
     assert (room.player.stats().jumps, room.player.stats().underruns) == (0, 0)
 
 
 def test_a_stall_of_the_card_is_jumped_over() -> None:
-    room = Room(clicks(20), VoicePlayer(DELAY_MS))
+    room = Room(clicks(20), DelayedPlayer(DELAY_MS))
     room.run(20, stall=lambda s: 0.2 * (s > 10))
     assert np.abs(late_ms(room, 0.5, 9.5)).max() < 0.1
     assert np.abs(late_ms(room, 11.2)).max() < 1
     assert room.player.stats().jumps == 1
 
 
-def test_after_a_long_stall_the_voice_begins_anew_at_its_place() -> None:
-    room = Room(clicks(30), VoicePlayer(DELAY_MS))
+def test_after_a_long_stall_the_sound_continues_at_its_time() -> None:
+    room = Room(clicks(30), DelayedPlayer(DELAY_MS))
     room.run(30, stall=lambda s: 7.0 * (s > 10))
     assert np.abs(late_ms(room, 18)).max() < 0.1
     assert room.player.stats().underruns == 0
 
 
 def test_a_suspended_machine_goes_on() -> None:
-    player = VoicePlayer(DELAY_MS)
+    player = DelayedPlayer(DELAY_MS)
     room = Room(clicks(5), player)
     room.run(5)
     away_s = 1_000.0
@@ -218,7 +218,7 @@ def test_a_suspended_machine_goes_on() -> None:
 
 
 def test_one_late_callback_is_no_reason_to_move() -> None:
-    player = VoicePlayer(DELAY_MS)
+    player = DelayedPlayer(DELAY_MS)
     room = Room(clicks(20), player)
     room.run(10)
     for k in range(1_000, 1_030):  # 300 ms of callbacks at once, none lost
@@ -231,7 +231,7 @@ def test_one_late_callback_is_no_reason_to_move() -> None:
 
 def test_late_ticks_are_an_underrun_without_clicks() -> None:
     voice = np.full(10 * RATE, 12_000, np.int16)
-    room = Room(voice, VoicePlayer(DELAY_MS))
+    room = Room(voice, DelayedPlayer(DELAY_MS))
     room.run(10, late=lambda s: max(0.0, 5.5 - s) * (s > 5))
     quiet = room.at_s[(room.heard == 0) & (room.at_s > 2)]
     assert 5.26 < quiet.min() < 5.28
@@ -243,13 +243,13 @@ def test_late_ticks_are_an_underrun_without_clicks() -> None:
 
 
 def test_clicks_are_in_place_after_an_underrun() -> None:
-    room = Room(clicks(10), VoicePlayer(DELAY_MS))
+    room = Room(clicks(10), DelayedPlayer(DELAY_MS))
     room.run(10, late=lambda s: max(0.0, 5.5 - s) * (s > 5))
     assert np.abs(late_ms(room, 5.6)).max() < 0.1
 
 
 def test_silence_before_the_first_tick_and_after_the_last_is_no_underrun() -> None:
-    player = VoicePlayer(DELAY_MS)
+    player = DelayedPlayer(DELAY_MS)
     for k in range(100):
         assert not player.fill(480, k * 0.01).any()
     assert player.stats().underruns == 0
@@ -264,8 +264,8 @@ def test_silence_before_the_first_tick_and_after_the_last_is_no_underrun() -> No
 
 
 def test_a_device_and_a_loop_at_once() -> None:
-    """Two threads; what is heard is the voice, or it faded."""
-    player, wrong, done = VoicePlayer(DELAY_MS), [], threading.Event()
+    """Two threads; what is played is what was released, or it is faded."""
+    player, wrong, done = DelayedPlayer(DELAY_MS), [], threading.Event()
 
     def device() -> None:
         for k in range(3_000):
@@ -281,7 +281,7 @@ def test_a_device_and_a_loop_at_once() -> None:
         player.release(Tick(tick * 320, np.full(960, 3_000, np.int16), None))
         tick += 1
         if tick % 100 == 0:
-            player.delay_ms = DELAY_MS + tick % 300
+            player.set_delay(DELAY_MS + tick % 300)
             player.stats()
     thread.join(60)
     assert not thread.is_alive()
@@ -289,7 +289,7 @@ def test_a_device_and_a_loop_at_once() -> None:
 
 
 def test_what_is_held_is_bounded() -> None:
-    ring = VoiceRing(4_800, 240)
+    ring = SampleRing(4_800, 240)
     for k in range(1_000):
         ring.put(k * 960, np.full(960, k, np.int16))
     np.testing.assert_array_equal(ring.cut(960_000 - 4_800, 960_000), np.repeat(np.arange(995, 1_000), 960))
@@ -298,8 +298,8 @@ def test_what_is_held_is_bounded() -> None:
     assert not ring.cut(960_000, 960_100).any()
 
 
-def test_a_gap_in_the_voice_is_silence_with_soft_edges() -> None:
-    ring = VoiceRing(9_600, 240)
+def test_a_gap_is_silence_with_faded_edges() -> None:
+    ring = SampleRing(9_600, 240)
     ring.put(0, np.full(960, 1_000, np.int16))
     ring.put(1_920, np.full(960, 1_000, np.int16))
     voice = ring.cut(-10, 2_880)
@@ -309,7 +309,7 @@ def test_a_gap_in_the_voice_is_silence_with_soft_edges() -> None:
 
 
 def test_what_is_past_is_ignored_unless_time_starts_again() -> None:
-    ring = VoiceRing(4_800, 240)
+    ring = SampleRing(4_800, 240)
     ring.put(96_000, np.full(960, 1_000, np.int16))
     ring.put(95_040, np.full(960, 9, np.int16))
     assert ring.end == 96_960
@@ -319,7 +319,7 @@ def test_what_is_past_is_ignored_unless_time_starts_again() -> None:
 
 
 def test_a_ring_keeps_the_newest_when_it_is_resized() -> None:
-    ring = VoiceRing(4_800, 240)
+    ring = SampleRing(4_800, 240)
     voice = np.arange(4_800, dtype=np.int16)
     ring.put(0, voice)
     for capacity in (9_600, 960):

@@ -1,4 +1,4 @@
-"""The last few seconds of a voice, addressed by session time."""
+"""Ring buffer of the last few seconds of sound, addressed by session time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import numpy as np
 from stream.media import FloatArray, Int16Array
 
 
-class VoiceRing:
-    """Holds samples by their position on an endless timeline; what was never put is silence. Not thread-safe."""
+class SampleRing:
+    """Holds samples by their position on an unbounded timeline; what was never put is silence. Not thread-safe."""
 
     def __init__(self, capacity: int, fade: int) -> None:
         """Hold the last `capacity` samples; at the edges of a gap, `fade` of them are faded."""
@@ -25,12 +25,12 @@ class VoiceRing:
         """Whether nothing is held."""
         return not self._used
 
-    def put(self, position: int, voice: Int16Array) -> None:
+    def put(self, position: int, pcm: Int16Array) -> None:
         """Add samples, int16 `[N]`, N below the capacity; those in the past are ignored, unless time starts again."""
         gap = position - self.end
         if self._used and -self._capacity <= gap < 0:
             return
-        fresh = voice.astype(np.float32)
+        fresh = pcm.astype(np.float32)
         if not self._used or abs(gap) > self._capacity:
             self._used, self.end, gap = 0, position, 0
             self._fade(fresh)

@@ -1,0 +1,101 @@
+"""Which backend computes the generator fastest on this machine: measured once, and remembered.
+
+What is remembered depends on the processor, on the instruction sets that its libraries may use, on PyTorch and on the
+weights; where one of them changes it is measured again, which takes a second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import tempfile
+from pathlib import Path
+
+import torch
+
+from models.backends import available, backend, cost
+from models.generator import Generator
+
+_log = logging.getLogger(__name__)
+_ISA_VARIABLES = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")
+
+
+def fastest(generator: Generator, folder: Path | None = None) -> str:
+    """The name of the fastest backend on this CPU.
+
+    Args:
+        generator: To be measured.
+        folder: Where to remember it; `cache_dir()` if None.
+    """
+    path = (folder or cache_dir()) / f"backend-{_fingerprint(generator)}.json"
+    known = _read(path)
+    if known is None:
+        costs = measured(generator)
+        known = min(costs, key=costs.__getitem__)
+        _write(path, {"backend": known, "ms": costs, "processor": processor()})
+    return known
+
+
+def measured(generator: Generator) -> dict[str, float]:
+    """Processor time of a frame by each backend, ms."""
+    names, style = available(), torch.ones(generator.config.style_dim)
+    cpu = torch.device("cpu")
+    return dict(zip(names, cost([backend(generator, style, name, cpu) for name in names]), strict=True))
+
+
+def cache_dir() -> Path:
+    """Where this user's caches belong (XDG Base Directory Specification)."""
+    root = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(root) if root else Path.home() / ".cache") / "presenter"
+
+
+def processor() -> str:
+    """What this machine's processor calls itself."""
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def _fingerprint(generator: Generator) -> str:
+    facts = [
+        processor(),
+        _cpuinfo().get("flags", ""),  # virtual machines of one name may run on different processors
+        torch.backends.cpu.get_cpu_capability(),
+        *(os.environ.get(name, "") for name in _ISA_VARIABLES),
+        torch.__version__,
+        str(torch.get_num_threads()),
+        ",".join(available()),
+        generator.fingerprint,
+    ]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
+def _cpuinfo() -> dict[str, str]:
+    """What Linux says of the first processor; nothing elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.split("\n\n", 1)[0].splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _read(path: Path) -> str | None:
+    """The backend that a file names; None if there is no such file or it is damaged."""
+    try:
+        name = json.loads(path.read_text(encoding="utf-8"))["backend"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return name if name in available() else None
+
+
+def _write(path: Path, facts: dict[str, object]) -> None:
+    """Write a file that appears whole or not at all; where it can't be written, the next start measures again."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as partial:
+            json.dump(facts, partial)
+        os.replace(partial.name, path)
+    except OSError as error:
+        _log.warning("the choice of a backend can't be remembered in %s: %s", path.parent, error)

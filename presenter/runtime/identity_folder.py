@@ -1,0 +1,182 @@
+"""One presenter on disk: writing it whole, reading it with every part checked.
+
+A presenter is a folder: `frame.png` (the picture), `matte.png` (where in it the person is; older
+folders have none), `identity.safetensors` (meshes, pose, codes, eyelids, who consented) and, when the
+generator was personalised, `generator.safetensors`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.checkpoint import load_checkpoint, save_checkpoint
+from models.errors import ModelError
+from models.identity import Identity, SpeakingStyle, StyleCode
+from models.mesh import Pose
+from models.still import Blinks
+from presenter.errors import IdentityDamagedError
+from presenter.runtime.names import name_of
+
+IDENTITY, FRAME, MATTE, GENERATOR = "identity.safetensors", "frame.png", "matte.png", "generator.safetensors"
+FILES = (IDENTITY, FRAME, MATTE, GENERATOR)
+"""All that a presenter's folder may hold."""
+_PNG_END = b"IEND\xaeB`\x82"
+_POINTS = 478
+_SHAPES = {"mesh": (_POINTS, 3), "neutral": (_POINTS, 3), "rotation": (3, 3), "translation": (3,)}
+
+
+@dataclass(frozen=True)
+class Consent:
+    """Who agreed that the face is shown, and when that was recorded (ISO 8601, UTC)."""
+
+    by: str
+    at: str
+
+
+@dataclass(frozen=True, eq=False)
+class StoredIdentity:
+    """An identity, where its own generator lies, if it has one, and who consented, if that was said."""
+
+    identity: Identity
+    generator: Path | None
+    consent: Consent | None = None
+
+
+def consent_now(by: str) -> Consent | None:
+    """Consent that is given now; None if nobody is named."""
+    return Consent(by.strip()[:200], datetime.now(UTC).isoformat(timespec="seconds")) if by.strip() else None
+
+
+def save_identity(
+    folder: Path, identity: Identity, generator: Path | None = None, consent: Consent | None = None
+) -> None:
+    """Write an identity's folder; it appears whole or not at all.
+
+    Args:
+        folder: Where; what was there is replaced.
+        identity: What to write.
+        generator: Checkpoint of its personal generator, to be copied along.
+        consent: Who agreed to be shown.
+
+    Raises:
+        OSError: If it can't be written.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".enrolling-") as temporary:
+        partial = Path(temporary) / folder.name
+        partial.mkdir()
+        pictures = {FRAME: cv2.cvtColor(identity.frame, cv2.COLOR_RGB2BGR)}
+        if identity.matte is not None:
+            pictures[MATTE] = identity.matte
+        for name, picture in pictures.items():
+            # Encoded here and written by Python, because OpenCV opens no names beyond ASCII on Windows.
+            (partial / name).write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+        if generator is not None:
+            shutil.copy(generator, partial / GENERATOR)
+        save_checkpoint(partial / IDENTITY, _tensors(identity), _facts(identity, consent))
+        if folder.exists():
+            os.replace(folder, Path(temporary) / "replaced")
+        os.replace(partial, folder)
+
+
+def _tensors(identity: Identity) -> dict[str, torch.Tensor]:
+    tensors = {
+        "mesh": torch.from_numpy(identity.mesh),
+        "neutral": torch.from_numpy(identity.neutral),
+        "rotation": torch.from_numpy(identity.pose.rotation),
+        "translation": torch.from_numpy(identity.pose.translation),
+        "style_code": identity.style_code,
+        "blinks": torch.from_numpy(identity.blinks.overlays),
+    }
+    if identity.speaking_style is not None:
+        tensors["speaking_style"] = identity.speaking_style
+    return tensors
+
+
+def _facts(identity: Identity, consent: Consent | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "name": identity.name,
+        "style_of": identity.style_of,
+        "scale": identity.pose.scale,
+        "blink_box": identity.blinks.box,
+        "enrolled_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    if consent is not None:
+        facts["consent"] = {"by": consent.by, "at": consent.at}
+    return facts
+
+
+def load_identity(folder: Path) -> StoredIdentity:
+    """Read what `save_identity` wrote.
+
+    Raises:
+        IdentityDamagedError: If a part is missing or damaged; says which.
+    """
+    try:
+        return _load(folder)
+    except (ModelError, OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, cv2.error) as error:
+        said = f"{error.args[0]} is missing" if isinstance(error, KeyError) and error.args else str(error)
+        what = said.partition("\n")[0]
+        name = name_of(folder.name)
+        raise IdentityDamagedError(
+            f"the presenter {name!r} is damaged ({what}); delete it (presenter presenters delete {name!r})"
+            " and enrol it again"
+        ) from error
+
+
+def _load(folder: Path) -> StoredIdentity:
+    if not (folder / IDENTITY).is_file():
+        raise ValueError(f"{IDENTITY} is missing")
+    tensors, facts = load_checkpoint(folder / IDENTITY)
+    arrays = {name: value.numpy() for name, value in tensors.items()}
+    for name, shape in _SHAPES.items():
+        if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{name}: expected finite {list(shape)}, found {list(arrays[name].shape)}")
+    frame = cv2.cvtColor(_read_png(folder / FRAME, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    matte = _read_png(folder / MATTE, cv2.IMREAD_GRAYSCALE) if (folder / MATTE).is_file() else None
+    if matte is not None and matte.shape != frame.shape[:2]:
+        raise ValueError(f"{MATTE}: expected the size of {FRAME}, {frame.shape[:2]}, found {matte.shape}")
+    style = tensors.get("speaking_style")
+    top, left = (int(edge) for edge in facts["blink_box"])
+    height, width = arrays["blinks"].shape[1:3]
+    if min(top, left) < 0 or top + height > frame.shape[0] or left + width > frame.shape[1]:
+        raise ValueError("the eyelids lie outside the picture")
+    identity = Identity(
+        name=name_of(folder.name),
+        frame=frame.astype(np.uint8),
+        mesh=arrays["mesh"],
+        neutral=arrays["neutral"],
+        pose=Pose(float(facts["scale"]), arrays["rotation"], arrays["translation"]),
+        style_code=StyleCode(tensors["style_code"].float()),
+        style_of=str(facts["style_of"]),
+        speaking_style=None if style is None else SpeakingStyle(style.float()),
+        blinks=Blinks((top, left), arrays["blinks"]),
+        matte=matte,
+    )
+    generator = folder / GENERATOR
+    if generator.is_file():
+        load_checkpoint(generator)
+    given = facts.get("consent")
+    consent = Consent(str(given["by"]), str(given["at"])) if given else None
+    return StoredIdentity(identity, generator if generator.is_file() else None, consent)
+
+
+def _read_png(path: Path, how: int) -> NDArray[np.uint8]:
+    if not path.is_file():
+        raise ValueError(f"{path.name} is missing")
+    data = path.read_bytes()
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), how) if data.endswith(_PNG_END) else None
+    if picture is None:
+        raise ValueError(f"{path.name} can't be read")
+    return picture.astype(np.uint8, copy=False)

@@ -1,0 +1,100 @@
+"""How the server says no: every error becomes `{"error": {"code", "message"}}` with the status of its type."""
+
+import logging
+
+from aiohttp import hdrs, web
+from aiohttp.http import HttpProcessingError
+from aiohttp.typedefs import Handler
+
+from models.matting import MattingError
+from presenter.errors import (
+    CapacityError,
+    EnrollError,
+    IdentityDamagedError,
+    IdentityNotFoundError,
+    JobNotFoundError,
+    MediaError,
+    OfferError,
+    PageConnectedError,
+    PresenterError,
+    PublicationNotFoundError,
+    PublishError,
+    SessionNotFoundError,
+    ViewerNotFoundError,
+    VoiceMissingError,
+)
+
+RETRY_AFTER_S = 10
+
+STATUS_AND_CODE: dict[type[Exception], tuple[int, str]] = {
+    CapacityError: (503, "capacity"),
+    EnrollError: (422, "enroll_failed"),
+    IdentityDamagedError: (422, "presenter_damaged"),
+    IdentityNotFoundError: (404, "presenter_not_found"),
+    JobNotFoundError: (404, "job_not_found"),
+    MattingError: (422, "no_matte"),
+    MediaError: (400, "media_error"),
+    OfferError: (400, "bad_offer"),
+    PageConnectedError: (409, "already_connected"),
+    PublicationNotFoundError: (404, "publication_not_found"),
+    PublishError: (502, "whip_failed"),
+    SessionNotFoundError: (404, "session_not_found"),
+    ViewerNotFoundError: (404, "viewer_not_found"),
+    VoiceMissingError: (501, "no_voice"),
+    PresenterError: (400, "bad_request"),
+}
+"""What clients see of an error of the domain; a type that is not here is answered as its base."""
+
+_CODE_OF_STATUS = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+}
+
+_log = logging.getLogger(__name__)
+
+
+class ApiError(Exception):
+    """A refusal by a route or a middleware: an HTTP status, a stable code for programs, a sentence for people."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        """Keep the three parts; `status` is the HTTP status."""
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+def error_response(status: int, code: str, message: str) -> web.Response:
+    """Build `{"error": {"code", "message"}}`; a 503 also says when to try again."""
+    headers = {hdrs.RETRY_AFTER: str(RETRY_AFTER_S)} if status == 503 else {}
+    if status == 401:
+        headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+    return web.json_response({"error": {"code": code, "message": message}}, status=status, headers=headers)
+
+
+@web.middleware
+async def json_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every failure into a JSON error; only bugs become a 500, and they are logged with their traceback."""
+    try:
+        return await handler(request)
+    except ApiError as error:
+        return error_response(error.status, error.code, str(error))
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return error_response(
+            error.status,
+            _CODE_OF_STATUS.get(error.status, "http_error"),
+            f"{request.method} {request.path}: {error.reason}.",
+        )
+    except (web.RequestPayloadError, HttpProcessingError) as error:  # such as gzip that is none
+        return error_response(400, "bad_request", f"The body can't be read: {' '.join(str(error).split())}.")
+    except Exception as error:
+        for kind in type(error).__mro__:
+            if kind in STATUS_AND_CODE:
+                return error_response(*STATUS_AND_CODE[kind], str(error))
+        _log.exception("%s %s failed", request.method, request.path)
+        return error_response(500, "internal", "The server failed on this request; its log says why.")

@@ -1,0 +1,126 @@
+"""Simli's session API, so that its clients connect when their base URL is changed to this server's.
+
+A client asks for a session token and for ICE servers, opens a websocket, sends an SDP offer as its first message and
+audio after the answer. Source: docs.simli.com, API reference; the clients simli-ai 2.1.0 and simli-client 3.0.2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import json
+import secrets
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from presenter.errors import IdentityNotFoundError, PresenterError
+from presenter.server.app_keys import SESSIONS
+from presenter.server.error_responses import ApiError
+from presenter.server.parsing import SimliSessionRequest, read_json
+from presenter.server.session_host import SessionHost
+from presenter.server.speech_socket import serve_bot
+from stream.dialects import open_codec
+from stream.dialects.fields import read_object
+from stream.errors import StreamError
+from stream.rtc.peer_config import PeerConfig
+
+API_KEY = web.AppKey("simli_api_key", str)
+"""The server's token, which clients send as their API key; empty if it has none."""
+TOKENS = web.AppKey("simli_tokens", dict[str, str])
+"""Session tokens: each opens the websocket of one session."""
+ICE = web.AppKey("simli_ice", PeerConfig)
+"""The ICE servers."""
+
+_MAX_TOKENS = 256
+_MAX_OFFER_BYTES = 65_536
+_OFFER_TIMEOUT_S = 10.0
+_DEFAULT = "default"
+
+routes = web.RouteTableDef()
+
+
+def add_simli(app: web.Application, token: str, peer_config: PeerConfig) -> None:
+    """Add the routes to an application that has `SESSIONS`."""
+    app[API_KEY], app[TOKENS], app[ICE] = token, {}, peer_config
+    app.add_routes(routes)
+
+
+@routes.post("/compose/token")
+async def _token(request: web.Request) -> web.Response:
+    _check_key(request)
+    face = (await read_json(request, SimliSessionRequest)).faceId
+    warnings = []
+    try:
+        session = await request.app[SESSIONS].open(face, "off")
+    except IdentityNotFoundError:
+        warnings.append(f"There is no presenter of the name {face[:80]!r}; this session shows {_DEFAULT!r}.")
+        session = await request.app[SESSIONS].open(_DEFAULT, "off")
+    tokens = request.app[TOKENS]
+    tokens[token := secrets.token_urlsafe(24)] = session
+    if len(tokens) > _MAX_TOKENS:
+        del tokens[next(iter(tokens))]
+    return web.json_response({"session_token": token, "warnings": warnings})
+
+
+@routes.get("/compose/ice")
+async def _ice(request: web.Request) -> web.Response:
+    _check_key(request)
+    config = request.app[ICE]
+    login = {"username": config.ice_username, "credential": config.ice_credential} if config.ice_username else {}
+    return web.json_response([{"urls": [url], **login} for url in config.ice_servers])
+
+
+@routes.get("/compose/webrtc/p2p")
+async def _p2p(request: web.Request) -> web.WebSocketResponse:
+    session = request.app[TOKENS].pop(request.query.get("session_token", ""), None)
+    if session is None:
+        raise ApiError(401, "unauthorized", "session_token: expected one of POST /compose/token, not used before.")
+    host = request.app[SESSIONS].host(session)
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+
+            async def connect(socket: web.WebSocketResponse) -> bool:
+                try:
+                    answer = await stack.enter_async_context(_viewer(host, await _offer(socket)))
+                except (ApiError, PresenterError, StreamError, TimeoutError) as error:
+                    with contextlib.suppress(ConnectionError):  # it may have left
+                        await socket.send_str(f"ERROR: {error or 'no SDP offer came in time'}")
+                    return False
+                # Without spaces: the client for browsers looks for "SDP" in the first word.
+                await socket.send_str(json.dumps({"sdp": answer, "type": "answer"}, separators=(",", ":")))
+                return True
+
+            return await serve_bot(request, host, session, open_codec("simli", {}), connect)
+    finally:
+        host.leaving.set()  # as with Simli, a session ends with its websocket
+
+
+def _check_key(request: web.Request) -> None:
+    given, expected = request.headers.get("x-simli-api-key", ""), request.app[API_KEY]
+    if expected and not hmac.compare_digest(given.encode(errors="surrogateescape"), expected.encode()):
+        raise ApiError(401, "unauthorized", "x-simli-api-key: expected the token that this server was started with.")
+
+
+async def _offer(socket: web.WebSocketResponse) -> str:
+    """Return the SDP of the client's first message.
+
+    Raises:
+        WireError: if it is no offer.
+        TimeoutError: if none comes.
+    """
+    message = await asyncio.wait_for(socket.receive(), _OFFER_TIMEOUT_S)
+    data = message.data if isinstance(message.data, str | bytes) else b""
+    return read_object(data, _MAX_OFFER_BYTES).text("sdp")
+
+
+@contextlib.asynccontextmanager
+async def _viewer(host: SessionHost, offer: str) -> AsyncIterator[str]:
+    """Connect a viewer, whose answer this yields, and disconnect it."""
+    viewer, answer = await host.watch(offer)
+    try:
+        yield answer
+    finally:
+        with contextlib.suppress(ApiError, PresenterError):  # it may have left
+            await host.unwatch(viewer)

@@ -1,0 +1,81 @@
+"""The folder of photos that are being uploaded or wait for their enrolment: few at a time, none left over."""
+
+import contextlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from presenter.errors import CapacityError
+
+MAX_UPLOADS = 4
+"""Photos on disk at a time, whether they are arriving, waiting or being enrolled."""
+
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
+_OWNED = re.compile(r"(\d+)-.*")
+_STALE_S = 24 * 3600.0
+
+
+class Uploads:
+    """Paths to write uploads to, each in a folder of its own, named after this process."""
+
+    def __init__(self, root: Path) -> None:
+        """Delete what processes that have ended left behind.
+
+        Args:
+            root: shared by all servers of a user; made with the first upload.
+        """
+        self._root = root
+        self._paths: set[Path] = set()
+        for folder in root.iterdir() if root.is_dir() else ():
+            if _is_left_over(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def check_room(self) -> None:
+        """Raise `CapacityError` if there are as many uploads as there may be."""
+        if len(self._paths) >= MAX_UPLOADS:
+            raise CapacityError("Several photos are being prepared already; try again in a minute.")
+
+    def open(self, filename: str) -> Path:
+        """Return a new path to write to, until `discard`; of the user's file name only the extension is taken.
+
+        Raises:
+            CapacityError: if there are as many uploads as there may be.
+            OSError: if the folder can't be written to.
+        """
+        self.check_room()
+        suffix = Path(filename).suffix.lower()
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=self._root, prefix=f"{os.getpid()}-"))
+        path = folder / ("photo" + (suffix if _SUFFIX.fullmatch(suffix) else ""))
+        self._paths.add(path)
+        return path
+
+    def discard(self, path: Path) -> None:
+        """Delete an upload and its folder; nothing happens when they are gone."""
+        shutil.rmtree(path.parent, ignore_errors=True)
+        self._paths.discard(path)
+
+    def close(self) -> None:
+        """Delete all of them; safe twice."""
+        for path in tuple(self._paths):
+            self.discard(path)
+        with contextlib.suppress(OSError):  # it was never made, or another server uses it
+            self._root.rmdir()
+
+
+def _is_left_over(folder: Path) -> bool:
+    """Whether the process that made a folder has ended; on Windows, where one can't ask, whether it is a day old."""
+    owner = _OWNED.fullmatch(folder.name)
+    try:
+        if owner is None or sys.platform == "win32":
+            return time.time() - folder.stat().st_mtime > _STALE_S
+        os.kill(int(owner[1]), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except OSError:  # it is somebody else's process, or the folder is gone
+        return False
+    return False

@@ -1,0 +1,263 @@
+"""Every private member of aiortc and aioice that is used, with the reason and what would replace it.
+
+No other module of `stream` or `presenter` touches one; a test checks that, and that each exists in the installed
+version. `SenderInternals` and `ReceiverInternals` change one object, before it starts and in any order;
+`patch_process_...` changes a module, for the whole process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from fractions import Fraction
+from functools import wraps
+from typing import Any, NamedTuple
+
+import av
+from aioice import ice
+from aiortc import RTCRtpReceiver, RTCRtpSender
+from aiortc.codecs import h264, vpx
+from aiortc.jitterbuffer import JitterBuffer
+from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtcrtpreceiver import StreamStatistics
+from aiortc.rtp import AnyRtcpPacket, HeaderExtensionsMap, RtpPacket
+
+LOOPBACK = "127.0.0.1"
+# "veryfast" takes 1.7 times as long for 0.24 dB (a face at 512x512, 1.5 Mbit/s).
+_H264_PRESET = "superfast"
+
+_ENCODE_ONCE = "aiortc#449, aiortc#544 (closed: no way to send what is encoded already); W3C RTCRtpScriptTransform"
+_REPORTS = "no issue; a track that gives the capture time of a frame for its sender reports (RFC 3550, 6.4.1)"
+_STATS = "no issue; RTCRtpReceiver.getStats() without decoding, and the time map of its sender reports"
+_BITRATE = "aiortc#402 (closed: no way to set a bitrate); W3C RTCRtpSender.setParameters().encodings[].maxBitrate"
+
+_NO_DELAY = "aiortc#540 (closed: no way to set its size); W3C RTCRtpReceiver.jitterBufferTarget"
+_DIRECTION = "no issue; aiortc believes an answer that sends where the offer only sends"
+_NO_NETWORK = "no issue; an option of aioice, as pion/ice#497 is one of Pion's"
+
+
+class Member(NamedTuple):
+    """One private member, or a public name that is replaced for the whole process."""
+
+    owner: Any
+    """A class, or a module."""
+    name: str
+    """As in the owner's source; two leading underscores are mangled."""
+    reason: str
+    until: str
+    """The upstream issue, or the public way that would replace it."""
+
+
+MEMBERS = (
+    Member(RTCRtpSender, "_run_rtp", "sends frames that all viewers share", _ENCODE_ONCE),
+    Member(RTCRtpSender, "__rtp_started", "`stop` waits for it", _ENCODE_ONCE),
+    Member(RTCRtpSender, "__rtp_exited", "`stop` waits for it", _ENCODE_ONCE),
+    Member(RTCRtpSender, "__rtp_history", "lost packets are sent again from it", _ENCODE_ONCE),
+    Member(RTCRtpSender, "__rtp_header_extensions_map", "negotiated numbers of header extensions", _ENCODE_ONCE),
+    Member(RTCRtpSender, "__mid", "sent with each packet (RFC 8843)", _ENCODE_ONCE),
+    Member(RTCRtpSender, "__packet_count", "reports and statistics", _ENCODE_ONCE),
+    Member(RTCRtpSender, "__octet_count", "reports and statistics", _ENCODE_ONCE),
+    Member(RTCDtlsTransport, "_send_rtp", "encrypts and sends a packet", _ENCODE_ONCE),
+    Member(RTCRtpSender, "_ssrc", "of packets, reports and estimates", "W3C getParameters().encodings[].ssrc"),
+    Member(RTCRtpSender, "_send_keyframe", "a viewer lost a picture", "W3C RTCRtpScriptTransformer.onkeyframerequest"),
+    Member(RTCRtpSender, "_send_rtcp", "sender reports follow the time of content, not of sending", _REPORTS),
+    Member(RTCRtpSender, "__cname", "of early reports", _REPORTS),
+    Member(RTCRtpSender, "__lsr", "the round trip is told from the corrected report", _REPORTS),
+    Member(RTCRtpSender, "__lsr_time", "the round trip is told from the corrected report", _REPORTS),
+    Member(RTCRtpSender, "_handle_rtcp_packet", "a viewer's estimates go to the shared encoder", _BITRATE),
+    *(Member(module, f"{limit}_BITRATE", "limits of encoders made from now on", _BITRATE)
+      for module in (vpx, h264) for limit in ("MIN", "DEFAULT", "MAX")),
+    Member(h264.H264Encoder, "_encode_frame", "x264's preset", "aiortc#711 (closed: other encoders)"),
+    Member(h264.H264Encoder, "codec", "x264's preset", "aiortc#711 (closed: other encoders)"),
+    Member(RTCRtpReceiver, "__jitter_buffer", "no sound is held back", _NO_DELAY),
+    Member(RTCRtpReceiver, "_enabled", "media not asked for is not decoded", _DIRECTION),
+    Member(RTCRtpReceiver, "_handle_rtp_packet", "measurements look at packets", _STATS),
+    Member(RTCRtpReceiver, "_handle_rtcp_packet", "measurements look at reports", _STATS),
+    Member(RTCRtpReceiver, "__remote_streams", "measurements count packets without decoding them", _STATS),
+    Member(ice, "get_host_addresses", "two peers on a machine without a network", _NO_NETWORK),
+)  # fmt: skip
+"""All of them. Names without an underscore are undocumented as well, or changed in their module."""
+
+
+class SenderInternals:
+    """The private side of one `RTCRtpSender`."""
+
+    def __init__(self, sender: RTCRtpSender) -> None:
+        """Change nothing yet."""
+        self._sender: Any = sender
+
+    @property
+    def ssrc(self) -> int:
+        """The SSRC of its packets."""
+        return self._sender._ssrc
+
+    @property
+    def mid(self) -> str | None:
+        """The negotiated name of its media section; None before."""
+        return self._sender._RTCRtpSender__mid
+
+    @property
+    def cname(self) -> str | None:
+        """The name of the source in its reports; None before it starts."""
+        return self._sender._RTCRtpSender__cname
+
+    @property
+    def extensions(self) -> HeaderExtensionsMap:
+        """The negotiated numbers of header extensions."""
+        return self._sender._RTCRtpSender__rtp_header_extensions_map
+
+    async def send_rtp(self, packet: bytes) -> None:
+        """Encrypt and send a packet."""
+        await self._sender.transport._send_rtp(packet)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Packets and octets sent."""
+        return self._sender._RTCRtpSender__packet_count, self._sender._RTCRtpSender__octet_count
+
+    def count(self, packets: int, octets: int) -> None:
+        """Add to `counts`."""
+        self._sender._RTCRtpSender__packet_count += packets
+        self._sender._RTCRtpSender__octet_count += octets
+
+    def replace_loop(
+        self, run: Callable[[RTCRtpCodecParameters], Awaitable[None]], ask_keyframe: Callable[[], None]
+    ) -> None:
+        """Replace what reads the track, encodes and sends, and what a lost picture leads to."""
+        self._sender._run_rtp = run
+        self._sender._send_keyframe = ask_keyframe
+
+    def start_loop(self, history: dict[int, Any]) -> None:
+        """Note that the loop runs, and where packets that are asked for again are found."""
+        self._sender._RTCRtpSender__rtp_history = history
+        self._sender._RTCRtpSender__rtp_started.set()
+
+    def end_loop(self) -> None:
+        """Note that the loop has ended: `stop` waits for it."""
+        self._sender._RTCRtpSender__rtp_exited.set()
+
+    async def send_rtcp(self, packets: list[AnyRtcpPacket]) -> None:
+        """Send reports, through the filter too."""
+        await self._sender._send_rtcp(packets)
+
+    def filter_sent_rtcp(self, passes: Callable[[list[AnyRtcpPacket]], bool]) -> None:
+        """Let a function see, and change, all reports before they are sent; False drops them."""
+        send = self._sender._send_rtcp
+
+        async def filtered(packets: list[AnyRtcpPacket]) -> None:
+            if passes(packets):
+                await send(packets)
+
+        self._sender._send_rtcp = filtered
+
+    def filter_received_rtcp(self, passes: Callable[[AnyRtcpPacket], bool]) -> None:
+        """Let a function see all feedback before the sender does; False keeps it from the sender."""
+        handle = self._sender._handle_rtcp_packet
+
+        async def filtered(packet: AnyRtcpPacket) -> None:
+            if passes(packet):
+                await handle(packet)
+
+        self._sender._handle_rtcp_packet = filtered
+
+    def note_report(self, middle_of_ntp: int, at_s: float) -> None:
+        """Set what the next receiver report is compared with to tell the round trip: 32 bits, and `time.time()`."""
+        self._sender._RTCRtpSender__lsr = middle_of_ntp
+        self._sender._RTCRtpSender__lsr_time = at_s
+
+
+class ReceiverInternals:
+    """The private side of one `RTCRtpReceiver`."""
+
+    def __init__(self, receiver: RTCRtpReceiver) -> None:
+        """Change nothing yet."""
+        self._receiver: Any = receiver
+
+    def replace_jitter_buffer(self, buffer: JitterBuffer) -> None:
+        """Put another jitter buffer in place; before media flows."""
+        self._receiver._RTCRtpReceiver__jitter_buffer = buffer
+
+    def discard_media(self) -> None:
+        """Drop all that comes from now on."""
+        self._receiver._enabled = False
+
+    def observe_rtp(self, see: Callable[[RtpPacket], object]) -> None:
+        """Call a function with each packet before it is handled."""
+        handle = self._receiver._handle_rtp_packet
+
+        async def observed(packet: RtpPacket, arrival_time_ms: int) -> None:
+            see(packet)
+            await handle(packet, arrival_time_ms=arrival_time_ms)
+
+        self._receiver._handle_rtp_packet = observed
+
+    def observe_rtcp(self, see: Callable[[AnyRtcpPacket], object]) -> None:
+        """Call a function with each report before it is handled."""
+        handle = self._receiver._handle_rtcp_packet
+
+        async def observed(packet: AnyRtcpPacket) -> None:
+            see(packet)
+            await handle(packet)
+
+        self._receiver._handle_rtcp_packet = observed
+
+    def only_count(self, clock_rate: int) -> dict[int, StreamStatistics]:
+        """Decode nothing from now on; returns the statistics that it reports, by SSRC, and keeps them up to date."""
+        known: dict[int, StreamStatistics] = self._receiver._RTCRtpReceiver__remote_streams
+
+        async def handle(packet: RtpPacket, arrival_time_ms: int) -> None:
+            if packet.ssrc not in known:
+                known[packet.ssrc] = StreamStatistics(clock_rate)
+            known[packet.ssrc].add(packet)
+
+        self._receiver._handle_rtp_packet = handle
+        return known
+
+
+class LiveH264Encoder(h264.H264Encoder):
+    """aiortc's H.264 encoder with a preset that keeps up with live pictures on a laptop."""
+
+    def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
+        """Open the codec before the base class would, which then finds nothing to do."""
+        codec: Any = getattr(self, "codec")  # noqa: B009  unknown to the base class's types
+        bitrate = self.target_bitrate
+        if (
+            codec is None
+            or (frame.width, frame.height) != (codec.width, codec.height)
+            or abs(bitrate - codec.bit_rate) > 0.1 * codec.bit_rate
+        ):
+            codec = av.CodecContext.create("libx264", "w")
+            codec.width, codec.height, codec.pix_fmt = frame.width, frame.height, "yuv420p"
+            codec.bit_rate = bitrate
+            codec.framerate, codec.time_base = Fraction(h264.MAX_FRAME_RATE), Fraction(1, h264.MAX_FRAME_RATE)
+            codec.options = {"level": "31", "tune": "zerolatency", "preset": _H264_PRESET}
+            codec.profile, codec.thread_count = "Baseline", 1
+            self.codec = codec
+        yield from super()._encode_frame(frame, force_keyframe)
+
+
+def patch_process_bitrates(*, start: int, low: int, high: int) -> None:
+    """Set the limits of all encoders that this process makes from now on, in bits per second."""
+    for module in (vpx, h264):
+        limits = vars(module)
+        limits["MIN_BITRATE"] = low
+        limits["DEFAULT_BITRATE"] = start
+        limits["MAX_BITRATE"] = high
+
+
+def patch_process_host_addresses() -> None:
+    """Let ICE in this process fall back to the loopback address where it finds no other; safe to repeat.
+
+    aioice (0.10 to 0.13) never offers that address (RFC 8445, 5.1.1.1, forbids it), so in a container or a plane two
+    peers on one machine have none at all. Chromium has its own rule: without a network it needs
+    `--allow-loopback-in-peer-connection`.
+    """
+    addresses = ice.get_host_addresses
+    if hasattr(addresses, "__wrapped__"):
+        return
+
+    @wraps(addresses)
+    def with_fallback(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+        return addresses(use_ipv4=use_ipv4, use_ipv6=use_ipv6) or ([LOOPBACK] if use_ipv4 else [])
+
+    vars(ice)["get_host_addresses"] = with_fallback

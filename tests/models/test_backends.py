@@ -1,0 +1,114 @@
+"""Every way to compute the folded generator paints what float32 paints, on the shipped presenter while it speaks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from models import int8
+from models.backends import BACKENDS, available, backend, cost
+from models.crop import Window, crop_mask
+from models.generator import Generator
+from models.head_motion import HeadPose, sway
+from models.identity import picture_tensor
+from models.layer import layer_of_patches, layer_of_picture
+from models.mesh import aperture
+from models.metrics import psnr
+from models.painter import Painter
+from models.syncformer import CHUNK_SAMPLES, StyleSyncFormer
+from models.weights import generator_path, syncformer_path
+from presenter.runtime.identities import load_identity, shipped_dir
+from tests.models.reference_path import frame_by_two_interpolations
+
+CPU = torch.device("cpu")
+STORED = load_identity(shipped_dir() / "default")
+TOLERANCE_DB = {"winograd": 60.0, "bfloat16": 50.0, "int8": 45.0}
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    return Generator.load(STORED.generator or generator_path())
+
+
+@pytest.fixture(scope="module")
+def displacements() -> list[np.ndarray]:
+    """Of a buzz in syllables: a mouth that opens and closes."""
+    network = StyleSyncFormer.load(syncformer_path())
+    t = np.arange(50 * CHUNK_SAMPLES) / 16000
+    buzz = np.sign(np.sin(2 * np.pi * 120 * t)) * np.clip(np.sin(2 * np.pi * 3 * t), 0, 1)
+    pcm = torch.from_numpy(0.1 * buzz + 0.03 * np.random.default_rng(0).standard_normal(len(t))).float()
+    with torch.inference_mode():
+        moved = network.displacement(network(pcm[None], network.null_style))[0].numpy()
+    opening = aperture(STORED.identity.neutral + moved) - aperture(STORED.identity.neutral)
+    assert opening.max() > 0.05
+    return list(moved[6::4])
+
+
+def painter(generator: Generator, kind: str) -> Painter:
+    return Painter(STORED.identity, backend(generator, STORED.identity.style_code, kind, CPU))
+
+
+@pytest.mark.parametrize("kind", BACKENDS[1:])
+def test_paints_what_float32_paints(kind, generator, displacements):
+    if kind not in available():
+        pytest.skip(f"no {kind} on this machine")
+    exact, other = painter(generator, "float32"), painter(generator, kind)
+    for displacement in displacements:
+        wanted, got = exact.layer(displacement), other.layer(displacement)
+        shown = wanted[..., 3] > 0
+        assert psnr(got[shown], wanted[shown]) >= TOLERANCE_DB[kind]
+
+
+def test_a_layer_is_what_the_generator_gives(generator, displacements):
+    """The quick composition against the tensor operations it stands for: a grey value apart at the most."""
+    subject = painter(generator, "float32")
+    folded = generator.fold(STORED.identity.style_code)
+    planes = subject.planes(displacements[3])
+    live = picture_tensor(planes)
+    with torch.inference_mode():
+        wanted = layer_of_picture(folded(subject._target, live), folded.window)
+        got = layer_of_patches(folded.patches(subject._target, live), planes, folded.window)
+    assert np.abs(got.astype(int) - wanted).max() <= 1
+    window = Window.around_mask(8, 8)
+    assert not got[..., 3][crop_mask()[window.top : window.bottom, window.left : window.right] == 0].any()
+
+
+def test_int8_keeps_values_that_no_other_frame_had(generator):
+    """Scales follow the frame: a hundred times as large inputs are as well represented."""
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(48, 48, 3, padding=1).requires_grad_(False)
+    x = torch.nn.functional.leaky_relu(torch.randn(1, 48, 16, 16), 0.2).contiguous(memory_format=torch.channels_last)
+    if not int8.is_available():
+        pytest.skip("no 8-bit convolutions on this machine")
+    for factor in (0.01, 1.0, 100.0):
+        conv.bias.fill_(factor)
+        wanted = conv(factor * x)
+        got = int8.Int8Conv2d.of(conv)(*int8._quantise(factor * x, int8._scale(factor * x)))
+        assert (got - wanted).norm() < 0.03 * wanted.norm()
+
+
+def test_one_interpolation_looks_like_two(generator, displacements):
+    """Laying the painted face over the moved still equals pasting it first and moving both, at twice the cost."""
+    subject = painter(generator, "float32")
+    poses = [sway(31 * k) for k in range(len(displacements))]
+    poses[1:3] = [HeadPose(0.1, -0.05, 0.1, 0.2, -0.1), HeadPose(-0.1, 0.05, -0.1, -0.2, 0.1)]
+    for k, (displacement, pose) in enumerate(zip(displacements, poses, strict=True)):
+        got = subject.frame(displacement, pose, k % 5)
+        wanted = frame_by_two_interpolations(subject, displacement, pose, k % 5)
+        face = np.s_[270:460, 140:370]
+        assert psnr(got, wanted) >= 60
+        assert psnr(got[face], wanted[face]) >= 50
+
+
+def test_cost_is_told_of_each(generator):
+    kinds = available()
+    style = STORED.identity.style_code
+    costs = cost([backend(generator, style, kind, CPU) for kind in kinds], rounds=1)
+    assert len(costs) == len(kinds)
+    assert min(costs) > 0
+
+
+def test_an_unknown_backend_is_refused(generator):
+    with pytest.raises(ValueError, match="expected one of float32"):
+        backend(generator, STORED.identity.style_code, "fft", CPU)

@@ -1,0 +1,39 @@
+"""A server with the shipped networks, and a client of it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from presenter.config import AppConfig, ServerConfig, load_config
+from presenter.runtime.engine import Engine
+from presenter.runtime.identities import IdentityStore
+from presenter.server.app import create_app
+
+Server = TestClient[Any, Any]
+
+
+@pytest.fixture(scope="session")
+def shared_engine() -> Engine:
+    return Engine.load(load_config("tiny"), slots=1)
+
+
+@pytest.fixture
+def serve(shared_engine: Engine, tmp_path: Path) -> Callable[..., None]:
+    """Run a scenario against a server of its own; keyword arguments change the server's settings."""
+
+    def run(scenario: Callable[[Server], Awaitable[None]], **settings: Any) -> None:
+        async def inner() -> None:
+            config = AppConfig(server=dataclasses.replace(ServerConfig(max_sessions=1), **settings))
+            async with TestClient(TestServer(create_app(shared_engine, IdentityStore(tmp_path), config))) as client:
+                await scenario(client)
+
+        asyncio.run(asyncio.wait_for(inner(), 120))
+
+    return run

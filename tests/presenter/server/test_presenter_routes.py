@@ -1,0 +1,107 @@
+"""Presenters over HTTP: listed with the damaged apart, renamed, deleted, enrolled with consent."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from presenter.enroll import decode
+from presenter.runtime.identities import shipped_dir
+from presenter.runtime.identity_folder import load_identity, save_identity
+
+
+@pytest.fixture
+def ada(tmp_path: Path) -> Path:
+    """A presenter of the user's, in the folder of the server."""
+    save_identity(tmp_path / "Ada", load_identity(shipped_dir() / "default").identity)
+    return tmp_path / "Ada"
+
+
+async def listed(client: Any) -> tuple[list[str], list[str]]:
+    body = await (await client.get("/api/presenters")).json()
+    return [one["name"] for one in body["presenters"]], [one["name"] for one in body["damaged"]]
+
+
+def test_damaged_ones_are_listed_apart_and_refused(serve: Callable[..., None], ada: Path) -> None:
+    async def scenario(client: Any) -> None:
+        assert await listed(client) == (["default", "Ada"], [])
+        (ada / "frame.png").write_bytes(b"x")
+        assert await listed(client) == (["default"], ["Ada"])
+        assert (await client.get("/api/presenters/Ada/thumbnail")).status == 422
+        response = await client.post("/api/sessions", json={"presenter": "Ada"})
+        assert response.status == 422
+        assert (await response.json())["error"]["code"] == "presenter_damaged"
+        assert (await client.delete("/api/presenters/ada")).status == 204
+        assert await listed(client) == (["default"], [])
+
+    serve(scenario)
+
+
+def test_renaming_and_deleting(serve: Callable[..., None], ada: Path) -> None:
+    async def scenario(client: Any) -> None:
+        response = await client.patch("/api/presenters/ada", json={"name": "Zoe\u0308 O'B."})
+        assert (response.status, await response.json()) == (200, {"name": "Zoë O'B."})
+        assert await listed(client) == (["default", "Zoë O'B."], [])
+        assert (await client.get("/api/presenters/Zoë O'B./thumbnail")).status == 200
+        for body in ({"name": "../x"}, {"name": "default"}):
+            assert (await client.patch("/api/presenters/Zoë O'B.", json=body)).status == 422
+        assert (await client.patch("/api/presenters/Zoë O'B.", json={})).status == 400
+        assert (await client.patch("/api/presenters/nobody", json={"name": "x"})).status == 404
+        assert (await client.delete("/api/presenters/default")).status == 400
+        assert (await client.delete("/api/presenters/Zoë O'B.")).status == 204
+        assert (await client.delete("/api/presenters/Zoë O'B.")).status == 404
+
+    serve(scenario)
+
+
+def form(photo: bytes, **fields: str) -> aiohttp.FormData:
+    data = aiohttp.FormData()
+    for name, value in fields.items():
+        data.add_field(name, value)
+    data.add_field("photo", photo, filename="me.png", content_type="image/png")
+    return data
+
+
+def test_consent_is_stored(serve: Callable[..., None], tmp_path: Path) -> None:
+    photo = (shipped_dir() / "default" / "frame.png").read_bytes()
+
+    async def scenario(client: Any) -> None:
+        job = await (await client.post("/api/presenters", data=form(photo, name="Eve", consent="Eve E."))).json()
+        while job["state"] in ("queued", "running"):
+            await asyncio.sleep(0.05)
+            job = await (await client.get(f"/api/jobs/{job['id']}")).json()
+        assert job["state"] == "done", job
+
+    serve(scenario)
+    consent = load_identity(tmp_path / "Eve").consent
+    assert consent is not None
+    assert consent.by == "Eve E."
+
+
+def test_a_photo_that_is_slow_to_decode_does_not_hold_up_the_end(
+    serve: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "slow.py"
+    slow.write_text("import time; time.sleep(60)")
+    monkeypatch.setattr(decode, "_WORKER", slow)
+
+    async def scenario(client: Any) -> None:
+        response = await client.post("/api/presenters", data=form(b"x", name="Eve"))
+        job = await response.json()
+        while job["state"] == "queued":
+            await asyncio.sleep(0.05)
+            job = await (await client.get(f"/api/jobs/{job['id']}")).json()
+        assert job["state"] == "running"
+        await asyncio.sleep(0.5)
+
+    started = time.monotonic()
+    serve(scenario)
+    assert time.monotonic() - started < 40
+    assert str(slow) not in subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True).stdout

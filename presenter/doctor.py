@@ -13,7 +13,7 @@ import numpy as np
 
 from presenter.config import AppConfig
 from presenter.errors import PresenterError
-from presenter.runtime.sources import HALF_RATE_MS
+from presenter.runtime.frame_loop import FULL_RATE_MS
 
 
 class MissingError(PresenterError):
@@ -93,15 +93,15 @@ def _one_frame(config: AppConfig) -> str:
 
 def _pace(frame_ms: float) -> str:
     """What a machine that takes so long for a frame can show."""
-    if frame_ms <= HALF_RATE_MS:
+    if frame_ms <= FULL_RATE_MS:
         return f"a frame takes {frame_ms:.0f} ms of the 40 ms it may: 25 frames a second"
-    if frame_ms <= 2 * HALF_RATE_MS:
+    if frame_ms <= 2 * FULL_RATE_MS:
         return (
             f"a frame takes {frame_ms:.0f} ms: 12.5 pictures a second (every second one is painted), sound whole;"
-            f" 25 need at most {HALF_RATE_MS:.0f} ms"
+            f" 25 need at most {FULL_RATE_MS:.0f} ms"
         )
     raise PresenterError(
-        f"a frame takes {frame_ms:.0f} ms; even 12.5 pictures a second need at most {2 * HALF_RATE_MS:.0f}"
+        f"a frame takes {frame_ms:.0f} ms; even 12.5 pictures a second need at most {2 * FULL_RATE_MS:.0f}"
     )
 
 

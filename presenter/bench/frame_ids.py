@@ -6,13 +6,13 @@ the chunks are noted with their place. `presenter bench camera` and a test compa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
 from models.head_motion import HeadMotion
 from presenter.bench.beeps import BeepDetector
-from presenter.runtime.frame_renderer import FrameRenderer
+from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from stream.media import CHUNK_SAMPLES, VOICE_RATIO, AudioChunk, ByteArray, VideoFrame
 
 SIZE = 512  # of the picture
@@ -62,15 +62,10 @@ class FrameIdOverlay:
         """Let frames carry no `cutout`."""
         self._renderer.remove_matte()
 
-    def push(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame]]:
-        """Process a chunk, and mark the frame that is complete with it."""
+    def advance(self, chunk: AudioChunk) -> list[tuple[AudioChunk, RenderFrame]]:
+        """Process a chunk; the frame that is complete with it will be marked."""
         self.beeps.push(chunk.voice, chunk.pts * VOICE_RATIO)
-        return [(complete, mark(frame)) for complete, frame in self._renderer.push(chunk)]
-
-    def skip(self, chunk: AudioChunk) -> Sequence[AudioChunk]:
-        """Process a chunk."""
-        self.beeps.push(chunk.voice, chunk.pts * VOICE_RATIO)
-        return self._renderer.skip(chunk)
+        return [(complete, partial(_marked, render)) for complete, render in self._renderer.advance(chunk)]
 
     def interrupt(self, shown_pts: int | None, pts: int) -> int:
         """Drop what was pushed and close the mouth."""
@@ -83,6 +78,10 @@ class FrameIdOverlay:
     def close(self) -> None:
         """Give the renderer back."""
         self._renderer.close()
+
+
+def _marked(render: RenderFrame) -> VideoFrame:
+    return mark(render())
 
 
 def mark(frame: VideoFrame) -> VideoFrame:

@@ -18,7 +18,7 @@ from models.head_motion import HeadMotion, IdleMotion
 from models.matting import MattingError
 from presenter.bench.beeps import LOUD
 from presenter.config import AppConfig, ServerConfig
-from presenter.runtime.frame_renderer import FrameRenderer
+from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.identity_folder import StoredIdentity
 from presenter.server.app import create_app, serve_forever
@@ -45,14 +45,13 @@ class SyncTestRenderer:
         self._dark = rng.integers(20, 60, (SIZE, SIZE, 3)).astype(np.uint8)
         self._shown = 0
 
-    def push(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame]]:
-        """Process a chunk; give the one before the look-ahead with its frame."""
-        return [(complete, VideoFrame(self._picture(complete), complete.pts)) for complete in self.skip(chunk)]
-
-    def skip(self, chunk: AudioChunk) -> list[AudioChunk]:
-        """Process a chunk and give the one before the look-ahead."""
+    def advance(self, chunk: AudioChunk) -> list[tuple[AudioChunk, RenderFrame]]:
+        """Process a chunk; give the one before the look-ahead."""
         self._waiting.append(chunk)
-        return [self._waiting.popleft()] if len(self._waiting) > _LOOK_AHEAD else []
+        if len(self._waiting) <= _LOOK_AHEAD:
+            return []
+        complete = self._waiting.popleft()
+        return [(complete, lambda: VideoFrame(self._picture(complete), complete.pts))]
 
     def interrupt(self, shown_pts: int | None, pts: int) -> int:
         """Go on with silence."""

@@ -149,7 +149,7 @@ class PresenterAvatarSession(AvatarSession[str]):
         """
         if self._head is not None:
             raise RuntimeError("PresenterAvatarSession.start: expected one call for each session, got a second one")
-        self._head = await TalkingHead.open(self._presenter, self._config)
+        self._head = await TalkingHead.open(self._presenter, self._config, real_time=True)
         await super().start(agent_session, room)
         generator = PresenterVideoGenerator(self._head, self._empty_queue)
         self._runner = AvatarRunner(room, audio_recv=self._output, video_gen=generator, options=generator.options)

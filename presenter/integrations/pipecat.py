@@ -71,7 +71,7 @@ class PresenterVideoService(AIService):
     async def setup(self, setup: FrameProcessorSetup) -> None:
         """Load the presenter, before the pipeline starts."""
         await super().setup(setup)
-        self._head = await TalkingHead.open(self._presenter, self._config)
+        self._head = await TalkingHead.open(self._presenter, self._config, real_time=True)
         self._paced: PacedHead[Frame, _Origin] = PacedHead(self._head)
 
     async def stop(self, frame: EndFrame) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from models.head_motion import HeadMotion
 from presenter.runtime.identity_folder import StoredIdentity
 from stream.media import AudioChunk, VideoFrame
 
+RenderFrame = Callable[[], VideoFrame]
+"""Renders one frame."""
+
 
 class FrameRenderer(Protocol):
-    """Turns audio chunks into frames, `latency_samples` later. One thread at a time, unless said otherwise."""
+    """Turns audio chunks into frames, `latency_samples` later. One thread at a time, unless said otherwise.
+
+    Audio and frames are processed by two threads, so that audio never waits for a frame.
+    """
 
     motion: HeadMotion
     """What moves head and eyelids; may be exchanged from any thread."""
@@ -38,11 +44,12 @@ class FrameRenderer(Protocol):
     def remove_matte(self) -> None:
         """Let frames carry no `cutout`, from the next one on; may be called from any thread."""
 
-    def push(self, chunk: AudioChunk) -> Sequence[tuple[AudioChunk, VideoFrame]]:
-        """Process a chunk; return the one that is complete with it and its frame, or nothing at first."""
+    def advance(self, chunk: AudioChunk) -> Sequence[tuple[AudioChunk, RenderFrame]]:
+        """Process a chunk of audio; return the chunk that is complete with it, or nothing at first.
 
-    def skip(self, chunk: AudioChunk) -> Sequence[AudioChunk]:
-        """Process a chunk as `push` does, but render no frame."""
+        Cheap, and called for every chunk. With the completed chunk comes the function that renders its frame, which is
+        called once or never, in the order of the chunks, by one thread that may be another.
+        """
 
     def interrupt(self, shown_pts: int | None, pts: int) -> int:
         """Drop what was pushed and close the mouth.

@@ -22,35 +22,38 @@ class Latencies:
     render: deque[float] = field(default_factory=_window)
     ready_at: deque[float] = field(default_factory=_window)
     out: deque[float] = field(default_factory=_window)
-    _with_frame: deque[float] = field(default_factory=lambda: deque(maxlen=_FRAMES))
+    _frame_times: deque[float] = field(default_factory=lambda: deque(maxlen=_FRAMES))
     _arrivals: dict[int, int] = field(default_factory=dict)
 
     @property
     def frame_ms(self) -> float:
-        """How long one chunk takes with its picture; 0 before the first."""
-        return median(self._with_frame) if self._with_frame else 0.0
+        """How long rendering a frame takes; 0 before the first."""
+        return median(self._frame_times) if self._frame_times else 0.0
 
     def arrived(self, pts: int, time: int) -> None:
         """Note when the chunk at `pts` arrived, on the session's clock (samples at 16 kHz)."""
         self._arrivals[pts] = time
 
-    def processed(self, took_ms: float, *, rendered: bool) -> None:
-        """Note how long one chunk took, and whether its picture was rendered."""
+    def rendered(self, took_ms: float) -> None:
+        """Note how long a frame took."""
         self.render.append(took_ms)
-        if rendered:
-            self._with_frame.append(took_ms)
+        self._frame_times.append(took_ms)
 
-    def ready(self, pts: int, now: int, queued_ms: float) -> float | None:
-        """Note that a chunk was queued, with `queued_ms` held by now; return its time since arrival, if it has one."""
+    def queued(self, pts: int, now: int, queued_ms: float) -> None:
+        """Note that the chunk at `pts` was queued, with `queued_ms` held by now."""
+        if (arrived := self._arrivals.get(pts)) is not None:
+            # Its last sample leaves when all that was queued before, and then the chunk itself, has been played.
+            self.out.append(ms(now - arrived) + queued_ms)
+
+    def ready(self, pts: int, now: int) -> float | None:
+        """Note that the frame at `pts` is ready; return the time since its chunk arrived, if that came from outside."""
         arrived = self._arrivals.get(pts)
-        for known in [known for known in self._arrivals if known <= pts]:  # older ones were taken away by an interrupt
+        for known in [known for known in self._arrivals if known <= pts]:  # no frame of an older one will come
             del self._arrivals[known]
         if arrived is None:
             return None
         ready_ms = ms(now - arrived)
         self.ready_at.append(ready_ms)
-        # The chunk's last sample leaves when all that was queued before, and then the chunk itself, has been played.
-        self.out.append(ready_ms + queued_ms)
         return ready_ms
 
     def medians(self) -> dict[str, float | None]:

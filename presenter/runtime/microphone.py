@@ -20,7 +20,6 @@ PATIENCE_MS = 100
 MAX_BACKLOG_MS = 1000
 """Sound waiting for a compute thread that is too slow; beyond it the oldest is lost, and counted."""
 
-_BEHIND = 2  # chunks waiting: a picture is dropped, so that the sound does not wait for it
 _TOO_MANY = 3  # chunks waiting: the thread does not keep up, so pauses are shortened before speech is delayed further
 
 
@@ -40,11 +39,6 @@ class MicrophoneQueue:
     def waiting_ms(self) -> float:
         """Sound that waits."""
         return ms(len(self._chunks) * CHUNK_SAMPLES)
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether so much waits that a picture has to be dropped."""
-        return len(self._chunks) >= _BEHIND
 
     def is_expected(self, now: int) -> bool:
         """Whether the next chunk may still come in time, at session time `now`."""

@@ -1,4 +1,4 @@
-"""The thread that a session's renderer lives in: one thing at a time, and another presenter steps in between two."""
+"""The threads of a session's renderer: audio in one, frames in the other; another presenter is shown between two."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -8,14 +8,12 @@ from typing import ParamSpec, TypeVar
 
 from models.head_motion import HeadMotion
 from models.matting import MattingError
-from presenter.runtime.frame_renderer import FrameRenderer
+from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from stream.media import AudioChunk, VideoFrame
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=FrameRenderer)
 T = TypeVar("T")
-
-Pairs = Sequence[tuple[AudioChunk, VideoFrame | None]]
 
 
 async def make_in_thread(make: Callable[[], R]) -> tuple[R, ThreadPoolExecutor]:
@@ -28,35 +26,40 @@ async def make_in_thread(make: Callable[[], R]) -> tuple[R, ThreadPoolExecutor]:
         raise
 
 
-class RenderThread:
-    """Runs a renderer in the one thread that may use it."""
+class RenderThreads:
+    """Runs a renderer in two threads: one for audio, one for frames, so that audio does not wait for a frame."""
 
-    def __init__(self, renderer: FrameRenderer, executor: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, renderer: FrameRenderer, executor: ThreadPoolExecutor, audio_executor: ThreadPoolExecutor | None = None
+    ) -> None:
         """Start nothing.
 
         Args:
-            renderer: used by the executor's thread only, from now until `close`.
-            executor: one thread, the one that made the renderer; shut down by `close`.
+            renderer: used by these threads only, from now until `close`.
+            executor: one thread, the one that made the renderer: it renders frames. Shut down by `close`.
+            audio_executor: one thread, for audio; a new one when None. Shut down by `close`.
         """
         self.latency_samples = renderer.latency_samples
         """The renderer's look-ahead, in samples at 16 kHz."""
         self._renderer = renderer
-        self._executor = executor
+        self._frames = executor
+        self._audio = audio_executor or ThreadPoolExecutor(max_workers=1, thread_name_prefix="audio")
+        self._rendering = asyncio.Lock()  # held while a frame is rendered or the renderer is replaced
         self._matting = asyncio.Lock()
         self._no_matte: MattingError | None = None  # it can't be made, and trying takes seconds
 
-    async def push(self, chunk: AudioChunk, *, render: bool) -> Pairs:
-        """Process a chunk; returns the one that it completes, with its frame if that is rendered."""
-        return await self._run(self._push, chunk, render)
+    async def advance(self, chunk: AudioChunk) -> Sequence[tuple[AudioChunk, RenderFrame]]:
+        """Process a chunk of audio; see `FrameRenderer.advance`."""
+        return await self._run(self._audio, lambda: self._renderer.advance(chunk))
 
-    def _push(self, chunk: AudioChunk, render: bool) -> Pairs:
-        if render:
-            return self._renderer.push(chunk)
-        return [(complete, None) for complete in self._renderer.skip(chunk)]
+    async def render(self, render: RenderFrame) -> VideoFrame:
+        """Render a frame."""
+        async with self._rendering:
+            return await self._run(self._frames, render)
 
     async def interrupt(self, shown_pts: int | None, pts: int) -> int:
         """Stop in the middle of a word; see `FrameRenderer.interrupt`."""
-        return await self._run(lambda: self._renderer.interrupt(shown_pts, pts))
+        return await self._run(self._audio, lambda: self._renderer.interrupt(shown_pts, pts))
 
     async def add_matte(self) -> None:
         """Let frames carry their `cutout`.
@@ -98,7 +101,8 @@ class RenderThread:
                 renderer.close()
                 raise
             self._no_matte = None
-            await self._run(self._replace, renderer)
+            async with self._rendering:
+                await self._run(self._audio, self._replace, renderer)
 
     def _replace(self, renderer: FrameRenderer) -> None:
         before, self._renderer = self._renderer, renderer
@@ -106,15 +110,22 @@ class RenderThread:
         before.close()
 
     async def close(self) -> None:
-        """Give the renderer back and end the thread."""
+        """Give the renderer back and end the threads."""
         try:
-            await self._run(self._close)
+            await self._run(self._audio, _nothing)  # after what a cancelled task has left there
+            await self._run(self._frames, self._close)
         finally:
-            self._executor.shutdown(wait=False)
+            self._audio.shutdown(wait=False)
+            self._frames.shutdown(wait=False)
 
     def _close(self) -> None:
         self._renderer.close()
 
-    async def _run(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        call = partial(function, *arguments, **named)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+    async def _run(
+        self, executor: ThreadPoolExecutor, function: Callable[P, T], *arguments: P.args, **named: P.kwargs
+    ) -> T:
+        return await asyncio.get_running_loop().run_in_executor(executor, partial(function, *arguments, **named))
+
+
+def _nothing() -> None:
+    pass

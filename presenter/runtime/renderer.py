@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from models.identity import Identity
 from models.mesh import Floats
 from models.painter import Painter
 from models.syncformer import StyleSyncFormer
-from presenter.runtime.frame_renderer import FrameRenderer
+from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame, silence
 
 CLOSING = (0.45,)
@@ -35,7 +36,8 @@ class _Moved(NamedTuple):
 class Renderer:
     """Turns 40 ms of sound into a frame, `latency_samples` later.
 
-    Synchronous: call it from one thread. Two renderers share weights and nothing else.
+    Synchronous. `advance` and `interrupt` belong to one thread, the functions that render frames to one, which may be
+    another. Two renderers share weights and nothing else.
 
     Args:
         syncformer: Audio to motion.
@@ -105,24 +107,24 @@ class Renderer:
         return self._syncformer.latency_samples
 
     def push(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame]]:
-        """Process a chunk.
+        """Process a chunk and render the frame that is complete with it.
 
         Returns:
             The chunk pushed `latency_samples` ago with its frame, or nothing while the look-ahead fills.
         """
-        displacement, matching = self._advance(chunk)
-        if matching is None:
+        return [(complete, render()) for complete, render in self.advance(chunk)]
+
+    def advance(self, chunk: AudioChunk) -> list[tuple[AudioChunk, RenderFrame]]:
+        """Process a chunk of audio; see `FrameRenderer.advance`."""
+        displacement = self._infer(chunk.pcm)
+        self._waiting.append(chunk)
+        if len(self._waiting) * CHUNK_SAMPLES <= self.latency_samples:
             return []
-        return [(matching, self._render(displacement, matching.pts))]
-
-    def skip(self, chunk: AudioChunk) -> list[AudioChunk]:
-        """Process a chunk without rendering its frame: for a stream that has fallen behind.
-
-        Returns:
-            The chunk whose frame is dropped, as `push` would have paired it, or nothing while the look-ahead fills.
-        """
-        _, matching = self._advance(chunk)
-        return [] if matching is None else [matching]
+        complete = self._waiting.popleft()
+        self._frame += 1
+        moved = _Moved(complete.pts, self._frame, self._close(displacement))
+        self._moved.append(moved)
+        return [(complete, partial(self._render, moved))]
 
     def interrupt(self, shown_pts: int | None, pts: int) -> int:
         """Stop in the middle of a word: drop what was pushed, go on from the frame on the screen, and close the mouth.
@@ -145,18 +147,6 @@ class Renderer:
             self._waiting.append(silence(pts))
             pts += CHUNK_SAMPLES
         return pts
-
-    def _advance(self, chunk: AudioChunk) -> tuple[Floats, AudioChunk | None]:
-        """Process a chunk; give the displacement and the chunk that it belongs to, once there is one."""
-        displacement = self._infer(chunk.pcm)
-        self._waiting.append(chunk)
-        if len(self._waiting) * CHUNK_SAMPLES <= self.latency_samples:
-            return displacement, None
-        displacement = self._close(displacement)
-        self._frame += 1
-        matching = self._waiting.popleft()
-        self._moved.append(_Moved(matching.pts, self._frame, displacement))
-        return displacement, matching
 
     def _close(self, displacement: Floats) -> Floats:
         """Blend from the shape that an interrupt found to the one that silence asks for."""
@@ -208,20 +198,21 @@ class Renderer:
             self._closed = True
             self._release()
 
-    def _render(self, displacement: Floats, pts: int) -> VideoFrame:
-        pose, eyelids = self._move()
+    def _render(self, moved: _Moved) -> VideoFrame:
+        pose, eyelids = self._move(moved.frame)
+        displacement, pts = moved.displacement, moved.pts
         if self._matte:
             rgb, cutout = self._painter.frame_and_cutout(displacement, pose, eyelids)
             return VideoFrame(rgb, pts, cutout)
         return VideoFrame(self._painter.frame(displacement, pose, eyelids), pts)
 
-    def _move(self) -> tuple[HeadPose, int]:
+    def _move(self, frame: int) -> tuple[HeadPose, int]:
         motion = self.motion
-        pose, eyelids = motion.at(self._frame)
+        pose, eyelids = motion.at(frame)
         if motion is not self._followed:
             self._followed = motion
-            self._handover.begin(self._frame, pose, _HANDOVER_FRAMES)
-        return self._handover.apply(self._frame, pose), eyelids
+            self._handover.begin(frame, pose, _HANDOVER_FRAMES)
+        return self._handover.apply(frame, pose), eyelids
 
     def _infer(self, pcm: Floats) -> Floats:
         with torch.inference_mode():

@@ -10,15 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from models.head_motion import HeadMotion
+from presenter.runtime.audio_loop import AudioLoop
+from presenter.runtime.frame_loop import FrameLoop
 from presenter.runtime.frame_renderer import FrameRenderer
+from presenter.runtime.latencies import Latencies
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.microphone import MicrophoneListener, MicrophoneQueue, MicrophoneUse
-from presenter.runtime.render_loop import RenderLoop
-from presenter.runtime.render_thread import RenderThread
+from presenter.runtime.render_thread import RenderThreads
 from presenter.runtime.sink import Flush, SessionEvent, Sink
 from presenter.runtime.sources import Sources
 from stream.clock import samples
-from stream.media import CHUNK_SAMPLES, AudioChunk
+from stream.media import CHUNK_SAMPLES, AudioChunk, VideoFrame
 from stream.playout.playout import Tick
 from stream.playout.progress import Progress
 from stream.playout.speech import SpeechQueue
@@ -44,15 +46,17 @@ class Session:
         executor: ThreadPoolExecutor,
         metrics: Metrics,
         speech_limit_ms: float = 300_000.0,
+        audio_executor: ThreadPoolExecutor | None = None,
     ) -> None:
         """Start nothing yet.
 
         Args:
-            renderer: used by the executor's thread only, from now until `close`.
-            sink: where matched pairs go; its clock is the session's clock.
-            executor: one thread, the one that made the renderer; shut down by `close`.
+            renderer: used by the session's threads only, from now until `close`.
+            sink: where audio and frames go; its clock is the session's clock.
+            executor: one thread, the one that made the renderer: it renders frames. Shut down by `close`.
             metrics: the server's counters.
             speech_limit_ms: how much speech may wait.
+            audio_executor: one thread, for the audio; a new one when None. Shut down by `close`.
         """
         self.stopped = asyncio.Event()
         """Set when rendering has ended, by `close` or by a fault."""
@@ -62,13 +66,18 @@ class Session:
         """How much later than its release sound is played at the listener, as the page reports it."""
         self._sink = sink
         self._metrics = metrics
-        self._thread = RenderThread(renderer, executor)
+        self._thread = RenderThreads(renderer, executor, audio_executor)
         self._speech = SpeechQueue(speech_limit_ms)
         self._queue = MicrophoneQueue()
         look_ahead = self._thread.latency_samples // CHUNK_SAMPLES
         self._sources = Sources(self._speech, self._queue, look_ahead)
         self._progress = Progress()
-        self._loop = RenderLoop(self._thread, sink, self._sources, self._progress, metrics, look_ahead)
+        self._latencies = Latencies()
+        self._frames = FrameLoop(self._thread, sink, self._latencies, self._note_frame)
+        self._loop = AudioLoop(
+            self._thread, sink, self._frames, self._sources, self._progress, self._latencies, look_ahead
+        )
+        self._shown = self._dropped = 0  # frames, counted already
         self._microphone = MicrophoneListener(
             self._queue,
             sink.clock,
@@ -103,7 +112,7 @@ class Session:
         if self._tasks or self._closed:
             return
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._sink.run()), loop.create_task(self._loop.run())]
+        self._tasks = [loop.create_task(work) for work in (self._sink.run(), self._loop.run(), self._frames.run())]
         for task in self._tasks:
             task.add_done_callback(_log_failure)
             task.add_done_callback(lambda _: self.stopped.set())
@@ -221,6 +230,14 @@ class Session:
         """
         await self._thread.add_matte()
 
+    def _note_frame(self, frame: VideoFrame) -> None:
+        self._shown += 1
+        self._metrics.frames.inc()
+        self._metrics.render_seconds.observe(self._latencies.render[-1] / 1000)
+        ready_ms = self._latencies.ready(frame.pts, self._sink.clock.now())
+        if ready_ms is not None:
+            self._metrics.ready_seconds.observe(ready_ms / 1000)
+
     def follow(self, motion: HeadMotion) -> None:
         """Move the head and the eyelids by a motion, from the next frame on."""
         self._thread.follow(motion)
@@ -242,6 +259,10 @@ class Session:
         if state != self._state:
             self._state = state
             self._publish(StateChanged(state))
+        if tick.source_pts is not None:
+            self._frames.released(tick.source_pts)
+        self._metrics.frames_skipped.inc(self._frames.dropped - self._dropped)
+        self._dropped = self._frames.dropped
         self._loop.wake()
 
     @property
@@ -259,15 +280,16 @@ class Session:
         return {
             "type": "stats",
             "speaking": self._speaks,
-            "latency_ms": self._loop.latencies.medians(),
+            "latency_ms": self._latencies.medians(),
             "waiting_ms": self._queue.waiting_ms,
             "buffered_ms": round(self._speech.buffered_ms),
             "queued_ms": round(played.queued_ms, 1),
             "trimmed_ms": round(played.trimmed_ms + self._queue.trimmed_ms, 1),
             "lost_ms": round(self._queue.lost_ms, 1),
             "underruns": played.underruns,
-            "frames": self._loop.frames,
-            "frames_skipped": self._loop.skipped,
+            "frames": self._shown,
+            "frames_skipped": self._frames.dropped,
+            "quality": "good" if self._frames.stride == 1 else "reduced",
         }
 
     async def close(self) -> None:

@@ -22,11 +22,11 @@ SessionEvent = EventOut | WordBegins | Flush
 
 
 class Sink(Protocol):
-    """A queue of matched pairs that somebody empties: `stream.playout.pump.PlayoutPump` in the server."""
+    """A queue of audio with its frames that somebody empties: `stream.playout.pump.PlayoutPump` in the server."""
 
     clock: SessionClock
     real_time: bool
-    """Whether sound leaves by the clock, so that a picture that would come too late is dropped."""
+    """Whether audio leaves by the clock, so that frames that would come too late are not rendered."""
 
     @property
     def matte_wanted(self) -> bool:
@@ -47,10 +47,19 @@ class Sink(Protocol):
         """Call a function with every 20 ms that leave."""
 
     def has_room(self) -> bool:
-        """Whether a pair can be put."""
+        """Whether a chunk can be put."""
 
-    def put_now(self, chunk: AudioChunk, frame: VideoFrame | None, *, elastic: bool = True) -> None:
-        """Queue a pair; `elastic` sound may be dropped or delayed while it is quiet."""
+    def put_now(self, chunk: AudioChunk, frame: VideoFrame | None = None, *, elastic: bool = True) -> None:
+        """Queue audio; while it is quiet, `elastic` audio may be dropped or delayed."""
+
+    def attach(self, frame: VideoFrame, *, late: bool = False) -> bool:
+        """Give queued audio its frame; see `stream.playout.playout.Playout.attach`."""
+
+    def first_unrendered(self, ahead_ms: float, stride: int = 1) -> int | None:
+        """Return the pts of the next chunk to render a frame for; see `stream.playout.playout.Playout`."""
+
+    def hold(self, ahead_ms: float) -> None:
+        """Keep so much audio queued that a frame which takes `ahead_ms` to render is ready in time."""
 
     def clear(self) -> None:
         """Drop what has not left."""

@@ -18,9 +18,6 @@ GIVEN_UP_MS = 2000
 """After this much of it the utterance is taken to have ended."""
 MARGIN_MS = 10.0
 """A rendered frame has to be ready this long before its turn."""
-HALF_RATE_MS = 38.0
-"""Where a picture takes longer than this, every second one is dropped: 12.5 a second at a steady pace look better than
-as many as happen to fit."""
 
 
 class Work(NamedTuple):
@@ -52,11 +49,6 @@ class Sources:
         self._fillers = 0  # chunks of silence in a row
         self._stalled = 0  # those of them that took the place of an utterance's sound that has not come
 
-    @property
-    def microphone_is_behind(self) -> bool:
-        """Whether so much of the microphone waits that a picture has to be dropped."""
-        return self._microphone.is_behind
-
     def clear(self) -> list[str]:
         """Interrupt: drop what waits, and return which utterances that were; silence follows."""
         self._microphone.clear()
@@ -69,7 +61,7 @@ class Sources:
         Args:
             now: session time, samples at 16 kHz.
             queued_ms: sound that is ready to be played.
-            frame_ms: how long one chunk takes with its picture.
+            frame_ms: how long rendering a frame takes.
         """
         self._settle_stalled()
         if (speech := self._speech.take()) is not None:

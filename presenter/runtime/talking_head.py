@@ -43,27 +43,31 @@ class Pair:
     chunk: AudioChunk
     """`voice` is int16 `[1920]`, 48 kHz mono; silence while idle."""
     frame: VideoFrame
-    """`rgb` is uint8 `[H, W, 3]`."""
+    """`rgb` is uint8 `[H, W, 3]`; in real time the frame before, where this chunk's was not ready."""
     speech: bool
     """Whether this is part of an utterance; False for the silence between and, where its sound did not come, within."""
     ended: str | None
     """The utterance that ends with this pair."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Put:
     chunk: AudioChunk
-    frame: VideoFrame
+    frame: VideoFrame | None
     elastic: bool
 
 
 class _Tray:
-    """A sink that is emptied by hand: silence is made when it is asked for, speech is made ahead."""
+    """A sink that is emptied by hand.
 
-    real_time = False
+    Without real time, silence is made when it is asked for and every chunk waits for its frame. In real time, silence
+    is kept ready, and a chunk whose frame is not ready goes with the frame before.
+    """
+
     matte_wanted = False
 
-    def __init__(self) -> None:
+    def __init__(self, *, real_time: bool) -> None:
+        self.real_time = real_time
         self._time = 0
         # Time is what was taken: a consumer may be faster or slower than real time.
         self.clock = SessionClock(lambda: self._time * 1_000_000_000 // SAMPLE_RATE)
@@ -71,17 +75,17 @@ class _Tray:
         self._observers: list[Callable[[Tick], None]] = []
         self._changed = asyncio.Event()
         self._asked = False
-        self._shown_pts: int | None = None
+        self._shown: VideoFrame | None = None
 
     @property
     def queued_ms(self) -> float:
         """What is ready, or enough to make no silence while nobody asks."""
         ready_ms = ms(len(self._pairs) * CHUNK_SAMPLES)
-        return ready_ms if self._asked else max(ready_ms, ms(_ROOM_PAIRS * CHUNK_SAMPLES))
+        return ready_ms if self._asked or self.real_time else max(ready_ms, ms(_ROOM_PAIRS * CHUNK_SAMPLES))
 
     @property
     def shown_pts(self) -> int | None:
-        return self._shown_pts
+        return None if self._shown is None else self._shown.pts
 
     async def run(self) -> None:
         await asyncio.Event().wait()
@@ -92,10 +96,30 @@ class _Tray:
     def has_room(self) -> bool:
         return len(self._pairs) < _ROOM_PAIRS
 
-    def put_now(self, chunk: AudioChunk, frame: VideoFrame | None, *, elastic: bool = True) -> None:
-        assert frame is not None, "nothing is late here, so no picture is dropped"
+    def put_now(self, chunk: AudioChunk, frame: VideoFrame | None = None, *, elastic: bool = True) -> None:
         self._pairs.append(_Put(chunk, frame, elastic))
         self._changed.set()
+
+    def attach(self, frame: VideoFrame, *, late: bool = False) -> bool:
+        for put in self._pairs:
+            if put.chunk.pts == frame.pts:
+                put.frame = frame
+                self._changed.set()
+                return True
+        if late and (self._shown is None or self._shown.pts < frame.pts):
+            self._shown = frame  # with the next chunk
+            return True
+        return False
+
+    def first_unrendered(self, ahead_ms: float, stride: int = 1) -> int | None:
+        for index, put in enumerate(self._pairs):
+            wanted = put.frame is None and put.chunk.pts // CHUNK_SAMPLES % stride == 0
+            if wanted and index * ms(CHUNK_SAMPLES) >= ahead_ms:
+                return put.chunk.pts
+        return None
+
+    def hold(self, ahead_ms: float) -> None:
+        """Nothing to keep: speech is processed a second ahead, and silence when it is asked for."""
 
     def clear(self) -> None:
         self._pairs.clear()
@@ -111,26 +135,32 @@ class _Tray:
         """Wait until there is a pair; `wake` tells the session that one is wanted."""
         self._asked = True
         try:
-            while not self._pairs:
+            while not self._is_ready():
                 wake()
                 self._changed.clear()
                 await self._changed.wait()
         finally:
             self._asked = False
 
-    def take(self) -> _Put | None:
-        """Give a pair if there is one, and let time pass by it."""
+    def _is_ready(self) -> bool:
         if not self._pairs:
+            return False
+        return self._pairs[0].frame is not None or (self.real_time and self._shown is not None)
+
+    def take(self) -> tuple[_Put, VideoFrame] | None:
+        """Give a chunk that is ready and the frame that goes with it, and let time pass by it; None if none is."""
+        if not self._is_ready():
             return None
         put = self._pairs.popleft()
-        self._shown_pts = put.frame.pts
+        self._shown = shown = put.frame or self._shown
+        assert shown is not None, "ready without a frame"
         for part in (0, 1):
             voice = put.chunk.voice[part * TICK_VOICE_SAMPLES : (part + 1) * TICK_VOICE_SAMPLES]
             tick = Tick(self._time, voice, put.chunk.pts + part * TICK_SAMPLES)
             self._time += TICK_SAMPLES
             for observe in self._observers:
                 observe(tick)
-        return put
+        return put, shown
 
 
 class TalkingHead:
@@ -140,11 +170,11 @@ class TalkingHead:
     for, so that the consumer sets the pace. One consumer.
     """
 
-    def __init__(self, renderer: FrameRenderer, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, renderer: FrameRenderer, executor: ThreadPoolExecutor, *, real_time: bool = False) -> None:
         """Use `open` instead; `executor` has one thread, the one that made the renderer."""
         self.size = renderer.size
         """`(height, width)` of the frames."""
-        self._tray = _Tray()
+        self._tray = _Tray(real_time=real_time)
         self._session = Session(renderer, self._tray, executor, Metrics())
         self._session.subscribe(self._note)
         self._session.start()
@@ -152,7 +182,12 @@ class TalkingHead:
 
     @classmethod
     async def open(
-        cls, presenter: str = "default", config: AppConfig | None = None, engine: RendererPool | None = None
+        cls,
+        presenter: str = "default",
+        config: AppConfig | None = None,
+        engine: RendererPool | None = None,
+        *,
+        real_time: bool = False,
     ) -> TalkingHead:
         """Load a presenter.
 
@@ -161,6 +196,8 @@ class TalkingHead:
             config: which networks and where; the preset `cpu` when None.
             engine: networks that are loaded already, which several talking heads and sessions share; loaded as
                 `config` says when None.
+            real_time: the consumer takes 25 pairs a second and must not wait: where rendering is too slow, frames are
+                repeated. Otherwise every pair has its own frame.
 
         Raises:
             CapacityError: if every slot of the engine is taken.
@@ -173,7 +210,8 @@ class TalkingHead:
             stored = IdentityStore(settings.presenters_dir).load(presenter)
             return (engine or Engine.load(settings)).renderer(stored)
 
-        return cls(*await make_in_thread(make))
+        renderer, executor = await make_in_thread(make)
+        return cls(renderer, executor, real_time=real_time)
 
     def push(self, pcm: Int16Array, rate: int, utterance: str | None = None) -> None:
         """Say something; never blocks. See `stream.playout.speech.SpeechQueue.push`.
@@ -207,12 +245,13 @@ class TalkingHead:
             PresenterError: if rendering has failed, which only a bug makes happen; the log says why.
             StopAsyncIteration: after `aclose`.
         """
-        put = None
-        while put is None:  # an interrupt may drop a pair that is there already
+        taken = None
+        while taken is None:  # an interrupt may drop a pair that is there already
             await self._wait()
-            put = self._tray.take()  # nothing is awaited from here on: a pair that is taken reaches the caller
+            taken = self._tray.take()  # nothing is awaited from here on: a pair that is taken reaches the caller
+        put, frame = taken
         ended, self._ended = self._ended, None
-        return Pair(put.chunk, put.frame, speech=not put.elastic, ended=ended)
+        return Pair(put.chunk, frame, speech=not put.elastic, ended=ended)
 
     async def _wait(self) -> None:
         """Wait until there is a pair."""

@@ -18,9 +18,9 @@ class PlayoutConfig:
     """
 
     target_ms: int = 80
-    """Audio held before play starts or resumes: the jitter_target against uneven rendering."""
+    """Audio held before play starts or resumes: against uneven rendering."""
     max_target_ms: int = 320
-    """The jitter_target grows up to this when rendering or network turn out more uneven than that."""
+    """That amount grows up to this when rendering or network turn out more uneven than that."""
     max_ms: int = 1000
     """Bound of the queue; what does not fit is refused, not dropped."""
     live: bool = True
@@ -34,6 +34,6 @@ class PlayoutConfig:
             raise StreamError(f"target_ms: expected 0..{self.max_ms} (max_ms), got {self.target_ms}")
 
     def jitter_target(self) -> JitterTarget:
-        """Return a new jitter_target of these sizes."""
+        """Return a new jitter target of these sizes."""
         limit_ms = min(self.max_target_ms, self.max_ms)
         return JitterTarget(self.target_ms, max(self.target_ms, limit_ms))

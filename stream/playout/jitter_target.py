@@ -24,7 +24,7 @@ class JitterTarget:
     def __init__(self, base_ms: float, max_ms: float) -> None:
         """Begin at `base_ms` and never go above `max_ms`."""
         self._base_ms, self._max_ms = base_ms, max_ms
-        self._grown_ms = 0.0
+        self._grown_ms = self._held_ms = 0.0
         self._starved_at: int | None = None
         self._least_ms: float | None = None
         self._window_least_ms = float("inf")
@@ -33,7 +33,7 @@ class JitterTarget:
     @property
     def target_ms(self) -> float:
         """What has to be buffered before playout starts or resumes."""
-        return min(self._base_ms + self._grown_ms, self._max_ms)
+        return min(max(self._base_ms, self._held_ms) + self._grown_ms, self._max_ms)
 
     @property
     def slack_ms(self) -> float:
@@ -54,6 +54,12 @@ class JitterTarget:
             self._restart_window()
             self._least_ms = least
             self._grown_ms = max(0.0, self._grown_ms - _DECAY_MS)
+
+    def hold(self, ahead_ms: float) -> None:
+        """Let the target be high enough that a new chunk waits `ahead_ms` before it plays, within the limit."""
+        if ahead_ms + _BAND_MS > self._held_ms and self._window_ticks:
+            self._least_ms = self._window_least_ms  # known already: act on it in the next pause
+        self._held_ms = ahead_ms + _BAND_MS
 
     def starve(self, time: int) -> None:
         """Note an underrun: nothing was buffered at `time`."""

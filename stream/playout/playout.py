@@ -1,13 +1,13 @@
-"""The only queue between compute and network: bounded in ms, audio master, sans-I/O.
+"""The only queue between processing and network: bounded in ms, audio master, sans-I/O.
 
 Rules, in order:
 
 1. Audio that was accepted is played, in order, without gaps. It is never dropped for being late.
-2. A frame leaves at the instant at which its audio starts; a chunk without a frame leaves the
-   last one standing.
+2. Audio does not wait for its frame, which may be attached until the audio starts, and leaves at that
+   instant. A frame that comes later is dropped, unless the caller asks to show it late. A chunk without
+   a frame leaves the last one standing.
 3. When there is nothing to play, silence is played and the last frame stays; play resumes with
-   a matched pair once the jitter_target is full again. So audio never leads the picture of its own
-   chunk by a frame or more.
+   once the jitter target is reached again.
 4. `put` refuses what would exceed `max_ms`: the caller waits. A live source can't wait, so its
    delay is corrected where nobody hears it: in a pause, quiet chunks are skipped with their frames
    when more is held than jitter needs, and the pause is lengthened when less is. Only elastic chunks
@@ -80,6 +80,8 @@ class PlayoutStats:
     refused: int = 0
     shown: int = 0
     held: int = 0
+    late: int = 0
+    """Frames that were dropped because their audio had started."""
 
 
 class Playout:
@@ -137,6 +139,46 @@ class Playout:
         self._waiting.append(_Entry(chunk, frame, now, elastic))
         return True
 
+    def attach(self, frame: VideoFrame, *, late: bool = False) -> bool:
+        """Give a chunk its frame, by its pts.
+
+        Args:
+            frame: what was rendered.
+            late: show it at the next tick if its audio has started: for silence, or instead of a frozen picture.
+
+        Returns:
+            False if the frame is dropped.
+        """
+        for index, entry in enumerate(self._waiting):
+            if entry.chunk.pts == frame.pts:
+                self._waiting[index] = replace(entry, frame=frame)
+                return True
+        newest = self._next_frame or self._last_frame
+        if late and (newest is None or newest.pts < frame.pts):
+            self._next_frame = frame
+            return True
+        self._count(late=1)
+        return False
+
+    def first_unrendered(self, ahead_ms: float, stride: int = 1) -> int | None:
+        """Return the pts of the next chunk that a frame can still be rendered for, or None.
+
+        Args:
+            ahead_ms: how long rendering takes: the chunk's turn is no sooner.
+            stride: only every so many chunks get a frame.
+        """
+        due_ms = ms(self._current_left)
+        for entry in self._waiting:
+            wanted = entry.frame is None and entry.chunk.pts // CHUNK_SAMPLES % stride == 0
+            if wanted and due_ms >= ahead_ms:
+                return entry.chunk.pts
+            due_ms += ms(CHUNK_SAMPLES)
+        return None
+
+    def hold(self, ahead_ms: float) -> None:
+        """Keep at least so much audio queued that a frame which takes `ahead_ms` to render is ready in time."""
+        self._jitter_target.hold(ahead_ms)
+
     def clear(self) -> None:
         """Drop everything that has not left: the next tick fades what was playing, in 5 ms."""
         self._count(cleared_ms=self.queued_ms)
@@ -182,7 +224,7 @@ class Playout:
             return
         self._trim()
         entry = self._waiting.popleft()
-        self._current, self._next_frame = entry.chunk, entry.frame
+        self._current, self._next_frame = entry.chunk, entry.frame or self._next_frame
         self._current_left = CHUNK_SAMPLES
 
     def _leave(self, time: int) -> None:

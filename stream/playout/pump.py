@@ -114,10 +114,22 @@ class PlayoutPump:
         """Whether one more pair can be put now."""
         return self._playout.has_room()
 
-    def put_now(self, chunk: AudioChunk, frame: VideoFrame | None, *, elastic: bool = True) -> None:
-        """Queue a matched pair, for which there must be room; see `Playout.put`."""
+    def put_now(self, chunk: AudioChunk, frame: VideoFrame | None = None, *, elastic: bool = True) -> None:
+        """Queue audio, for which there must be room, with its frame or without; see `Playout.put`."""
         accepted = self._playout.put(chunk, frame, self.clock.now(), elastic=elastic)
         assert accepted, "put_now without room"
+
+    def attach(self, frame: VideoFrame, *, late: bool = False) -> bool:
+        """Give a queued chunk its frame; see `Playout.attach`."""
+        return self._playout.attach(frame, late=late)
+
+    def first_unrendered(self, ahead_ms: float, stride: int = 1) -> int | None:
+        """Return the pts of the next chunk to render a frame for; see `Playout.first_unrendered`."""
+        return self._playout.first_unrendered(ahead_ms, stride)
+
+    def hold(self, ahead_ms: float) -> None:
+        """Keep enough audio queued for frames that take so long; see `Playout.hold`."""
+        self._playout.hold(ahead_ms)
 
     async def put(self, chunk: AudioChunk, frame: VideoFrame | None) -> None:
         """Queue a matched pair, waiting while the queue is full."""

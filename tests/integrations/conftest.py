@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.crop import Window
 from models.painter import Painter
 from presenter.config import load_config
 from presenter.runtime.talking_head import TalkingHead
@@ -18,8 +19,8 @@ IDLE, SPEECH = 50, 200
 class NumberedHead(TalkingHead):
     """Pictures of 48 x 64: `[0, 0]` holds their number, the rest is 200 in speech and 50 in idle."""
 
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
         self.size = (48, 64)
         self.painted = 0
         self.closed = 0
@@ -38,8 +39,9 @@ class NumberedHead(TalkingHead):
 
 @pytest.fixture
 def head_class(monkeypatch):
-    blank = np.zeros((4, 256, 256), np.float32)
-    monkeypatch.setattr(Painter, "crop", lambda painter, displacement: blank)
+    window = Window.around_mask(margin=8, unit=8)
+    blank = np.zeros((window.bottom - window.top, window.right - window.left, 4), np.uint8)
+    monkeypatch.setattr(Painter, "layer", lambda painter, displacement: blank)
     return NumberedHead
 
 

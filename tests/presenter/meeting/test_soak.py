@@ -17,7 +17,7 @@ from presenter.bench.beeps import BeepDetector
 from presenter.bench.frame_ids import SIZE, FrameIdOverlay, read_mark
 from presenter.meeting.meeting import Cast, Meeting
 from presenter.meeting.setup import PLAYOUT
-from presenter.runtime.frame_renderer import FrameRenderer
+from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.session import Session
 from stream.camera.virtual_camera import VirtualCamera
@@ -85,12 +85,12 @@ class Blank:
         self._waiting: deque[AudioChunk] = deque()
         self._grey = np.full((SIZE, SIZE, 3), 128, np.uint8)
 
-    def push(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame]]:
-        return [(heard, VideoFrame(self._grey, heard.pts)) for heard in self.skip(chunk)]
-
-    def skip(self, chunk: AudioChunk) -> list[AudioChunk]:
+    def advance(self, chunk: AudioChunk) -> list[tuple[AudioChunk, RenderFrame]]:
         self._waiting.append(chunk)
-        return [self._waiting.popleft()] if len(self._waiting) > 2 else []
+        if len(self._waiting) <= 2:
+            return []
+        complete = self._waiting.popleft()
+        return [(complete, lambda: VideoFrame(self._grey, complete.pts))]
 
     def add_matte(self) -> None:
         raise AssertionError("nobody wants it")
@@ -158,7 +158,7 @@ async def hold(loop: SimulatedLoop) -> AsyncIterator[Held]:
     await microphone.open()
     await voice.open()
     pump = PlayoutPump(Playout(PLAYOUT), clock)
-    session = Session(marked, pump, SimulatedExecutor(0.03), Metrics())  # type: ignore[arg-type]
+    session = Session(marked, pump, SimulatedExecutor(0.03), Metrics(), audio_executor=SimulatedExecutor())  # type: ignore[arg-type]
     pump.add(camera)
     pump.add(voice)
     meeting = Meeting(session, Cast(["blank"], lambda name: marked), "blank", microphone, camera, voice)  # type: ignore[arg-type, return-value]

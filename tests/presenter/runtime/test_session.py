@@ -225,7 +225,7 @@ def test_the_thread_ends_even_if_the_renderer_does_not_close(
                 await session.close()
         session._thread._renderer.close()  # the slot goes back for the tests that follow
         with pytest.raises(RuntimeError, match="shutdown"):
-            session._thread._executor.submit(print)
+            session._thread._frames.submit(print)
 
     play(scenario)
 
@@ -301,7 +301,7 @@ def test_failure_is_seen(play: Callable[[Scenario], Metrics], monkeypatch: pytes
         def break_down(*_: Any) -> None:
             raise RuntimeError("a bug")
 
-        monkeypatch.setattr("presenter.runtime.renderer.Renderer.push", break_down)
+        monkeypatch.setattr("presenter.runtime.renderer.Renderer.advance", break_down)
         session.listen(never())
         session.start()
         await asyncio.sleep(0.3)

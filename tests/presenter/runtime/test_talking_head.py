@@ -160,7 +160,7 @@ def test_a_fault_in_rendering_ends_the_iteration(
         def fail(*_: object) -> None:
             raise RuntimeError("a bug")
 
-        monkeypatch.setattr("presenter.runtime.renderer.Renderer.push", fail)
+        monkeypatch.setattr("presenter.runtime.renderer.Renderer.advance", fail)
         with pytest.raises(PresenterError, match="fault"):
             await asyncio.wait_for(take(head, 5), 10)
 

@@ -1,0 +1,155 @@
+"""Sound is whole whatever frames cost: a minute of tone through a session with a slowed renderer, simulated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+
+from models.head_motion import HeadMotion, IdleMotion
+from presenter.runtime.frame_loop import FULL_RATE_MS, stride_for
+from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
+from presenter.runtime.metrics import Metrics
+from presenter.runtime.session import Session
+from stream.media import CHUNK_SAMPLES, VOICE_RATE, VOICE_SAMPLES, AudioChunk, VideoFrame
+from stream.pcm.formats import AudioFormat, PcmDecoder
+from stream.playout.playout import Playout, Tick
+from stream.playout.pump import PlayoutPump
+from tests.simulated import SimulatedExecutor, SimulatedLoop, simulate
+
+SECONDS = 60
+LEVEL = 3000  # of every sample: what is not this is a hole
+RATE = 24_000
+
+
+class Blank:
+    """A renderer of black frames with the look-ahead of the real one; what it costs is its executor's affair."""
+
+    latency_samples = 2 * CHUNK_SAMPLES
+    size = (16, 16)
+    matte = False
+
+    def __init__(self) -> None:
+        self.motion: HeadMotion = IdleMotion()
+        self._waiting: deque[AudioChunk] = deque()
+
+    def advance(self, chunk: AudioChunk) -> list[tuple[AudioChunk, RenderFrame]]:
+        self._waiting.append(chunk)
+        if len(self._waiting) <= 2:
+            return []
+        complete = self._waiting.popleft()
+        return [(complete, lambda: VideoFrame(np.zeros((16, 16, 3), np.uint8), complete.pts))]
+
+    def add_matte(self) -> None:
+        raise AssertionError("nobody wants it")
+
+    def remove_matte(self) -> None:
+        """There is none."""
+
+    def interrupt(self, shown_pts: int | None, pts: int) -> int:
+        raise AssertionError("nobody interrupts")
+
+    def take_over(self, other: FrameRenderer) -> None:
+        raise AssertionError("nobody else is shown")
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class Collector:
+    """A tick sink that keeps everything."""
+
+    def __init__(self) -> None:
+        self.ticks: list[Tick] = []
+
+    def release(self, tick: Tick) -> None:
+        self.ticks.append(tick)
+
+    def stop(self) -> None:
+        """Nothing to end."""
+
+    def tone(self) -> np.ndarray:
+        """What was released from the first sample of the tone to its last."""
+        voice = np.concatenate([tick.voice for tick in self.ticks])
+        loud = np.flatnonzero(voice)
+        return voice[loud[0] : loud[-1] + 1]
+
+    def frames(self) -> list[tuple[int, int]]:
+        """`(source position, pts of the frame)` of each new frame in the tone."""
+        spoken = [tick for tick in self.ticks if tick.voice.any() and tick.source_pts is not None]
+        found = [(tick.source_pts or 0, tick.frame.pts) for tick in spoken if tick.frame is not None]
+        found = [pair for pair in found if pair[1] >= (spoken[0].source_pts or 0)]  # without what is held from before
+        return [pair for index, pair in enumerate(found) if not index or pair[1] != found[index - 1][1]]
+
+
+def session_of(loop: SimulatedLoop, frame_ms: float) -> tuple[Session, Collector]:
+    pump, collector = PlayoutPump(Playout(), loop.clock()), Collector()
+    pump.add(collector)
+    slow = SimulatedExecutor(frame_ms / 1000)
+    session = Session(Blank(), pump, slow, Metrics(), audio_executor=SimulatedExecutor(0.003))
+    session.start()
+    return session, collector
+
+
+async def microphone(seconds: int) -> AsyncIterator[AudioChunk]:
+    for number in range(25 * (seconds + 1)):  # and a second of silence
+        await asyncio.sleep(0.04)
+        level = LEVEL if number < 25 * seconds else 0
+        pcm = np.full(CHUNK_SAMPLES, level / 32768, np.float32)
+        yield AudioChunk(pcm, np.full(VOICE_SAMPLES, level, np.int16), number * CHUNK_SAMPLES)
+
+
+@pytest.mark.parametrize("frame_ms", [17, 60, 120, 300])
+def test_speech_that_is_buffered_plays_without_a_hole(frame_ms: int) -> None:
+    async def scenario(loop: SimulatedLoop) -> Collector:
+        session, collector = session_of(loop, frame_ms)
+        await asyncio.sleep(2)
+        data, decoder = np.full(SECONDS * RATE, LEVEL, "<i2").tobytes(), PcmDecoder(AudioFormat(RATE, 1, "pcm_s16le"))
+        for at in range(0, len(data), 1001):
+            session.push(decoder.push(data[at : at + 1001]), RATE, "tone")
+        session.end("tone")
+        await asyncio.sleep(SECONDS + 2)
+        await session.close()
+        return collector
+
+    collector = simulate(scenario)
+    tone = collector.tone()
+    assert np.count_nonzero(tone == 0) == 0, "no hole"
+    assert abs(len(tone) - SECONDS * VOICE_RATE) <= 2, "all of it, at its own rate"
+    frames = collector.frames()
+    assert all(place == pts for place, pts in frames), "no frame is late"
+    assert len(frames) >= 0.9 * SECONDS * 25 / -(-frame_ms // FULL_RATE_MS), "as many as the renderer can give"
+
+
+@pytest.mark.parametrize("frame_ms", [17, 60, 120, 300])
+def test_a_microphone_plays_without_a_hole(frame_ms: int) -> None:
+    async def scenario(loop: SimulatedLoop) -> tuple[Collector, dict[str, object]]:
+        session, collector = session_of(loop, frame_ms)
+        await asyncio.sleep(2)
+        session.listen(microphone(SECONDS))
+        await asyncio.sleep(SECONDS + 2)
+        stats = session.stats()
+        await session.close()
+        return collector, stats
+
+    collector, stats = simulate(scenario)
+    tone = collector.tone()
+    assert np.count_nonzero(tone == 0) == 0, "no hole"
+    assert len(tone) == SECONDS * VOICE_RATE
+    assert stats["lost_ms"] == 0
+    assert stats["quality"] == ("good" if frame_ms < FULL_RATE_MS else "reduced")
+    frames = collector.frames()
+    assert len(frames) >= 0.9 * SECONDS * 1000 / max(400 + frame_ms, 0), "never frozen"
+    if frame_ms == 17:
+        assert len(frames) >= 0.95 * SECONDS * 25
+
+
+def test_the_rate_changes_with_hysteresis() -> None:
+    assert stride_for(17, 1) == 1
+    assert stride_for(40, 1) == 2
+    assert stride_for(36, 2) == 2, "not back at once"
+    assert stride_for(30, 2) == 1
+    assert stride_for(300, 1) == 8

@@ -107,7 +107,7 @@ class Session:
             function(event)
 
     def start(self) -> None:
-        """Begin to render; the presenter lives from here on, whatever comes in. Safe twice."""
+        """Begin to render; the presenter is on from here on. Safe twice."""
         if self._tasks or self._closed:
             return
         loop = asyncio.get_running_loop()
@@ -189,7 +189,7 @@ class Session:
             known = self._speech.recent(utterance)
             said = known is not None and known.given_out
             if not said:
-                self._speech.forget(utterance)
+                self._speech.drop(utterance)
             event, waiting = Interrupted(utterance, round(known.received_ms) if known and said else 0), []
         for name in waiting:
             self._publish(Interrupted(name, 0))

@@ -1,4 +1,4 @@
-"""Where a session's sound and pictures go, and what it tells those who follow it."""
+"""Where a session's sound and pictures go, and the events that its subscribers get."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from stream.wire import EventOut
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Sound released before `unix_ms` (on the server's clock) is not to be heard any more."""
+    """Sound released before `unix_ms` (on the server's clock) is not to be played any more."""
 
     unix_ms: float
 
@@ -62,7 +62,7 @@ class Sink(Protocol):
         """Keep so much audio queued that a frame which takes `ahead_ms` to render is ready in time."""
 
     def clear(self) -> None:
-        """Forget what has not left."""
+        """Drop what has not left."""
 
     def cut_pause(self, keep_ms: float) -> None:
         """Shorten the pause at the end of the queue."""

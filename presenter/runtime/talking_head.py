@@ -147,11 +147,13 @@ class _Tray:
             return False
         return self._pairs[0].frame is not None or (self.real_time and self._shown is not None)
 
-    def take(self) -> tuple[_Put, VideoFrame]:
-        """Give the chunk that is there and the frame that goes with it, and let time pass by it."""
+    def take(self) -> tuple[_Put, VideoFrame] | None:
+        """Give a chunk that is ready and the frame that goes with it, and let time pass by it; None if none is."""
+        if not self._is_ready():
+            return None
         put = self._pairs.popleft()
         self._shown = shown = put.frame or self._shown
-        assert shown is not None, "take before filled"
+        assert shown is not None, "ready without a frame"
         for part in (0, 1):
             voice = put.chunk.voice[part * TICK_VOICE_SAMPLES : (part + 1) * TICK_VOICE_SAMPLES]
             tick = Tick(self._time, voice, put.chunk.pts + part * TICK_SAMPLES)
@@ -241,7 +243,18 @@ class TalkingHead:
 
         Raises:
             PresenterError: if rendering has failed, which only a bug makes happen; the log says why.
+            StopAsyncIteration: after `aclose`.
         """
+        taken = None
+        while taken is None:  # an interrupt may drop a pair that is there already
+            await self._wait()
+            taken = self._tray.take()  # nothing is awaited from here on: a pair that is taken reaches the caller
+        put, frame = taken
+        ended, self._ended = self._ended, None
+        return Pair(put.chunk, frame, speech=not put.elastic, ended=ended)
+
+    async def _wait(self) -> None:
+        """Wait until there is a pair."""
         waiting = asyncio.ensure_future(self._tray.filled(self._session.wake))
         stopping = asyncio.ensure_future(self._session.stopped.wait())
         try:
@@ -253,9 +266,6 @@ class TalkingHead:
             raise PresenterError("the presenter stopped because of a fault in rendering; the log says why")
         if self._session.stopped.is_set():
             raise StopAsyncIteration
-        put, frame = self._tray.take()  # nothing is awaited from here on: a pair that is taken reaches the caller
-        ended, self._ended = self._ended, None
-        return Pair(put.chunk, frame, speech=not put.elastic, ended=ended)
 
     def _note(self, event: SessionEvent) -> None:
         if isinstance(event, SpeakEnded):

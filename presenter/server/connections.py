@@ -33,7 +33,7 @@ class Connection:
         *,
         on_playout_delay: Callable[[], None],
         on_interrupt: Callable[[], object] | None = None,
-        hears: bool = False,
+        receives_microphone: bool = False,
         matte: bool = False,
     ) -> None:
         """Wait for the offer.
@@ -43,7 +43,7 @@ class Connection:
             config: codec, bitrates and ICE servers.
             on_playout_delay: called when the peer has reported `playout_delay_ms`.
             on_interrupt: called when it asks to interrupt; None if that is not its to ask.
-            hears: take its microphone.
+            receives_microphone: take its microphone.
             matte: send the presenter without its background, and to its right its matte.
         """
         self.playout_delay_ms: float | None = None
@@ -54,7 +54,7 @@ class Connection:
         self._counted = PeerStats()  # what the metrics have of this peer's losses
         self._opened_at = asyncio.get_running_loop().time()
         self._pinged_at: float | None = None
-        self.peer = Peer(hub, config, self._receive, hears=hears, matte=matte)
+        self.peer = Peer(hub, config, self._receive, receives_microphone=receives_microphone, matte=matte)
 
     def is_over(self) -> bool:
         """Whether the remote end has left, never came, or does not answer any more."""

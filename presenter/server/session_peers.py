@@ -86,7 +86,7 @@ class SessionPeers:
             self._peer_config,
             on_playout_delay=self._update_playout_delay,
             on_interrupt=self._session.interrupt if is_page else None,
-            hears=is_page,
+            receives_microphone=is_page,
             matte=matte,
         )
 

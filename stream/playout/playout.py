@@ -12,7 +12,7 @@ Rules, in order:
    delay is corrected where nobody hears it: in a pause, quiet chunks are skipped with their frames
    when more is held than jitter needs, and the pause is lengthened when less is. Only elastic chunks
    are treated so; speech that came ahead of time is played as it is, pauses included.
-5. `clear` forgets all that has not left; what is put next leaves at the very next tick, and so does
+5. `clear` drops all that has not left; what is put next leaves at the very next tick, and so does
    what follows it.
 
 Time is an argument, in samples at 16 kHz of the session's clock. Not thread-safe: it belongs to
@@ -58,7 +58,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
-    """One chunk that waits, since when, and whether it may be left out or delayed while it is quiet."""
+    """One chunk that waits, since when, and whether it may be dropped or delayed while it is quiet."""
 
     chunk: AudioChunk
     frame: VideoFrame | None
@@ -122,7 +122,7 @@ class Playout:
             chunk: 40 ms of sound; contiguous with the chunk before or not.
             frame: its picture, same pts; None if it was not rendered.
             now: the session's clock, samples at 16 kHz.
-            elastic: it comes from a live source or fills a pause, so that it may be left out or delayed while it is
+            elastic: it comes from a live source or fills a pause, so that it may be dropped or delayed while it is
                 quiet.
 
         Returns:
@@ -180,7 +180,7 @@ class Playout:
         self._jitter_target.hold(ahead_ms)
 
     def clear(self) -> None:
-        """Forget everything that has not left: the next tick fades what was playing, in 5 ms."""
+        """Drop everything that has not left: the next tick fades what was playing, in 5 ms."""
         self._count(cleared_ms=self.queued_ms)
         if self._current is not None and self._current_left:
             self._fading = self._rest_of_current()[:_FADE_SAMPLES]

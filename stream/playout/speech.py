@@ -254,12 +254,12 @@ class SpeechQueue:
 
     def clear(self) -> list[str]:
         """Interrupt: drop all that was not taken, and what is still to come of it; returns the ids."""
-        forgotten = [source.utterance.id for source in self._sources]
-        for name in forgotten:
-            self.forget(name)
-        return forgotten
+        dropped = [source.utterance.id for source in self._sources]
+        for name in dropped:
+            self.drop(name)
+        return dropped
 
-    def forget(self, utterance: str) -> None:
+    def drop(self, utterance: str) -> None:
         """Drop one utterance as `clear` drops all, also if nothing of it has come yet."""
         for source in [source for source in self._sources if source.utterance.id == utterance]:
             source.utterance.ended = True

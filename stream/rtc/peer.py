@@ -55,7 +55,7 @@ class Peer:
         config: PeerConfig | None = None,
         on_message: Callable[[dict[str, Any]], None] | None = None,
         *,
-        hears: bool = True,
+        receives_microphone: bool = True,
         matte: bool = False,
     ) -> None:
         """Prepare a peer that plays what `hub` encodes.
@@ -65,14 +65,14 @@ class Peer:
             config: codec, bitrates, ICE.
             on_message: called on the event loop with each JSON object that arrives on the data
                 channel (at most 16 KiB each; others are ignored).
-            hears: take the remote microphone, if there is one; no other media is ever taken.
+            receives_microphone: take the remote microphone, if there is one; no other media is ever taken.
             matte: send the matte, grey, to the right of the picture.
         """
         self._hub = hub
         self._config = config or PeerConfig()
         self._on_message = on_message
         self._on_message_failed = False
-        self._hears = hears
+        self._receives_microphone = receives_microphone
         self._audio, self._video = hub.tracks(bitrate=self._config.start_bitrate, matte=matte)
         self._inbound = InboundVoice(backlog_ms=self._config.microphone_backlog_ms)
         self._reader: asyncio.Task[None] | None = None
@@ -109,7 +109,7 @@ class Peer:
             raise NegotiationError(f"offer can't be answered: {error or type(error).__name__}") from error
 
     def microphone(self) -> AsyncIterator[AudioChunk]:
-        """Return the remote microphone, chunk by chunk; ends with the connection. Silent unless the peer hears."""
+        """Return the remote microphone, chunk by chunk; ends with the connection. Empty unless the peer receives it."""
         return self._inbound.chunks()
 
     def send(self, message: Mapping[str, Any]) -> bool:
@@ -155,7 +155,7 @@ class Peer:
         accept_rsa_certificates(pc)
         self._add_tracks(pc, kinds)
         await pc.setRemoteDescription(RTCSessionDescription(sdp=offer_sdp, type="offer"))
-        if self._hears:
+        if self._receives_microphone:
             self._attach_microphone(pc)
         await pc.setLocalDescription(await pc.createAnswer())
         return str(pc.localDescription.sdp)
@@ -164,7 +164,7 @@ class Peer:
         """Add what the offer has room for; a track without a counterpart would never connect."""
         for track in (self._audio, self._video):
             if track.kind in kinds:
-                receives = self._hears and track is self._audio
+                receives = self._receives_microphone and track is self._audio
                 send_track(pc, track, self._config, self._hub.clock, receives=receives)
 
     def _attach_microphone(self, pc: RTCPeerConnection) -> None:

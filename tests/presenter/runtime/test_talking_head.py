@@ -195,6 +195,22 @@ def test_a_cancelled_consumer_loses_no_pair(play: Callable[[Scenario], None]) ->
     play(scenario)
 
 
+def test_an_interrupt_just_as_a_pair_is_ready_leaves_the_consumer_waiting(play: Callable[[Scenario], None]) -> None:
+    async def scenario(head: TalkingHead) -> None:
+        for turns in range(8):
+            head.push(ramp(1.0), 48_000, f"{turns}")
+            head.end(f"{turns}")
+            await take(head, 5)
+            await asyncio.sleep(0.1)
+            taking = asyncio.ensure_future(anext(head))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await head.interrupt()
+            assert (await asyncio.wait_for(taking, 5)).frame is not None
+
+    play(scenario)
+
+
 def test_talking_heads_and_sessions_share_an_engine(tmp_path: Path) -> None:
     config = replace(load_config("tiny"), presenters=str(tmp_path))
     engine = Engine.load(config, slots=3)

@@ -143,13 +143,13 @@ def test_clear_ignores_what_was_on_its_way() -> None:
     assert [chunk.utterance.id for chunk in take_all(queue)] == ["c"]
 
 
-def test_forget_takes_one_away() -> None:
+def test_drop_takes_one_away() -> None:
     queue = SpeechQueue()
     for name in "abc":
         queue.push(noise(640), 16_000, name)
         queue.end(name)
-    queue.forget("b")
-    queue.forget("d")  # nothing of it has come yet
+    queue.drop("b")
+    queue.drop("d")  # nothing of it has come yet
     queue.push(noise(640), 16_000, "d")
     queue.push(noise(640), 16_000, "b")
     assert [chunk.utterance.id for chunk in take_all(queue)] == ["a", "c"]

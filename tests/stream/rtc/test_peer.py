@@ -214,7 +214,7 @@ def test_media_that_nobody_reads_is_not_received(remote: type, microphone: type,
         video.sender.replaceTrack(VideoStreamTrack())
         answers: list[str] = []
         async with session() as hub:
-            peer = Peer(hub, hears=hears)
+            peer = Peer(hub, receives_microphone=hears)
 
             async def answer(offer: str) -> str:
                 answers.append(await peer.answer(offer))

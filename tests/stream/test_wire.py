@@ -241,7 +241,7 @@ def test_the_address_says_the_format(dialect: str, query: dict[str, str], audio_
         ("deepgram", {"sample_rate": "fast"}, r'sample_rate="fast"; expected a whole number'),
         ("deepgram", {"sample_rate": "7000"}, r"7000 Hz, .*; expected 8000\.\.48000 Hz, 1 or 2 channels"),
         ("cartesia", {"channels": "3"}, r"3 channels, .*; expected 8000\.\.48000 Hz, 1 or 2 channels"),
-        ("cartesia", {"encoding": "pcm_alaw"}, "expected pcm_s16le or pcm_mulaw"),
+        ("cartesia", {"encoding": "pcm_alaw"}, "expected pcm_s16le or pcm_f32le or pcm_mulaw"),
         ("liveavatar", {"sample_rate": "16000"}, "expected 24000 Hz, 1 channel"),
         ("simli", {"sample_rate": "24000"}, "expected 16000 Hz, 1 channel"),
     ],

@@ -15,7 +15,7 @@ from presenter.errors import NotFoundError
 from presenter.server.error_responses import STATUS_AND_CODE, ApiError, json_errors
 
 SERVER = Path(__file__).resolve().parents[3] / "presenter" / "server"
-KNOW_HTTP = {"app", "error_responses", "middleware", "parsing", "session_routes", "viewer_routes"}
+KNOW_HTTP = {"app", "error_responses", "middleware", "parsing", "session_routes", "simli_routes", "viewer_routes"}
 
 
 def answer(error: Exception) -> tuple[int, str, str]:
@@ -41,6 +41,7 @@ def answer(error: Exception) -> tuple[int, str, str]:
         ("PageConnectedError", 409, "already_connected"),
         ("PublicationNotFoundError", 404, "publication_not_found"),
         ("PublishError", 502, "whip_failed"),
+        ("PublishTargetError", 403, "whip_target"),
         ("SessionNotFoundError", 404, "session_not_found"),
         ("ViewerNotFoundError", 404, "viewer_not_found"),
         ("VoiceMissingError", 501, "no_voice"),

@@ -140,6 +140,8 @@ class Peer:
         try:
             if self._pc is not None:
                 await self._pc.close()
+        except Exception:  # of a connection whose negotiation failed half-way
+            logger.warning("a peer connection did not close cleanly", exc_info=True)
         finally:
             if self._reader is not None:
                 self._reader.cancel()

@@ -101,9 +101,10 @@ def offered_kinds(offer_sdp: str) -> set[str]:
             lacks what a secure connection needs.
     """
     try:
-        media = SessionDescription.parse(offer_sdp).media
+        description = SessionDescription.parse(offer_sdp)
     except Exception as error:  # aiortc raises whatever a malformed SDP leads to
         raise NegotiationError(f"offer: expected an SDP, got {offer_sdp[:60]!r}") from error
+    media = description.media
     kinds = Counter(section.kind for section in media)
     if kinds - _SECTIONS:
         got = ", ".join(f"{count} {kind[:20]}" for kind, count in kinds.items())
@@ -111,6 +112,7 @@ def offered_kinds(offer_sdp: str) -> set[str]:
     if not kinds.keys() & {"audio", "video"}:
         raise NegotiationError(f"offer: expected audio or video, got {sorted(kinds)}")
     check_dtls(media, "offer")
+    _check_bundle(description, "offer")
     return set(kinds)
 
 
@@ -121,7 +123,23 @@ def check_answer(answer_sdp: str) -> None:
         NegotiationError: if a section lacks what a secure connection needs.
         Exception: whatever a malformed SDP leads to in aiortc.
     """
-    check_dtls(SessionDescription.parse(answer_sdp).media, "WHIP answer")
+    description = SessionDescription.parse(answer_sdp)
+    check_dtls(description.media, "WHIP answer")
+    _check_bundle(description, "WHIP answer")
+
+
+def _check_bundle(description: SessionDescription, what: str) -> None:
+    """Check that sections that share a transport are told apart, and that it exists (RFC 9143, section 7.2).
+
+    aiortc (1.16) would leave them without a transport, and then fail to close the connection.
+    """
+    names = [section.rtp.muxId for section in description.media]
+    for group in description.group:
+        if group.semantic == "BUNDLE" and group.items:
+            if len(set(names)) < len(names):
+                raise NegotiationError(f"{what}: expected another a=mid for each section, got {names}")
+            if group.items[0] not in names:
+                raise NegotiationError(f"{what}: expected a section for each name in a=group, got {names}")
 
 
 def check_dtls(media: Iterable[MediaDescription], what: str) -> None:

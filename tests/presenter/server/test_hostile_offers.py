@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +20,7 @@ Server = TestClient[Any, Any]
 Serve = Callable[..., None]
 SDP = {"Content-Type": "application/sdp"}
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}
+OFFERS = int(os.environ.get("PRESENTER_FUZZ", "300"))
 LIMIT_S = 0.1
 """How long the event loop may be busy without a pause."""
 pytestmark = pytest.mark.usefixtures("light_painting")
@@ -98,7 +100,7 @@ HOSTILE: dict[str, Callable[[str], str]] = {
     "a line of 60,000": lambda sdp: with_lines(sdp, ["a=" + "x" * 60_000]),
     "a long fmtp": lambda sdp: with_lines(sdp, ["a=fmtp:96 " + "a=1;" * 1000]),
     "600 feedbacks": lambda sdp: with_lines(sdp, [f"a=rtcp-fb:* x{k}" for k in range(600)]),
-    "an integer of 5,000 digits": lambda sdp: sdp.replace("a=mid:0", "a=maxptime:" + "9" * 4000, 1),
+    "a long integer": lambda sdp: sdp.replace("a=mid:0", "a=maxptime:" + "9" * 4000, 1),
 }
 
 
@@ -182,7 +184,7 @@ def test_fuzzed_offers_are_answered_or_refused(serve: Serve) -> None:
         statuses: dict[int, int] = {}
         slow = []
         async with watching(client) as watch:
-            for seed in range(300):
+            for seed in range(OFFERS):
                 watch.busy_s = 0.0
                 data = mutated(sdp, random.Random(seed)).encode()
                 response = await client.post(f"/whep/{session}", data=data, headers=SDP)

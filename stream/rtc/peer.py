@@ -147,6 +147,7 @@ class Peer:
                 self._reader.cancel()
                 await asyncio.gather(self._reader, return_exceptions=True)
             self._inbound.end()
+            self._pc = self._reader = self._channel = None  # they refer to this peer
             self.closed.set()
 
     async def _negotiate(self, offer_sdp: str) -> str:

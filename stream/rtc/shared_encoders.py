@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from stream.clock import samples
@@ -133,6 +134,7 @@ class SharedEncoder(ABC, Generic[T, S]):
         if not self._subscribers:
             if self._task is not None:
                 self._task.cancel()
+            self._task = None  # its traceback refers to this encoder, whose codec has memory and threads to give back
             self._on_empty()
 
     def stop(self) -> None:
@@ -185,7 +187,7 @@ class SharedAudioEncoder(SharedEncoder[Int16Array, Subscriber]):
         self._offer(tick.time, tick.voice)
 
     def _job(self, time: int, item: Int16Array) -> Callable[[], EncodedFrame | None]:
-        return lambda: self._encoder.encode(time, item)
+        return partial(self._encoder.encode, time, item)
 
 
 class SharedVideoEncoder(SharedEncoder[VideoFrame, VideoSubscriber]):
@@ -213,7 +215,7 @@ class SharedVideoEncoder(SharedEncoder[VideoFrame, VideoSubscriber]):
     def _job(self, time: int, item: VideoFrame) -> Callable[[], EncodedFrame | None]:
         keyframe = self._requests.begin(time)
         bitrate = shared_bitrate(subscriber.bitrate for subscriber in self._subscribers)
-        return lambda: self._encoder.encode(time, item, keyframe=keyframe, bitrate=bitrate)
+        return partial(self._encoder.encode, time, item, keyframe=keyframe, bitrate=bitrate)
 
     def _hand_out(self, frame: EncodedFrame) -> None:
         if frame.keyframe:

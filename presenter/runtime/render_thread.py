@@ -105,6 +105,7 @@ class RenderThread:
         try:
             await self._run(lambda: self._renderer.close())
         finally:
+            del self._renderer  # tens of megabytes, which a session's references to itself would keep
             self._executor.shutdown(wait=False)
 
     async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -120,6 +120,10 @@ class SharedEncoder(ABC, Generic[T, S]):
     def _job(self, time: int, item: T) -> Callable[[], EncodedFrame | None]:
         """Return what the worker thread has to do; called on the event loop."""
 
+    @abstractmethod
+    def _free(self) -> None:
+        """Give the codec's memory and threads back now: references to this object may live on for minutes."""
+
     def subscribe(self, subscriber: S) -> None:
         """Hand frames to a subscriber from now on."""
         self._subscribers.add(subscriber)
@@ -186,6 +190,9 @@ class SharedAudioEncoder(SharedEncoder[Int16Array, Subscriber]):
         """Take one tick of the pump."""
         self._offer(tick.time, tick.voice)
 
+    def _free(self) -> None:
+        del self._encoder
+
     def _job(self, time: int, item: Int16Array) -> Callable[[], EncodedFrame | None]:
         return partial(self._encoder.encode, time, item)
 
@@ -211,6 +218,9 @@ class SharedVideoEncoder(SharedEncoder[VideoFrame, VideoSubscriber]):
     def ask_keyframe(self) -> None:
         """Let all subscribers start anew soon: one of them has just come, or has lost something."""
         self._requests.ask()
+
+    def _free(self) -> None:
+        del self._encoder
 
     def _job(self, time: int, item: VideoFrame) -> Callable[[], EncodedFrame | None]:
         keyframe = self._requests.begin(time)

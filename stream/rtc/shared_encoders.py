@@ -138,7 +138,9 @@ class SharedEncoder(ABC, Generic[T, S]):
         if not self._subscribers:
             if self._task is not None:
                 self._task.cancel()
-            self._task = None  # its traceback refers to this encoder, whose codec has memory and threads to give back
+            self._task = None
+            self._waiting.clear()
+            self._free()
             self._on_empty()
 
     def stop(self) -> None:

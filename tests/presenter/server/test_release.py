@@ -23,7 +23,7 @@ from stream.rtc.encoders import AudioEncoder, VideoEncoder
 Server = TestClient[Any, Any]
 SDP = {"Content-Type": "application/sdp"}
 CYCLES = int(os.environ.get("PRESENTER_CYCLES", "20"))
-WARM_UP = 10
+WARM_UP = 5
 ROOT = Path(__file__).resolve().parents[3]
 pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors in /proc"),
@@ -87,7 +87,7 @@ def held() -> tuple[int, int, int]:
 
 
 def alive(kind: type) -> int:
-    return sum(isinstance(one, kind) for one in gc.get_objects())
+    return sum(type(one) is kind for one in gc.get_objects())
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["viewers", "sessions"])

@@ -268,7 +268,7 @@ def test_a_narrow_viewer_lowers_the_rate_of_few(remote: type, run: Callable) -> 
             (feed,) = hub._video.values()
             encoder: Any = feed._encoder._encoder
             before = encoder.codec.bit_rate
-            peers[0]._face.limit(400_000)
+            peers[0]._video.limit(400_000)
             await clients[0].until(lambda: encoder.codec.bit_rate != before)
             lowered = encoder.codec.bit_rate
             for client in clients:

@@ -66,6 +66,8 @@ class Session:
         """What a bot said of itself; shown as the state "listening" while nobody speaks."""
         self.playout_delay_ms = 0.0
         """How much later than its release sound is heard, as the page reports it."""
+        self.watched = True
+        """Whether anybody sees it; if not, speech is rendered and silence is not."""
         self._thread = RenderThread(renderer, executor)
         self._look_ahead = self._thread.latency_samples // CHUNK_SAMPLES
         self._metrics = metrics
@@ -180,7 +182,7 @@ class Session:
 
     def _choose(self) -> Work | None:
         playback = self.playback
-        if not playback.has_room():
+        if not playback.has_room() or not (self.watched or self._has_speech):
             return None
         return self._sources.choose(playback.clock.now(), playback.queued_ms, self._latencies.paint_ms)
 

@@ -110,8 +110,12 @@ class SessionHost:
         """Whether anybody is here for whom the session goes on."""
         return bool(self._peers.page or self._peers.viewers or self._bots.taken or self.publications)
 
+    def _is_watched(self) -> bool:
+        return bool(self._peers.page or self._peers.viewers or self.publications)
+
     def _start(self) -> None:
         self._served = True
+        self.session.watched = True  # at once; the next report looks again
         self.session.start()
 
     async def unwatch(self, viewer_id: str) -> None:
@@ -165,6 +169,7 @@ class SessionHost:
         """Report to the pages until the session is over; return why."""
         while (reason := self._over()) is None:
             self._peers.report()
+            self.session.watched = self._is_watched()
             try:
                 await asyncio.wait_for(self.leaving.wait(), STATS_INTERVAL_S)
             except TimeoutError:

@@ -21,6 +21,7 @@ from presenter.config import AppConfig, ServerConfig, load_config
 from presenter.runtime.engine import Engine
 from presenter.runtime.identities import IdentityStore
 from presenter.server.app import create_app
+from presenter.server.app_keys import SESSIONS
 from stream.rtc.aiortc_internals import patch_process_host_addresses
 from stream.wire import Interrupted, Playback
 
@@ -198,6 +199,31 @@ def test_publishing_is_off_until_targets_are_listed(play: Callable[..., None]) -
         error = (await response.json())["error"]
         assert (response.status, error["code"]) == (403, "whip_target")
         assert "server.whip_targets" in error["message"]
+
+    play(scenario)
+
+
+def test_a_session_that_nobody_watches_renders_nothing(play: Callable[..., None]) -> None:
+    async def scenario(server: Server, session: str) -> None:
+        app = server.app
+        assert app is not None
+        live = app[SESSIONS].host(session).session
+        await asyncio.sleep(0.8)
+        frames = live.stats()["frames"]
+        await asyncio.sleep(0.5)
+        assert live.stats()["frames"] == frames
+        viewer, place = await watch(server, f"/whep/{session}")
+        await viewer.sees(5)
+        assert live.stats()["frames"] >= frames + 4
+        assert (await server.delete(place)).status == 204
+        await viewer.close()
+        await asyncio.sleep(0.8)
+        frames = live.stats()["frames"]
+        async with connect(str(server.make_url("/")).rstrip("/"), session=session) as bot:
+            await asyncio.sleep(0.8)
+            await bot.speak(bytes(48_000), 24_000)
+            await asyncio.sleep(1.5)
+            assert live.stats()["frames"] >= frames + 10, "speech is rendered, heard or not"
 
     play(scenario)
 

@@ -123,7 +123,8 @@ def test_cycles_leave_nothing_behind(serve: Callable[..., None], own: bool) -> N
             for _ in range(20):  # a session's keeper has a second task at most times
                 samples.append(held())
                 await asyncio.sleep(0.05)
-            before, memory = max(samples), memory_mb()
+            descriptors, threads, tasks = (max(values) for values in zip(*samples, strict=True))
+            before, memory = (descriptors, threads, tasks), memory_mb()
             await cycles(CYCLES)
             await settled(lambda: is_back(before))
             grown = memory_mb() / memory - 1

@@ -10,7 +10,7 @@ import logging
 from typing import Any
 
 from presenter.config import AppConfig
-from presenter.errors import ConfigError, PresenterError
+from presenter.errors import PresenterError
 from presenter.recipe.steps import run_step
 
 
@@ -18,15 +18,10 @@ def serve(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Start the server and run until interrupted."""
     from presenter.runtime.engine import Engine
     from presenter.runtime.identities import IdentityStore
-    from presenter.server.app import create_app, serve_forever
-    from presenter.server.middleware import LOOPBACK_HOSTS
+    from presenter.server.app import check_server, create_app, serve_forever
 
     server = config.server
-    if server.host not in LOOPBACK_HOSTS and not server.token:
-        raise ConfigError(
-            f"binding {server.host} opens the server to the network: set --token (and see 'TLS' in the"
-            " README: browsers give a page its microphone only over https or on localhost)"
-        )
+    check_server(server)  # before the networks are loaded
     app = create_app(Engine.load(config, server.max_sessions), IdentityStore(config.presenters_dir), config)
 
     def ready(url: str) -> None:

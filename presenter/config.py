@@ -39,6 +39,11 @@ class ServerConfig:
         max_sessions: Live streams at a time.
         max_bots: Speech sockets of one session at a time.
         max_publications: WHIP publications of one session at a time; 0 for none.
+        max_viewers: Viewers of one session at a time.
+        whip_targets: Where sessions may be published: `HOST`, `HOST:PORT` or beginnings of URLs; none by default. A
+            private address must be listed itself.
+        requests_per_minute: Sessions and viewers that one address may ask for, a minute's worth at once; 0 for any.
+        limit_loopback: Whether that holds for this machine's own address as well, from which a reverse proxy asks.
         max_speech_s: Speech that one session buffers, in seconds, when a bot sends it faster than it is said.
         max_upload_mb: Largest photo that can be uploaded.
         public_origin: `https://host` of the page behind a reverse proxy that changes the Host header; else empty.
@@ -53,6 +58,10 @@ class ServerConfig:
     max_sessions: Annotated[_Whole, Field(ge=1, le=1000)] = 2
     max_bots: Annotated[_Whole, Field(ge=1, le=1000)] = 8
     max_publications: Annotated[_Whole, Field(ge=0, le=100)] = 4
+    max_viewers: Annotated[_Whole, Field(ge=1, le=10_000)] = 100
+    whip_targets: tuple[str, ...] = ()
+    requests_per_minute: Annotated[_Whole, Field(ge=0, le=100_000)] = 60
+    limit_loopback: Annotated[bool, Field(strict=True)] = False
     max_speech_s: Annotated[_Whole, Field(ge=1, le=3600)] = 300
     max_upload_mb: Annotated[_Whole, Field(ge=1, le=1000)] = 20
     public_origin: str = ""

@@ -11,6 +11,7 @@ PresenterError
 ├── OfferError               a WebRTC offer can't be answered
 ├── PageConnectedError       a session has its page already
 ├── PublishError             a media server refuses a publication
+├── PublishTargetError       a publication may not go where it was told to
 └── NotFoundError            nothing has this name or id
     ├── IdentityNotFoundError, SessionNotFoundError, ViewerNotFoundError
     └── PublicationNotFoundError, JobNotFoundError
@@ -105,6 +106,10 @@ class PageConnectedError(PresenterError):
 
 class PublishError(PresenterError):
     """A media server can't be reached, or refuses a publication."""
+
+
+class PublishTargetError(PresenterError):
+    """A publication was to go where the configuration does not let it."""
 
 
 def first_mistake(error: ValidationError, kind: type) -> str:

@@ -3,6 +3,7 @@
 StreamError
 ├── MediaFileError      a file can't be read or written as audio or video
 ├── NegotiationError    an SDP offer can't be answered
+├── TargetError         a publication may not go where it was told to
 ├── DeviceError         a microphone or sound output can't be found or opened
 ├── CameraError         a virtual camera can't be opened (stream.camera.drivers)
 ├── CanvasError         a background or a size can't be used (stream.camera.canvas)
@@ -24,6 +25,10 @@ class MediaFileError(StreamError):
 
 class NegotiationError(StreamError):
     """A WebRTC offer is malformed or shares no codec with this side."""
+
+
+class TargetError(StreamError):
+    """A publication was to go where it may not."""
 
 
 class DeviceError(StreamError):

@@ -40,6 +40,8 @@ class AudioLoop:
             latencies: told when chunks arrive and are queued.
             look_ahead: chunks that the model needs after the one that it moves the mouth for.
         """
+        self.watched = True
+        """Whether anybody sees it; if not, speech is processed and silence is not."""
         self._threads = threads
         self._sink = sink
         self._frames = frames
@@ -87,7 +89,7 @@ class AudioLoop:
                 await self._wake.wait()
 
     def _choose(self) -> Work | None:
-        if not self._sink.has_room():
+        if not self._sink.has_room() or not (self.watched or self._progress.pending or self._sources.has_speech):
             return None
         return self._sources.choose(self._sink.clock.now(), self._sink.queued_ms, self._latencies.frame_ms)
 

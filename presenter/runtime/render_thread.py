@@ -115,6 +115,7 @@ class RenderThreads:
             await self._run(self._audio, _nothing)  # after what a cancelled task has left there
             await self._run(self._frames, self._close)
         finally:
+            del self._renderer  # tens of megabytes, which a session's references to itself would keep
             self._audio.shutdown(wait=False)
             self._frames.shutdown(wait=False)
 

@@ -116,6 +116,11 @@ class Session:
             task.add_done_callback(_log_failure)
             task.add_done_callback(lambda _: self.stopped.set())
 
+    def note_watched(self, watched: bool) -> None:
+        """Note whether anybody sees the presenter; if not, speech is rendered and silence is not."""
+        self._loop.watched = watched
+        self._loop.wake()
+
     def wake(self) -> None:
         """Look again at what is due: a sink that is not emptied by the clock wants a pair."""
         self._loop.wake()

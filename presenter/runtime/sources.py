@@ -49,6 +49,11 @@ class Sources:
         self._fillers = 0  # chunks of silence in a row
         self._stalled = 0  # those of them that took the place of an utterance's sound that has not come
 
+    @property
+    def has_speech(self) -> bool:
+        """Whether speech that was pushed waits."""
+        return self._speech.buffered_ms > 0
+
     def clear(self) -> list[str]:
         """Interrupt: drop what waits, and return which utterances that were; silence follows."""
         self._microphone.clear()

@@ -16,11 +16,13 @@ from presenter.server import middleware, presenter_routes, session_routes, viewe
 from presenter.server.app_keys import ENROLMENTS, METRICS, PEER_CONFIG, SESSIONS, STORE, UPLOAD_LIMIT
 from presenter.server.enrolment_jobs import Enrolments
 from presenter.server.error_responses import ApiError, json_errors
+from presenter.server.rate_limit import limit_rate
 from presenter.server.session_manager import SessionManager
 from presenter.server.simli_routes import add_simli
 from presenter.server.web_folder import web_folder
 from stream.errors import StreamError
 from stream.rtc.peer import PeerConfig
+from stream.rtc.whip_targets import WhipTargets
 
 MAX_JSON_BYTES = 256 * 1024  # a full SDP offer is about 8 KB
 SHUTDOWN_S = 10.0
@@ -38,15 +40,19 @@ def create_app(engine: RendererPool, store: IdentityStore, config: AppConfig) ->
         config: `config.server` says token, limits, ICE servers and the host the server is bound to.
 
     Raises:
-        ConfigError: if the ICE servers or the public origin can't be used.
+        ConfigError: if the ICE servers, the public origin or the targets can't be used, or others can connect and no
+            token is set.
     """
     server = config.server
+    check_server(server)
     middlewares: list[Middleware] = [
         json_errors,
         middleware.check_dates,
         middleware.check_origin(server.public_origin),
     ]
     middlewares.append(middleware.check_token(server.token) if server.token else middleware.check_host(server.host))
+    if server.requests_per_minute:
+        middlewares.append(limit_rate(server.requests_per_minute, loopback=server.limit_loopback))
     app = web.Application(middlewares=middlewares, client_max_size=MAX_JSON_BYTES)
     metrics = Metrics()
     app[METRICS] = metrics
@@ -68,6 +74,23 @@ def create_app(engine: RendererPool, store: IdentityStore, config: AppConfig) ->
     add_simli(app, server.token or "", app[PEER_CONFIG])
     app.router.add_static("/static/", web_folder())
     return app
+
+
+def check_server(server: ServerConfig) -> None:
+    """Check what no key alone can tell.
+
+    Raises:
+        ConfigError: if other machines can connect and no token is set, or a target can't be read.
+    """
+    if server.host not in middleware.LOOPBACK_HOSTS and not server.token:
+        raise ConfigError(
+            f"binding {server.host} opens the server to the network: set --token (and see 'TLS' in the"
+            " README: browsers give a page its microphone only over https or on localhost)"
+        )
+    try:
+        WhipTargets(server.whip_targets)
+    except StreamError as error:
+        raise ConfigError(f"server.{error}") from error
 
 
 def peer_config(server: ServerConfig) -> PeerConfig:

@@ -4,17 +4,20 @@ import asyncio
 import contextlib
 import re
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from aiohttp import BodyPartReader, web
+from aiohttp import BodyPartReader, MultipartReader, StreamReader, web
 from pydantic import BaseModel, Field, ValidationError
 
 from presenter.errors import first_mistake
 from presenter.runtime.microphone import MicrophoneUse
 from presenter.server.error_responses import ApiError
 from presenter.server.uploads import Uploads
+from stream.rtc.sdp import MAX_SDP_BYTES
 
 MAX_NAME_BYTES = 1024
+MAX_FORM_LINES = 200
+"""Lines of a form outside its fields: preamble, boundaries, headers."""
 CHUNK_BYTES = 1 << 16
 _NUMBER = re.compile("[1-9][0-9]{0,2}")
 UPLOAD_TIMEOUT_S = 120.0
@@ -22,6 +25,23 @@ UPLOAD_TIMEOUT_S = 120.0
 
 Text = Annotated[str, Field(min_length=1)]
 Body = TypeVar("Body", bound=BaseModel)
+
+
+class _LimitedLines:
+    """A request's body, of which only so many lines can be read; what is read by size is not counted."""
+
+    def __init__(self, content: StreamReader) -> None:
+        self._content = content
+        self._left = MAX_FORM_LINES
+
+    async def readline(self, **options: Any) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError(f"expected a form with at most {MAX_FORM_LINES} lines of headers, got more")
+        return await self._content.readline(**options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
 
 
 class SessionRequest(BaseModel):
@@ -91,10 +111,13 @@ async def read_sdp(request: web.Request) -> str:
     """Return the body, which is UTF-8 (RFC 8866, section 4.4).
 
     Raises:
-        ApiError: if it is not.
+        ApiError: if it is not, or too long.
     """
     try:
-        return (await request.read()).decode()
+        body = await request.read()
+        if len(body) > MAX_SDP_BYTES:
+            raise ApiError(413, "too_large", f"Expected an SDP offer of at most {MAX_SDP_BYTES} bytes.")
+        return body.decode()
     except UnicodeDecodeError as error:
         raise ApiError(400, "bad_offer", "Expected an SDP offer in UTF-8, got other bytes.") from error
 
@@ -133,7 +156,9 @@ async def _read_form(request: web.Request, uploads: Uploads, limit: int, stack: 
     consent = ""
     face: int | None = None
     upload: Path | None = None
-    async for part in await request.multipart():
+    # The preamble and the headers are read line by line, without a pause while lines are there.
+    content: Any = _LimitedLines(request.content)
+    async for part in MultipartReader(request.headers, content):
         if not isinstance(part, BodyPartReader):
             raise ApiError(400, "bad_request", "Nested multipart is not understood here.")
         if part.name == "name":

@@ -16,6 +16,7 @@ from presenter.server.session_peers import SessionPeers
 from presenter.tts.text_speaker import SpeechSynthesizer, TextSpeaker
 from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import PeerConfig
+from stream.rtc.whip_targets import WhipTargets
 
 STATS_INTERVAL_S = 0.25
 MAX_OBSERVERS = 100
@@ -43,11 +44,11 @@ class SessionHost:
             peer_config: codec, bitrates and ICE servers of every peer.
             metrics: the server's counters.
             synthesizer: the voice for texts.
-            limits: how many bots and publications there may be.
+            limits: how many bots, viewers and publications there may be, and where those go.
             microphone: what the page's microphone is for.
         """
         self.session = session
-        self.publications = Publications(hub, peer_config, limits.max_publications)
+        self.publications = Publications(hub, peer_config, WhipTargets(limits.whip_targets), limits.max_publications)
         """Where the session is published."""
         self.text_speaker = TextSpeaker(session, synthesizer)
         """Says texts in this session."""
@@ -58,7 +59,7 @@ class SessionHost:
         self.farewell = ""
         """What pages are told when the server ends the session."""
         self._microphone: MicrophoneUse = microphone
-        self._peers = SessionPeers(session, hub, peer_config, metrics, self._check_open)
+        self._peers = SessionPeers(session, hub, peer_config, metrics, self._check_open, limits.max_viewers)
         self._bots = Places(limits.max_bots, "bots (server.max_bots)")
         self._observers = Places(MAX_OBSERVERS, "observers")
         self._served = False
@@ -110,8 +111,12 @@ class SessionHost:
         """Whether anybody is here for whom the session goes on."""
         return bool(self._peers.page or self._peers.viewers or self._bots.taken or self.publications)
 
+    def _is_watched(self) -> bool:
+        return bool(self._peers.page or self._peers.viewers or self.publications)
+
     def _start(self) -> None:
         self._served = True
+        self.session.note_watched(True)  # at once; the next report looks again
         self.session.start()
 
     async def unwatch(self, viewer_id: str) -> None:
@@ -128,6 +133,7 @@ class SessionHost:
         Raises:
             SessionNotFoundError: if the session is ending.
             CapacityError: if there are too many publications.
+            PublishTargetError: if the server is not listed in the configuration.
             PublishError: if the server can't be reached or refuses.
         """
         self._check_open()
@@ -164,6 +170,7 @@ class SessionHost:
         """Report to the pages until the session is over; return why."""
         while (reason := self._over()) is None:
             self._peers.report()
+            self.session.note_watched(self._is_watched())
             try:
                 await asyncio.wait_for(self.leaving.wait(), STATS_INTERVAL_S)
             except TimeoutError:

@@ -13,8 +13,6 @@ from stream.errors import StreamError
 from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import PeerConfig
 
-MAX_VIEWERS = 100
-"""Viewers of one session."""
 JOIN_TIMEOUT_S = 10.0
 """How long the end of a session waits for offers that are just being answered."""
 
@@ -29,6 +27,7 @@ class SessionPeers:
         peer_config: PeerConfig,
         metrics: Metrics,
         check_open: Callable[[], None],
+        max_viewers: int,
     ) -> None:
         """Connect nobody yet.
 
@@ -38,6 +37,7 @@ class SessionPeers:
             peer_config: codec, bitrates and ICE servers.
             metrics: the server's counters.
             check_open: raises if the session has ended while an offer was answered.
+            max_viewers: at a time, those still connecting included.
         """
         self.page: Connection | None = None
         self.viewers: dict[str, Connection] = {}
@@ -46,6 +46,7 @@ class SessionPeers:
         self._peer_config = peer_config
         self._metrics = metrics
         self._check_open = check_open
+        self._max_viewers = max_viewers
         self._joining: set[asyncio.Task[str]] = set()
 
     async def answer(self, offer_sdp: str) -> tuple[Connection, str]:
@@ -67,8 +68,8 @@ class SessionPeers:
 
     async def watch(self, offer_sdp: str, *, matte: bool) -> tuple[str, str]:
         """Connect a viewer; returns its id and the answer. See `SessionHost.watch`."""
-        if len(self.viewers) >= MAX_VIEWERS:
-            raise CapacityError(f"This session has {MAX_VIEWERS} viewers already.")
+        if len(self.viewers) >= self._max_viewers:
+            raise CapacityError(f"This session has {self._max_viewers} viewers; server.max_viewers allows no more.")
         viewer_id = secrets.token_urlsafe(12)
         self.viewers[viewer_id] = viewer = self._connect(matte=matte)
         try:

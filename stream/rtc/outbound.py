@@ -114,6 +114,7 @@ class EncodedSender:
             logger.exception("a %s sender failed", self._track.kind)
         finally:
             self._track.stop()
+            self._history.clear()
             self._sender.end_loop()
 
     async def _send(self, frame: RTCEncodedFrame, payload_type: int) -> None:

@@ -25,11 +25,14 @@ from stream.rtc.ice import without_end_of_candidates
 from stream.rtc.inbound import InboundStats, InboundVoice
 from stream.rtc.outbound import send_track
 from stream.rtc.peer_config import PeerConfig
-from stream.rtc.sdp import offered_kinds
+from stream.rtc.sdp import bounded, offered_kinds
 
 __all__ = ["Peer", "PeerConfig", "PeerStats"]
 
 logger = logging.getLogger(__name__)
+
+NEGOTIATION_TIMEOUT_S = 10.0
+"""An offer whose description isn't taken by then is refused: it may name hosts that nobody resolves."""
 
 _MAX_MESSAGE_BYTES = 16_384
 _MAX_BUFFERED_BYTES = 65_536  # of messages that the remote end has not acknowledged
@@ -138,23 +141,31 @@ class Peer:
         try:
             if self._pc is not None:
                 await self._pc.close()
+        except Exception:  # of a connection whose negotiation failed half-way
+            logger.warning("a peer connection did not close cleanly", exc_info=True)
         finally:
             if self._reader is not None:
                 self._reader.cancel()
                 await asyncio.gather(self._reader, return_exceptions=True)
             self._inbound.end()
+            self._pc = self._reader = self._channel = None  # they refer to this peer
             self.closed.set()
 
     async def _negotiate(self, offer_sdp: str) -> str:
         patch_process_host_addresses()
         self._config.patch_process_encoders()
-        kinds = offered_kinds(offer_sdp)
+        offer_sdp = bounded(offer_sdp, "offer")
+        kinds = await asyncio.to_thread(offered_kinds, offer_sdp)
+        if self._closing:
+            raise StreamError("Peer.answer: expected an open peer, got one that was closed meanwhile")
         self._pc = pc = RTCPeerConnection(self._config.rtc_configuration())
         pc.on("datachannel", self._on_datachannel)
         pc.on("connectionstatechange", self._on_state)
         accept_rsa_certificates(pc)
         self._add_tracks(pc, kinds)
-        await pc.setRemoteDescription(RTCSessionDescription(sdp=offer_sdp, type="offer"))
+        # Not around the rest: a peer that is closed while it gathers candidates keeps their sockets open.
+        async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
+            await pc.setRemoteDescription(RTCSessionDescription(sdp=offer_sdp, type="offer"))
         if self._receives_microphone:
             self._attach_microphone(pc)
         await pc.setLocalDescription(await pc.createAnswer())

@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from stream.clock import samples
@@ -119,6 +120,10 @@ class SharedEncoder(ABC, Generic[T, S]):
     def _job(self, time: int, item: T) -> Callable[[], EncodedFrame | None]:
         """Return what the worker thread has to do; called on the event loop."""
 
+    @abstractmethod
+    def _free(self) -> None:
+        """Give the codec's memory and threads back now: references to this object may live on for minutes."""
+
     def subscribe(self, subscriber: S) -> None:
         """Hand frames to a subscriber from now on."""
         self._subscribers.add(subscriber)
@@ -133,6 +138,9 @@ class SharedEncoder(ABC, Generic[T, S]):
         if not self._subscribers:
             if self._task is not None:
                 self._task.cancel()
+            self._task = None
+            self._waiting.clear()
+            self._free()
             self._on_empty()
 
     def stop(self) -> None:
@@ -184,8 +192,11 @@ class SharedAudioEncoder(SharedEncoder[Int16Array, Subscriber]):
         """Take one tick of the pump."""
         self._offer(tick.time, tick.voice)
 
+    def _free(self) -> None:
+        del self._encoder
+
     def _job(self, time: int, item: Int16Array) -> Callable[[], EncodedFrame | None]:
-        return lambda: self._encoder.encode(time, item)
+        return partial(self._encoder.encode, time, item)
 
 
 class SharedVideoEncoder(SharedEncoder[VideoFrame, VideoSubscriber]):
@@ -210,10 +221,13 @@ class SharedVideoEncoder(SharedEncoder[VideoFrame, VideoSubscriber]):
         """Let all subscribers start anew soon: one of them has just come, or has lost something."""
         self._requests.ask()
 
+    def _free(self) -> None:
+        del self._encoder
+
     def _job(self, time: int, item: VideoFrame) -> Callable[[], EncodedFrame | None]:
         keyframe = self._requests.begin(time)
         bitrate = shared_bitrate(subscriber.bitrate for subscriber in self._subscribers)
-        return lambda: self._encoder.encode(time, item, keyframe=keyframe, bitrate=bitrate)
+        return partial(self._encoder.encode, time, item, keyframe=keyframe, bitrate=bitrate)
 
     def _hand_out(self, frame: EncodedFrame) -> None:
         if frame.keyframe:

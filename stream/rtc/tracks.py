@@ -100,8 +100,9 @@ class AudioTrack(Track):
         self._encoder.subscribe(self)
 
     def _leave(self) -> None:
-        if self._encoder is not None:
-            self._encoder.unsubscribe(self)
+        encoder, self._encoder = self._encoder, None
+        if encoder is not None:
+            encoder.unsubscribe(self)
 
 
 class VideoTrack(Track):
@@ -139,5 +140,6 @@ class VideoTrack(Track):
 
     def _leave(self) -> None:
         self._on_stop(self)
-        if self._encoder is not None:
-            self._encoder.unsubscribe(self)
+        encoder, self._encoder = self._encoder, None
+        if encoder is not None:
+            encoder.unsubscribe(self)

@@ -8,18 +8,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector
 from aiortc import RTCIceServer, RTCPeerConnection, RTCSessionDescription
-from aiortc.sdp import SessionDescription
 from yarl import URL
 
-from stream.errors import NegotiationError, StreamError
+from stream.errors import NegotiationError, StreamError, TargetError
 from stream.rtc.aiortc_internals import ReceiverInternals, accept_rsa_certificates, patch_process_host_addresses
 from stream.rtc.hub import EncoderHub
 from stream.rtc.ice import linked_servers, without_end_of_candidates
 from stream.rtc.outbound import send_track
 from stream.rtc.peer_config import PeerConfig
-from stream.rtc.sdp import check_dtls
+from stream.rtc.sdp import MAX_SDP_BYTES, bounded, check_answer
+from stream.rtc.whip_targets import TargetResolver, WhipTargets
 
 logger = logging.getLogger(__name__)
 
@@ -28,9 +28,9 @@ CONNECT_TIMEOUT_S = 20.0
 
 _SDP = "application/sdp"
 _MAX_REDIRECTS = 5
+_REDIRECTS = (HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT)  # those that keep the method
 _TIMEOUT = ClientTimeout(total=15)
-_MAX_ANSWER_BYTES = 65_536
-_LOGGED = 200  # characters of what an endpoint says
+_ANSWER_TIMEOUT_S = 10.0
 
 
 class WhipPublisher:
@@ -40,10 +40,17 @@ class WhipPublisher:
     are used if none is configured. They come after the candidates were sent, so it is offered to a second time then.
     """
 
-    def __init__(self, hub: EncoderHub, config: PeerConfig | None = None) -> None:
-        """Prepare to publish what `hub` encodes; `config` says codec, bitrates and ICE servers."""
+    def __init__(self, hub: EncoderHub, targets: WhipTargets, config: PeerConfig | None = None) -> None:
+        """Prepare to publish what `hub` encodes.
+
+        Args:
+            hub: what is published.
+            targets: where it may go.
+            config: codec, bitrates and ICE servers.
+        """
         self._config = config or PeerConfig()
         self._hub = hub
+        self._targets = targets
         self._tracks = hub.tracks(bitrate=self._config.start_bitrate)
         self._pc: RTCPeerConnection | None = None
         self._resource: URL | None = None
@@ -60,11 +67,12 @@ class WhipPublisher:
         """Offer sound and picture to an endpoint and take its answer.
 
         Args:
-            url: the WHIP endpoint, http or https; redirects 307 and 308 are followed.
+            url: the WHIP endpoint, http or https; redirects 307 and 308 to listed targets are followed.
             token: sent as a bearer token, if there is one; not to another host after a redirect.
 
         Raises:
             NegotiationError: if the answer can't be used; the publication is closed then.
+            TargetError: if the endpoint, or where it redirects to, is not listed.
             StreamError: if the endpoint can't be reached or refuses, or this publisher was used or closed
                 before the answer came.
         """
@@ -99,26 +107,20 @@ class WhipPublisher:
     async def _negotiate(self, url: str) -> None:
         patch_process_host_addresses()
         self._config.patch_process_encoders()
-        pc, answer = await self._offer(url)
+        endpoint = self._checked(url)
+        pc, answer = await self._offer(endpoint)
         if self._linked and not self._config.ice_servers:
             pc.remove_all_listeners()
             await pc.close()
             await self._delete()
-            pc, answer = await self._offer(url)
+            pc, answer = await self._offer(endpoint)
         self._expiry = asyncio.create_task(self._expire())
-        try:
-            check_dtls(SessionDescription.parse(answer).media, "WHIP answer")
-            await pc.setRemoteDescription(RTCSessionDescription(without_end_of_candidates(answer), "answer"))
-        except NegotiationError:
-            raise
-        except Exception as error:  # aiortc raises whatever a malformed SDP leads to
-            logger.info("WHIP: no SDP answer: %r", answer[:_LOGGED])
-            raise NegotiationError("WHIP: expected an SDP answer that fits the offer, got another text") from error
+        await self._accept(pc, answer)
         for transceiver in pc.getTransceivers():
             # aiortc believes an answer that claims more than was offered, and nobody would read it.
             ReceiverInternals(transceiver.receiver).discard_media()
 
-    async def _offer(self, url: str) -> tuple[RTCPeerConnection, str]:
+    async def _offer(self, endpoint: URL) -> tuple[RTCPeerConnection, str]:
         """Make a connection and return it with the answer to its offer."""
         if self._closing:
             raise StreamError("WHIP: expected a publication that is open, got one that was closed meanwhile")
@@ -128,42 +130,69 @@ class WhipPublisher:
         for track in self._tracks:
             send_track(pc, track, self._config, self._hub.clock)
         await pc.setLocalDescription(await pc.createOffer())
-        answer = await self._post(url, str(pc.localDescription.sdp))
+        answer = await self._post(endpoint, str(pc.localDescription.sdp))
         if self._closing:
             raise StreamError("WHIP: expected an answer before the publication was closed, got it afterwards")
         return pc, answer
 
-    async def _post(self, url: str, offer: str) -> str:
+    async def _accept(self, pc: RTCPeerConnection, answer: str) -> None:
+        try:
+            answer = without_end_of_candidates(bounded(answer, "WHIP answer"))
+            await asyncio.to_thread(check_answer, answer)
+            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+                await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        except NegotiationError:
+            raise
+        except Exception as error:  # aiortc raises whatever a malformed SDP leads to; it may quote the endpoint
+            raise NegotiationError("WHIP: expected an SDP answer that fits the offer, got another text") from error
+
+    def _checked(self, url: str) -> URL:
+        try:
+            endpoint = URL(url)
+            self._targets.check(endpoint)
+        except ValueError as error:
+            raise TargetError("WHIP: expected a URL of http or https") from error
+        return endpoint
+
+    async def _post(self, endpoint: URL, offer: str) -> str:
         """Exchange offer for answer, and note where the publication can be deleted.
 
-        No error quotes the body: who may choose the endpoint may not be who may read what it says.
+        No error or log quotes the body: who may choose the endpoint may not be who may read what it says.
         """
-        headers = self._headers | {"Content-Type": _SDP, "Accept": _SDP}
-        async with (
-            _session() as http,
-            http.post(url, data=offer, headers=headers, max_redirects=_MAX_REDIRECTS) as response,
-        ):
-            if response.status != HTTPStatus.CREATED:
-                text = (await _read(response, _LOGGED)).decode(errors="replace")
-                logger.info("WHIP: %s refused: %r", _where(response), text)
-                raise StreamError(f"WHIP: expected status 201 from {_where(response)}, got {response.status}")
-            self._note_resource(response, URL(url))
-            self._linked = linked_servers(response.headers.getall("Link", ()))
-            if response.content_type != _SDP:
-                raise StreamError(f"WHIP: expected {_SDP} from {_where(response)}, got {response.content_type}")
-            answer = await _read(response, _MAX_ANSWER_BYTES + 1)
-            if len(answer) > _MAX_ANSWER_BYTES:
-                raise StreamError(f"WHIP: expected at most {_MAX_ANSWER_BYTES} bytes from {_where(response)}, got more")
-            return answer.decode(errors="replace")
+        async with self._session() as http:
+            for _ in range(_MAX_REDIRECTS + 1):
+                headers = self._headers | {"Content-Type": _SDP, "Accept": _SDP}
+                async with http.post(endpoint, data=offer, headers=headers, allow_redirects=False) as response:
+                    if response.status not in _REDIRECTS:
+                        return await self._read_answer(response)
+                    following = self._location(response)
+                    self._targets.check(following)
+                    if following.origin() != endpoint.origin():
+                        self._headers.pop("Authorization", None)  # the token was not meant for another host
+                    endpoint = following
+        raise StreamError(f"WHIP: expected at most {_MAX_REDIRECTS} redirects, got more")
 
-    def _note_resource(self, response: ClientResponse, endpoint: URL) -> None:
+    async def _read_answer(self, response: ClientResponse) -> str:
+        if response.status != HTTPStatus.CREATED:
+            raise StreamError(f"WHIP: expected status 201 from {_where(response)}, got {response.status}")
+        resource = self._location(response)
+        if resource.origin() != response.url.origin():
+            raise StreamError(f"WHIP: expected a Location on {response.url.origin()}, got one elsewhere")
+        self._resource = resource
+        self._linked = linked_servers(response.headers.getall("Link", ()))
+        if response.content_type != _SDP:
+            raise StreamError(f"WHIP: expected {_SDP} from {_where(response)}, got another type")
+        answer = await _read(response, MAX_SDP_BYTES + 1)
+        if len(answer) > MAX_SDP_BYTES:
+            raise StreamError(f"WHIP: expected at most {MAX_SDP_BYTES} bytes from {_where(response)}, got more")
+        return answer.decode(errors="replace")
+
+    @staticmethod
+    def _location(response: ClientResponse) -> URL:
         location = response.headers.get("Location")
         if location is None:
             raise StreamError(f"WHIP: expected a Location header from {_where(response)}, got none")
-        resource = response.url.join(URL(location))
-        if resource.origin() != endpoint.origin():
-            self._headers.pop("Authorization", None)  # the token was not meant for another host
-        self._resource = resource
+        return response.url.join(URL(location))
 
     async def _delete(self) -> None:
         """Delete the publication at the endpoint, once; nothing to do if it made none."""
@@ -171,11 +200,26 @@ class WhipPublisher:
         if resource is None:
             return
         try:
-            async with _session() as http, http.delete(resource, headers=self._headers) as response:
-                if response.status >= HTTPStatus.BAD_REQUEST:
-                    logger.warning("WHIP: DELETE %s: expected status 200, got %d", resource, response.status)
+            async with (
+                self._session() as http,
+                http.delete(resource, headers=self._headers, allow_redirects=False) as response,
+            ):
+                if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+                    logger.warning(
+                        "WHIP: DELETE at %s: expected status 200, got %d", resource.origin(), response.status
+                    )
         except StreamError as error:
-            logger.warning("WHIP: DELETE %s: %s", resource, error)
+            logger.warning("WHIP: DELETE at %s: %s", resource.origin(), error)
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[ClientSession]:
+        """Open an HTTP client whose failures are errors of the streaming layer."""
+        connector = TCPConnector(resolver=TargetResolver(self._targets))
+        try:
+            async with ClientSession(connector=connector, timeout=_TIMEOUT) as http:
+                yield http
+        except (ClientError, TimeoutError, ValueError) as error:  # whose text may quote the endpoint
+            raise StreamError(f"WHIP: expected an endpoint that answers, got {type(error).__name__}") from error
 
     async def _expire(self) -> None:
         """Close the publication if it does not connect in time: aiortc sets no bound to its DTLS."""
@@ -195,17 +239,6 @@ class WhipPublisher:
             await self.close()
 
 
-@asynccontextmanager
-async def _session() -> AsyncIterator[ClientSession]:
-    """Open an HTTP client whose failures are errors of the streaming layer."""
-    try:
-        async with ClientSession(timeout=_TIMEOUT) as http:
-            yield http
-    except (ClientError, TimeoutError, ValueError) as error:
-        logger.info("WHIP: no answer: %r", str(error)[:_LOGGED])  # not for the caller: it may quote the endpoint
-        raise StreamError(f"WHIP: expected an endpoint that answers, got {type(error).__name__}") from error
-
-
 async def _read(response: ClientResponse, limit: int) -> bytes:
     """Return the body, up to `limit` bytes of it, in however many pieces it arrives."""
     try:
@@ -215,4 +248,4 @@ async def _read(response: ClientResponse, limit: int) -> bytes:
 
 
 def _where(response: ClientResponse) -> str:
-    return str(response.url.with_query(None).with_user(None))
+    return str(response.url.origin())

@@ -41,6 +41,7 @@ def answer(error: Exception) -> tuple[int, str, str]:
         ("PageConnectedError", 409, "already_connected"),
         ("PublicationNotFoundError", 404, "publication_not_found"),
         ("PublishError", 502, "whip_failed"),
+        ("PublishTargetError", 403, "whip_target"),
         ("SessionNotFoundError", 404, "session_not_found"),
         ("ViewerNotFoundError", 404, "viewer_not_found"),
         ("VoiceMissingError", 501, "no_voice"),

@@ -21,6 +21,7 @@ from presenter.config import AppConfig, ServerConfig, load_config
 from presenter.runtime.engine import Engine
 from presenter.runtime.identities import IdentityStore
 from presenter.server.app import create_app
+from presenter.server.app_keys import SESSIONS
 from stream.rtc.aiortc_internals import patch_process_host_addresses
 from stream.wire import Interrupted, Playback
 
@@ -227,7 +228,8 @@ def test_a_method_that_is_not_taken_is_answered_with_those_that_are(play: Callab
         ("/whep/unknown", "v=0", SDP, 404, "session_not_found"),
         ("/whep/{id}", "v=0", {"Content-Type": "text/plain"}, 415, "unsupported_media_type"),
         ("/whep/{id}", "nonsense", SDP, 400, "bad_offer"),
-        ("/api/sessions/{id}/whip", '{"url": "ftp://x"}', {}, 502, "whip_failed"),
+        ("/api/sessions/{id}/whip", '{"url": "ftp://x"}', {}, 403, "whip_target"),
+        ("/api/sessions/{id}/whip", '{"url": "http://127.0.0.2/"}', {}, 403, "whip_target"),
         ("/api/sessions/{id}/whip", '{"url": "http://127.0.0.1:9/whip"}', {}, 502, "whip_failed"),
         ("/api/sessions/{id}/whip", "{}", {}, 400, "bad_request"),
     ],
@@ -240,7 +242,58 @@ def test_refusals(
         assert response.status == status, await response.text()
         assert (await response.json())["error"]["code"] == code
 
+    play(scenario, whip_targets=("127.0.0.1",))
+
+
+def test_publishing_is_off_until_targets_are_listed(play: Callable[..., None]) -> None:
+    async def scenario(server: Server, session: str) -> None:
+        response = await server.post(f"/api/sessions/{session}/whip", json={"url": "http://127.0.0.1:9/whip"})
+        error = (await response.json())["error"]
+        assert (response.status, error["code"]) == (403, "whip_target")
+        assert "server.whip_targets" in error["message"]
+
     play(scenario)
+
+
+def test_a_session_that_nobody_watches_renders_nothing(play: Callable[..., None]) -> None:
+    async def scenario(server: Server, session: str) -> None:
+        app = server.app
+        assert app is not None
+        live = app[SESSIONS].host(session).session
+        await asyncio.sleep(0.8)
+        frames = live.stats()["frames"]
+        await asyncio.sleep(0.5)
+        assert live.stats()["frames"] == frames
+        viewer, place = await watch(server, f"/whep/{session}")
+        await viewer.sees(5)
+        assert live.stats()["frames"] >= frames + 4
+        assert (await server.delete(place)).status == 204
+        await viewer.close()
+        await asyncio.sleep(0.8)
+        frames = live.stats()["frames"]
+        async with connect(str(server.make_url("/")).rstrip("/"), session=session) as bot:
+            await asyncio.sleep(0.8)
+            await bot.speak(bytes(48_000), 24_000)
+            await asyncio.sleep(1.5)
+            assert live.stats()["frames"] >= frames + 10, "speech is rendered, heard or not"
+
+    play(scenario)
+
+
+def test_viewers_are_limited(play: Callable[..., None]) -> None:
+    async def scenario(server: Server, session: str) -> None:
+        viewer, place = await watch(server, f"/whep/{session}")
+        second = Viewer()
+        sdp = await second.offer()
+        response = await server.post(f"/whep/{session}", data=sdp, headers=SDP)
+        assert response.status == 503
+        assert "server.max_viewers" in (await response.json())["error"]["message"]
+        assert (await server.delete(place)).status == 204
+        assert (await server.post(f"/whep/{session}", data=sdp, headers=SDP)).status == 201
+        for one in (viewer, second):
+            await one.close()
+
+    play(scenario, max_viewers=1)
 
 
 def test_a_viewer_tells_what_it_hears_and_cannot_interrupt(play: Callable[..., None]) -> None:
@@ -298,7 +351,7 @@ def test_publications_are_limited(play: Callable[..., None]) -> None:
             assert (await first).status == 502
             assert (await server.post(path, json=body)).status == 502, "its place is free again"
 
-    play(scenario, max_publications=1)
+    play(scenario, max_publications=1, whip_targets=("127.0.0.1",))
 
 
 def test_publishing_to_a_media_server(play: Callable[..., None]) -> None:
@@ -329,4 +382,4 @@ def test_publishing_to_a_media_server(play: Callable[..., None]) -> None:
             await asyncio.wait_for(deleted.wait(), 5)
             await viewer.close()
 
-    play(scenario)
+    play(scenario, whip_targets=("127.0.0.1",))

@@ -99,7 +99,7 @@ def test_controls_fit_on_phones(browser: Any, open_page: OpenPage, size: tuple[i
     for name in ("#toggle", "#mic", "#hear", "#stage"):
         assert boxes[name]["y"] + boxes[name]["height"] <= size[1], f"{name} is below the fold"
     for name, box in boxes.items():
-        assert box["x"] >= 0 and box["x"] + box["width"] <= size[0], f"{name} is cut off"
+        assert 0 <= box["x"] <= size[0] - box["width"], f"{name} is cut off"
         for other, against in boxes.items():
             apart_x = box["x"] + box["width"] <= against["x"] or against["x"] + against["width"] <= box["x"]
             apart_y = box["y"] + box["height"] <= against["y"] or against["y"] + against["height"] <= box["y"]

@@ -1,6 +1,6 @@
 // Requests to the server, with the access token where one is needed and errors as one type.
 
-const TOKEN_KEY = "presenter.token";
+import { thisTab } from "./storage.js";
 
 /** A failed request: `code` from the server's `{"error": {"code", "message"}}`, or "network". */
 export class ApiError extends Error {
@@ -22,12 +22,12 @@ export function adoptToken() {
 }
 
 export function saveToken(token) {
-  sessionStorage.setItem(TOKEN_KEY, token.trim());
+  thisTab.set("token", token.trim());
 }
 
 async function request(path, options = {}) {
   const headers = new Headers(options.headers);
-  const token = sessionStorage.getItem(TOKEN_KEY);
+  const token = thisTab.get("token");
   if (token) headers.set("Authorization", `Bearer ${token}`);
   let response;
   try {
@@ -41,15 +41,26 @@ async function request(path, options = {}) {
   throw new ApiError(error.code, error.message, response.status);
 }
 
-function postJson(path, body) {
-  return request(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })
+function sendJson(method, path, body) {
+  return request(path, { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })
     .then((response) => response.json());
 }
 
-/** `[{name, thumbnail}]`, in the server's order. */
+/** `{presenters: [{name, thumbnail, own}], damaged: [{name, problem}]}`, in the server's order. */
 export async function listPresenters() {
-  return (await (await request("/api/presenters")).json()).presenters;
+  return (await request("/api/presenters")).json();
 }
+
+const presenterUrl = (name) => `/api/presenters/${encodeURIComponent(name)}`;
+
+/** Returns the name as the server keeps it. */
+export async function renamePresenter(name, wanted) {
+  return (await sendJson("PATCH", presenterUrl(name), { name: wanted })).name;
+}
+
+export const deletePresenter = (name) => request(presenterUrl(name), { method: "DELETE" });
+
+const postJson = (path, body) => sendJson("POST", path, body);
 
 /** An object URL of a picture that may need the token, which an `<img src>` cannot send. */
 export async function pictureUrl(path) {

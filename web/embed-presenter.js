@@ -2,10 +2,12 @@
 //
 //   <script src="HOST/static/embed-presenter.js" data-session="ID" async></script>
 //
+// Size: data-width and data-height, in CSS units or as a number of pixels. Without them as wide as its place, at most 640px; what is
+// not given follows from the square picture.
 // Boolean options: data-transparent (no background), data-captions, data-no-badge.
 (() => {
   const script = document.currentScript;
-  const { session, transparent, captions, noBadge } = script.dataset;
+  const { session, transparent, captions, noBadge, width, height } = script.dataset;
   if (!session) {
     console.error("embed-presenter.js: expected data-session on its script element, got none");
     return;
@@ -21,6 +23,8 @@
   frame.title = "Presenter";
   frame.allow = "autoplay";
   // A frame whose colour scheme differs from its page's is painted opaque by browsers.
-  Object.assign(frame.style, { display: "block", width: "100%", aspectRatio: "1", border: "0", colorScheme: "light" });
+  const length = (value) => (/^\d+(\.\d+)?$/.test(value) ? `${value}px` : value);
+  const size = width || height ? { width: length(width) ?? "auto", height: length(height) ?? "auto" } : { width: "100%", maxWidth: "640px" };
+  Object.assign(frame.style, { display: "block", ...size, aspectRatio: "1", border: "0", colorScheme: "light" });
   script.after(frame);
 })();

@@ -16,12 +16,21 @@ export class LinkError extends Error {
   }
 }
 
+/** Throws LinkError where the browser has no WebRTC, or where it is disabled. */
+function openPeer() {
+  try {
+    return new RTCPeerConnection();
+  } catch {
+    throw new LinkError("No WebRTC", "This browser has no WebRTC, or it is disabled. Enable it, or open the page in another browser.");
+  }
+}
+
 /**
  * Events: "media" (detail: MediaStream), "unstable", "stable", "lost" (detail: LinkError), and the server's messages, as
  * detail of "stats", "state", "caption", "flush". A flush mutes the voice without further action.
  */
 export class Link extends EventTarget {
-  #peer = new RTCPeerConnection();
+  #peer = openPeer();
   #channel = null;
   #hush = null;
   #timers = [];

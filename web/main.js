@@ -3,22 +3,20 @@
 import { adoptToken, listPresenters, saveToken } from "./api.js";
 import { showCaptions } from "./captions.js";
 import { prepareEnroll } from "./enroll.js";
+import { Gallery } from "./gallery.js";
 import { insecure, openMicrophone } from "./microphone.js";
 import { showFigures } from "./monitor.js";
 import { SayBox } from "./say.js";
 import { Session } from "./session.js";
 import { play } from "./sound.js";
 import { Figures } from "./stats.js";
+import { remembered } from "./storage.js";
 import * as ui from "./ui.js";
 
 const { toggle, mic, hear, video, unmute, microphone, add, caption, captions, tokenForm, tokenInput } = ui.elements;
 
-const remembered = {
-  get: (key) => localStorage.getItem(`presenter.${key}`) ?? "",
-  set: (key, value) => localStorage.setItem(`presenter.${key}`, value),
-};
-
 let presenters = [];
+let damaged = []; // presenters whose files cannot be read
 let chosen = null;
 let call = null; // {session, spoken, microphone: MediaStream, figures} while connecting or live
 let ending = null; // a promise while the previous call releases its session
@@ -27,10 +25,11 @@ let ending = null; // a promise while the previous call releases its session
 
 async function loadPresenters(preferred = chosen?.name || remembered.get("name") || "default") {
   try {
-    presenters = await listPresenters();
+    ({ presenters, damaged } = await listPresenters());
   } catch (error) {
     return report(error);
   }
+  gallery.update(presenters, damaged);
   toggle.disabled = presenters.length === 0;
   if (!presenters.length) return ui.showNotice("No presenter yet", "Add one from a photo to begin.", { soft: true });
   choose(presenters.find(({ name }) => name === preferred) ?? presenters[0]);
@@ -111,11 +110,17 @@ function setCaptions(shown) {
 function start(spoken) {
   if (call) return; // pressed while another presenter's session was starting
   ui.hideNotice();
+  let session;
+  try {
+    session = new Session();
+  } catch (error) {
+    return report(error);
+  }
   ui.setState("connecting");
-  const session = new Session();
   call = { session, spoken, microphone: null, figures: new Figures(session.peer, session.clock) };
   listen(call);
   call.ready = connect(call);
+  return undefined;
 }
 
 async function connect(current) {
@@ -147,6 +152,7 @@ async function takeMicrophone(current) {
 async function say(text) {
   start(false);
   const current = call;
+  if (!current) return false;
   await current.ready;
   if (call !== current) return false;
   await current.session.say(text);
@@ -216,6 +222,7 @@ function report(error, fatal = true) {
 
 // ---- wiring ----
 
+const gallery = new Gallery((name, now) => loadPresenters(now && name === chosen?.name ? now : undefined));
 const sayBox = new SayBox({ say, interrupt, report: (error) => report(error, false) });
 toggle.addEventListener("click", () => (call ? stop() : start(true)));
 mic.addEventListener("click", () => setMicrophoneMuted(!microphoneMuted()));

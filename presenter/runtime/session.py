@@ -110,8 +110,7 @@ class Session:
         """Begin to render; the presenter is on from here on. Safe twice."""
         if self._tasks or self._closed:
             return
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(work) for work in (self._sink.run(), self._loop.run(), self._frames.run())]
+        self._tasks = [asyncio.create_task(work) for work in (self._sink.run(), self._loop.run(), self._frames.run())]
         for task in self._tasks:
             task.add_done_callback(_log_failure)
             task.add_done_callback(lambda _: self.stopped.set())

@@ -298,3 +298,18 @@ def test_one_line_puts_it_into_another_site(
     watch(frame)
     before = frame.evaluate(FRAMES)
     frame.wait_for_function(f"before => {FRAMES} > before + 10", arg=before, timeout=10_000)
+
+
+@pytest.mark.parametrize(
+    ("options", "width", "height"),
+    [("", 640, 640), ('data-width="320"', 320, 320), ('data-height="240"', 240, 240), ('data-width="50%"', 450, 450)],
+)
+def test_size_of_the_inserted_frame(
+    browser: Any, open_page: OpenPage, server: Any, site: str, tmp_path: Path, options: str, width: int, height: int
+) -> None:
+    tag = f'<script src="{server.url}/static/embed-presenter.js" data-session="gone" {options} async></script>'
+    (tmp_path / "index.html").write_text(f'<!doctype html><div style="width:900px">{tag}</div>')
+    page = open_page(browser, site)
+    page.wait_for_selector("script + iframe")
+    box = page.locator("iframe").bounding_box()
+    assert (box["width"], box["height"]) == (width, height)

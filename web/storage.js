@@ -1,0 +1,31 @@
+// What the page remembers. A browser may refuse storage (blocked cookies, a sandboxed frame): then it lasts as long as the page.
+
+class Store {
+  #area;
+  #kept = new Map();
+
+  /** @param {() => Storage} area reading `window.localStorage` alone may throw */
+  constructor(area) {
+    this.#area = area;
+  }
+
+  get(key) {
+    try {
+      return this.#kept.get(key) ?? this.#area().getItem(`presenter.${key}`) ?? "";
+    } catch {
+      return "";
+    }
+  }
+
+  set(key, value) {
+    this.#kept.set(key, value);
+    try {
+      this.#area().setItem(`presenter.${key}`, value);
+    } catch {
+      // The copy in memory serves until the page is closed.
+    }
+  }
+}
+
+export const remembered = new Store(() => localStorage);
+export const thisTab = new Store(() => sessionStorage);

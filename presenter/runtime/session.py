@@ -52,8 +52,8 @@ class Session:
 
         Args:
             renderer: used by the session's threads only, from now until `close`.
-            sink: where audio and frames go; its clock is the session's clock.
-            executor: one thread, the one that made the renderer: it renders frames. Shut down by `close`.
+            sink: where audio and frames go; its clock is the session's.
+            executor: the one thread that made the renderer: it renders frames. Shut down by `close`.
             metrics: the server's counters.
             speech_limit_ms: how much speech may wait.
             audio_executor: one thread, for the audio; a new one when None. Shut down by `close`.
@@ -265,9 +265,8 @@ class Session:
     def stats(self) -> dict[str, Any]:
         """Return what the page shows.
 
-        `latency_ms`, medians over 2 s: `render` of one chunk; `ready`, from a microphone chunk's arrival to its frame;
-        `out`, from the arrival of a sound to the instant it is stamped to play. `trimmed_ms` counts pauses that were
-        dropped, `lost_ms` sound that was lost because rendering was too slow.
+        `latency_ms`, medians over 2 s: `render` of a frame; `ready`, from a microphone chunk's arrival to its frame; `out`,
+        to the instant it is stamped to play. `trimmed_ms` counts pauses that were dropped, `lost_ms` sound that was.
         """
         played = self._sink.stats()
         return {

@@ -265,8 +265,8 @@ class Session:
     def stats(self) -> dict[str, Any]:
         """Return what the page shows.
 
-        `latency_ms`, medians over 2 s: `render` of a frame; `ready`, from a microphone chunk's arrival to its frame; `out`,
-        to the instant it is stamped to play. `trimmed_ms` counts pauses that were dropped, `lost_ms` sound that was.
+        `latency_ms`, medians over 2 s: `render` of a frame; `ready`, from a microphone chunk's arrival to its frame;
+        `out`, to the instant it is played. `trimmed_ms` counts pauses that were dropped, `lost_ms` other sound.
         """
         played = self._sink.stats()
         return {

@@ -219,11 +219,12 @@ def test_the_thread_ends_even_if_the_renderer_does_not_close(
         def break_down(*_: Any) -> None:
             raise RuntimeError("a bug")
 
+        renderer = session._thread._renderer
         with monkeypatch.context() as patch:
             patch.setattr("presenter.runtime.renderer.Renderer.close", break_down)
             with pytest.raises(RuntimeError, match="a bug"):
                 await session.close()
-        session._thread._renderer.close()  # the slot goes back for the tests that follow
+        renderer.close()  # the slot goes back for the tests that follow
         with pytest.raises(RuntimeError, match="shutdown"):
             session._thread._frames.submit(print)
 

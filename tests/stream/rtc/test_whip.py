@@ -172,7 +172,7 @@ def test_ice_servers_that_the_endpoint_names_are_used_where_none_is_configured(r
         try:
             async with serving(web.post("/whip", publish), web.delete("/resource/{id}", delete)) as url, show() as hub:
                 own = ("stun:127.0.0.1:9",) if configured else ()
-                publisher = WhipPublisher(hub, PeerConfig(ice_servers=own))
+                publisher = WhipPublisher(hub, LOCAL, PeerConfig(ice_servers=own))
                 await publisher.publish(f"{url}/whip")
                 await asyncio.wait_for(publisher.connected.wait(), 8)
                 await until(lambda: len(endpoints[-1].frames["video"]) > 3)

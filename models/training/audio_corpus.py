@@ -62,8 +62,9 @@ def _save(path: Path, pcm: NDArray[np.int16], phones: NDArray[np.int8] | None) -
     if phones is None:
         phones = np.full(len(pcm) // FRAME_SAMPLES, UNKNOWN, np.int8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".tmp.npz")
-    np.savez(partial, pcm=pcm, phones=phones)
+    partial = path.with_suffix(".partial")  # not .npz: another step may be listing the folder
+    with partial.open("wb") as file:
+        np.savez(file, pcm=pcm, phones=phones)
     partial.rename(path)
 
 
@@ -146,8 +147,9 @@ def prepare_features(config: AudioCorpusConfig) -> None:
         for number, window in enumerate(tqdm(list(features.pack(lengths)), desc="features"), first):
             clips = {name: np.load(paths[name])["pcm"] for name, _, _ in window}
             raw = features.encode_window(encoder, clips, window)
-            partial = folder / "partial.npz"
-            np.savez(partial, raw=raw, index=json.dumps(window))
+            partial = folder / "window.partial"
+            with partial.open("wb") as file:
+                np.savez(file, raw=raw, index=json.dumps(window))
             partial.rename(folder / f"window_{number:05d}.npz")
     target = config.cache / "projection.npz"
     if not target.exists():
@@ -192,10 +194,11 @@ def load_corpus(cache: Path) -> dict[str, AudioClip]:
     return {name: replace(clip, features=projected.get(name)) for name, clip in load_clips(cache, names).items()}
 
 
-def whitened(clip: AudioClip, white: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Teacher features of a clip `[T, F]`, scaled by `white` `[F]`."""
+def teacher_inputs(clip: AudioClip, white: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the motion teacher is given of a clip `[T, F + 160]`: features scaled by `white` `[F]`, and log-mel."""
     assert clip.features is not None, f"{clip.name} has no features: run the audio corpus step again"
-    return clip.features * white
+    mel = features.relative_mel(clip.pcm[: len(clip.features) * FRAME_SAMPLES])
+    return np.concatenate([clip.features * white, mel], 1)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,9 +10,11 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -25,8 +27,10 @@ from models.training.distill_batches import Batch, MixConfig, Sampler
 from models.training.distill_examples import Folders, load_examples
 from models.training.distill_losses import SpeechHeads, speech_loss
 from models.training.motion_data import mouth_rows
-from models.training.motion_eval import StudentPredictor, evaluate
+from models.training.motion_eval import StudentPredictor, evaluate, open_figures, with_intervals
 from models.training.motion_teacher import motion_loss
+
+Judge = Callable[[StyleSyncFormer], dict[str, list[float]]]  # figures with intervals on the validation speakers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +91,14 @@ class Run:
             part.load_state_dict(saved[name])  # type: ignore[arg-type]
         self.step = int(saved["step"])  # type: ignore[arg-type]
 
-    def begin_from(self, folder: Path) -> None:
-        """Take the averaged network and the readers of a finished run, unless this one has begun already."""
-        if self.step == 0:
-            saved = torch.load(folder / "run.pt", weights_only=True)
+    def begin_from(self, start: Path) -> None:
+        """Begin from a checkpoint, or a finished run's averaged network and readers, unless begun already."""
+        if self.step == 0 and start.is_file():
+            saved = StyleSyncFormer.load(start).state_dict()
+            self.model.load_state_dict(saved)
+            self.average.load_state_dict(saved)
+        elif self.step == 0:
+            saved = torch.load(start / "run.pt", weights_only=True)
             self.model.load_state_dict(saved["average"])
             self.average.load_state_dict(saved["average"])
             self.heads.load_state_dict(saved["heads"])
@@ -139,8 +147,12 @@ class Run:
         predicted, true = outputs[delay][:, delay:].float(), batch.motion[:, :frames]
         return motion_loss(predicted, true, batch.weight[:, :frames], self.rows, self.lips)
 
-    def train(self, sampler: Sampler, report: dict[str, object]) -> None:
-        """Run the remaining steps; `report` gathers figures and is written beside the checkpoint."""
+    def train(self, sampler: Sampler, report: dict[str, object], judge: Judge) -> None:
+        """Run the remaining steps; `report` gathers figures and is written beside the checkpoint.
+
+        At every save the averaged network is judged and the figures join `curve.json`, from which a checkpoint is
+        chosen.
+        """
         config = self.config
         generator = torch.Generator().manual_seed(config.seed + self.step)
         smooth: dict[str, float] = {}
@@ -161,14 +173,30 @@ class Run:
             progress.set_postfix({k: f"{v:.3f}" for k, v in smooth.items()}, refresh=False)
             if self.step % config.save_every == 0 or self.step == config.steps:
                 self.save()
+                self._note(judge(self.average.eval()))
                 report["training"] = smooth
                 (self.folder / "report.json").write_text(json.dumps(report, indent=1, default=str))
+
+    def _note(self, figures: dict[str, list[float]]) -> None:
+        """Add the figures of this step to `curve.json`, and keep the best network so far as `best.safetensors`."""
+        path = self.folder / "curve.json"
+        curve = json.loads(path.read_text()) if path.exists() else []
+        merit = _merit(figures)
+        if all(merit > _merit(earlier["figures"]) for earlier in curve):
+            self.average.save(self.folder / "best.safetensors")
+        curve.append({"step": self.step, "figures": figures})
+        path.write_text(json.dumps(curve))
 
     def _average(self) -> None:
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             mine, own = ([p.data for p in m.parameters()] for m in (self.average, self.model))
             torch._foreach_lerp_(mine, own, 1 - decay)
+
+
+def _merit(figures: dict[str, list[float]]) -> float:
+    """What checkpoints are chosen by: opening and width at lag 0, the mean over validation speakers."""
+    return figures["aperture_r"][0] + figures["width_r"][0]
 
 
 def run_training(config: TrainConfig, folders: Folders, out: Path, start: Path | None = None) -> dict[str, object]:
@@ -178,7 +206,7 @@ def run_training(config: TrainConfig, folders: Folders, out: Path, start: Path |
         config: the run.
         folders: prepared data.
         out: folder of this run's checkpoints and `report.json`.
-        start: folder of the run to begin from; random weights when None.
+        start: folder of the run, or checkpoint, to begin from; random weights when None.
 
     Returns:
         The report that was written.
@@ -193,7 +221,11 @@ def run_training(config: TrainConfig, folders: Folders, out: Path, start: Path |
         run.begin_from(start)
     report: dict[str, object] = {"config": asdict(config), "examples": len(examples)}
     began = time.monotonic()
-    run.train(Sampler(examples, config.mix, config.seed + run.step), report)
+
+    def judge(network: StyleSyncFormer) -> dict[str, list[float]]:
+        return with_intervals(open_figures(StudentPredictor(network).at(config.model.delay), corpus, motion, basis))
+
+    run.train(Sampler(examples, config.mix, config.seed + run.step), report, judge)
     report["minutes"] = (time.monotonic() - began) / 60
     student = StudentPredictor(run.average.eval())
     report["held_out"] = {
@@ -212,11 +244,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder of tracks, audio and motion")
     parser.add_argument("--out", type=Path, default=Path("cache/distill"))
     parser.add_argument("--steps", type=int, default=TrainConfig().steps)
-    parser.add_argument("--start", type=Path)
+    parser.add_argument("--start", type=Path, help="checkpoint, or folder of a run, to begin from")
+    parser.add_argument("--learning-rate", type=float, default=TrainConfig().learning_rate)
     parser.add_argument("--plain", action="store_true")
     options = parser.parse_args(argv)
     cache = options.cache
-    config = TrainConfig(steps=options.steps)
+    config = TrainConfig(steps=options.steps, learning_rate=options.learning_rate)
     if options.plain:
         config = TrainConfig(
             steps=options.steps, feature_weight=0.0, phone_weight=0.0, mix=MixConfig(filmed=0.92, teacher_weight=0.0)
@@ -225,6 +258,8 @@ def main(argv: list[str] | None = None) -> int:
     if not (folders.motion / "sync.json").exists():
         sync = folders.motion / "sync.json"
         motion_sync.main(["--tracks", str(folders.tracks), "--audio", str(folders.audio), "--out", str(sync)])
+    if options.start and options.start.is_file() and not (folders.motion / "basis.npy").exists():
+        np.save(folders.motion / "basis.npy", StyleSyncFormer.load(options.start).basis.numpy())
     motion_labels.main(["--cache", str(cache)])
     print(json.dumps(run_training(config, folders, options.out, options.start)["held_out"], indent=1))
     return 0

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.training.audio_corpus_phones import FRAME_SAMPLES, UNKNOWN
-from models.training.distill_augment import NoiseBank, disturb, resample
+from models.training.distill_augment import disturb, resample
+from models.training.distill_noise import NoiseBank
 
 Array = NDArray[np.float32]
 STYLE_FRAMES = 100
+_BABBLERS = 40  # clips out of which other people's talk is mixed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +69,9 @@ class Sampler:
         self.config = config
         self.rng = np.random.default_rng(seed)
         samples = config.frames * FRAME_SAMPLES
-        self.noise = NoiseBank(60, 2 * samples, self.rng)
+        heard = [example.pcm for example in examples if not example.filmed and len(example.pcm) > samples]
+        voices = [heard[i].astype(np.float32) for i in self.rng.permutation(len(heard))[:_BABBLERS]]
+        self.noise = NoiseBank(60, 2 * samples, self.rng, voices)
         self.filmed = _groups([e for e in examples if e.filmed and e.motion is not None])
         self.heard = _groups([e for e in examples if not e.filmed])
 

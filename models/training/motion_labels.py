@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.mesh import LIPS, NUM_VERTICES
-from models.training.audio_corpus import load_corpus, whitened
+from models.training.audio_corpus import AudioClip, load_corpus, teacher_inputs
 from models.training.audio_corpus_features import whitening
 from models.training.motion_data import (
+    MotionClip,
     fit_basis,
     held_out_kind,
     load_motion,
@@ -20,12 +22,35 @@ from models.training.motion_data import (
     read_sync,
     to_coefficients,
 )
-from models.training.motion_eval import evaluate
-from models.training.motion_teacher import TeacherClip, TeacherConfig, predict, train_teacher
+from models.training.motion_eval import evaluate, open_figures, with_intervals
+from models.training.motion_teacher import TeacherClip, TeacherConfig, predict, speaker_gains, train_teacher
+
+OWN_SPREAD = ("grid_s1",)  # speakers with enough film for the network to learn how far they open
+TRUSTED_SYNC = ("grid_s1", "mcgurk", "av_words_brang")  # corpora recorded for research, known to be in sync
+
+
+def teacher_clips(
+    corpus: dict[str, AudioClip], motion: dict[str, MotionClip], basis: NDArray[np.float32], white: NDArray[np.float32]
+) -> list[TeacherClip]:
+    """Join the inputs and the measured motion of clips that have both."""
+    return [
+        TeacherClip(
+            teacher_inputs(corpus[name], white),
+            to_coefficients(clip.displacement, basis),
+            clip.speaker,
+            name.startswith(TRUSTED_SYNC),
+        )
+        for name, clip in motion.items()
+    ]
+
+
+def equalise(clips: list[TeacherClip], gains: dict[str, float]) -> list[TeacherClip]:
+    """The clips with every speaker's motion scaled by their gain."""
+    return [replace(clip, coefficients=clip.coefficients * np.float32(gains[clip.speaker])) for clip in clips]
 
 
 def make_labels(cache: Path, config: TeacherConfig) -> dict[str, object]:
-    """Write `basis.npy`, `labels.npz` and `teacher.json` under `cache/motion`.
+    """Write `basis.npy`, `gains.json`, `labels.npz` and `teacher.json` under `cache/motion`.
 
     Args:
         cache: folder of tracks, audio and motion (`sync.json` must exist).
@@ -43,19 +68,24 @@ def make_labels(cache: Path, config: TeacherConfig) -> dict[str, object]:
         np.save(out / "basis.npy", fit_basis(train, config.coefficients))
     basis = np.load(out / "basis.npy")
     lips = basis.reshape(-1, NUM_VERTICES, 3)[:, LIPS].reshape(len(basis), -1)
-    clips = [
-        TeacherClip(whitened(corpus[n], white), to_coefficients(m.displacement, basis), m.speaker)
-        for n, m in train.items()
-    ]
-    members, speakers = train_teacher(clips, mouth_rows(basis), lips, config)
+    rows = mouth_rows(basis)
+    clips = teacher_clips(corpus, train, basis, white)
+    gains = speaker_gains(clips, rows[0])
+    (out / "gains.json").write_text(json.dumps({**gains, **dict.fromkeys(OWN_SPREAD, 1.0)}))
+    members, speakers = train_teacher(equalise(clips, gains), rows, lips, config)
+
+    def teach(clip: AudioClip) -> NDArray[np.float32]:
+        return predict(members, teacher_inputs(clip, white))
+
     figures: dict[str, object] = {
-        "held_out": evaluate(lambda clip: predict(members, whitened(clip, white)), corpus, motion, basis),
+        "held_out": evaluate(teach, corpus, motion, basis),
+        "open": with_intervals(open_figures(teach, corpus, motion, basis)),
         "speakers": speakers,
         "shifts": shifts,
         "dropped": sorted(dropped),
     }
     labels: dict[str, Any] = {
-        name: predict(members, whitened(clip, white)).astype(np.float16)
+        name: teach(clip).astype(np.float16)
         for name, clip in tqdm(corpus.items(), desc="labels")
         if name not in motion and clip.features is not None
     }

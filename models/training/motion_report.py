@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.mesh import NUM_VERTICES, aperture
 from models.syncformer import CHUNK_SAMPLES, StyleSyncFormer
 from models.training.audio_corpus import AudioClip, load_clips
-from models.training.distill_augment import noise
+from models.training.distill_noise import noise
 from models.training.motion_data import MotionClip, held_out_kind, load_motion, to_coefficients
 from models.training.motion_eval import StudentPredictor, all_delays, evaluate
 from models.training.motion_metrics import CLOSED

@@ -21,61 +21,54 @@ Array = NDArray[np.float32]
 class TeacherConfig:
     """Size and training of the teacher."""
 
-    features: int = 128
+    features: int = 288  # of `teacher_inputs`
     coefficients: int = 32
-    width: int = 160
+    width: int = 128
     speaker_dim: int = 8
-    steps: int = 700
+    steps: int = 500
     batch: int = 24
     frames: int = 75
-    members: int = 1  # independently trained networks whose outputs are averaged
+    members: int = 3  # independently trained networks whose outputs are averaged
     learning_rate: float = 2e-3
+    shift: int = 1  # frames of sync error that the loss forgives in open-vocabulary clips
 
 
 class MotionTeacher(nn.Module):
-    """Dilated convolutions over teacher features, with a speaker code that training often hides."""
+    """A bidirectional GRU over teacher features, with a speaker code that training often hides."""
 
     def __init__(self, config: TeacherConfig, speakers: int) -> None:
         """Create a network for `speakers` training speakers; index 0 is nobody in particular."""
         super().__init__()
         self.speaker = nn.Embedding(speakers + 1, config.speaker_dim)
-        self.enter = nn.Conv1d(config.features + config.speaker_dim, config.width, 3, padding=1)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(
-                nn.GroupNorm(1, config.width),
-                nn.Conv1d(config.width, config.width, 3, padding=dilation, dilation=dilation),
-                nn.GELU(),
-                nn.Dropout(0.2),
-                nn.Conv1d(config.width, config.width, 1),
-            )
-            for dilation in (1, 2, 4, 1)
+        self.enter = nn.Sequential(
+            nn.Dropout(0.2), nn.Linear(config.features + config.speaker_dim, config.width), nn.GELU(), nn.Dropout(0.2)
         )
-        self.leave = nn.Conv1d(config.width, config.coefficients, 1)
+        self.recurrent = nn.GRU(config.width, config.width, 2, batch_first=True, dropout=0.3, bidirectional=True)
+        self.leave = nn.Sequential(nn.Dropout(0.3), nn.Linear(2 * config.width, config.coefficients))
 
     def forward(self, features: Tensor, speaker: Tensor) -> Tensor:
         """Features `[B, T, F]` and speaker index `[B]` to coefficients `[B, T, K]`."""
         code = self.speaker(speaker)[:, None].expand(-1, features.shape[1], -1)
-        x = self.enter(torch.cat([features, code], -1).transpose(1, 2))
-        for block in self.blocks:
-            x = x + block(x)
-        y: Tensor = self.leave(x).transpose(1, 2)
+        hidden, _ = self.recurrent(self.enter(torch.cat([features, code], -1)))
+        y: Tensor = self.leave(hidden)
         return y
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TeacherClip:
-    """One training clip: features `[T, F]`, coefficients `[T, K]`, speaker."""
+    """One training clip: features `[T, F]`, coefficients `[T, K]`, speaker, and whether its sync is certain."""
 
     features: Array
     coefficients: Array
     speaker: str
+    in_sync: bool = True
 
 
-def motion_loss(predicted: Tensor, true: Tensor, weight: Tensor, rows: Tensor, lips: Tensor) -> Tensor:
-    """Lip-weighted L1 with velocity, opening, closure and amplitude terms.
+def motion_losses(predicted: Tensor, true: Tensor, weight: Tensor, rows: Tensor, lips: Tensor) -> Tensor:
+    """Lip-weighted L1 with velocity, opening, width, closure and amplitude terms, per sequence.
 
-    L1 alone shrinks uncertain motion and leaves lips ajar: the amplitude term matches the spread of the
-    opening over the sequence, and frames with closed lips count more.
+    L1 alone shrinks uncertain motion and leaves lips ajar: the amplitude term matches the spread of opening and
+    width over the sequence, and frames with closed lips count more.
 
     Args:
         predicted: coefficients `[B, T, K]`.
@@ -85,32 +78,54 @@ def motion_loss(predicted: Tensor, true: Tensor, weight: Tensor, rows: Tensor, l
         lips: basis rows of the vertices that count `[K, V]`.
 
     Returns:
-        Scalar loss.
+        Loss of each sequence `[B]`; 0 for one without truth.
     """
-    total = weight.sum().clamp(min=1.0)
+    count = weight.sum(1).clamp(min=1.0)
     error = predicted - true
-    vertex = ((error @ lips).abs().mean(-1) * weight).sum() / total
+    vertex = ((error @ lips).abs().mean(-1) * weight).sum(1) / count
     both = weight[:, 1:] * weight[:, :-1]
-    velocity = ((torch.diff(error, dim=1) @ lips).abs().mean(-1) * both).sum() / total
+    velocity = ((torch.diff(error, dim=1) @ lips).abs().mean(-1) * both).sum(1) / count
     mouth, true_mouth = predicted @ rows.T, true @ rows.T  # [B, T, 2]
-    opening = true_mouth[..., 0]
-    closed = 1.0 + 2.0 * (opening < 0.02)
-    gap = ((mouth - true_mouth).abs().sum(-1) * closed * weight).sum() / total
-    count = weight.sum(1, keepdim=True).clamp(min=1.0)
-    spread, true_spread = (
-        (((x - (x * weight).sum(1, keepdim=True) / count).square() * weight).sum(1) / count[:, 0]).add(1e-6).sqrt()
-        for x in (mouth[..., 0], opening)
-    )
-    amplitude = (spread - true_spread).abs().mean()
+    closed = 1.0 + 2.0 * (true_mouth[..., 0] < 0.02)
+    gap = ((mouth - true_mouth).abs().sum(-1) * closed * weight).sum(1) / count
+    spread, true_spread = (_spread(x, weight, count) for x in (mouth, true_mouth))
+    amplitude = (spread - true_spread).abs().sum(-1)
     return 20 * vertex + 20 * velocity + 8 * gap + 6 * amplitude
 
 
+def _spread(series: Tensor, weight: Tensor, count: Tensor) -> Tensor:
+    """Standard deviation over the weighted frames of `[B, T, D]`: `[B, D]`."""
+    mean = (series * weight[..., None]).sum(1, keepdim=True) / count[:, None, None]
+    return (((series - mean).square() * weight[..., None]).sum(1) / count[:, None]).add(1e-6).sqrt()
+
+
+def motion_loss(predicted: Tensor, true: Tensor, weight: Tensor, rows: Tensor, lips: Tensor) -> Tensor:
+    """Mean of `motion_losses` over sequences, each counting by its frames with a truth."""
+    count = weight.sum(1)
+    return (motion_losses(predicted, true, weight, rows, lips) * count).sum() / count.sum().clamp(min=1.0)
+
+
+def forgiving_loss(
+    predicted: Tensor, true: Tensor, weight: Tensor, rows: Tensor, lips: Tensor, in_sync: Tensor, shift: int
+) -> Tensor:
+    """Mean loss where sequences that are not `in_sync` `[B]` count at their best shift of up to `shift` frames."""
+    frames = true.shape[1]
+    candidates = []
+    for late in range(-shift, shift + 1):
+        here = slice(max(late, 0), frames + min(late, 0))
+        there = slice(max(-late, 0), frames + min(-late, 0))
+        losses = motion_losses(predicted[:, here], true[:, there], weight[:, there], rows, lips)
+        candidates.append(losses if late == 0 else losses.masked_fill(in_sync, float("inf")))
+    return torch.stack(candidates).amin(0).mean()
+
+
 def _batch(clips: list[TeacherClip], config: TeacherConfig, order: NDArray[np.float64], rng: np.random.Generator,
-           speakers: list[str]) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+           speakers: list[str]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     features = np.zeros((config.batch, config.frames, config.features), np.float32)
     target = np.zeros((config.batch, config.frames, config.coefficients), np.float32)
     weight = np.zeros((config.batch, config.frames), np.float32)
     speaker = np.zeros(config.batch, np.int64)
+    in_sync = np.ones(config.batch, np.bool_)
     for row in range(config.batch):
         clip = clips[rng.choice(len(clips), p=order)]
         frames = min(len(clip.features), len(clip.coefficients), config.frames)
@@ -118,13 +133,29 @@ def _batch(clips: list[TeacherClip], config: TeacherConfig, order: NDArray[np.fl
         features[row, :frames] = clip.features[start : start + frames]
         target[row, :frames] = clip.coefficients[start : start + frames]
         weight[row, :frames] = 1.0
+        in_sync[row] = clip.in_sync
         if rng.random() < 0.5:
             speaker[row] = 1 + speakers.index(clip.speaker)
     features += rng.normal(0, 0.05, features.shape).astype(np.float32)
-    return tuple(torch.from_numpy(x) for x in (features, target, weight, speaker))  # type: ignore[return-value]
+    return tuple(torch.from_numpy(x) for x in (features, target, weight, speaker, in_sync))  # type: ignore[return-value]
 
 
-def sampling(clips: list[TeacherClip], largest_share: float = 0.5) -> NDArray[np.float64]:
+def speaker_gains(clips: list[TeacherClip], row: Array, limits: tuple[float, float] = (0.6, 1.7)) -> dict[str, float]:
+    """Factor per speaker that gives everyone the same spread of the lip opening, so that timing and shape count.
+
+    Args:
+        clips: training clips.
+        row: opening as a function of coefficients `[K]`.
+        limits: of the factor.
+    """
+    speakers = sorted({clip.speaker for clip in clips})
+    joined = (np.concatenate([c.coefficients for c in clips if c.speaker == name]) for name in speakers)
+    spread = np.array([float((coefficients @ row).std()) for coefficients in joined])
+    gains = np.clip(np.median(spread) / np.maximum(spread, 1e-6), *limits)
+    return dict(zip(speakers, gains.tolist(), strict=True))
+
+
+def sampling(clips: list[TeacherClip], largest_share: float = 0.2) -> NDArray[np.float64]:
     """Probability of each clip: speakers count by the square root of their frames, none above a share."""
     names = sorted({clip.speaker for clip in clips})
     frames = np.array([sum(len(c.coefficients) for c in clips if c.speaker == n) for n in names], float)
@@ -152,6 +183,7 @@ def train_teacher(
     """
     speakers = sorted({clip.speaker for clip in clips})
     order = sampling(clips)
+    linear = torch.from_numpy(rows), torch.from_numpy(lips)
     members = []
     for member in range(config.members):
         torch.manual_seed(member)
@@ -160,10 +192,9 @@ def train_teacher(
         optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.02)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, config.steps)
         for _ in tqdm(range(config.steps), desc=f"teacher {member + 1}/{config.members}"):
-            features, target, weight, speaker = _batch(clips, config, order, rng, speakers)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                predicted = network(features, speaker)
-            loss = motion_loss(predicted.float(), target, weight, torch.from_numpy(rows), torch.from_numpy(lips))
+            features, target, weight, speaker, in_sync = _batch(clips, config, order, rng, speakers)
+            predicted = network(features, speaker)
+            loss = forgiving_loss(predicted, target, weight, *linear, in_sync, config.shift)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)

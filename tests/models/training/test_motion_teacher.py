@@ -1,0 +1,56 @@
+"""The teacher's losses and speaker scaling on motion whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from models.training.motion_teacher import TeacherClip, forgiving_loss, motion_loss, motion_losses, speaker_gains
+
+ROWS, LIPS = torch.eye(2), torch.eye(2)
+
+
+def moving(frames: int = 40) -> torch.Tensor:
+    """Two coefficients that move, `[1, T, 2]`."""
+    return torch.randn(1, frames, 2, generator=torch.Generator().manual_seed(0))
+
+
+def test_no_loss_without_error_and_none_where_nothing_is_known() -> None:
+    true = moving()
+    assert float(motion_loss(true, true, torch.ones(1, 40), ROWS, LIPS)) == pytest.approx(0, abs=1e-6)
+    assert float(motion_loss(true + 1, true, torch.zeros(1, 40), ROWS, LIPS)) == 0
+
+
+def test_width_without_motion_costs_its_spread() -> None:
+    true = moving()
+    still = true.clone()
+    still[..., 1] = true[..., 1].mean()
+    weight = torch.ones(1, 40)
+    nothing = torch.zeros(2, 2)  # leaves the amplitude term alone
+    rows = torch.tensor([[0.0, 0.0], [0.0, 1.0]])
+    gap = 8 * (still - true)[..., 1].abs() * 3  # closed: the opening row is zero
+    loss = float(motion_losses(still, true, weight, rows, nothing)) - float(gap.mean())
+    assert loss == pytest.approx(6 * float(true[..., 1].std(correction=0)), rel=0.01)
+
+
+@pytest.mark.parametrize("late", [-1, 1])
+def test_one_frame_of_sync_error_is_forgiven_unless_sync_is_certain(late: int) -> None:
+    true = moving()
+    predicted = true.roll(late, 1)
+    weight = torch.ones(1, 40)
+    forgiven = forgiving_loss(predicted, true, weight, ROWS, LIPS, torch.tensor([False]), 1)
+    certain = forgiving_loss(predicted, true, weight, ROWS, LIPS, torch.tensor([True]), 1)
+    assert float(forgiven) == pytest.approx(0, abs=1e-5)
+    assert float(certain) > 1
+
+
+def test_gains_give_every_speaker_the_median_spread() -> None:
+    rng = np.random.default_rng(0)
+    features = np.zeros((200, 1), np.float32)
+    motion = rng.normal(size=(200, 1)).astype(np.float32)
+    clips = [TeacherClip(features, motion * scale, name) for name, scale in (("a", 0.8), ("b", 1.0), ("c", 10.0))]
+    gains = speaker_gains(clips, np.ones(1, np.float32))
+    assert gains["a"] == pytest.approx(1.25, rel=1e-4)
+    assert gains["b"] == pytest.approx(1.0, rel=1e-4)
+    assert gains["c"] == 0.6

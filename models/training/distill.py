@@ -10,7 +10,6 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -24,13 +23,12 @@ from models.syncformer import StyleSyncFormer, SyncFormerConfig
 from models.training import motion_labels, motion_sync
 from models.training.distill_augment import disturb_mel
 from models.training.distill_batches import Batch, MixConfig, Sampler
+from models.training.distill_curve import Figures, Judge, note
 from models.training.distill_examples import Folders, load_examples
 from models.training.distill_losses import SpeechHeads, speech_loss
 from models.training.motion_data import mouth_rows
 from models.training.motion_eval import StudentPredictor, evaluate, open_figures, with_intervals
 from models.training.motion_teacher import motion_loss
-
-Judge = Callable[[StyleSyncFormer], dict[str, list[float]]]  # figures with intervals on the validation speakers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,8 +148,8 @@ class Run:
     def train(self, sampler: Sampler, report: dict[str, object], judge: Judge) -> None:
         """Run the remaining steps; `report` gathers figures and is written beside the checkpoint.
 
-        At every save the averaged network is judged and the figures join `curve.json`, from which a checkpoint is
-        chosen.
+        At every save the averaged network is judged; the figures join `curve.json`, the best one so far is
+        `best.safetensors`.
         """
         config = self.config
         generator = torch.Generator().manual_seed(config.seed + self.step)
@@ -173,30 +171,16 @@ class Run:
             progress.set_postfix({k: f"{v:.3f}" for k, v in smooth.items()}, refresh=False)
             if self.step % config.save_every == 0 or self.step == config.steps:
                 self.save()
-                self._note(judge(self.average.eval()))
+                if note(self.folder / "curve.json", self.step, judge(self.average.eval())):
+                    self.average.save(self.folder / "best.safetensors")
                 report["training"] = smooth
                 (self.folder / "report.json").write_text(json.dumps(report, indent=1, default=str))
-
-    def _note(self, figures: dict[str, list[float]]) -> None:
-        """Add the figures of this step to `curve.json`, and keep the best network so far as `best.safetensors`."""
-        path = self.folder / "curve.json"
-        curve = json.loads(path.read_text()) if path.exists() else []
-        merit = _merit(figures)
-        if all(merit > _merit(earlier["figures"]) for earlier in curve):
-            self.average.save(self.folder / "best.safetensors")
-        curve.append({"step": self.step, "figures": figures})
-        path.write_text(json.dumps(curve))
 
     def _average(self) -> None:
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             mine, own = ([p.data for p in m.parameters()] for m in (self.average, self.model))
             torch._foreach_lerp_(mine, own, 1 - decay)
-
-
-def _merit(figures: dict[str, list[float]]) -> float:
-    """What checkpoints are chosen by: opening and width at lag 0, the mean over validation speakers."""
-    return figures["aperture_r"][0] + figures["width_r"][0]
 
 
 def run_training(config: TrainConfig, folders: Folders, out: Path, start: Path | None = None) -> dict[str, object]:
@@ -222,7 +206,7 @@ def run_training(config: TrainConfig, folders: Folders, out: Path, start: Path |
     report: dict[str, object] = {"config": asdict(config), "examples": len(examples)}
     began = time.monotonic()
 
-    def judge(network: StyleSyncFormer) -> dict[str, list[float]]:
+    def judge(network: StyleSyncFormer) -> Figures:
         return with_intervals(open_figures(StudentPredictor(network).at(config.model.delay), corpus, motion, basis))
 
     run.train(Sampler(examples, config.mix, config.seed + run.step), report, judge)

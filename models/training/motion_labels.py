@@ -23,7 +23,14 @@ from models.training.motion_data import (
     to_coefficients,
 )
 from models.training.motion_eval import evaluate, open_figures, with_intervals
-from models.training.motion_teacher import TeacherClip, TeacherConfig, predict, speaker_gains, train_teacher
+from models.training.motion_teacher import (
+    TeacherClip,
+    TeacherConfig,
+    amplify,
+    predict,
+    speaker_gains,
+    train_teacher,
+)
 
 OWN_SPREAD = ("grid_s1",)  # speakers with enough film for the network to learn how far they open
 TRUSTED_SYNC = ("grid_s1", "mcgurk", "av_words_brang")  # corpora recorded for research, known to be in sync
@@ -77,15 +84,19 @@ def make_labels(cache: Path, config: TeacherConfig) -> dict[str, object]:
     def teach(clip: AudioClip) -> NDArray[np.float32]:
         return predict(members, teacher_inputs(clip, white))
 
+    judged = with_intervals(open_figures(teach, corpus, motion, basis))
+    # Regression shrinks what it is unsure of: give labels the spread that unseen speakers have.
+    factors = 1 / np.array([judged["aperture_amplitude"][0], judged["width_amplitude"][0]], np.float32)
     figures: dict[str, object] = {
         "held_out": evaluate(teach, corpus, motion, basis),
-        "open": with_intervals(open_figures(teach, corpus, motion, basis)),
+        "open": judged,
+        "label_factors": factors.tolist(),
         "speakers": speakers,
         "shifts": shifts,
         "dropped": sorted(dropped),
     }
     labels: dict[str, Any] = {
-        name: teach(clip).astype(np.float16)
+        name: amplify(teach(clip), rows, factors).astype(np.float16)
         for name, clip in tqdm(corpus.items(), desc="labels")
         if name not in motion and clip.features is not None
     }

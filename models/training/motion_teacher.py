@@ -155,6 +155,18 @@ def speaker_gains(clips: list[TeacherClip], row: Array, limits: tuple[float, flo
     return dict(zip(speakers, gains.tolist(), strict=True))
 
 
+def amplify(coefficients: Array, rows: Array, factors: Array) -> Array:
+    """Scale the lip opening and the mouth width of motion by the least change of its coefficients.
+
+    Args:
+        coefficients: `[T, K]`.
+        rows: opening and width as functions of coefficients `[2, K]`.
+        factors: of opening and width `[2]`.
+    """
+    change = (coefficients @ rows.T) * (factors - 1)
+    return np.asarray(coefficients + change @ np.linalg.pinv(rows).T, np.float32)
+
+
 def sampling(clips: list[TeacherClip], largest_share: float = 0.2) -> NDArray[np.float64]:
     """Probability of each clip: speakers count by the square root of their frames, none above a share."""
     names = sorted({clip.speaker for clip in clips})

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from models.training.motion_teacher import TeacherClip, forgiving_loss, motion_loss, motion_losses, speaker_gains
+from models.training.motion_teacher import (
+    TeacherClip,
+    amplify,
+    forgiving_loss,
+    motion_loss,
+    motion_losses,
+    speaker_gains,
+)
 
 ROWS, LIPS = torch.eye(2), torch.eye(2)
 
@@ -54,3 +61,13 @@ def test_gains_give_every_speaker_the_median_spread() -> None:
     assert gains["a"] == pytest.approx(1.25, rel=1e-4)
     assert gains["b"] == pytest.approx(1.0, rel=1e-4)
     assert gains["c"] == 0.6
+
+
+def test_amplified_motion_opens_further_and_stays_shut_where_it_was() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(2, 6)).astype(np.float32)
+    motion = rng.normal(size=(50, 6)).astype(np.float32)
+    motion[0] = 0
+    changed = amplify(motion, rows, np.array([1.5, 0.8], np.float32))
+    assert changed @ rows.T == pytest.approx(motion @ rows.T * [1.5, 0.8], abs=1e-4)
+    assert not changed[0].any()

@@ -33,7 +33,6 @@ from models.training.motion_teacher import (
 )
 
 OWN_SPREAD = ("grid_s1",)  # speakers with enough film for the network to learn how far they open
-TRUSTED_SYNC = ("grid_s1", "mcgurk", "av_words_brang")  # corpora recorded for research, known to be in sync
 
 
 def teacher_clips(
@@ -41,12 +40,7 @@ def teacher_clips(
 ) -> list[TeacherClip]:
     """Join the inputs and the measured motion of clips that have both."""
     return [
-        TeacherClip(
-            teacher_inputs(corpus[name], white),
-            to_coefficients(clip.displacement, basis),
-            clip.speaker,
-            name.startswith(TRUSTED_SYNC),
-        )
+        TeacherClip(teacher_inputs(corpus[name], white), to_coefficients(clip.displacement, basis), clip.speaker)
         for name, clip in motion.items()
     ]
 

@@ -16,6 +16,7 @@ from models.training.distill_noise import NoiseBank
 
 Array = NDArray[np.float32]
 STYLE_FRAMES = 100
+SYNTHETIC = frozenset({"synthetic", "espeak"})  # corpora that no person spoke
 _BABBLERS = 40  # clips out of which other people's talk is mixed
 
 
@@ -147,10 +148,11 @@ class Sampler:
 
 
 def _groups(examples: list[Example]) -> tuple[dict[str, list[Example]], list[str], NDArray[np.float64]]:
-    """Group examples; groups count by the square root of their length."""
+    """Group examples; groups count by the square root of their length, synthetic voices half as much."""
     groups: dict[str, list[Example]] = {}
     for example in examples:
         groups.setdefault(example.group, []).append(example)
     names = sorted(groups)
     share = np.sqrt([float(sum(len(e.phones) for e in groups[name])) for name in names])
+    share *= [0.5 if name in SYNTHETIC else 1.0 for name in names]
     return groups, names, share / max(share.sum(), 1e-9)

@@ -63,7 +63,7 @@ def disturb(wave: Array, bank: NoiseBank, rng: np.random.Generator) -> Array:
     wave = wave * (10 ** (rng.uniform(-45, -12) / 20) / max(level, 1e-3))
     if rng.random() < 0.3:
         wave = reverberate(wave, rng)
-    ratio = rng.uniform(4, 30) if rng.random() < 0.65 else rng.uniform(30, 60)  # signal to noise, dB
+    ratio = rng.uniform(4, 30) if rng.random() < 0.4 else rng.uniform(30, 60)  # signal to noise, dB
     loud = float(np.sqrt(np.mean(np.square(wave))))
     wave = wave + bank.draw_any(len(wave), rng) * loud * 10 ** (-ratio / 20)
     if rng.random() < 0.12:

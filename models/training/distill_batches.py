@@ -57,7 +57,7 @@ class MixConfig:
     silent: float = 0.08  # share of rows without speech
     teacher_weight: float = 0.6  # of the teacher's motion against measured motion
     style: float = 0.5  # share of filmed rows that are told the speaking style
-    augment: float = 0.85  # share of rows that are disturbed
+    augment: float = 0.75  # share of rows that are disturbed
     coefficients: int = 32
     features: int = 128
 

@@ -54,12 +54,14 @@ def bootstrap_interval(
     """Percentile interval of the mean over independent speakers. Source: Efron 1979.
 
     Args:
-        values: one figure per speaker `[N]`; NaNs are left out.
+        values: one figure per speaker `[N]`; NaNs are left out, and nothing else is NaN.
         share: of the draws that lie inside.
         draws: resampled means.
         seed: of the resampling.
     """
     values = values[np.isfinite(values)]
+    if not len(values):
+        return float("nan"), float("nan")
     rng = np.random.default_rng(seed)
     means = values[rng.integers(0, len(values), (draws, len(values)))].mean(1)
     low, high = np.quantile(means, [(1 - share) / 2, (1 + share) / 2])

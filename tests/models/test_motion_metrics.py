@@ -92,3 +92,4 @@ def test_bootstrap_interval_holds_the_mean_and_narrows_with_speakers() -> None:
     few, many = bootstrap_interval(values[:20]), bootstrap_interval(np.append(values, np.nan))
     assert many[0] < 0.5 < many[1]
     assert many[1] - many[0] < 0.5 * (few[1] - few[0])
+    assert np.isnan(bootstrap_interval(np.array([np.nan]))).all()

@@ -75,7 +75,7 @@ def disturb_mel(mel: Tensor, generator: torch.Generator) -> Tensor:
     """Apply vocal-tract length, equalisation and band limit to log-mel `[B, M, bands]`, per row."""
     B, _, bands = mel.shape
     warp = torch.where(
-        torch.rand(B, 1, generator=generator) < 0.7,
+        torch.rand(B, 1, generator=generator) < 0.5,
         torch.empty(B, 1).uniform_(0.82, 1.22, generator=generator),
         torch.ones(B, 1),
     )

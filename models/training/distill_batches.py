@@ -98,7 +98,7 @@ class Sampler:
         pool = self.filmed if kind < config.silent + config.filmed or not self.heard else self.heard
         names, shares = pool[1], pool[2]
         group = pool[0][names[rng.choice(len(names), p=shares)]]
-        factor = rng.uniform(0.8, 1.25) if rng.random() < 0.7 else 1.0
+        factor = rng.uniform(0.8, 1.25) if rng.random() < 0.5 else 1.0
         at = 0
         while at < T:
             at = self._fill(at, group, factor, pcm, features, known, phones, motion, weight)

@@ -148,11 +148,11 @@ class Sampler:
 
 
 def _groups(examples: list[Example]) -> tuple[dict[str, list[Example]], list[str], NDArray[np.float64]]:
-    """Group examples; groups count by the square root of their length, synthetic voices half as much."""
+    """Group examples; groups count by their length to the power of 3/4, synthetic voices half as much."""
     groups: dict[str, list[Example]] = {}
     for example in examples:
         groups.setdefault(example.group, []).append(example)
     names = sorted(groups)
-    share = np.sqrt([float(sum(len(e.phones) for e in groups[name])) for name in names])
+    share = np.array([float(sum(len(e.phones) for e in groups[name])) for name in names]) ** 0.75
     share *= [0.5 if name in SYNTHETIC else 1.0 for name in names]
     return groups, names, share / max(share.sum(), 1e-9)

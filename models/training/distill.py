@@ -13,14 +13,13 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from models.mesh import LIPS, NUM_VERTICES
 from models.syncformer import StyleSyncFormer, SyncFormerConfig
-from models.training import motion_labels, motion_sync
+from models.training import motion_labels
 from models.training.distill_augment import disturb_mel
 from models.training.distill_batches import Batch, MixConfig, Sampler
 from models.training.distill_curve import Figures, Judge, note
@@ -220,7 +219,7 @@ def run_training(config: TrainConfig, folders: Folders, out: Path, start: Path |
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Pretrain the causal network, after the sync check and the teacher's labels where they are missing.
+    """Pretrain the causal network, after the teacher's labels where they are missing.
 
     `--plain` is the comparison that hears only filmed clips and has no teacher.
     """
@@ -239,11 +238,6 @@ def main(argv: list[str] | None = None) -> int:
             steps=options.steps, feature_weight=0.0, phone_weight=0.0, mix=MixConfig(filmed=0.92, teacher_weight=0.0)
         )
     folders = Folders(tracks=cache / "tracks", audio=cache / "audio", motion=cache / "motion")
-    if not (folders.motion / "sync.json").exists():
-        sync = folders.motion / "sync.json"
-        motion_sync.main(["--tracks", str(folders.tracks), "--audio", str(folders.audio), "--out", str(sync)])
-    if options.start and options.start.is_file() and not (folders.motion / "basis.npy").exists():
-        np.save(folders.motion / "basis.npy", StyleSyncFormer.load(options.start).basis.numpy())
     motion_labels.main(["--cache", str(cache)])
     print(json.dumps(run_training(config, folders, options.out, options.start)["held_out"], indent=1))
     return 0

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.mesh import LIPS, NUM_VERTICES
+from models.syncformer import StyleSyncFormer
+from models.training import motion_sync
 from models.training.audio_corpus import AudioClip, load_corpus, teacher_inputs
 from models.training.audio_corpus_features import whitening
 from models.training.motion_data import (
@@ -100,15 +102,21 @@ def make_labels(cache: Path, config: TeacherConfig) -> dict[str, object]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train the teacher and write its labels; skipped when they exist, unless `--again`."""
+    """Check sync, train the teacher and write its labels; skipped when they exist, unless `--again`."""
     parser = argparse.ArgumentParser(description="Label speech with motion by a non-causal teacher.")
     parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--steps", type=int, default=TeacherConfig().steps)
     parser.add_argument("--members", type=int, default=TeacherConfig().members)
+    parser.add_argument("--basis-of", type=Path, help="checkpoint whose basis to keep, to go on training it")
     parser.add_argument("--again", action="store_true")
     options = parser.parse_args(argv)
-    if (options.cache / "motion" / "labels.npz").exists() and not options.again:
+    tracks, audio, motion = (options.cache / folder for folder in ("tracks", "audio", "motion"))
+    if (motion / "labels.npz").exists() and not options.again:
         return 0
+    if not (motion / "sync.json").exists():
+        motion_sync.main(["--tracks", str(tracks), "--audio", str(audio), "--out", str(motion / "sync.json")])
+    if options.basis_of and not (motion / "basis.npy").exists():
+        np.save(motion / "basis.npy", StyleSyncFormer.load(options.basis_of).basis.numpy())
     config = replace(TeacherConfig(), steps=options.steps, members=options.members)
     print(json.dumps(make_labels(options.cache, config)["held_out"], indent=1))
     return 0

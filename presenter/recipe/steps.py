@@ -84,6 +84,7 @@ STEPS: dict[str, Callable[[Sequence[str]], None]] = {
     "tracks": _tracks,
     "crops": _crops,
     "audio-corpus": _with_own_options("audio_corpus"),
+    "labels": _with_own_options("motion_labels"),
     "distill": _with_own_options("distill"),
     "motion": _with_own_options("motion"),
     "motion-report": _with_own_options("motion_report"),

@@ -16,6 +16,7 @@ from models.syncformer import CHUNK_SAMPLES, StyleSyncFormer
 from models.training.audio_corpus import AudioClip, load_clips
 from models.training.motion_data import MotionClip, held_out_kind, load_motion, to_coefficients
 from models.training.motion_eval import StudentPredictor, all_delays, evaluate
+from models.training.motion_languages import judge_languages
 from models.training.motion_robustness import closed_shares, robustness
 from models.training.motion_voices import shift_voice
 
@@ -97,6 +98,7 @@ def make_report(cache: Path, weights: Path) -> dict[str, object]:
         "shifted_voices": shifted_voices(model, corpus, motion),
         "with_style_of_another_clip": styled(model, corpus, motion),
         "silence_closed": closed_shares(model, seen.neutral),
+        "languages": judge_languages(model, seen.neutral),
         "step_ms": step_milliseconds(model),
         "shifts": sync["shifts"],
         "dropped": sync["dropped"],

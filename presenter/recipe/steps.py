@@ -87,6 +87,7 @@ STEPS: dict[str, Callable[[Sequence[str]], None]] = {
     "labels": _with_own_options("motion_labels"),
     "distill": _with_own_options("distill"),
     "motion": _with_own_options("motion"),
+    "motion-average": _with_own_options("motion_average"),
     "motion-report": _with_own_options("motion_report"),
     "generator": _generator,
     "default": _default,

@@ -58,7 +58,7 @@ def babble(voices: Sequence[Array], samples: int, rng: np.random.Generator) -> A
     """Return three to seven people talking at once, at unit level."""
     wave = np.zeros(samples)
     for _ in range(rng.integers(3, 8)):
-        voice = np.resize(voices[rng.integers(len(voices))], samples)
+        voice = np.resize(voices[int(rng.integers(len(voices)))], samples)
         wave += np.roll(voice, rng.integers(samples)) / (np.sqrt(np.mean(np.square(voice))) + 1e-4)
     return _unit(wave)
 

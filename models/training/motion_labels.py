@@ -82,7 +82,8 @@ def make_labels(cache: Path, config: TeacherConfig) -> dict[str, object]:
 
     judged = with_intervals(open_figures(teach, corpus, motion, basis))
     # Regression shrinks what it is unsure of: give labels the spread that unseen speakers have.
-    factors = 1 / np.array([judged["aperture_amplitude"][0], judged["width_amplitude"][0]], np.float32)
+    spreads = (judged["aperture_amplitude"][0], judged["width_amplitude"][0])
+    factors = np.asarray([1 / spread for spread in spreads], np.float32)
     figures: dict[str, object] = {
         "held_out": evaluate(teach, corpus, motion, basis),
         "open": judged,

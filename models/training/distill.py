@@ -24,7 +24,7 @@ from models.training.distill_augment import disturb_mel
 from models.training.distill_batches import Batch, MixConfig, Sampler
 from models.training.distill_curve import Figures, Judge, note
 from models.training.distill_examples import Folders, load_examples
-from models.training.distill_losses import SpeechHeads, closure_loss, speech_loss
+from models.training.distill_losses import SpeechHeads, speech_loss
 from models.training.motion_data import mouth_rows
 from models.training.motion_eval import StudentPredictor, evaluate, open_figures, with_intervals
 from models.training.motion_teacher import motion_loss
@@ -40,7 +40,6 @@ class TrainConfig:
     feature_weight: float = 1.5
     phone_weight: float = 0.25
     motion_weight: float = 0.7
-    closure_weight: float = 10.0
     ema: float = 0.998
     save_every: int = 250
     seed: int = 0
@@ -143,9 +142,7 @@ class Run:
     def _motion_loss(self, outputs: list[Tensor], delay: int, batch: Batch) -> Tensor:
         frames = self.config.mix.frames - delay
         predicted, true = outputs[delay][:, delay:].float(), batch.motion[:, :frames]
-        closure = closure_loss(predicted @ self.rows[0], batch.phones[:, :frames])
-        motion = motion_loss(predicted, true, batch.weight[:, :frames], self.rows, self.lips)
-        return motion + self.config.closure_weight * closure
+        return motion_loss(predicted, true, batch.weight[:, :frames], self.rows, self.lips)
 
     def train(self, sampler: Sampler, report: dict[str, object], judge: Judge) -> None:
         """Run the remaining steps; `report` gathers figures and is written beside the checkpoint.

@@ -6,10 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.training.audio_corpus_phones import BILABIALS, PHONES, UNKNOWN
+from models.training.audio_corpus_phones import PHONES, UNKNOWN
 from models.training.distill_batches import Batch
 
-TOUCHING = 0.01  # lip opening, inter-ocular distances
 FEATURE_DELAYS = (2, 4)  # frames of look-ahead at which teacher features are asked for
 
 
@@ -46,14 +45,3 @@ def speech_loss(
     if bool((labels != UNKNOWN).any()):
         loss = loss + phone_weight * F.cross_entropy(logits, labels, ignore_index=UNKNOWN)
     return loss, explained
-
-
-def closure_loss(opening: Tensor, phones: Tensor) -> Tensor:
-    """Mean lip opening beyond touching on b, m and p; 0 where a batch has none.
-
-    Args:
-        opening: predicted `[B, T]`, inter-ocular distances.
-        phones: phone per frame `[B, T]`, -1 unknown.
-    """
-    bilabial = torch.isin(phones, phones.new_tensor(BILABIALS))
-    return (opening - TOUCHING).relu()[bilabial].sum() / bilabial.sum().clamp(min=1)

@@ -9,8 +9,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import nn
 
 from models.syncformer import StyleSyncFormer
+from models.training.motion_data import mouth_rows
+from models.training.motion_teacher import amplify
 
 
 def average(parts: list[tuple[float, StyleSyncFormer]]) -> StyleSyncFormer:
@@ -34,14 +41,31 @@ def average(parts: list[tuple[float, StyleSyncFormer]]) -> StyleSyncFormer:
     return mean.eval()
 
 
+def emphasise(model: StyleSyncFormer, opening: float, width: float) -> None:
+    """Scale how far lips open and mouths widen, in place: training by regression shrinks what it is unsure of.
+
+    The closed mouth stays closed, and correlations stay what they were.
+    """
+    rows = mouth_rows(model.basis.numpy())
+    factors = np.array([opening, width], np.float32)
+    with torch.no_grad():
+        for head in cast(list[nn.Linear], list(model.outputs)):
+            head.weight.copy_(torch.from_numpy(amplify(head.weight.numpy().T, rows, factors).T))
+            head.bias.copy_(torch.from_numpy(amplify(head.bias.numpy()[None], rows, factors)[0]))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Average checkpoints given as `WEIGHT=PATH`."""
     parser = argparse.ArgumentParser(description="Average checkpoints of the causal network.")
     parser.add_argument("parts", nargs="+", metavar="WEIGHT=PATH")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--opening", type=float, default=1.0, help="factor of the lip opening")
+    parser.add_argument("--width", type=float, default=1.0, help="factor of the mouth width's motion")
     options = parser.parse_args(argv)
     pairs = [part.partition("=") for part in options.parts]
-    average([(float(weight), StyleSyncFormer.load(Path(path))) for weight, _, path in pairs]).save(options.out)
+    mean = average([(float(weight), StyleSyncFormer.load(Path(path))) for weight, _, path in pairs])
+    emphasise(mean, options.opening, options.width)
+    mean.save(options.out)
     return 0
 
 

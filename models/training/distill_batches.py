@@ -56,6 +56,7 @@ class MixConfig:
     filmed: float = 0.45  # share of rows with measured motion
     silent: float = 0.08  # share of rows without speech
     teacher_weight: float = 0.6  # of the teacher's motion against measured motion
+    largest: float = 0.0  # share of filmed rows for the speaker with most film; 0 leaves it to their length
     style: float = 0.5  # share of filmed rows that are told the speaking style
     augment: float = 0.75  # share of rows that are disturbed
     coefficients: int = 32
@@ -73,7 +74,7 @@ class Sampler:
         heard = [example.pcm for example in examples if not example.filmed and len(example.pcm) > samples]
         voices = [heard[i].astype(np.float32) for i in self.rng.permutation(len(heard))[:_BABBLERS]]
         self.noise = NoiseBank(60, 2 * samples, self.rng, voices)
-        self.filmed = _groups([e for e in examples if e.filmed and e.motion is not None])
+        self.filmed = _groups([e for e in examples if e.filmed and e.motion is not None], config.largest)
         self.heard = _groups([e for e in examples if not e.filmed])
 
     def batch(self) -> Batch:
@@ -147,7 +148,9 @@ class Sampler:
         return np.resize(piece, (STYLE_FRAMES, piece.shape[1])).astype(np.float32)
 
 
-def _groups(examples: list[Example]) -> tuple[dict[str, list[Example]], list[str], NDArray[np.float64]]:
+def _groups(
+    examples: list[Example], largest: float = 0.0
+) -> tuple[dict[str, list[Example]], list[str], NDArray[np.float64]]:
     """Group examples; groups count by their length to the power of 3/4, synthetic voices half as much."""
     groups: dict[str, list[Example]] = {}
     for example in examples:
@@ -155,4 +158,15 @@ def _groups(examples: list[Example]) -> tuple[dict[str, list[Example]], list[str
     names = sorted(groups)
     share = np.array([float(sum(len(e.phones) for e in groups[name])) for name in names]) ** 0.75
     share *= [0.5 if name in SYNTHETIC else 1.0 for name in names]
-    return groups, names, share / max(share.sum(), 1e-9)
+    share /= max(share.sum(), 1e-9)
+    if largest and len(names) > 1:
+        share = give_largest(share, largest)
+    return groups, names, share
+
+
+def give_largest(shares: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """Give the largest of shares that sum to one this much, and the others the rest in proportion."""
+    index = int(np.argmax(shares))
+    others = shares * (1 - share) / (1 - shares[index])
+    others[index] = share
+    return np.asarray(others)

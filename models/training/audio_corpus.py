@@ -7,6 +7,7 @@
 import argparse
 import csv
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,8 @@ from tqdm import tqdm
 
 from models.training import audio_corpus_features as features
 from models.training.audio_corpus_phones import FRAME_SAMPLES, UNKNOWN, align, frame_labels
-from models.training.audio_corpus_voices import assign_texts, to_model_rate, voices
+from models.training.audio_corpus_texts import LANGUAGES, english_prose, foreign_sentences
+from models.training.audio_corpus_voices import assign_texts, speak_espeak, to_model_rate, voices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,8 @@ class AudioCorpusConfig:
     data: Path  # corpora as downloaded
     tracks: Path = Path("cache/tracks")  # tracked clips with their audio
     cache: Path = Path("cache/audio")
-    synthetic_sentences: int = 900  # over all synthetic voices, about five seconds each
+    synthetic_sentences: int = 2400  # over all synthetic voices, about five seconds each
+    foreign_sentences: int = 60  # per language of espeak-ng
     feature_dims: int = 128
 
 
@@ -59,15 +62,17 @@ def _save(path: Path, pcm: NDArray[np.int16], phones: NDArray[np.int8] | None) -
     if phones is None:
         phones = np.full(len(pcm) // FRAME_SAMPLES, UNKNOWN, np.int8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".tmp.npz")
-    np.savez(partial, pcm=pcm, phones=phones)
+    partial = path.with_suffix(".partial")  # not .npz: another step may be listing the folder
+    with partial.open("wb") as file:
+        np.savez(file, pcm=pcm, phones=phones)
     partial.rename(path)
 
 
 def prepare_recordings(config: AudioCorpusConfig) -> None:
-    """Prepare LibriSpeech (audio only) and LJSpeech (forced-aligned)."""
+    """Prepare LibriSpeech and EmoDB (audio only) and LJSpeech (forced-aligned)."""
     texts = _transcripts(config.data)
-    files = sorted((config.data / "librispeech").glob("*.opus")) + sorted((config.data / "ljspeech").glob("*.opus"))
+    corpora = ("librispeech", "ljspeech", "de_emodb")
+    files = [path for corpus in corpora for path in sorted((config.data / corpus).glob("*.opus"))]
     for source in tqdm(files, desc="recordings"):
         target = config.cache / "audio" / source.parent.name / f"{source.stem}.npz"
         if target.exists():
@@ -85,7 +90,7 @@ def _transcripts(data: Path) -> dict[str, str]:
 def prepare_voices(config: AudioCorpusConfig) -> None:
     """Synthesise sentences with exact phone times, dealt to the available voices in turn."""
     speakers = voices(config.cache)
-    texts = [text for text in _transcripts(config.data).values() if 20 < len(text) < 160]
+    texts = [text for text in _transcripts(config.data).values() if 20 < len(text) < 160] + english_prose()
     texts = (texts * (1 + config.synthetic_sentences // max(len(texts), 1)))[: config.synthetic_sentences]
     for number, (voice, text) in enumerate(tqdm(assign_texts(texts, list(speakers)), desc="voices")):
         target = config.cache / "audio" / "synthetic" / f"{voice}_{number:04d}.npz"
@@ -94,6 +99,17 @@ def prepare_voices(config: AudioCorpusConfig) -> None:
         pcm, segments = speakers[voice](text)
         quantised = quantise(pcm)
         _save(target, quantised, frame_labels(segments, len(quantised) // FRAME_SAMPLES))
+
+
+def prepare_languages(config: AudioCorpusConfig) -> None:
+    """Synthesise word salad in many languages, for their sound sequences; phones stay unknown."""
+    if not shutil.which("espeak-ng"):
+        return
+    for language in tqdm(LANGUAGES, desc="languages"):
+        for number, text in enumerate(foreign_sentences(language, config.foreign_sentences)):
+            target = config.cache / "audio" / "espeak" / f"{language}_{number:04d}.npz"
+            if not target.exists():
+                _save(target, quantise(speak_espeak(text, language, number)), None)
 
 
 def prepare_tracks(config: AudioCorpusConfig) -> None:
@@ -131,8 +147,9 @@ def prepare_features(config: AudioCorpusConfig) -> None:
         for number, window in enumerate(tqdm(list(features.pack(lengths)), desc="features"), first):
             clips = {name: np.load(paths[name])["pcm"] for name, _, _ in window}
             raw = features.encode_window(encoder, clips, window)
-            partial = folder / "partial.npz"
-            np.savez(partial, raw=raw, index=json.dumps(window))
+            partial = folder / "window.partial"
+            with partial.open("wb") as file:
+                np.savez(file, raw=raw, index=json.dumps(window))
             partial.rename(folder / f"window_{number:05d}.npz")
     target = config.cache / "projection.npz"
     if not target.exists():
@@ -177,10 +194,11 @@ def load_corpus(cache: Path) -> dict[str, AudioClip]:
     return {name: replace(clip, features=projected.get(name)) for name, clip in load_clips(cache, names).items()}
 
 
-def whitened(clip: AudioClip, white: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Teacher features of a clip `[T, F]`, scaled by `white` `[F]`."""
+def teacher_inputs(clip: AudioClip, white: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the motion teacher is given of a clip `[T, F + 160]`: features scaled by `white` `[F]`, and log-mel."""
     assert clip.features is not None, f"{clip.name} has no features: run the audio corpus step again"
-    return clip.features * white
+    mel = features.relative_mel(clip.pcm[: len(clip.features) * FRAME_SAMPLES])
+    return np.concatenate([clip.features * white, mel], 1)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -191,9 +209,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tracks", type=Path, default=defaults.tracks)
     parser.add_argument("--cache", type=Path, default=defaults.cache)
     parser.add_argument("--synthetic-sentences", type=int, default=defaults.synthetic_sentences)
+    parser.add_argument("--foreign-sentences", type=int, default=defaults.foreign_sentences)
     config = AudioCorpusConfig(**vars(parser.parse_args(argv)))
     prepare_recordings(config)
     prepare_voices(config)
+    prepare_languages(config)
     prepare_tracks(config)
     prepare_features(config)
     return 0

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from models.mel import LogMel
 from models.training.audio_corpus_phones import FRAME_SAMPLES
 
 WINDOW_FRAMES = 750  # 30 s at 25 fps
@@ -123,3 +125,17 @@ def whitening(cache: Path) -> NDArray[np.float32]:
     """Factors `[dims]` that whiten projected features half way, so that small components count too."""
     scale = np.load(cache / "projection.npz")["scale"]
     return np.asarray(np.sqrt(scale[0] / scale), np.float32)
+
+
+def relative_mel(pcm: NDArray[np.int16], bands: int = 80) -> NDArray[np.float32]:
+    """Log-mel of a clip without its level and colour: `[T, 2 * bands]`, two 20 ms halves of each 40 ms frame.
+
+    Each band has zero mean over the clip, all of them together unit variance.
+    """
+    wave = torch.from_numpy(pcm.astype(np.float32) / 32768)[None]
+    wave = wave * (0.06 / (wave.square().mean().sqrt() + 1e-4)).clamp(max=20.0)
+    with torch.inference_mode():
+        mel = LogMel(bands)(wave)[0].clamp(min=-13.0)  # [4 T, bands]
+    halves = mel.view(-1, 2, 2, bands).mean(2).flatten(1)
+    halves = halves - halves.mean(0)
+    return np.asarray(halves / (halves.std() + 1e-3), np.float32)

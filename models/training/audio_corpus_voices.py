@@ -1,6 +1,6 @@
-"""Synthetic speech with exact phone times: flite voices and the joe piper voice.
+"""Synthetic speech: flite voices and the joe piper voice with exact phone times, espeak-ng without.
 
-Both are optional, offline tools. A voice whose program or package is missing is skipped.
+All are optional, offline tools. A voice whose program or package is missing is skipped.
 """
 
 import itertools
@@ -20,6 +20,7 @@ from scipy.signal import resample_poly
 from models.training.audio_corpus_phones import SAMPLE_RATE, Segment, phone_from_flite, phone_from_ipa
 
 FLITE_VOICES = ("slt", "rms", "awb", "kal16")
+_ESPEAK_VARIANTS = ("", "+f1", "+f2", "+f3", "+f4", "+m1", "+m3", "+m5", "+m7")
 Utterance = tuple[NDArray[np.float32], list[Segment]]
 Voice = Callable[[str], Utterance]
 
@@ -53,6 +54,25 @@ def speak_flite(text: str, voice: str) -> Utterance:
         segments.append((phone_from_flite(name), start, float(end)))
         start = float(end)
     return to_model_rate(pcm, rate), segments
+
+
+def speak_espeak(text: str, language: str, number: int) -> NDArray[np.float32]:
+    """Synthesise one sentence with espeak-ng; voice variant, pitch and rate follow from `number`.
+
+    Returns:
+        Audio at 16 kHz `[N]`.
+
+    Raises:
+        subprocess.CalledProcessError: if espeak-ng refuses the language.
+    """
+    rng = np.random.default_rng(number)
+    voice = f"{language}{rng.choice(_ESPEAK_VARIANTS)}"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "speech.wav"
+        command = ["espeak-ng", "-v", voice, "-p", str(rng.integers(25, 75)), "-s", str(rng.integers(120, 190))]
+        subprocess.run([*command, "-w", str(path), text], check=True, capture_output=True)
+        pcm, rate = sf.read(path, dtype="float32")
+    return to_model_rate(pcm, rate)
 
 
 def _load_joe(cache: Path) -> Any:

@@ -19,13 +19,14 @@ from tqdm import tqdm
 
 from models.mesh import LIPS, NUM_VERTICES
 from models.syncformer import StyleSyncFormer, SyncFormerConfig
-from models.training import motion_labels, motion_sync
+from models.training import motion_labels
 from models.training.distill_augment import disturb_mel
 from models.training.distill_batches import Batch, MixConfig, Sampler
+from models.training.distill_curve import Figures, Judge, note
 from models.training.distill_examples import Folders, load_examples
 from models.training.distill_losses import SpeechHeads, speech_loss
 from models.training.motion_data import mouth_rows
-from models.training.motion_eval import StudentPredictor, evaluate
+from models.training.motion_eval import StudentPredictor, evaluate, open_figures, with_intervals
 from models.training.motion_teacher import motion_loss
 
 
@@ -87,10 +88,14 @@ class Run:
             part.load_state_dict(saved[name])  # type: ignore[arg-type]
         self.step = int(saved["step"])  # type: ignore[arg-type]
 
-    def begin_from(self, folder: Path) -> None:
-        """Take the averaged network and the readers of a finished run, unless this one has begun already."""
-        if self.step == 0:
-            saved = torch.load(folder / "run.pt", weights_only=True)
+    def begin_from(self, start: Path) -> None:
+        """Begin from a checkpoint, or a finished run's averaged network and readers, unless begun already."""
+        if self.step == 0 and start.is_file():
+            saved = StyleSyncFormer.load(start).state_dict()
+            self.model.load_state_dict(saved)
+            self.average.load_state_dict(saved)
+        elif self.step == 0:
+            saved = torch.load(start / "run.pt", weights_only=True)
             self.model.load_state_dict(saved["average"])
             self.average.load_state_dict(saved["average"])
             self.heads.load_state_dict(saved["heads"])
@@ -139,8 +144,12 @@ class Run:
         predicted, true = outputs[delay][:, delay:].float(), batch.motion[:, :frames]
         return motion_loss(predicted, true, batch.weight[:, :frames], self.rows, self.lips)
 
-    def train(self, sampler: Sampler, report: dict[str, object]) -> None:
-        """Run the remaining steps; `report` gathers figures and is written beside the checkpoint."""
+    def train(self, sampler: Sampler, report: dict[str, object], judge: Judge) -> None:
+        """Run the remaining steps; `report` gathers figures and is written beside the checkpoint.
+
+        At every save the averaged network is judged; the figures join `curve.json`, the best one so far is
+        `best.safetensors`.
+        """
         config = self.config
         generator = torch.Generator().manual_seed(config.seed + self.step)
         smooth: dict[str, float] = {}
@@ -161,6 +170,8 @@ class Run:
             progress.set_postfix({k: f"{v:.3f}" for k, v in smooth.items()}, refresh=False)
             if self.step % config.save_every == 0 or self.step == config.steps:
                 self.save()
+                if note(self.folder / "curve.json", self.step, judge(self.average.eval())):
+                    self.average.save(self.folder / "best.safetensors")
                 report["training"] = smooth
                 (self.folder / "report.json").write_text(json.dumps(report, indent=1, default=str))
 
@@ -178,7 +189,7 @@ def run_training(config: TrainConfig, folders: Folders, out: Path, start: Path |
         config: the run.
         folders: prepared data.
         out: folder of this run's checkpoints and `report.json`.
-        start: folder of the run to begin from; random weights when None.
+        start: folder of the run, or checkpoint, to begin from; random weights when None.
 
     Returns:
         The report that was written.
@@ -193,7 +204,11 @@ def run_training(config: TrainConfig, folders: Folders, out: Path, start: Path |
         run.begin_from(start)
     report: dict[str, object] = {"config": asdict(config), "examples": len(examples)}
     began = time.monotonic()
-    run.train(Sampler(examples, config.mix, config.seed + run.step), report)
+
+    def judge(network: StyleSyncFormer) -> Figures:
+        return with_intervals(open_figures(StudentPredictor(network).at(config.model.delay), corpus, motion, basis))
+
+    run.train(Sampler(examples, config.mix, config.seed + run.step), report, judge)
     report["minutes"] = (time.monotonic() - began) / 60
     student = StudentPredictor(run.average.eval())
     report["held_out"] = {
@@ -204,7 +219,7 @@ def run_training(config: TrainConfig, folders: Folders, out: Path, start: Path |
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Pretrain the causal network, after the sync check and the teacher's labels where they are missing.
+    """Pretrain the causal network, after the teacher's labels where they are missing.
 
     `--plain` is the comparison that is trained on filmed clips only and has no teacher.
     """
@@ -212,19 +227,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder of tracks, audio and motion")
     parser.add_argument("--out", type=Path, default=Path("cache/distill"))
     parser.add_argument("--steps", type=int, default=TrainConfig().steps)
-    parser.add_argument("--start", type=Path)
+    parser.add_argument("--start", type=Path, help="checkpoint, or folder of a run, to begin from")
+    parser.add_argument("--learning-rate", type=float, default=TrainConfig().learning_rate)
     parser.add_argument("--plain", action="store_true")
     options = parser.parse_args(argv)
     cache = options.cache
-    config = TrainConfig(steps=options.steps)
+    config = TrainConfig(steps=options.steps, learning_rate=options.learning_rate)
     if options.plain:
         config = TrainConfig(
             steps=options.steps, feature_weight=0.0, phone_weight=0.0, mix=MixConfig(filmed=0.92, teacher_weight=0.0)
         )
     folders = Folders(tracks=cache / "tracks", audio=cache / "audio", motion=cache / "motion")
-    if not (folders.motion / "sync.json").exists():
-        sync = folders.motion / "sync.json"
-        motion_sync.main(["--tracks", str(folders.tracks), "--audio", str(folders.audio), "--out", str(sync)])
     motion_labels.main(["--cache", str(cache)])
     print(json.dumps(run_training(config, folders, options.out, options.start)["held_out"], indent=1))
     return 0

@@ -7,10 +7,11 @@ good for a log-mel network, on mel spectra.
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
+from scipy.signal import butter, fftconvolve, sosfilt
 from torch import Tensor
 
 from models.mel import FLOOR, SAMPLE_RATE
+from models.training.distill_noise import NoiseBank
 
 Array = NDArray[np.float32]
 
@@ -33,43 +34,6 @@ def resample(values: Array, factor: float, start: float, frames: int) -> Array:
     return np.asarray(values[low] * (1 - mix) + values[high] * mix, np.float32)
 
 
-def noise(samples: int, rng: np.random.Generator) -> Array:
-    """Return noise of unit level: white, coloured, mains hum, or clicks."""
-    kind = rng.random()
-    if kind < 0.65:  # white to brown
-        spectrum = rng.normal(size=samples // 2 + 1) + 1j * rng.normal(size=samples // 2 + 1)
-        # Flat below 100 Hz: noise whose power hides under the voice would leave the voice untouched.
-        spectrum /= np.maximum(np.arange(len(spectrum)) * SAMPLE_RATE / samples, 100) ** rng.uniform(0, 1.5)
-        wave = np.fft.irfft(spectrum, samples)
-    elif kind < 0.85:
-        time = np.arange(samples) / SAMPLE_RATE
-        base = rng.choice([50, 60, 100, 120]) * rng.uniform(0.99, 1.01)
-        wave = sum(rng.random() / k * np.sin(2 * np.pi * base * k * time + rng.uniform(0, 6)) for k in range(1, 9))
-        wave = wave + 0.05 * rng.normal(size=samples)
-    else:
-        wave = 0.003 * rng.normal(size=samples)
-        for _ in range(rng.integers(1, 2 + samples // 8000)):
-            at = rng.integers(0, samples)
-            click = rng.normal(size=rng.integers(20, 400))
-            decay = np.exp(-np.linspace(0, 6, len(click)))
-            wave[at : at + len(click)] += (click * decay)[: samples - at]
-    return np.asarray(wave / (np.sqrt(np.mean(np.square(wave))) + 1e-9), np.float32)
-
-
-class NoiseBank:
-    """Ready-made noise of many kinds, from which rows take random pieces; making it anew costs more than a step."""
-
-    def __init__(self, pieces: int, samples: int, rng: np.random.Generator) -> None:
-        """Make `pieces` noises of `samples` each."""
-        self._pieces = [noise(samples, rng) for _ in range(pieces)]
-
-    def draw(self, samples: int, rng: np.random.Generator) -> Array:
-        """Return a random stretch `[samples]` of unit level on average."""
-        piece = self._pieces[rng.integers(len(self._pieces))]
-        start = rng.integers(0, len(piece) - samples + 1)
-        return piece[start : start + samples]
-
-
 def reverberate(wave: Array, rng: np.random.Generator) -> Array:
     """Convolve with a short synthetic room whose direct sound comes first."""
     length = int(SAMPLE_RATE * rng.uniform(0.05, 0.35))
@@ -79,15 +43,31 @@ def reverberate(wave: Array, rng: np.random.Generator) -> Array:
     return np.asarray(fftconvolve(wave, room)[: len(wave)], np.float32)
 
 
+def mu_law(wave: Array, steps: int = 255) -> Array:
+    """Quantise to 8 bits on a logarithmic scale. Source: ITU-T G.711, the continuous form of the µ-law."""
+    compressed = np.sign(wave) * np.log1p(steps * np.abs(wave)) / np.log1p(steps)
+    coarse = np.round((compressed + 1) / 2 * steps) / steps * 2 - 1
+    return np.asarray(np.sign(coarse) * np.expm1(np.abs(coarse) * np.log1p(steps)) / steps, np.float32)
+
+
+def telephone(wave: Array, rng: np.random.Generator) -> Array:
+    """Band of a telephone line (about 300 to 3,400 Hz) and its µ-law, for a row in -1..1."""
+    band = (rng.uniform(200, 350), rng.uniform(3000, 3800))
+    narrow = sosfilt(butter(4, band, "bandpass", fs=SAMPLE_RATE, output="sos"), wave)
+    return mu_law(np.clip(np.asarray(narrow, np.float32), -1, 1))
+
+
 def disturb(wave: Array, bank: NoiseBank, rng: np.random.Generator) -> Array:
-    """Apply level, room and noise to one row of speech `[N]` in -1..1."""
+    """Apply level, room, noise and line to one row of speech `[N]` in -1..1."""
     level = float(np.sqrt(np.mean(np.square(wave)))) + 1e-5
-    wave = wave * (10 ** (rng.uniform(-40, -16) / 20) / max(level, 1e-3))
+    wave = wave * (10 ** (rng.uniform(-45, -12) / 20) / max(level, 1e-3))
     if rng.random() < 0.3:
         wave = reverberate(wave, rng)
-    ratio = rng.uniform(4, 30) if rng.random() < 0.65 else rng.uniform(30, 60)  # signal to noise, dB
+    ratio = rng.uniform(4, 30) if rng.random() < 0.4 else rng.uniform(30, 60)  # signal to noise, dB
     loud = float(np.sqrt(np.mean(np.square(wave))))
-    wave = wave + bank.draw(len(wave), rng) * loud * 10 ** (-ratio / 20)
+    wave = wave + bank.draw_any(len(wave), rng) * loud * 10 ** (-ratio / 20)
+    if rng.random() < 0.12:
+        wave = telephone(wave, rng)
     return np.asarray(np.clip(wave, -1, 1), np.float32)
 
 
@@ -95,7 +75,7 @@ def disturb_mel(mel: Tensor, generator: torch.Generator) -> Tensor:
     """Apply vocal-tract length, equalisation and band limit to log-mel `[B, M, bands]`, per row."""
     B, _, bands = mel.shape
     warp = torch.where(
-        torch.rand(B, 1, generator=generator) < 0.7,
+        torch.rand(B, 1, generator=generator) < 0.5,
         torch.empty(B, 1).uniform_(0.82, 1.22, generator=generator),
         torch.ones(B, 1),
     )

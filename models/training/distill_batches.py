@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.training.audio_corpus_phones import FRAME_SAMPLES, UNKNOWN
-from models.training.distill_augment import NoiseBank, disturb, resample
+from models.training.distill_augment import disturb, resample
+from models.training.distill_noise import NoiseBank
 
 Array = NDArray[np.float32]
 STYLE_FRAMES = 100
+SYNTHETIC = frozenset({"synthetic", "espeak"})  # corpora that no person spoke
+_BABBLERS = 40  # clips out of which other people's talk is mixed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,8 +56,9 @@ class MixConfig:
     filmed: float = 0.45  # share of rows with measured motion
     silent: float = 0.08  # share of rows without speech
     teacher_weight: float = 0.6  # of the teacher's motion against measured motion
+    largest: float = 0.0  # share of filmed rows for the speaker with most film; 0 leaves it to their length
     style: float = 0.5  # share of filmed rows that are told the speaking style
-    augment: float = 0.85  # share of rows that are disturbed
+    augment: float = 0.75  # share of rows that are disturbed
     coefficients: int = 32
     features: int = 128
 
@@ -67,8 +71,10 @@ class Sampler:
         self.config = config
         self.rng = np.random.default_rng(seed)
         samples = config.frames * FRAME_SAMPLES
-        self.noise = NoiseBank(60, 2 * samples, self.rng)
-        self.filmed = _groups([e for e in examples if e.filmed and e.motion is not None])
+        heard = [example.pcm for example in examples if not example.filmed and len(example.pcm) > samples]
+        voices = [heard[i].astype(np.float32) for i in self.rng.permutation(len(heard))[:_BABBLERS]]
+        self.noise = NoiseBank(60, 2 * samples, self.rng, voices)
+        self.filmed = _groups([e for e in examples if e.filmed and e.motion is not None], config.largest)
         self.heard = _groups([e for e in examples if not e.filmed])
 
     def batch(self) -> Batch:
@@ -93,7 +99,7 @@ class Sampler:
         pool = self.filmed if kind < config.silent + config.filmed or not self.heard else self.heard
         names, shares = pool[1], pool[2]
         group = pool[0][names[rng.choice(len(names), p=shares)]]
-        factor = rng.uniform(0.8, 1.25) if rng.random() < 0.7 else 1.0
+        factor = rng.uniform(0.8, 1.25) if rng.random() < 0.5 else 1.0
         at = 0
         while at < T:
             at = self._fill(at, group, factor, pcm, features, known, phones, motion, weight)
@@ -142,11 +148,25 @@ class Sampler:
         return np.resize(piece, (STYLE_FRAMES, piece.shape[1])).astype(np.float32)
 
 
-def _groups(examples: list[Example]) -> tuple[dict[str, list[Example]], list[str], NDArray[np.float64]]:
-    """Group examples; groups count by the square root of their length."""
+def _groups(
+    examples: list[Example], largest: float = 0.0
+) -> tuple[dict[str, list[Example]], list[str], NDArray[np.float64]]:
+    """Group examples; groups count by their length to the power of 3/4, synthetic voices half as much."""
     groups: dict[str, list[Example]] = {}
     for example in examples:
         groups.setdefault(example.group, []).append(example)
     names = sorted(groups)
-    share = np.sqrt([float(sum(len(e.phones) for e in groups[name])) for name in names])
-    return groups, names, share / max(share.sum(), 1e-9)
+    share = np.array([float(sum(len(e.phones) for e in groups[name])) for name in names]) ** 0.75
+    share *= [0.5 if name in SYNTHETIC else 1.0 for name in names]
+    share /= max(share.sum(), 1e-9)
+    if largest and len(names) > 1:
+        share = give_largest(share, largest)
+    return groups, names, share
+
+
+def give_largest(shares: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """Give the largest of shares that sum to one this much, and the others the rest in proportion."""
+    index = int(np.argmax(shares))
+    others = shares * (1 - share) / (1 - shares[index])
+    others[index] = share
+    return np.asarray(others)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,20 +22,26 @@ class Folders:
 
     tracks: Path = Path("cache/tracks")
     audio: Path = Path("cache/audio")
-    motion: Path = Path("cache/motion")  # sync.json, basis.npy, labels.npz
+    motion: Path = Path("cache/motion")  # sync.json, basis.npy, labels.npz, gains.json
 
 
 def build_examples(
     corpus: dict[str, AudioClip], motion: dict[str, MotionClip], basis: NDArray[np.float32], white: NDArray[np.float32],
-    labelled: dict[str, NDArray[np.float32]], dropped: set[str],
+    labelled: dict[str, NDArray[np.float32]], dropped: set[str], gains: dict[str, float],
 ) -> list[Example]:  # fmt: skip
-    """Join audio, measured motion and teacher labels; held-out and dropped clips are excluded."""
+    """Join audio, measured motion and teacher labels; held-out and dropped clips are excluded.
+
+    `gains` scale the motion of each filmed speaker (see `speaker_gains`).
+    """
     examples = []
     for name, clip in corpus.items():
         if held_out_kind(name) or len(clip.phones) < 20:
             continue
         filmed = name in motion and name not in dropped
-        target = to_coefficients(motion[name].displacement, basis) if filmed else labelled.get(name)
+        target = labelled.get(name)
+        if filmed:
+            gain = np.float32(gains.get(motion[name].speaker, 1.0))
+            target = gain * to_coefficients(motion[name].displacement, basis)
         frames = len(clip.phones)
         if target is not None:
             frames = min(frames, len(target))
@@ -62,5 +69,6 @@ def load_examples(
     corpus, motion = load_corpus(folders.audio), load_motion(folders.tracks, shifts)
     basis = np.load(folders.motion / "basis.npy")
     labels = {name: array for name, array in np.load(folders.motion / "labels.npz").items()}
-    examples = build_examples(corpus, motion, basis, whitening(folders.audio), labels, dropped)
+    gains = json.loads((folders.motion / "gains.json").read_text())
+    examples = build_examples(corpus, motion, basis, whitening(folders.audio), labels, dropped, gains)
     return examples, corpus, motion, basis

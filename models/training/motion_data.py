@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.mesh import INNER_LIP_PAIRS, LEFT_CORNER, LIPS, NUM_VERTICES, RIGHT_CORNER, topology
-from models.training.splits import is_held_out
+from models.training.splits import OPEN_VALIDATION, is_held_out
 
 UNSEEN_PREFIXES = ("vidtimit_fadg0/", "styletalk/feifeili", "styletalk/reagan")
 LIP_WEIGHT = 3.0  # importance of a lip vertex against another one of the lower face
@@ -33,10 +33,13 @@ class MotionClip:
 
 
 def held_out_kind(name: str) -> str | None:
-    """Say which evaluation set a clip `corpus/clip` belongs to: `"seen"`, `"unseen"`, or None for training.
+    """Say which evaluation set a clip `corpus/clip` belongs to: `"seen"`, `"unseen"`, `"open"`, or None for training.
 
-    `seen` are clips of speakers who are trained on in other clips, `unseen` all clips of the others.
+    `seen` are clips of speakers who are trained on in other clips, `unseen` all clips of the others; `open` are the
+    speakers of the open-vocabulary validation set, on which checkpoints are chosen.
     """
+    if name.startswith(f"{OPEN_VALIDATION}/"):
+        return "open"
     if name.startswith(UNSEEN_PREFIXES):
         return "unseen"
     corpus, _, clip = name.partition("/")

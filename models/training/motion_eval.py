@@ -14,7 +14,14 @@ from models.syncformer import CHUNK_SAMPLES, StyleSyncFormer
 from models.training.audio_corpus import AudioClip
 from models.training.audio_corpus_phones import BILABIALS
 from models.training.motion_data import MotionClip, held_out_kind
-from models.training.motion_metrics import Closures, clip_metrics, closures, mean_metrics, stretches
+from models.training.motion_metrics import (
+    Closures,
+    bootstrap_interval,
+    clip_metrics,
+    closures,
+    mean_metrics,
+    stretches,
+)
 
 Array = NDArray[np.float32]
 Predictor = Callable[[AudioClip], Array]  # to coefficients [T, K]
@@ -67,10 +74,35 @@ def speech_closures(predicted: Array, true: Array, phones: NDArray[np.int8]) -> 
     return closures(predicted[speech], true[speech], stretches(np.isin(phones[speech], BILABIALS)))
 
 
+def meshes(coefficients: Array, clip: MotionClip, basis: Array) -> tuple[Array, Array]:
+    """Predicted and measured meshes `[T, 478, 3]` of the frames that both have."""
+    frames = min(len(coefficients), len(clip.displacement))
+    predicted = clip.neutral + (coefficients[:frames] @ basis).reshape(frames, NUM_VERTICES, 3)
+    return predicted.astype(np.float32), clip.neutral + clip.displacement[:frames]
+
+
+def open_figures(
+    predict: Predictor, corpus: dict[str, AudioClip], motion: dict[str, MotionClip], basis: Array
+) -> dict[str, dict[str, float]]:
+    """Figures of each clip of the open-vocabulary validation set, one speaker each, by name."""
+    return {
+        name: clip_metrics(*meshes(predict(corpus[name]), clip, basis))
+        for name, clip in motion.items()
+        if held_out_kind(name) == "open" and name in corpus
+    }
+
+
+def with_intervals(clips: dict[str, dict[str, float]]) -> dict[str, list[float]]:
+    """Mean of each figure over speakers with its bootstrap interval: mean, low, high."""
+    keys = next(iter(clips.values()))
+    columns = {key: np.array([figures[key] for figures in clips.values()]) for key in keys}
+    return {key: [float(np.nanmean(values)), *bootstrap_interval(values)] for key, values in columns.items()}
+
+
 def evaluate(
     predict: Predictor, corpus: dict[str, AudioClip], motion: dict[str, MotionClip], basis: Array
 ) -> dict[str, dict[str, float]]:
-    """Judge held-out clips, by group: `seen` and `unseen` speakers, and each unseen speaker.
+    """Judge held-out clips, by group (see `held_out_kind`), and each `unseen` speaker.
 
     Args:
         predict: the network under test.
@@ -88,11 +120,10 @@ def evaluate(
         if kind is None or name not in corpus:
             continue
         coefficients = predict(corpus[name])
-        frames = min(len(coefficients), len(clip.displacement))
-        mesh = clip.neutral + (coefficients[:frames] @ basis).reshape(frames, NUM_VERTICES, 3)
-        true = clip.neutral + clip.displacement[:frames]
-        figures = clip_metrics(mesh.astype(np.float32), true)
-        groups = [kind] if kind == "seen" else [kind, clip.speaker]
+        mesh, true = meshes(coefficients, clip, basis)
+        frames = len(true)
+        figures = clip_metrics(mesh, true)
+        groups = [kind, clip.speaker] if kind == "unseen" else [kind]
         counts = speech_closures(aperture(mesh), aperture(true), corpus[name].phones[:frames])
         for group in groups:
             rows[group].append(figures)

@@ -14,6 +14,7 @@ from models.mesh import LIPS, aperture, width
 Array = NDArray[np.float32]
 CLOSED = 0.03  # lip opening under which a mouth counts as closed
 MAX_OFFSET = 10
+MAX_LAG = 4  # frames within which a clip's own sync error is forgiven in lag-corrected figures
 
 
 def pearson(a: Array, b: Array) -> float:
@@ -27,12 +28,44 @@ def offset_frames(predicted: Array, true: Array, limit: int = MAX_OFFSET) -> int
     """Return the shift of best correlation of two series; positive when the prediction is late."""
     best, best_r = 0, -2.0
     for shift in range(-limit, limit + 1):
-        a = predicted[max(shift, 0) : len(predicted) + min(shift, 0)]
-        b = true[max(-shift, 0) : len(true) + min(-shift, 0)]
-        r = pearson(a, b) if len(a) > 2 * limit else float("nan")
+        enough = len(predicted) - abs(shift) > 2 * limit
+        r = shifted_pearson(predicted, true, shift) if enough else float("nan")
         if r > best_r:
             best, best_r = shift, r
     return best
+
+
+def shifted_pearson(predicted: Array, true: Array, shift: int) -> float:
+    """Correlation of a prediction that is late by `shift` frames (early where negative) with the truth."""
+    a = predicted[max(shift, 0) : len(predicted) + min(shift, 0)]
+    b = true[max(-shift, 0) : len(true) + min(-shift, 0)]
+    return pearson(a, b)
+
+
+def spread_ratio(predicted: Array, true: Array) -> float:
+    """Standard deviation of the prediction over the truth's; NaN for a truth that does not move."""
+    spread = float(true.std())
+    return float(predicted.std()) / spread if spread > 1e-6 else float("nan")
+
+
+def bootstrap_interval(
+    values: NDArray[np.float64], share: float = 0.95, draws: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile interval of the mean over independent speakers. Source: Efron 1979.
+
+    Args:
+        values: one figure per speaker `[N]`; NaNs are left out, and nothing else is NaN.
+        share: of the draws that lie inside.
+        draws: resampled means.
+        seed: of the resampling.
+    """
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(seed)
+    means = values[rng.integers(0, len(values), (draws, len(values)))].mean(1)
+    low, high = np.quantile(means, [(1 - share) / 2, (1 + share) / 2])
+    return float(low), float(high)
 
 
 def lip_vertex_error(predicted: Array, true: Array) -> float:
@@ -131,12 +164,18 @@ def clip_metrics(predicted: Array, true: Array) -> dict[str, float]:
         true: tracked meshes, same shape and neutral mesh.
     """
     opening, true_opening = aperture(predicted), aperture(true)
-    spread = float(true_opening.std())
+    wide, true_wide = width(predicted), width(true)
     offset = offset_frames(opening, true_opening)
+    lag = offset_frames(opening, true_opening, MAX_LAG)
+    events = closures(opening, true_opening, stretches(true_opening < CLOSED))
     return {
         "aperture_r": pearson(opening, true_opening),
-        "width_r": pearson(width(predicted), width(true)),
-        "aperture_amplitude": float(opening.std()) / spread if spread > 1e-6 else float("nan"),
+        "width_r": pearson(wide, true_wide),
+        "aperture_r_lag_corrected": shifted_pearson(opening, true_opening, lag),
+        "width_r_lag_corrected": shifted_pearson(wide, true_wide, lag),
+        "aperture_amplitude": spread_ratio(opening, true_opening),
+        "width_amplitude": spread_ratio(wide, true_wide),
+        "closing_f1": events.f1 if events.due else float("nan"),
         "lve": lip_vertex_error(predicted, true),
         "lmd": landmark_distance(predicted, true),
         "offset_frames": float(offset),

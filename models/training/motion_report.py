@@ -1,4 +1,4 @@
-"""Report of the audio-to-motion half: delay sweep, other voices, silence, comparison runs, cost."""
+"""Report of the audio-to-motion half: delay sweep, other voices, bad lines, silence, comparison runs, cost."""
 
 from __future__ import annotations
 
@@ -12,18 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.mesh import NUM_VERTICES, aperture
 from models.syncformer import CHUNK_SAMPLES, StyleSyncFormer
 from models.training.audio_corpus import AudioClip, load_clips
-from models.training.distill_augment import noise
 from models.training.motion_data import MotionClip, held_out_kind, load_motion, to_coefficients
 from models.training.motion_eval import StudentPredictor, all_delays, evaluate
-from models.training.motion_metrics import CLOSED
+from models.training.motion_languages import judge_languages
+from models.training.motion_robustness import closed_shares, robustness
 from models.training.motion_voices import shift_voice
 
 VOICE_SHIFTS = (0.8, 1.25, 1.5)  # pitch and formants together; 1.25 is about a woman's voice, 1.5 a child's
-NOISE_LEVELS_DB = (-90.0, -60.0, -45.0, -35.0)
-SILENCE_SECONDS = 8
 
 
 def shifted_voices(
@@ -56,24 +53,6 @@ def styled(
         return all_delays(model, clip.pcm, style)[model.config.delay]
 
     return evaluate(run, corpus, {name: motion[name] for name in following}, basis)
-
-
-def silence(model: StyleSyncFormer, neutral: NDArray[np.float32]) -> dict[str, float]:
-    """Share of frames with closed lips in digital silence and in noise of several kinds and levels."""
-    rng = np.random.default_rng(7)
-    samples = SILENCE_SECONDS * 25 * CHUNK_SAMPLES
-    shares = {"digital": _closed_share(model, np.zeros(samples, np.float32), neutral)}
-    for level in NOISE_LEVELS_DB:
-        waves = [noise(samples, rng) * np.float32(10 ** (level / 20)) for _ in range(6)]
-        shares[f"noise {level:.0f} dBFS"] = float(np.mean([_closed_share(model, w, neutral) for w in waves]))
-    return shares
-
-
-def _closed_share(model: StyleSyncFormer, wave: NDArray[np.float32], neutral: NDArray[np.float32]) -> float:
-    pcm = np.asarray(np.clip(wave, -1, 1) * 32767, np.int16)
-    coefficients = all_delays(model, pcm)[model.config.delay]
-    mesh = neutral + (coefficients @ model.basis.numpy()).reshape(-1, NUM_VERTICES, 3)
-    return float((aperture(mesh) < CLOSED).mean())
 
 
 @torch.inference_mode()
@@ -112,12 +91,14 @@ def make_report(cache: Path, weights: Path) -> dict[str, object]:
     sync = json.loads((cache / "motion" / "sync.json").read_text())
     report: dict[str, object] = {
         "delay": model.config.delay,
-        "held_out_clips": {kind: sum(held_out_kind(n) == kind for n in motion) for kind in ("seen", "unseen")},
+        "held_out_clips": {kind: sum(held_out_kind(n) == kind for n in motion) for kind in ("seen", "unseen", "open")},
         "held_out": sweep[str(model.config.delay)],
+        "open": robustness(model, corpus, motion),
         "delay_sweep": sweep,
         "shifted_voices": shifted_voices(model, corpus, motion),
         "with_style_of_another_clip": styled(model, corpus, motion),
-        "silence_closed": silence(model, seen.neutral),
+        "silence_closed": closed_shares(model, seen.neutral),
+        "languages": judge_languages(model, seen.neutral),
         "step_ms": step_milliseconds(model),
         "shifts": sync["shifts"],
         "dropped": sync["dropped"],

@@ -21,44 +21,35 @@ Array = NDArray[np.float32]
 class TeacherConfig:
     """Size and training of the teacher."""
 
-    features: int = 128
+    features: int = 288  # of `teacher_inputs`
     coefficients: int = 32
-    width: int = 160
+    width: int = 128
     speaker_dim: int = 8
-    steps: int = 700
+    steps: int = 300  # more overfit
     batch: int = 24
     frames: int = 75
-    members: int = 1  # independently trained networks whose outputs are averaged
+    members: int = 4  # independently trained networks whose outputs are averaged
     learning_rate: float = 2e-3
 
 
 class MotionTeacher(nn.Module):
-    """Dilated convolutions over teacher features, with a speaker code that training often hides."""
+    """A bidirectional GRU over teacher features, with a speaker code that training often hides."""
 
     def __init__(self, config: TeacherConfig, speakers: int) -> None:
         """Create a network for `speakers` training speakers; index 0 is nobody in particular."""
         super().__init__()
         self.speaker = nn.Embedding(speakers + 1, config.speaker_dim)
-        self.enter = nn.Conv1d(config.features + config.speaker_dim, config.width, 3, padding=1)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(
-                nn.GroupNorm(1, config.width),
-                nn.Conv1d(config.width, config.width, 3, padding=dilation, dilation=dilation),
-                nn.GELU(),
-                nn.Dropout(0.2),
-                nn.Conv1d(config.width, config.width, 1),
-            )
-            for dilation in (1, 2, 4, 1)
+        self.enter = nn.Sequential(
+            nn.Dropout(0.2), nn.Linear(config.features + config.speaker_dim, config.width), nn.GELU(), nn.Dropout(0.2)
         )
-        self.leave = nn.Conv1d(config.width, config.coefficients, 1)
+        self.recurrent = nn.GRU(config.width, config.width, 2, batch_first=True, dropout=0.3, bidirectional=True)
+        self.leave = nn.Sequential(nn.Dropout(0.3), nn.Linear(2 * config.width, config.coefficients))
 
     def forward(self, features: Tensor, speaker: Tensor) -> Tensor:
         """Features `[B, T, F]` and speaker index `[B]` to coefficients `[B, T, K]`."""
         code = self.speaker(speaker)[:, None].expand(-1, features.shape[1], -1)
-        x = self.enter(torch.cat([features, code], -1).transpose(1, 2))
-        for block in self.blocks:
-            x = x + block(x)
-        y: Tensor = self.leave(x).transpose(1, 2)
+        hidden, _ = self.recurrent(self.enter(torch.cat([features, code], -1)))
+        y: Tensor = self.leave(hidden)
         return y
 
 
@@ -71,11 +62,11 @@ class TeacherClip:
     speaker: str
 
 
-def motion_loss(predicted: Tensor, true: Tensor, weight: Tensor, rows: Tensor, lips: Tensor) -> Tensor:
-    """Lip-weighted L1 with velocity, opening, closure and amplitude terms.
+def motion_losses(predicted: Tensor, true: Tensor, weight: Tensor, rows: Tensor, lips: Tensor) -> Tensor:
+    """Lip-weighted L1 with velocity, opening, width, closure and amplitude terms, per sequence.
 
-    L1 alone shrinks uncertain motion and leaves lips ajar: the amplitude term matches the spread of the
-    opening over the sequence, and frames with closed lips count more.
+    L1 alone shrinks uncertain motion and leaves lips ajar: the amplitude term matches the spread of opening and
+    width over the sequence, and frames with closed lips count more.
 
     Args:
         predicted: coefficients `[B, T, K]`.
@@ -85,24 +76,31 @@ def motion_loss(predicted: Tensor, true: Tensor, weight: Tensor, rows: Tensor, l
         lips: basis rows of the vertices that count `[K, V]`.
 
     Returns:
-        Scalar loss.
+        Loss of each sequence `[B]`; 0 for one without truth.
     """
-    total = weight.sum().clamp(min=1.0)
+    count = weight.sum(1).clamp(min=1.0)
     error = predicted - true
-    vertex = ((error @ lips).abs().mean(-1) * weight).sum() / total
+    vertex = ((error @ lips).abs().mean(-1) * weight).sum(1) / count
     both = weight[:, 1:] * weight[:, :-1]
-    velocity = ((torch.diff(error, dim=1) @ lips).abs().mean(-1) * both).sum() / total
+    velocity = ((torch.diff(error, dim=1) @ lips).abs().mean(-1) * both).sum(1) / count
     mouth, true_mouth = predicted @ rows.T, true @ rows.T  # [B, T, 2]
-    opening = true_mouth[..., 0]
-    closed = 1.0 + 2.0 * (opening < 0.02)
-    gap = ((mouth - true_mouth).abs().sum(-1) * closed * weight).sum() / total
-    count = weight.sum(1, keepdim=True).clamp(min=1.0)
-    spread, true_spread = (
-        (((x - (x * weight).sum(1, keepdim=True) / count).square() * weight).sum(1) / count[:, 0]).add(1e-6).sqrt()
-        for x in (mouth[..., 0], opening)
-    )
-    amplitude = (spread - true_spread).abs().mean()
+    closed = 1.0 + 2.0 * (true_mouth[..., 0] < 0.02)
+    gap = ((mouth - true_mouth).abs().sum(-1) * closed * weight).sum(1) / count
+    spread, true_spread = (_spread(x, weight, count) for x in (mouth, true_mouth))
+    amplitude = (spread - true_spread).abs().sum(-1)
     return 20 * vertex + 20 * velocity + 8 * gap + 6 * amplitude
+
+
+def _spread(series: Tensor, weight: Tensor, count: Tensor) -> Tensor:
+    """Standard deviation over the weighted frames of `[B, T, D]`: `[B, D]`."""
+    mean = (series * weight[..., None]).sum(1, keepdim=True) / count[:, None, None]
+    return (((series - mean).square() * weight[..., None]).sum(1) / count[:, None]).add(1e-6).sqrt()
+
+
+def motion_loss(predicted: Tensor, true: Tensor, weight: Tensor, rows: Tensor, lips: Tensor) -> Tensor:
+    """Mean of `motion_losses` over sequences, each counting by its frames with a truth."""
+    count = weight.sum(1)
+    return (motion_losses(predicted, true, weight, rows, lips) * count).sum() / count.sum().clamp(min=1.0)
 
 
 def _batch(clips: list[TeacherClip], config: TeacherConfig, order: NDArray[np.float64], rng: np.random.Generator,
@@ -124,7 +122,34 @@ def _batch(clips: list[TeacherClip], config: TeacherConfig, order: NDArray[np.fl
     return tuple(torch.from_numpy(x) for x in (features, target, weight, speaker))  # type: ignore[return-value]
 
 
-def sampling(clips: list[TeacherClip], largest_share: float = 0.5) -> NDArray[np.float64]:
+def speaker_gains(clips: list[TeacherClip], row: Array, limits: tuple[float, float] = (0.6, 1.7)) -> dict[str, float]:
+    """Factor per speaker that gives everyone the same spread of the lip opening, so that timing and shape count.
+
+    Args:
+        clips: training clips.
+        row: opening as a function of coefficients `[K]`.
+        limits: of the factor.
+    """
+    speakers = sorted({clip.speaker for clip in clips})
+    joined = (np.concatenate([c.coefficients for c in clips if c.speaker == name]) for name in speakers)
+    spread = np.array([float((coefficients @ row).std()) for coefficients in joined])
+    gains = np.clip(np.median(spread) / np.maximum(spread, 1e-6), *limits)
+    return dict(zip(speakers, gains.tolist(), strict=True))
+
+
+def amplify(coefficients: Array, rows: Array, factors: Array) -> Array:
+    """Scale the lip opening and the mouth width of motion by the least change of its coefficients.
+
+    Args:
+        coefficients: `[T, K]`.
+        rows: opening and width as functions of coefficients `[2, K]`.
+        factors: of opening and width `[2]`.
+    """
+    change = (coefficients @ rows.T) * (factors - 1)
+    return np.asarray(coefficients + change @ np.linalg.pinv(rows).T, np.float32)
+
+
+def sampling(clips: list[TeacherClip], largest_share: float = 0.2) -> NDArray[np.float64]:
     """Probability of each clip: speakers count by the square root of their frames, none above a share."""
     names = sorted({clip.speaker for clip in clips})
     frames = np.array([sum(len(c.coefficients) for c in clips if c.speaker == n) for n in names], float)
@@ -152,6 +177,7 @@ def train_teacher(
     """
     speakers = sorted({clip.speaker for clip in clips})
     order = sampling(clips)
+    linear = torch.from_numpy(rows), torch.from_numpy(lips)
     members = []
     for member in range(config.members):
         torch.manual_seed(member)
@@ -161,9 +187,8 @@ def train_teacher(
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, config.steps)
         for _ in tqdm(range(config.steps), desc=f"teacher {member + 1}/{config.members}"):
             features, target, weight, speaker = _batch(clips, config, order, rng, speakers)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                predicted = network(features, speaker)
-            loss = motion_loss(predicted.float(), target, weight, torch.from_numpy(rows), torch.from_numpy(lips))
+            predicted = network(features, speaker)
+            loss = motion_loss(predicted, target, weight, *linear)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)

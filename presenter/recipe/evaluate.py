@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.mesh import INNER_LIP_PAIRS, Floats, aperture, topology
-from models.training.motion_metrics import Closures, clip_metrics
+from models.training.distill_noise import music
+from models.training.motion_metrics import Closures, bootstrap_interval, clip_metrics
 from presenter.config import AppConfig
 from presenter.errors import MediaError
 from presenter.recipe.evaluate_pictures import PictureJudge
@@ -86,7 +87,9 @@ def evaluate_clips(
     if plot is not None:
         draw_plot(curves, plot)
     report: dict[str, Any] = {group: summarise(rows) for group, rows in groups.items()}
+    report["95 % intervals"] = {group: intervals(rows) for group, rows in groups.items()}
     report["silence"] = evaluator.silence()
+    report["instrumental music"] = evaluator.music()
     report["left out"] = dropped
     return report
 
@@ -99,6 +102,14 @@ def summarise(judged: list[Judgement]) -> dict[str, float]:
     if closures.due:
         means["closure_f1_bilabials"] = closures.f1
     return {"clips": len(judged), **means}
+
+
+def intervals(judged: list[Judgement]) -> dict[str, list[float]]:
+    """Bootstrap interval of each motion figure's mean over clips; correlations of one clip say little about others."""
+    return {
+        name: list(bootstrap_interval(np.array([one.figures[name] for one in judged])))
+        for name in ("aperture_r", "width_r", "aperture_amplitude", "width_amplitude", "lmd")
+    }
 
 
 class Evaluator:
@@ -146,14 +157,18 @@ class Evaluator:
             "white noise -35 dBFS": 10 ** (-35 / 20) * rng.standard_normal(len(t)),
             "hum 50 Hz -40 dBFS": 10 ** (-40 / 20) * np.sin(2 * np.pi * 50 * t),
         }
+        return {name: self._closed(sound.astype(np.float32)) for name, sound in sounds.items()}
+
+    def music(self) -> dict[str, float]:
+        """Share of frames with a closed mouth in ten seconds each of three pieces of synthetic music at -25 dBFS."""
+        pieces = (music(10 * FPS * CHUNK_SAMPLES, np.random.default_rng(seed)) for seed in range(3))
+        return {f"piece {number}": self._closed(piece * np.float32(0.056)) for number, piece in enumerate(pieces, 1)}
+
+    def _closed(self, sound: Floats) -> float:
         neutral = topology().reference.copy()
         upper, lower = np.array(INNER_LIP_PAIRS).T
         neutral[lower] = neutral[upper]  # lips that touch
-        closed = {}
-        for name, sound in sounds.items():
-            meshes = neutral + self.predict(sound.astype(np.float32))
-            closed[name] = float((aperture(meshes) < _CLOSED).mean())
-        return closed
+        return float((aperture(neutral + self.predict(sound)) < _CLOSED).mean())
 
 
 def tracker_noise(clip: TrackedClip) -> float:

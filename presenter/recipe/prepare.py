@@ -24,22 +24,25 @@ from tqdm import tqdm
 
 from models.mesh import Floats, Pose, canonicalise, closed_mouth_neutral
 from models.tracker import FaceTracker
+from models.training.splits import OPEN_VALIDATION
 from presenter.errors import MediaError
 from stream.errors import StreamError
 from stream.files.reader import iter_video, read_audio
 from stream.media import CHUNK_SAMPLES, FPS, SAMPLE_RATE
 
+_UNUSABLE = frozenset({"funcine_005_1"})  # tracked as shut throughout
 _MAX_MISSED = 0.05  # share of frames without a face that interpolation may bridge
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One source clip of a corpus."""
+    """One source clip of a corpus; `cropped` clips were cut around one face, so a second one is an onlooker."""
 
     path: Path
     corpus: str
     speaker: str
     has_audio: bool
+    cropped: bool = False
 
     @property
     def name(self) -> str:
@@ -61,6 +64,7 @@ _CORPORA: dict[str, tuple[Callable[[Path], str], bool]] = {
     "styletalk": (_speaker_of_styletalk, True),
     "vidtimit_fadg0": (lambda path: "fadg0", True),
     "mcgurk": (lambda path: "mcgurk", True),
+    "av_words_brang": (lambda path: "brang", True),
     "style_clips": (_speaker_of_style_clip, False),
     "lipreading_silent": (lambda path: path.stem.split(".")[-1].rstrip("0123456789"), False),
 }
@@ -72,7 +76,20 @@ def find_clips(data: Path) -> list[Clip]:
     for corpus, (speaker_of, has_audio) in _CORPORA.items():
         for path in sorted((data / corpus).glob("*.mp4")):
             clips.append(Clip(path, corpus, speaker_of(path), has_audio))
-    return clips
+    return clips + _open_clips(data / "av_open")
+
+
+def _open_clips(folder: Path) -> list[Clip]:
+    """Clips of `av_open`; those that may only be validated on become a corpus of their own."""
+    listing = folder / "clips.json"
+    if not listing.exists():
+        return []
+    corpora = {"train": "av_open", "validate": OPEN_VALIDATION}
+    return [
+        Clip(folder / entry["file"], corpora[entry["use"]], entry["speaker"], True, cropped=True)
+        for entry in json.loads(listing.read_text())
+        if Path(entry["file"]).stem not in _UNUSABLE
+    ]
 
 
 def track_clip(clip: Clip, out: Path) -> str | None:
@@ -84,7 +101,7 @@ def track_clip(clip: Clip, out: Path) -> str | None:
     if out.exists():
         return None
     try:
-        landmarks = _track_video(clip.path)
+        landmarks = _track_video(clip.path, max_faces=1 if clip.cropped else 2)
         audio = _clip_audio(clip, len(landmarks))
     except (MediaError, StreamError) as error:
         return str(error)
@@ -112,10 +129,10 @@ def _save(path: Path, **fields: Any) -> None:
     partial.replace(path)
 
 
-def _track_video(path: Path) -> Floats:
+def _track_video(path: Path, max_faces: int) -> Floats:
     """Landmarks `[T, 478, 3]` at 25 fps; short gaps are bridged."""
     frames: list[Floats | None] = []
-    with FaceTracker(video=True) as tracker:
+    with FaceTracker(video=True, max_faces=max_faces) as tracker:
         for rgb in iter_video(path, fps=FPS):
             faces = tracker.track(rgb)
             if len(faces) > 1:

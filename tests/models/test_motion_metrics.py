@@ -10,6 +10,7 @@ import pytest
 from models.mesh import LIPS, topology
 from models.training.motion_metrics import (
     Closures,
+    bootstrap_interval,
     clip_metrics,
     closures,
     jitter,
@@ -77,3 +78,18 @@ def test_jitter_of_steady_motion_is_zero(opening: np.ndarray) -> None:
 def test_silence_closure_is_a_share() -> None:
     opening = np.array([0.0, 0.0, 0.2, 0.2], np.float32)
     assert silence_closure(opening, np.array([True, True, True, False])) == pytest.approx(2 / 3)
+
+
+def test_lag_is_corrected(opening: np.ndarray) -> None:
+    figures = clip_metrics(talking(np.roll(opening, 2)), talking(opening))
+    assert figures["aperture_r"] < 0.9
+    assert figures["aperture_r_lag_corrected"] > 0.99
+    assert figures["offset_frames"] == 2
+
+
+def test_bootstrap_interval_holds_the_mean_and_narrows_with_speakers() -> None:
+    values = np.random.default_rng(0).normal(0.5, 0.1, 400)
+    few, many = bootstrap_interval(values[:20]), bootstrap_interval(np.append(values, np.nan))
+    assert many[0] < 0.5 < many[1]
+    assert many[1] - many[0] < 0.5 * (few[1] - few[0])
+    assert np.isnan(bootstrap_interval(np.array([np.nan]))).all()

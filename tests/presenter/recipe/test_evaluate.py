@@ -33,6 +33,9 @@ def test_rendered_lips_follow_the_sound(clip, capsys, tmp_path):
     assert abs(figures["offset_frames"]) <= 1
     assert figures["mouth_psnr_db"] > figures["mouth_psnr_db_warp_only"] - 3
     assert min(report["silence"].values()) >= 0.95
+    low, high = report["95 % intervals"]["speakers"]["aperture_r"]
+    assert low == high == pytest.approx(figures["aperture_r"])  # one clip, nothing to draw from
+    assert all(0 <= share <= 1 for share in report["instrumental music"].values())
     assert plot.stat().st_size > 1000
 
 

@@ -25,7 +25,7 @@ let ending = null; // a promise while the previous call releases its session
 
 async function loadPresenters(preferred = chosen?.name || remembered.get("name") || "default") {
   try {
-    ({ presenters, damaged } = await listPresenters());
+    ({ presenters, damaged = [] } = await listPresenters());
   } catch (error) {
     return report(error);
   }

@@ -1,0 +1,134 @@
+"""The second pass over a video: the lower face of one frame rendered with another mouth."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+
+from models.crop import CROP_SIZE, crop_mask, crop_points, crop_rasteriser, crop_transform, cut_crop, mask_region
+from models.identity import picture_tensor
+from models.live_inputs import colour_gain, live_planes, masked_target
+from models.mesh import FACE_OVAL, Floats, topology
+from models.painter import Backend
+from models.raster import MeshRasteriser
+from models.still import blended
+from presenter.video.face_track import Face, FaceTrack, Picture, Reference
+
+_RIM = 13  # pixels of the crop by which the painted region reaches beyond the face, for the old jaw's edge
+_RIM_BLUR = 3.0
+_STAY_DEGREES = 4.0  # by how much another reference must be nearer in pose to be taken
+
+
+class FacePainter:
+    """Renders the mouth of a tracked face; call it frame by frame from one thread.
+
+    Nothing of the frame's own mouth is seen: the generator gets it masked, references have closed lips, and the blend
+    covers the old face as well as the new one.
+
+    Args:
+        track: Of the video.
+        backend: The generator, folded for the person.
+    """
+
+    def __init__(self, track: FaceTrack, backend: Backend) -> None:
+        self._neutral = track.neutral
+        self._backend = backend
+        self._detail = track.detail
+        self._prepared = [_Prepared(each, track.neutral, self._detail) for each in track.references]
+        self._chosen = self._prepared[0]
+        self._rasteriser = crop_rasteriser()
+        top, bottom, left, right = (edge * self._detail for edge in mask_region())
+        self._fine = MeshRasteriser(CROP_SIZE * self._detail, (top, bottom, left, right))
+
+    def paint(self, rgb: Picture, face: Face, displacement: Floats, weight: float = 1.0) -> Picture:
+        """The frame with another mouth; every pixel outside the mask is the frame's own.
+
+        Args:
+            rgb: The frame `[H, W, 3]`, not changed.
+            face: The face in it.
+            displacement: Of the mesh from neutral `[478, 3]`, inter-ocular distances.
+            weight: 0..1, how much of the new mouth is seen; for fades.
+        """
+        transform = crop_transform(face.pose)
+        target = cut_crop(rgb, transform)
+        own = crop_points(face.mesh, self._neutral, face.pose, transform)
+        share = topology().lower_face[:, None]
+        mesh = face.mesh + share * (self._neutral - face.mesh) + displacement
+        points = crop_points(mesh, self._neutral, face.pose, transform)
+        colour = self._colour(target, points, self._nearest(face))
+        opacity = _opacity(own, points) * weight
+        return _paste(rgb, colour, opacity, transform, self._detail)
+
+    def _colour(self, target: Picture, points: Floats, reference: _Prepared) -> Picture:
+        """The painted crop at full detail: the reference warped there, and the generator's residual to the warp."""
+        gain = colour_gain(reference.crop, target)
+        matched = np.clip(reference.crop * gain, 0, 255).astype(np.uint8)
+        planes = live_planes(self._rasteriser, points, matched, reference.points)
+        with torch.inference_mode():
+            layer = self._backend.paint(self._backend.encode_target(masked_target(picture_tensor(target))), planes)
+        window = self._backend.window
+        residual = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.float32)
+        inside = np.s_[window.top : window.bottom, window.left : window.right]
+        residual[inside] = layer[..., :3].astype(np.float32) - planes[inside][..., :3]
+        size, scale = CROP_SIZE * self._detail, float(self._detail)
+        _, _, warped = self._fine.draw(points * scale, reference.points * scale, reference.detailed)
+        fine = cv2.warpAffine(residual, np.array([[scale, 0, 0], [0, scale, 0]]), (size, size))
+        return np.clip(warped * gain + fine + 0.5, 0, 255).astype(np.uint8)
+
+    def _nearest(self, face: Face) -> _Prepared:
+        """The reference whose pose is nearest; the last one as long as it is hardly farther."""
+        nearest = min(self._prepared, key=lambda each: each.distance(face))
+        if nearest.distance(face) + _STAY_DEGREES < self._chosen.distance(face):
+            self._chosen = nearest
+        return self._chosen
+
+
+class _Prepared:
+    """A reference as the painter needs it."""
+
+    def __init__(self, reference: Reference, neutral: Floats, detail: int) -> None:
+        pose = reference.face.pose
+        self._pose = pose
+        self.detailed = reference.resized(detail)
+        self.crop = cv2.resize(reference.resized(1), (CROP_SIZE, CROP_SIZE)).astype(np.uint8)
+        self.points = crop_points(reference.face.mesh, neutral, pose, crop_transform(pose))
+
+    def distance(self, face: Face) -> float:
+        """Between poses, degrees."""
+        yaw = self._pose.yaw_degrees - face.pose.yaw_degrees
+        return float(np.hypot(yaw, self._pose.pitch_degrees - face.pose.pitch_degrees))
+
+
+def _opacity(own: Floats, points: Floats) -> Floats:
+    """Where the crop is painted `[256, 256]`, 0..1: the old face and the new one with a soft rim, within the mask."""
+    faces = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
+    for outline in (own[FACE_OVAL, :2], points[FACE_OVAL, :2]):
+        cv2.fillPoly(faces, [np.rint(outline).astype(np.int32)], 255)
+    reach = cv2.dilate(faces, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_RIM, _RIM)))
+    soft = cv2.GaussianBlur(reach.astype(np.float32) / 255, (0, 0), _RIM_BLUR)
+    opacity: Floats = soft * crop_mask()
+    return opacity
+
+
+def _paste(rgb: Picture, colour: Picture, opacity: Floats, transform: Floats, detail: int) -> Picture:
+    """Blend a crop at full detail into a copy of the frame; where the opacity is 0 nothing is changed."""
+    height, width = rgb.shape[:2]
+    inverse = cv2.invertAffineTransform(transform.astype(np.float64))
+    top, bottom, left, right = mask_region()
+    corners = np.array([[left, top], [right, top], [left, bottom], [right, bottom]], np.float64)
+    placed = corners @ inverse[:, :2].T + inverse[:, 2]
+    x0, y0 = np.clip(np.floor(placed.min(0)), 0, [width, height]).astype(int)
+    x1, y1 = np.clip(np.ceil(placed.max(0)) + 1, 0, [width, height]).astype(int)
+    if x1 <= x0 or y1 <= y0:
+        return rgb
+    inverse[:, 2] -= [x0, y0]
+    size = int(x1 - x0), int(y1 - y0)
+    fine = inverse / [detail, detail, 1]
+    moved = cv2.warpAffine(colour, fine, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    alpha = cv2.warpAffine(opacity, inverse, size, flags=cv2.INTER_LINEAR).astype(np.float32)
+    region = np.s_[int(y0) : int(y1), int(x0) : int(x1)]
+    out = rgb.copy()
+    mixed = blended(moved.astype(np.uint8), alpha, rgb[region])
+    out[region] = np.where(alpha[..., None] > 0, mixed, rgb[region])
+    return out

@@ -38,15 +38,10 @@ def match_colour(picture: Picture, wanted: Picture) -> Picture:
         picture: The reference crop `[256, 256, 3]`.
         wanted: The target crop, whose masked part is not looked at.
     """
-    return np.clip(picture * colour_gain(picture, wanted), 0, 255).astype(np.uint8)
-
-
-def colour_gain(picture: Picture, wanted: Picture) -> Floats:
-    """What `match_colour` multiplies a crop's colours by, `[3]`."""
     visible = crop_mask() == 0
     mean = picture[visible].mean(0) + 1.0
-    gain: Floats = np.clip((wanted[visible].mean(0) + 1.0) / mean, 0.5, 2.0)
-    return gain
+    gain = np.clip((wanted[visible].mean(0) + 1.0) / mean, 0.5, 2.0)
+    return np.clip(picture * gain, 0, 255).astype(np.uint8)
 
 
 def live_planes(rasteriser: MeshRasteriser, points: Floats, other: Picture, source: Floats) -> Picture:

@@ -8,7 +8,7 @@ import torch
 
 from models.crop import CROP_SIZE, crop_mask, crop_points, crop_rasteriser, crop_transform, cut_crop, mask_region
 from models.identity import picture_tensor
-from models.live_inputs import colour_gain, live_planes, masked_target
+from models.live_inputs import live_planes, masked_target
 from models.mesh import FACE_OVAL, Floats, topology
 from models.painter import Backend
 from models.raster import MeshRasteriser
@@ -56,13 +56,13 @@ class FacePainter:
         share = topology().lower_face[:, None]
         mesh = face.mesh + share * (self._neutral - face.mesh) + displacement
         points = crop_points(mesh, self._neutral, face.pose, transform)
-        colour = self._colour(target, points, self._nearest(face))
+        colour = self._colour(target, own, points, self._nearest(face))
         opacity = _opacity(own, points) * weight
         return _paste(rgb, colour, opacity, transform, self._detail)
 
-    def _colour(self, target: Picture, points: Floats, reference: _Prepared) -> Picture:
+    def _colour(self, target: Picture, own: Floats, points: Floats, reference: _Prepared) -> Picture:
         """The painted crop at full detail: the reference warped there, and the generator's residual to the warp."""
-        gain = colour_gain(reference.crop, target)
+        gain = np.clip((_skin_colour(target, own) + 1) / (reference.skin_colour + 1), 0.5, 2.0)
         matched = np.clip(reference.crop * gain, 0, 255).astype(np.uint8)
         planes = live_planes(self._rasteriser, points, matched, reference.points)
         with torch.inference_mode():
@@ -93,6 +93,7 @@ class _Prepared:
         self.detailed = reference.resized(detail)
         self.crop = cv2.resize(reference.resized(1), (CROP_SIZE, CROP_SIZE)).astype(np.uint8)
         self.points = crop_points(reference.face.mesh, neutral, pose, crop_transform(pose))
+        self.skin_colour = _skin_colour(self.crop, self.points)
 
     def distance(self, face: Face) -> float:
         """Between poses, degrees."""
@@ -100,11 +101,24 @@ class _Prepared:
         return float(np.hypot(yaw, self._pose.pitch_degrees - face.pose.pitch_degrees))
 
 
+def _skin_colour(crop: Picture, points: Floats) -> Floats:
+    """Mean colour `[3]` of the face above the mask: nose and cheeks, whose light is that of the mouth."""
+    face = _filled(points[FACE_OVAL, :2])
+    face[mask_region()[0] :] = 0
+    return np.array(cv2.mean(crop, face)[:3], np.float32)
+
+
+def _filled(*outlines: Floats) -> Picture:
+    """Polygons of the crop `[N, 2]`, 255 inside."""
+    picture = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
+    for outline in outlines:
+        cv2.fillPoly(picture, [np.rint(outline).astype(np.int32)], 255)
+    return picture
+
+
 def _opacity(own: Floats, points: Floats) -> Floats:
     """Where the crop is painted `[256, 256]`, 0..1: the old face and the new one with a soft rim, within the mask."""
-    faces = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
-    for outline in (own[FACE_OVAL, :2], points[FACE_OVAL, :2]):
-        cv2.fillPoly(faces, [np.rint(outline).astype(np.int32)], 255)
+    faces = _filled(own[FACE_OVAL, :2], points[FACE_OVAL, :2])
     reach = cv2.dilate(faces, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_RIM, _RIM)))
     soft = cv2.GaussianBlur(reach.astype(np.float32) / 255, (0, 0), _RIM_BLUR)
     opacity: Floats = soft * crop_mask()

@@ -8,8 +8,9 @@ import torch
 
 from models.crop import CROP_SIZE, crop_mask, crop_points, crop_rasteriser, crop_transform, cut_crop, mask_region
 from models.identity import picture_tensor
-from models.live_inputs import live_planes, masked_target
-from models.mesh import FACE_OVAL, Floats, topology
+from models.layer import Planes
+from models.live_inputs import live_planes, masked_target, mouth_gap
+from models.mesh import FACE_OVAL, INNER_LIP_RING, Floats, topology
 from models.painter import Backend
 from models.raster import MeshRasteriser
 from models.still import blended
@@ -17,14 +18,15 @@ from presenter.video.face_track import Face, FaceTrack, Picture, Reference
 
 _RIM = 13  # pixels of the crop by which the painted region reaches beyond the face, for the old jaw's edge
 _RIM_BLUR = 3.0
+_CLOSED_GAP = 4.0  # pixels of the crop between closed lips; what is behind them is seen in full at twice as much
 _STAY_DEGREES = 4.0  # by how much another reference must be nearer in pose to be taken
 
 
 class FacePainter:
     """Renders the mouth of a tracked face; call it frame by frame from one thread.
 
-    Nothing of the frame's own mouth is seen: the generator gets it masked, references have closed lips, and the blend
-    covers the old face as well as the new one.
+    Nothing of the frame's own mouth is seen: the generator gets it masked, skin and lips come from a reference with
+    closed lips, teeth and tongue from one with open lips, and the blend covers the old face as well as the new one.
 
     Args:
         track: Of the video.
@@ -35,8 +37,8 @@ class FacePainter:
         self._neutral = track.neutral
         self._backend = backend
         self._detail = track.detail
-        self._prepared = [_Prepared(each, track.neutral, self._detail) for each in track.references]
-        self._chosen = self._prepared[0]
+        self._closed = _Nearest([_Prepared(each, track.neutral, self._detail) for each in track.references])
+        self._open = _Nearest([_Prepared(each, track.neutral, self._detail) for each in track.open_references])
         self._rasteriser = crop_rasteriser()
         top, bottom, left, right = (edge * self._detail for edge in mask_region())
         self._fine = MeshRasteriser(CROP_SIZE * self._detail, (top, bottom, left, right))
@@ -56,30 +58,53 @@ class FacePainter:
         share = topology().lower_face[:, None]
         mesh = face.mesh + share * (self._neutral - face.mesh) + displacement
         points = crop_points(mesh, self._neutral, face.pose, transform)
-        colour = self._colour(target, own, points, self._nearest(face))
+        references = [each for each in (self._closed.to(face), self._open.to(face)) if each is not None]
+        colour = self._colour(target, _skin_colour(target, own), points, references)
         opacity = _opacity(own, points) * weight
         return _paste(rgb, colour, opacity, transform, self._detail)
 
-    def _colour(self, target: Picture, own: Floats, points: Floats, reference: _Prepared) -> Picture:
-        """The painted crop at full detail: the reference warped there, and the generator's residual to the warp."""
-        gain = np.clip((_skin_colour(target, own) + 1) / (reference.skin_colour + 1), 0.5, 2.0)
-        matched = np.clip(reference.crop * gain, 0, 255).astype(np.uint8)
-        planes = live_planes(self._rasteriser, points, matched, reference.points)
+    def _colour(self, target: Picture, skin: Floats, points: Floats, references: list[_Prepared]) -> Picture:
+        """The painted crop at full detail: the references warped there, and the generator's residual to the warp."""
+        planes, fine = self._warped(points, skin, references[0])
+        # The thin gap of nearly closed lips would show as a bright line.
+        shown = float(np.clip((mouth_gap(points) - _CLOSED_GAP) / _CLOSED_GAP, 0, 1))
+        if len(references) > 1 and shown:
+            inner, fine_inner = self._warped(points, skin, references[1])
+            inside = shown / 255 * _filled(points[INNER_LIP_RING, :2]).astype(np.float32)
+            planes = (planes + inside[..., None] * (inner.astype(np.float32) - planes) + 0.5).astype(np.uint8)
+            share = cv2.GaussianBlur(cv2.resize(inside, fine.shape[:2]), (0, 0), self._detail)[..., None]
+            fine = (fine + share * (fine_inner - fine)).astype(np.float32)
         with torch.inference_mode():
             layer = self._backend.paint(self._backend.encode_target(masked_target(picture_tensor(target))), planes)
         window = self._backend.window
         residual = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.float32)
-        inside = np.s_[window.top : window.bottom, window.left : window.right]
-        residual[inside] = layer[..., :3].astype(np.float32) - planes[inside][..., :3]
+        covered = np.s_[window.top : window.bottom, window.left : window.right]
+        residual[covered] = layer[..., :3].astype(np.float32) - planes[covered][..., :3]
         size, scale = CROP_SIZE * self._detail, float(self._detail)
-        _, _, warped = self._fine.draw(points * scale, reference.points * scale, reference.detailed)
-        fine = cv2.warpAffine(residual, np.array([[scale, 0, 0], [0, scale, 0]]), (size, size))
-        return np.clip(warped * gain + fine + 0.5, 0, 255).astype(np.uint8)
+        fine += cv2.warpAffine(residual, np.array([[scale, 0, 0], [0, scale, 0]]), (size, size))
+        return np.clip(fine + 0.5, 0, 255).astype(np.uint8)
 
-    def _nearest(self, face: Face) -> _Prepared:
-        """The reference whose pose is nearest; the last one as long as it is hardly farther."""
-        nearest = min(self._prepared, key=lambda each: each.distance(face))
-        if nearest.distance(face) + _STAY_DEGREES < self._chosen.distance(face):
+    def _warped(self, points: Floats, skin: Floats, reference: _Prepared) -> tuple[Planes, Floats]:
+        """The generator's live inputs from a reference in the frame's light, and its warp at full detail."""
+        gain = np.clip((skin + 1) / (reference.skin_colour + 1), 0.5, 2.0)
+        matched = np.clip(reference.crop * gain, 0, 255).astype(np.uint8)
+        planes = live_planes(self._rasteriser, points, matched, reference.points)
+        _, _, fine = self._fine.draw(points * self._detail, reference.points * self._detail, reference.detailed)
+        return planes, (fine * gain).astype(np.float32)
+
+
+class _Nearest:
+    """Chooses a reference by pose; stays with the last one as long as that is hardly farther."""
+
+    def __init__(self, references: list[_Prepared]) -> None:
+        self._references = references
+        self._chosen: _Prepared | None = None
+
+    def to(self, face: Face) -> _Prepared | None:
+        """The reference for a face; None where there are none."""
+        nearest = min(self._references, key=lambda each: each.distance(face), default=None)
+        last = self._chosen
+        if nearest is None or last is None or nearest.distance(face) + _STAY_DEGREES < last.distance(face):
             self._chosen = nearest
         return self._chosen
 

@@ -25,6 +25,8 @@ MAX_DETAIL = 4
 _MAX_FACES = 4
 _SAME_FACE = 0.5  # of the face's size: what it moves at most from frame to frame
 _POSE_BIN = 10.0  # degrees; one reference per bin of yaw and pitch
+_TEETH = 0.15  # lip opening that shows teeth and tongue best
+_TEETH_AT_LEAST = 0.08
 _OPEN = 0.03  # inter-ocular distances by which a reference may be more open than the neutral mouth
 _SMOOTH_FRAMES = 1.0  # standard deviation of the filter over tracked landmarks
 
@@ -39,7 +41,7 @@ class Face:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """A frame that shows the person with closed lips.
+    """A frame that shows what the person looks like.
 
     Attributes:
         crop: The face crop at `detail` times its usual size `[256 d, 256 d, 3]`.
@@ -63,7 +65,8 @@ class FaceTrack:
     Attributes:
         times: Of each frame, seconds since the first.
         faces: `[T]`; None where the frame is to be left as it is.
-        references: Frames with closed lips, at least one if there is any face.
+        references: Frames with closed lips, at least one.
+        open_references: Frames that show the inside of the mouth, if there are any.
         neutral: The person's closed-mouth mesh `[478, 3]`.
         size: `(height, width)` of the frames.
         left_out: Why frames have no face, and how many.
@@ -72,6 +75,7 @@ class FaceTrack:
     times: list[Fraction]
     faces: list[Face | None]
     references: list[Reference]
+    open_references: list[Reference]
     neutral: Floats
     size: tuple[int, int]
     left_out: Counter[str] = field(default_factory=Counter)
@@ -121,7 +125,8 @@ class _FirstPass:
         self._times: list[Fraction] = []
         self._landmarks: list[Floats | None] = []
         self._left_out: Counter[str] = Counter()
-        self._best: dict[tuple[int, int], Reference] = {}
+        self._closed: dict[tuple[int, int], Reference] = {}
+        self._open: dict[tuple[int, int], Reference] = {}
         self._last: Floats | None = None
         self._size = (0, 0)
 
@@ -145,10 +150,11 @@ class _FirstPass:
             why = ", ".join(f"{count} {reason}" for reason, count in self._left_out.items()) or "no frames"
             raise MediaError(f"expected a video that shows a face from the front, got {why}")
         neutral = closed_mouth_neutral(np.stack(meshes))
-        closed = float(min(aperture(reference.face.mesh) for reference in self._best.values()))
+        closed = float(min(aperture(reference.face.mesh) for reference in self._closed.values()))
         limit = max(closed, float(aperture(neutral))) + _OPEN
-        references = [each for each in self._best.values() if aperture(each.face.mesh) <= limit]
-        return FaceTrack(self._times, faces, references, neutral, self._size, self._left_out)
+        references = [each for each in self._closed.values() if aperture(each.face.mesh) <= limit]
+        opened = list(self._open.values())
+        return FaceTrack(self._times, faces, references, opened, neutral, self._size, self._left_out)
 
     def _choose(self, faces: list[Floats]) -> Floats | None:
         """The face that was followed, else the one that the index names."""
@@ -166,11 +172,19 @@ class _FirstPass:
         return "too small" if pose.scale < MIN_SCALE else ""
 
     def _keep_reference(self, rgb: Picture, face: Face) -> None:
-        """Keep the most closed mouth of each pose."""
+        """Keep, of each pose, the most closed mouth and the one that shows most of its inside."""
         key = round(face.pose.yaw_degrees / _POSE_BIN), round(face.pose.pitch_degrees / _POSE_BIN)
-        known = self._best.get(key)
-        if known is None or aperture(face.mesh) < aperture(known.face.mesh):
-            self._best[key] = Reference(cut_detailed(rgb, face.pose, detail_of(face.pose)), face)
+        opening = float(aperture(face.mesh))
+        closed, opened = self._closed.get(key), self._open.get(key)
+        if closed is None or opening < aperture(closed.face.mesh):
+            self._closed[key] = _reference(rgb, face)
+        misses = abs(opening - _TEETH)
+        if opening > _TEETH_AT_LEAST and (opened is None or misses < abs(aperture(opened.face.mesh) - _TEETH)):
+            self._open[key] = _reference(rgb, face)
+
+
+def _reference(rgb: Picture, face: Face) -> Reference:
+    return Reference(cut_detailed(rgb, face.pose, detail_of(face.pose)), face)
 
 
 def _extent(landmarks: Floats) -> float:

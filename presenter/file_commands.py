@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from presenter.config import AppConfig
 from presenter.errors import PresenterError
+
+if TYPE_CHECKING:
+    from presenter.runtime.output import Output
+    from stream.files.reader import Recording
 
 _OVERWRITE = "replace what is there; without it you are asked, or told"
 _FILM = (
@@ -27,6 +31,9 @@ def add_parsers(verbs: Any) -> None:
         help="which sound of it, counted from 1; else what players choose",
     )
     render.add_argument("--presenter", default="default", help="a presenter's name, or a photo")
+    render.add_argument("--video", type=Path, help="show this video instead, its mouth moved to follow the recording")
+    render.add_argument("--face-index", type=int, metavar="N", help="whose face of a video, counted from 0 by size")
+    render.add_argument("--loop", action="store_true", help="play a video back and forth until the recording ends")
     render.add_argument("--out", required=True, help=_FILM)
     render.add_argument("--overwrite", action="store_true", help=_OVERWRITE)
     render.set_defaults(run=run_render)
@@ -78,14 +85,34 @@ def run_render(config: AppConfig, arguments: argparse.Namespace) -> int:
     from presenter.runtime.output import prepare_output
     from stream.files.reader import Recording
 
-    out = prepare_output(arguments.out, _inputs(arguments, arguments.audio), overwrite=arguments.overwrite)
+    read = [arguments.audio] if arguments.video is None else [arguments.audio, arguments.video]
+    out = prepare_output(arguments.out, _inputs(arguments, *read), overwrite=arguments.overwrite)
     recording = Recording(arguments.audio, stream=arguments.audio_stream)
+    if arguments.video is not None:
+        return _resync(config, arguments, recording, out)
 
     from presenter.enroll.enrolment import find_presenter  # slow to import: what is wrong with the files is said first
     from presenter.runtime.offline import render_audio
 
     count = render_audio(config, recording, find_presenter(config, arguments.presenter), out)
     print(f"{out}: {count} frames", file=sys.stdout if out.path else sys.stderr)
+    return 0
+
+
+def _resync(config: AppConfig, arguments: argparse.Namespace, recording: Recording, out: Output) -> int:
+    """Render a recording to the face in a video."""
+    from presenter.video.resync import resync_video
+    from stream.files.movie import MOVIE_SUFFIXES
+
+    if out.path is None or out.path.suffix.lower() not in MOVIE_SUFFIXES:
+        raise PresenterError(f"{out}: with --video, expected a name in {', '.join(MOVIE_SUFFIXES)}")
+    if arguments.face_index is not None and arguments.face_index < 0:
+        raise PresenterError(f"--face-index: expected 0 or more, got {arguments.face_index}")
+    summary = resync_video(
+        config, arguments.video, recording, out.path,
+        face_index=arguments.face_index, loop=arguments.loop, overwrite=out.overwrite,
+    )  # fmt: skip
+    print(f"{out}: {summary}")
     return 0
 
 

@@ -38,6 +38,7 @@ PRESENTER = {
     "client": {"errors"},
     "runtime": {"errors", "config"},
     "enroll": {"errors", "config", "runtime"},
+    "video": {"errors", "config", "runtime"},
     "tts": {"errors", "config", "runtime", "enroll"},
     "meeting": {"errors", "config", "runtime"},
     "server": {"errors", "config", "runtime", "enroll", "tts"},
@@ -51,7 +52,7 @@ PRESENTER = {
         *("recipe", "bench"),  # the only ones who run them
     },
     "presenter_files": {"errors", "config", "runtime"},
-    "file_commands": {"errors", "config", "runtime", "enroll", "tts", "presenter_files"},
+    "file_commands": {"errors", "config", "runtime", "enroll", "tts", "video", "presenter_files"},
     "cli": {"errors", "config", "commands", "file_commands", "recipe"},
     "__main__": {"cli"},
 }

@@ -8,7 +8,9 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from models import half_linear
 from models.backends import available, backend
@@ -136,6 +138,12 @@ class Engine:
         """The generator of an identity, ready to render; by another backend than the engine's if `kind` says so."""
         generator = _personal(stored.generator) if stored.generator else self._generator
         return backend(generator, style_code(stored.identity, generator), kind or self.backend, self._device)
+
+    def folded_for(self, reference: NDArray[np.uint8]) -> Backend:
+        """The base generator for the person in a reference crop `[256, 256, 3]`, ready to paint."""
+        with torch.inference_mode():
+            style = self._generator.style_code(picture_tensor(reference))[0].clone()
+        return backend(self._generator, style, self.backend, self._device)
 
 
 def _personal(path: Path) -> Generator:

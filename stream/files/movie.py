@@ -67,11 +67,12 @@ class MovieWriter:
         self,
         target: str | Path | IO[bytes],
         size: tuple[int, int],
-        fps: int = FPS,
+        fps: int | Fraction = FPS,
         voice: Voice | None = None,
         *,
         overwrite: bool = True,
         endless: bool = False,
+        time_base: Fraction | None = None,
         crf: int = 16,
         preset: str = "medium",
     ) -> None:
@@ -81,10 +82,11 @@ class MovieWriter:
             target: the final name, of a suffix in `MOVIE_SUFFIXES`, or a stream of bytes that can't be
                 rewound, which gets an MP4 in fragments and is left open.
             size: (height, width) of the frames, both even.
-            fps: frames per second.
+            fps: frames per second; on average, where `time_base` is given.
             voice: of the recording that comes with the frames; None for a film without sound.
             overwrite: whether a file of that name is replaced.
             endless: write an MP4 or MOV in fragments, whose index needs no memory however long the film is.
+            time_base: the unit of the times that `write` gets, seconds; None for a constant rate.
             crf: constant quality, lower is better; 16 is visually lossless.
             preset: speed of x264.
 
@@ -104,7 +106,9 @@ class MovieWriter:
         self._size, self._fps, self._format = size, fps, voice
         self._options = {"crf": str(crf)} | (_VP9 if self._kind.video != "libx264" else {"preset": preset})
         self._overwrite = overwrite
-        self._frames = self._samples = 0
+        self._time_base = time_base or 1 / Fraction(fps)
+        self._samples = 0
+        self._next_pts = 0
 
     def __enter__(self) -> MovieWriter:
         """Open the file under its temporary name."""
@@ -119,8 +123,12 @@ class MovieWriter:
             raise
         return self
 
-    def write(self, rgb: ByteArray) -> None:
-        """Add the next frame, uint8 `[H, W, 3]`.
+    def write(self, rgb: ByteArray, time: Fraction | None = None) -> None:
+        """Add the next frame.
+
+        Args:
+            rgb: uint8 `[H, W, 3]`.
+            time: when it is shown, in seconds and later than the one before; None for the next time unit.
 
         Raises:
             MediaFileError: if the frame has another size, or the disk is full.
@@ -135,8 +143,9 @@ class MovieWriter:
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
         )
-        picture.pts, picture.time_base = self._frames, Fraction(1, self._fps)
-        self._frames += 1
+        wanted = 0 if time is None else round(time / self._time_base)
+        picture.pts, picture.time_base = max(wanted, self._next_pts), self._time_base
+        self._next_pts = picture.pts + 1
         with errors_of(self._path):
             self._container.mux(self._video.encode(picture))
 
@@ -196,6 +205,7 @@ class MovieWriter:
         self._video.height, self._video.width = self._size
         self._video.pix_fmt = "yuv420p"
         context = self._video.codec_context
+        context.time_base = self._time_base
         # Say how the colours were converted, so that no player has to guess by the size.
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
         context.color_primaries, context.color_trc = 1, 1  # BT.709

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import av
 import numpy as np
@@ -143,26 +143,94 @@ def iter_video(path: str | Path, fps: int = FPS) -> Iterator[ByteArray]:
     with MediaInput(path) as media:
         stream = media.need_video()
         stream.thread_type = "AUTO"
-        yield from _resample_frames(media.decode(stream), fps, stream.average_rate)
+        rate = Fraction(stream.average_rate or fps)
+        yield from _resample_frames(_timed(media.decode(stream), rate), fps, rate)
 
 
-def _resample_frames(frames: Iterator[av.VideoFrame], fps: int, average_rate: Fraction | None) -> Iterator[ByteArray]:
-    """Hold each picture until the next one is due, at exact rational times."""
-    start: Fraction | None = None
-    shown = 0
-    held: ByteArray | None = None
-    end = Fraction(0)
+class TimedPicture(NamedTuple):
+    """A picture of a video as it was decoded, and when it is shown."""
+
+    rgb: ByteArray
+    """uint8 `[H, W, 3]`, upright."""
+    time: Fraction
+    """Seconds since the first picture of the video."""
+
+
+class VideoFormat(NamedTuple):
+    """What a video's header says of its timing."""
+
+    rate: Fraction
+    """Pictures per second on average."""
+    time_base: Fraction
+    """The unit in which the container keeps times, seconds."""
+    pictures: int | None
+    """How many pictures there are, None where the header does not say."""
+
+
+def video_format(path: str | Path) -> VideoFormat:
+    """Read the timing of a video from its header.
+
+    Raises:
+        MediaFileError: if there is no such file, or no video in it.
+    """
+    with MediaInput(path) as media:
+        stream = media.need_video()
+        rate = Fraction(stream.average_rate or FPS)
+        count = stream.frames
+        if not count and media.container.duration:
+            count = round(media.container.duration / 1_000_000 * rate)
+        return VideoFormat(rate, Fraction(stream.time_base or 1 / rate), count or None)
+
+
+def iter_pictures(path: str | Path, since: Fraction = Fraction(0)) -> Iterator[TimedPicture]:
+    """Yield every picture of a video once, at its own time.
+
+    Args:
+        path: any file with a video stream.
+        since: leave out what is shown earlier, seconds; the file is searched, not decoded, up to the
+            key frame before it.
+
+    Raises:
+        MediaFileError: if there is no such file, no video in it, or it can't be decoded.
+    """
+    with MediaInput(path) as media:
+        stream = media.need_video()
+        stream.thread_type = "AUTO"
+        rate = Fraction(stream.average_rate or FPS)
+        if not since:
+            yield from _timed(media.decode(stream), rate)
+            return
+        first = next(media.decode(stream), None)
+        if first is None or first.pts is None or first.time_base is None:
+            yield from (each for each in iter_pictures(path) if each.time >= since)
+            return
+        start = first.pts * Fraction(first.time_base)
+        media.container.seek(int((start + since) / Fraction(first.time_base)), stream=stream, backward=True)
+        yield from (each for each in _timed(media.decode(stream), rate, start) if each.time >= since)
+
+
+def _timed(frames: Iterator[av.VideoFrame], rate: Fraction, start: Fraction | None = None) -> Iterator[TimedPicture]:
+    """Give each frame its time since `start`, by default the first frame's; by `rate` where it has none of its own."""
     for index, frame in enumerate(frames):
         if frame.pts is not None and frame.time_base is not None:
             time = frame.pts * Fraction(frame.time_base)
         else:
-            time = Fraction(index) / (average_rate or fps)
+            time = Fraction(index) / rate
         start = time if start is None else start
-        while held is not None and Fraction(shown, fps) < time - start:
+        yield TimedPicture(_upright(frame), time - start)
+
+
+def _resample_frames(pictures: Iterator[TimedPicture], fps: int, rate: Fraction) -> Iterator[ByteArray]:
+    """Hold each picture until the next one is due, at exact rational times."""
+    shown = 0
+    held: ByteArray | None = None
+    end = Fraction(0)
+    for rgb, time in pictures:
+        while held is not None and Fraction(shown, fps) < time:
             yield held
             shown += 1
-        held = _upright(frame)
-        end = time - start + 1 / Fraction(average_rate or fps)
+        held = rgb
+        end = time + 1 / rate
     while held is not None and (Fraction(shown, fps) < end or shown == 0):
         yield held
         shown += 1

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from stream.errors import MediaFileError
-from stream.files.reader import iter_video, read_audio
+from stream.files.movie import MovieWriter
+from stream.files.reader import iter_pictures, iter_video, read_audio, video_format
 
 
 def tone(samples: int, rate: int, channels: int = 1) -> np.ndarray:
@@ -287,3 +288,17 @@ def test_a_name_is_never_a_protocol(tmp_path: Path, name: str, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     write_audio(tmp_path / "plain.wav", tone(1600, 16_000), 16_000).rename(tmp_path / name)
     assert read_audio(Path(name)).samples.shape == (1, 1600)
+
+
+def test_every_picture_comes_once_at_its_own_time(tmp_path):
+    path = tmp_path / "x.mp4"
+    rate = Fraction(24000, 1001)
+    with MovieWriter(path, (32, 32), rate, preset="ultrafast") as writer:
+        for k in range(60):
+            writer.write(np.full((32, 32, 3), 4 * k, np.uint8))
+    found = list(iter_pictures(path))
+    assert [each.time for each in found] == [k / rate for k in range(60)]
+    assert video_format(path)[::2] == (rate, 60)
+    later = list(iter_pictures(path, 41 / rate))
+    assert [each.time for each in later] == [k / rate for k in range(41, 60)]
+    assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(later, found[41:], strict=True))

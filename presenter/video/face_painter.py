@@ -1,0 +1,173 @@
+"""The second pass over a video: the lower face of one frame rendered with another mouth."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+
+from models.crop import CROP_SIZE, crop_mask, crop_points, crop_rasteriser, crop_transform, cut_crop, mask_region
+from models.identity import picture_tensor
+from models.layer import Planes
+from models.live_inputs import live_planes, masked_target, mouth_gap
+from models.mesh import FACE_OVAL, INNER_LIP_RING, Floats, topology
+from models.painter import Backend
+from models.raster import MeshRasteriser
+from models.still import blended
+from presenter.video.face_track import Face, FaceTrack, Picture, Reference
+
+_RIM = 13  # pixels of the crop by which the painted region reaches beyond the face, for the old jaw's edge
+_RIM_BLUR = 3.0
+_CLOSED_GAP = 4.0  # pixels of the crop between closed lips; what is behind them is seen in full at twice as much
+_STAY_DEGREES = 4.0  # by how much another reference must be nearer in pose to be taken
+
+
+class FacePainter:
+    """Renders the mouth of a tracked face; call it frame by frame from one thread.
+
+    Nothing of the frame's own mouth is seen: the generator gets it masked, skin and lips come from a reference with
+    closed lips, teeth and tongue from one with open lips, and the blend covers the old face as well as the new one.
+
+    Args:
+        track: Of the video.
+        backend: The generator, folded for the person.
+    """
+
+    def __init__(self, track: FaceTrack, backend: Backend) -> None:
+        self._neutral = track.neutral
+        self._backend = backend
+        self._detail = track.detail
+        self._closed = _Nearest([_Prepared(each, track.neutral, self._detail) for each in track.references])
+        self._open = _Nearest([_Prepared(each, track.neutral, self._detail) for each in track.open_references])
+        self._rasteriser = crop_rasteriser()
+        top, bottom, left, right = (edge * self._detail for edge in mask_region())
+        self._fine = MeshRasteriser(CROP_SIZE * self._detail, (top, bottom, left, right))
+
+    def paint(self, rgb: Picture, face: Face, displacement: Floats, weight: float = 1.0) -> Picture:
+        """The frame with another mouth; every pixel outside the mask is the frame's own.
+
+        Args:
+            rgb: The frame `[H, W, 3]`, not changed.
+            face: The face in it.
+            displacement: Of the mesh from neutral `[478, 3]`, inter-ocular distances.
+            weight: 0..1, how much of the new mouth is seen; for fades.
+        """
+        transform = crop_transform(face.pose)
+        target = cut_crop(rgb, transform)
+        own = crop_points(face.mesh, self._neutral, face.pose, transform)
+        share = topology().lower_face[:, None]
+        mesh = face.mesh + share * (self._neutral - face.mesh) + displacement
+        points = crop_points(mesh, self._neutral, face.pose, transform)
+        references = [each for each in (self._closed.to(face), self._open.to(face)) if each is not None]
+        colour = self._colour(target, _skin_colour(target, own), points, references)
+        opacity = _opacity(own, points) * weight
+        return _paste(rgb, colour, opacity, transform, self._detail)
+
+    def _colour(self, target: Picture, skin: Floats, points: Floats, references: list[_Prepared]) -> Picture:
+        """The painted crop at full detail: the references warped there, and the generator's residual to the warp."""
+        planes, fine = self._warped(points, skin, references[0])
+        # The thin gap of nearly closed lips would show as a bright line.
+        shown = float(np.clip((mouth_gap(points) - _CLOSED_GAP) / _CLOSED_GAP, 0, 1))
+        if len(references) > 1 and shown:
+            inner, fine_inner = self._warped(points, skin, references[1])
+            inside = shown / 255 * _filled(points[INNER_LIP_RING, :2]).astype(np.float32)
+            planes = (planes + inside[..., None] * (inner.astype(np.float32) - planes) + 0.5).astype(np.uint8)
+            share = cv2.GaussianBlur(cv2.resize(inside, fine.shape[:2]), (0, 0), self._detail)[..., None]
+            fine = (fine + share * (fine_inner - fine)).astype(np.float32)
+        with torch.inference_mode():
+            layer = self._backend.paint(self._backend.encode_target(masked_target(picture_tensor(target))), planes)
+        window = self._backend.window
+        residual = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.float32)
+        covered = np.s_[window.top : window.bottom, window.left : window.right]
+        residual[covered] = layer[..., :3].astype(np.float32) - planes[covered][..., :3]
+        size, scale = CROP_SIZE * self._detail, float(self._detail)
+        fine += cv2.warpAffine(residual, np.array([[scale, 0, 0], [0, scale, 0]]), (size, size))
+        return np.clip(fine + 0.5, 0, 255).astype(np.uint8)
+
+    def _warped(self, points: Floats, skin: Floats, reference: _Prepared) -> tuple[Planes, Floats]:
+        """The generator's live inputs from a reference in the frame's light, and its warp at full detail."""
+        gain = np.clip((skin + 1) / (reference.skin_colour + 1), 0.5, 2.0)
+        matched = np.clip(reference.crop * gain, 0, 255).astype(np.uint8)
+        planes = live_planes(self._rasteriser, points, matched, reference.points)
+        _, _, fine = self._fine.draw(points * self._detail, reference.points * self._detail, reference.detailed)
+        return planes, (fine * gain).astype(np.float32)
+
+
+class _Nearest:
+    """Chooses a reference by pose; stays with the last one as long as that is hardly farther."""
+
+    def __init__(self, references: list[_Prepared]) -> None:
+        self._references = references
+        self._chosen: _Prepared | None = None
+
+    def to(self, face: Face) -> _Prepared | None:
+        """The reference for a face; None where there are none."""
+        nearest = min(self._references, key=lambda each: each.distance(face), default=None)
+        last = self._chosen
+        if nearest is None or last is None or nearest.distance(face) + _STAY_DEGREES < last.distance(face):
+            self._chosen = nearest
+        return self._chosen
+
+
+class _Prepared:
+    """A reference as the painter needs it."""
+
+    def __init__(self, reference: Reference, neutral: Floats, detail: int) -> None:
+        pose = reference.face.pose
+        self._pose = pose
+        self.detailed = reference.resized(detail)
+        self.crop = cv2.resize(reference.resized(1), (CROP_SIZE, CROP_SIZE)).astype(np.uint8)
+        self.points = crop_points(reference.face.mesh, neutral, pose, crop_transform(pose))
+        self.skin_colour = _skin_colour(self.crop, self.points)
+
+    def distance(self, face: Face) -> float:
+        """Between poses, degrees."""
+        yaw = self._pose.yaw_degrees - face.pose.yaw_degrees
+        return float(np.hypot(yaw, self._pose.pitch_degrees - face.pose.pitch_degrees))
+
+
+def _skin_colour(crop: Picture, points: Floats) -> Floats:
+    """Mean colour `[3]` of the face above the mask: nose and cheeks, whose light is that of the mouth."""
+    face = _filled(points[FACE_OVAL, :2])
+    face[mask_region()[0] :] = 0
+    return np.array(cv2.mean(crop, face)[:3], np.float32)
+
+
+def _filled(*outlines: Floats) -> Picture:
+    """Polygons of the crop `[N, 2]`, 255 inside."""
+    picture = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
+    for outline in outlines:
+        cv2.fillPoly(picture, [np.rint(outline).astype(np.int32)], 255)
+    return picture
+
+
+def _opacity(own: Floats, points: Floats) -> Floats:
+    """Where the crop is painted `[256, 256]`, 0..1: the old face and the new one with a soft rim, within the mask."""
+    faces = _filled(own[FACE_OVAL, :2], points[FACE_OVAL, :2])
+    reach = cv2.dilate(faces, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_RIM, _RIM)))
+    soft = cv2.GaussianBlur(reach.astype(np.float32) / 255, (0, 0), _RIM_BLUR)
+    opacity: Floats = soft * crop_mask()
+    return opacity
+
+
+def _paste(rgb: Picture, colour: Picture, opacity: Floats, transform: Floats, detail: int) -> Picture:
+    """Blend a crop at full detail into a copy of the frame; where the opacity is 0 nothing is changed."""
+    height, width = rgb.shape[:2]
+    inverse = cv2.invertAffineTransform(transform.astype(np.float64))
+    top, bottom, left, right = mask_region()
+    corners = np.array([[left, top], [right, top], [left, bottom], [right, bottom]], np.float64)
+    placed = corners @ inverse[:, :2].T + inverse[:, 2]
+    x0, y0 = np.clip(np.floor(placed.min(0)), 0, [width, height]).astype(int)
+    x1, y1 = np.clip(np.ceil(placed.max(0)) + 1, 0, [width, height]).astype(int)
+    if x1 <= x0 or y1 <= y0:
+        return rgb
+    inverse[:, 2] -= [x0, y0]
+    size = int(x1 - x0), int(y1 - y0)
+    fine = inverse / [detail, detail, 1]
+    moved = cv2.warpAffine(colour, fine, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    alpha = cv2.warpAffine(opacity, inverse, size, flags=cv2.INTER_LINEAR).astype(np.float32)
+    region = np.s_[int(y0) : int(y1), int(x0) : int(x1)]
+    out = rgb.copy()
+    mixed = blended(moved.astype(np.uint8), alpha, rgb[region])
+    out[region] = np.where(alpha[..., None] > 0, mixed, rgb[region])
+    return out

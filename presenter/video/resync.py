@@ -1,0 +1,210 @@
+"""Lip-sync of a video to another recording: two passes over its frames, none of which is kept."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from presenter.config import AppConfig
+from presenter.errors import MediaError
+from presenter.runtime.engine import Engine
+from presenter.video.face_painter import FacePainter
+from presenter.video.face_track import FaceTrack, Picture, track_face
+from presenter.video.motion import SpeechMotion
+from stream.files.movie import MovieWriter, Voice
+from stream.files.reader import Sound, TimedPicture, VideoFormat, iter_pictures, video_format
+from stream.media import FloatArray
+
+FADE_FRAMES = 3
+_BLOCK_BYTES = 256 * 2**20  # of frames that are held while a video is played backwards
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was done.
+
+    Attributes:
+        frames: Written.
+        left_out: Frames of the video that stay as they are, by reason.
+    """
+
+    frames: int
+    left_out: dict[str, int]
+
+    def __str__(self) -> str:
+        """One line for the user."""
+        if not self.left_out:
+            return f"{self.frames} frames"
+        why = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
+        return f"{self.frames} frames; of the video's frames left as they are: {why}"
+
+
+def resync_video(
+    config: AppConfig,
+    video: Path,
+    sound: Sound,
+    out: Path,
+    *,
+    face_index: int | None = None,
+    loop: bool = False,
+    overwrite: bool = False,
+) -> Summary:
+    """Let the person in a video say a recording; size, times and orientation of its frames are kept.
+
+    Args:
+        config: Names the networks.
+        video: What is shown.
+        sound: What is heard; replaces the video's own sound.
+        out: The film to write, `.mp4`, `.mov` or `.webm`; appears whole or not at all.
+        face_index: Which face, counted from 0 by size; None for the largest.
+        loop: Where the recording is longer than the video, play the video backwards and forwards until it
+            ends; else the film ends with the video.
+        overwrite: Whether a film of that name is replaced.
+
+    Raises:
+        MediaError: If the video shows no face that can be used.
+        MediaFileError: If a file can't be read or written.
+    """
+    engine = Engine.load(config)
+    timing = video_format(video)
+    passes = tqdm(iter_pictures(video), total=timing.pictures, unit="frame", desc="tracking")
+    try:
+        track = track_face(passes, face_index)
+    except MediaError as error:
+        raise MediaError(f"{video}: {error}") from error
+    motion = SpeechMotion(engine.syncformer, sound, torch.device(config.engine.device))
+    length = motion.duration if loop and motion.duration > _end(track, timing) else _end(track, timing)
+    frames = resync_frames(engine, video, track, motion, length if loop else None)
+    height, width = track.size
+    size = height + height % 2, width + width % 2
+    total = len(track.times) if not loop else int(length * timing.rate)
+    pieces = _SoundUntil(sound, length)
+    count = 0
+    with MovieWriter(
+        out, size, timing.rate, Voice(sound.rate, sound.channels), overwrite=overwrite, time_base=timing.time_base
+    ) as writer:
+        for rgb, time in tqdm(frames, total=total, unit="frame", desc=out.name):
+            for piece in pieces.up_to(time + 1):
+                writer.write_sound(piece)
+            writer.write(_even(rgb, size), time)
+            count += 1
+        for piece in pieces.up_to(length):
+            writer.write_sound(piece)
+    return Summary(count, dict(track.left_out))
+
+
+def resync_frames(
+    engine: Engine, video: Path, track: FaceTrack, motion: SpeechMotion, length: Fraction | None = None
+) -> Iterator[TimedPicture]:
+    """The frames of a video with another mouth, at their own times.
+
+    Args:
+        engine: Its generator renders them.
+        video: The file that was tracked.
+        track: Of all its frames.
+        motion: Of the mouth.
+        length: Seconds to fill by playing the video there and back; None to play it once.
+    """
+    painter = FacePainter(track, engine.folded_for(track.references[0].resized(1)))
+    weights = fade_weights([face is not None for face in track.faces])
+    for index, rgb, time in _played(video, track, length):
+        face = track.faces[index]
+        if face is not None and weights[index] > 0:
+            rgb = painter.paint(rgb, face, motion.at(time), weights[index])
+        yield TimedPicture(rgb, time)
+
+
+def fade_weights(usable: list[bool]) -> list[float]:
+    """How much of the new mouth each frame shows: none where there is no face, more and more beside such frames."""
+    weights = [float(FADE_FRAMES + 1)] * len(usable)
+    for indices in (range(len(usable)), range(len(usable) - 1, -1, -1)):
+        since = FADE_FRAMES + 1  # at the ends of a video nothing is faded
+        for i in indices:
+            since = since + 1 if usable[i] else 0
+            weights[i] = min(weights[i], since)
+    return [weight / (FADE_FRAMES + 1) for weight in weights]
+
+
+def _played(video: Path, track: FaceTrack, length: Fraction | None) -> Iterator[tuple[int, Picture, Fraction]]:
+    """Yield index, picture and time of what is shown."""
+    for index, rgb, time in _forwards(video, Fraction(0)):
+        if length is not None and time >= length:
+            return
+        yield index, rgb, time
+    if length is None:
+        return
+    last = track.times[-1]
+    turn = shown = last
+    while last and turn < length:
+        for index, rgb, since in itertools.chain(_backwards(video, track), _forwards(video, last)):
+            if turn + since >= length:
+                return
+            if turn + since > shown:  # the frame at which it turns is not shown twice
+                shown = turn + since
+                yield index, rgb, shown
+        turn += 2 * last
+
+
+def _forwards(video: Path, offset: Fraction) -> Iterator[tuple[int, Picture, Fraction]]:
+    """Yield index, picture and time of the whole video, `offset` seconds later."""
+    for index, (rgb, time) in enumerate(iter_pictures(video)):
+        yield index, rgb, offset + time
+
+
+def _backwards(video: Path, track: FaceTrack) -> Iterator[tuple[int, Picture, Fraction]]:
+    """Yield index, picture and time since the last frame, from the last to the first; decoded in blocks."""
+    height, width = track.size
+    block = max(8, _BLOCK_BYTES // (3 * height * width))
+    for end in range(len(track.times), 0, -block):
+        begin = max(end - block, 0)
+        held: list[Picture] = []
+        for rgb, _ in iter_pictures(video, track.times[begin]):
+            held.append(rgb)
+            if len(held) == end - begin:
+                break
+        while held:
+            index = begin + len(held) - 1
+            yield index, held.pop(), track.times[-1] - track.times[index]
+
+
+def _end(track: FaceTrack, timing: VideoFormat) -> Fraction:
+    """When the last frame has been shown, seconds."""
+    return track.times[-1] + 1 / timing.rate
+
+
+class _SoundUntil:
+    """Hands out a recording in step with the frames, to a given end."""
+
+    def __init__(self, sound: Sound, end: Fraction) -> None:
+        self._pieces = sound.pieces()
+        self._rate = sound.rate
+        self._left = round(end * sound.rate)
+        self._given = 0
+
+    def up_to(self, time: Fraction) -> Iterator[FloatArray]:
+        """Yield pieces until the time, in seconds, is reached."""
+        while self._left > 0 and self._given < time * self._rate:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return
+            piece = piece[:, : self._left]
+            self._left -= piece.shape[1]
+            self._given += piece.shape[1]
+            yield piece
+
+
+def _even(rgb: Picture, size: tuple[int, int]) -> Picture:
+    """A frame with its last row and column repeated where a side is odd: 4:2:0 video has none."""
+    height, width = rgb.shape[:2]
+    if (height, width) == size:
+        return rgb
+    padded = cv2.copyMakeBorder(rgb, 0, size[0] - height, 0, size[1] - width, cv2.BORDER_REPLICATE)
+    return np.ascontiguousarray(padded, np.uint8)

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import torch
 
+from models.compositor import Backend
 from models.crop import CROP_SIZE, crop_mask, crop_points, crop_rasteriser, crop_transform, cut_crop, mask_region
 from models.identity import picture_tensor
 from models.layer import Planes
 from models.live_inputs import live_planes, masked_target, mouth_gap
 from models.mesh import FACE_OVAL, INNER_LIP_RING, Floats, topology
-from models.painter import Backend
 from models.raster import MeshRasteriser
 from models.still import blended
 from presenter.video.face_track import Face, FaceTrack, Picture, Reference
@@ -75,7 +75,7 @@ class FacePainter:
             share = cv2.GaussianBlur(cv2.resize(inside, fine.shape[:2]), (0, 0), self._detail)[..., None]
             fine = (fine + share * (fine_inner - fine)).astype(np.float32)
         with torch.inference_mode():
-            layer = self._backend.paint(self._backend.encode_target(masked_target(picture_tensor(target))), planes)
+            layer = self._backend.render(self._backend.encode_target(masked_target(picture_tensor(target))), planes)
         window = self._backend.window
         residual = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.float32)
         covered = np.s_[window.top : window.bottom, window.left : window.right]

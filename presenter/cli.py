@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from models.errors import ModelError
-from presenter import commands, file_commands
+from presenter.commands import files, live
 from presenter.config import AppConfig, load_config, override
 from presenter.errors import PresenterError
 from presenter.recipe.steps import STEPS, OneLineParser
@@ -131,20 +131,20 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--max-sessions", dest="server.max_sessions", metavar="N", type=_integer, help="live streams at a time"
     )
-    serve.set_defaults(run=commands.serve)
+    serve.set_defaults(run=live.serve)
 
     _add_camera(verbs.add_parser("camera", help="be the webcam and the microphone of a meeting"))
 
     devices = verbs.add_parser("devices", help="list microphones, sound outputs and cameras")
     devices.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    devices.set_defaults(run=commands.devices)
+    devices.set_defaults(run=live.devices)
 
-    file_commands.add_parsers(verbs)
+    files.add_parsers(verbs)
 
     train = verbs.add_parser("train", help="prepare data and train the networks (needs the extra [train])")
     train.add_argument("step", choices=tuple(STEPS), help="which step of the recipe, in this order")
     train.add_argument("rest", nargs=argparse.REMAINDER, help="options of the step; STEP --help lists them")
-    train.set_defaults(run=commands.train)
+    train.set_defaults(run=live.train)
 
     evaluate = verbs.add_parser("evaluate", help="measure sync and picture on clips with sound")
     evaluate.add_argument("--clips", type=Path, required=True, help="folder of video clips, searched recursively")
@@ -152,10 +152,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--limit", type=_count, default=0, help="most clips to use, 0 for all")
     evaluate.add_argument("--plot", type=Path, help="PNG to draw the apertures into")
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    evaluate.set_defaults(run=commands.evaluate)
+    evaluate.set_defaults(run=live.evaluate)
 
     bench = verbs.add_parser("bench", help="time the live path, a voice bot's or a meeting's, on this machine")
-    bench.add_argument("what", nargs="?", choices=("live", "voice", "camera"), default="live", help=commands.BENCHES)
+    bench.add_argument("what", nargs="?", choices=("live", "voice", "camera"), default="live", help=live.BENCHES)
     bench.add_argument(
         "--seconds",
         type=_seconds,
@@ -163,11 +163,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--viewers", type=_count, default=50, help="voice: how many watch at a time")
     bench.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    bench.set_defaults(run=commands.bench)
+    bench.set_defaults(run=live.bench)
 
     doctor = verbs.add_parser("doctor", help="check that everything needed is here")
     doctor.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    doctor.set_defaults(run=commands.doctor)
+    doctor.set_defaults(run=live.doctor)
     for verb in verbs.choices.values():
         verb.add_argument("--config", default=argparse.SUPPRESS, help=config_help)
     return parser
@@ -188,4 +188,4 @@ def _add_camera(camera: argparse.ArgumentParser) -> None:
     camera.add_argument("--presenter", default="default", help="a presenter's name")
     for name, key, how in options:
         camera.add_argument(name, dest=f"camera.{key}", metavar=name[2:].upper(), **how)
-    camera.set_defaults(run=commands.camera)
+    camera.set_defaults(run=live.camera)

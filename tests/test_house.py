@@ -48,12 +48,10 @@ PRESENTER = {
     "recipe": {"errors", "config", "runtime", "enroll"},
     "bench": {"errors", "config", "client", "runtime", "meeting", "server"},
     "commands": {
-        *("errors", "config", "runtime", "enroll", "tts", "meeting", "server", "doctor"),
+        *("errors", "config", "runtime", "enroll", "tts", "video", "meeting", "server", "doctor"),
         *("recipe", "bench"),  # the only ones who run them
     },
-    "presenter_files": {"errors", "config", "runtime"},
-    "file_commands": {"errors", "config", "runtime", "enroll", "tts", "video", "presenter_files"},
-    "cli": {"errors", "config", "commands", "file_commands", "recipe"},
+    "cli": {"errors", "config", "commands", "recipe"},
     "__main__": {"cli"},
 }
 """The same for `presenter`."""

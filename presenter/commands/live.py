@@ -1,4 +1,4 @@
-"""What each verb of the command line does; imports are local, so that `--help` is instant."""
+"""The verbs that work live or measure; imports are local, so that `--help` is instant."""
 
 from __future__ import annotations
 

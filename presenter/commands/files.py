@@ -161,7 +161,7 @@ def run_enroll(config: AppConfig, arguments: argparse.Namespace) -> int:
 
 def run_presenters(config: AppConfig, arguments: argparse.Namespace) -> int:
     """List, show, rename, export, import or delete presenters."""
-    from presenter.presenter_files import run
+    from presenter.commands.presenters import run
 
     if arguments.what is None:
         arguments.what = "list"

@@ -342,8 +342,8 @@ def test_closing_keeps_the_agent_and_releases_the_head(monkeypatch, head_class, 
     heads = []
 
     class Kept(head_class):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
+        def __init__(self, *arguments, **named):
+            super().__init__(*arguments, **named)
             heads.append(self)
 
     async def scenario(stage, session, avatar):

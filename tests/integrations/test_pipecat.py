@@ -323,8 +323,8 @@ def test_the_head_is_released_however_it_ends(monkeypatch, head_class, config, s
     heads = []
 
     class Kept(head_class):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
+        def __init__(self, *arguments, **named):
+            super().__init__(*arguments, **named)
             heads.append(self)
 
     async def scenario(bot):

@@ -33,6 +33,8 @@ from stream.media import CHUNK_SAMPLES, SAMPLE_RATE, AudioChunk, Int16Array, Vid
 from stream.playout.playout import TICK_SAMPLES, TICK_VOICE_SAMPLES, PlayoutStats, Tick
 from stream.wire import SpeakEnded
 
+_PATIENCE_MS = 30.0
+"""So long a consumer in real time waits for a frame; less than a chunk lasts, so that it does not fall behind."""
 _ROOM_PAIRS = 25  # rendered ahead: a second
 
 
@@ -114,7 +116,7 @@ class _Tray:
     def first_unrendered(self, ahead_ms: float, stride: int = 1) -> int | None:
         for index, put in enumerate(self._pairs):
             wanted = put.frame is None and put.chunk.pts // CHUNK_SAMPLES % stride == 0
-            if wanted and index * ms(CHUNK_SAMPLES) >= ahead_ms:
+            if wanted and index * ms(CHUNK_SAMPLES) + _PATIENCE_MS >= ahead_ms:
                 return put.chunk.pts
         return None
 
@@ -135,10 +137,14 @@ class _Tray:
         """Wait until there is a pair; `wake` tells the session that one is wanted."""
         self._asked = True
         try:
-            while not self._is_ready():
-                wake()
-                self._changed.clear()
-                await self._changed.wait()
+            while not self._pairs:
+                await self._change(wake)
+            try:
+                async with asyncio.timeout(_PATIENCE_MS / 1000 if self.real_time and self._shown else None):
+                    while not self._pairs or self._pairs[0].frame is None:
+                        await self._change(wake)
+            except TimeoutError:
+                pass  # with the frame before
         finally:
             self._asked = False
 
@@ -146,6 +152,11 @@ class _Tray:
         if not self._pairs:
             return False
         return self._pairs[0].frame is not None or (self.real_time and self._shown is not None)
+
+    async def _change(self, wake: Callable[[], None]) -> None:
+        wake()
+        self._changed.clear()
+        await self._changed.wait()
 
     def take(self) -> tuple[_Put, VideoFrame] | None:
         """Give a chunk that is ready and the frame that goes with it, and let time pass by it; None if none is."""

@@ -45,7 +45,7 @@ def test_livekit_bot_speaks_in_a_room_of_its_own(recording):
     found = re.search(r"(\d+) pictures of 512 x 512, ([\d.]+) s of sound", run.stdout)
     assert found, run.stdout + run.stderr
     assert int(found[1]) >= 0.9 * SECONDS * 25, "the last ones may be on their way when the room is left"
-    assert float(found[2]) == pytest.approx(SECONDS, abs=0.05)
+    assert float(found[2]) == pytest.approx(SECONDS, abs=0.15)  # the rest is in the stream when the room is left
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from aioice import ice
 
 from presenter.bench.pulse_server import PulseServer, private_server
 from stream.errors import DeviceError
@@ -32,3 +33,9 @@ def pitch() -> Callable[[np.ndarray, int], float]:
         return float(np.argmax(spectrum)) * rate / (8 * len(pcm))
 
     return strongest
+
+
+@pytest.fixture(autouse=True)
+def no_multicast_dns_of_another_loop() -> None:
+    """Let each test's event loop have its own: aioice keeps one per thread, with a lock of the loop that came first."""
+    vars(ice._mdns).clear()

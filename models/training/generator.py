@@ -22,7 +22,7 @@ from models.generator import Generator, LiveInputs, composite
 from models.generator_layers import GeneratorConfig
 from models.live_inputs import masked_target
 from models.training.crop_dataset import CropPairs, Crops, Sample
-from models.training.losses import MouthDiscriminator, PerceptualLoss, gradient_loss, mouth_box
+from models.training.losses import MouthDiscriminator, PerceptualLoss, crop_mouth, gradient_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,9 +144,9 @@ class GeneratorTrainer:
             # Colour must be right also where the blend mask hides it.
             "paint": ((painted[:, :3] - target).abs() * weight).mean() * 0.5,
         }
-        small, wanted = mouth_box(fake), mouth_box(target)
+        small, wanted = crop_mouth(fake), crop_mouth(target)
         sharpen = self.step >= self.config.sharpen_from
-        condition = mouth_box(torch.cat([live.shade, live.interior], 1))
+        condition = crop_mouth(torch.cat([live.shade, live.interior], 1))
         adversarial = sharpen and self.config.adversarial_weight > 0
         if sharpen:
             losses["perceptual"] = self._perceptual_loss(small, wanted)

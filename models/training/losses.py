@@ -11,7 +11,7 @@ from torch.nn import functional as F
 MOUTH_BOX = (slice(92, 220), slice(64, 192))  # rows, columns of the crop where a mouth can be
 
 
-def mouth_box(picture: Tensor) -> Tensor:
+def crop_mouth(picture: Tensor) -> Tensor:
     """The mouth's part `[B, C, 128, 128]` of crops `[B, C, 256, 256]`."""
     return picture[..., MOUTH_BOX[0], MOUTH_BOX[1]]
 

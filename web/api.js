@@ -72,7 +72,7 @@ export async function getVoice() {
   return (await request("/api/voice")).json();
 }
 
-/** `microphone`: "voice" when the presenter repeats it, "interrupt" when it only cuts in, "off" when there is none. */
+/** `microphone`: "voice" when the presenter repeats it, "interrupt" when it only interrupts, "off" when there is none. */
 export const createSession = (presenter, microphone) => postJson("/api/sessions", { presenter, microphone });
 export const sayText = (id, text) => postJson(`/api/sessions/${id}/say`, { text });
 export const sendOffer = (id, description) => postJson(`/api/sessions/${id}/offer`, { sdp: description.sdp, type: description.type });
@@ -84,12 +84,12 @@ export function deleteSession(id) {
 
 /**
  * Upload a photo and follow the job to its end; `onProgress(fraction, message)`.
- * `face` chooses one of several, counted from the left from 1; 0 when there is but one.
+ * `face` chooses one of several, counted from the left from 1; 0 when there is only one.
  */
 export async function enroll(file, name, face, onProgress) {
   const form = new FormData();
   form.append("name", name);
-  form.append("consent", "confirmed on the page"); // the form asks for it before it uploads
+  form.append("consent", "confirmed on the page"); // the form requires it before the upload
   if (face) form.append("face", String(face));
   form.append("photo", file);
   onProgress(0, "Uploading the photo…");

@@ -28,7 +28,7 @@ export class Captions {
     return line ? joined(line.pieces.filter(({ startMs }) => startMs <= nowMs)) : "";
   }
 
-  /** Drop all captions: they will not be spoken. */
+  /** Drop all captions: they will not be played. */
   clear() {
     this.#lines = [];
   }

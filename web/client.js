@@ -1,5 +1,5 @@
 // A client for voice bots in Node 22 or later, Deno, or a page of the server itself: sends a bot's speech to a presenter.
-// Pages of other origins may watch, not speak.
+// Pages of other origins may watch, but not send speech.
 //
 //   import { Presenter } from "./web/client.js";
 //
@@ -147,7 +147,7 @@ export class Presenter {
   }
 
   /**
-   * Stop the presenter now and drop what it has not said. Several may be in flight; each gets its own answer.
+   * Stop the presenter now and drop what it has not played. Several may be in flight; each gets its own answer.
    *
    * @param {{id?: string, timeoutMs?: number}} options `id` of an utterance: if it is playing, it and all behind it is
    *   dropped; if it waits, it alone is

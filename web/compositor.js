@@ -25,8 +25,8 @@ const CONTEXT = { alpha: true, premultipliedAlpha: true, antialias: false, depth
 /**
  * Draws a side-by-side video onto a transparent canvas, frame by frame.
  *
- * The canvas has exactly the picture's pixels, so every one is read from its own place and the halves never mix; fitting it
- * to the window, at any density, is left to the style sheet.
+ * The canvas has exactly the picture's pixels, so each one is read at its own position and the halves never mix; the style
+ * sheet fits it to the window, at any density.
  */
 export class Compositor {
   #video;
@@ -40,7 +40,7 @@ export class Compositor {
     this.#gl = canvas.getContext("webgl2", CONTEXT) ?? canvas.getContext("webgl", CONTEXT);
     if (!this.#gl) throw new Error("This browser has no WebGL, which a transparent picture needs.");
     this.#prepare();
-    canvas.addEventListener("webglcontextlost", (event) => event.preventDefault()); // which asks for it back
+    canvas.addEventListener("webglcontextlost", (event) => event.preventDefault()); // requests that the context be restored
     canvas.addEventListener("webglcontextrestored", () => this.#prepare());
     this.#await();
   }

@@ -1,9 +1,9 @@
-// Inserts a presenter at the place of this script:
+// Inserts a presenter at the position of this script:
 //
 //   <script src="HOST/static/embed-presenter.js" data-session="ID" async></script>
 //
-// Size: data-width and data-height, in CSS units or as a number of pixels. Without them as wide as its place, at most 640px; what is
-// not given follows from the square picture.
+// Size: data-width and data-height, in CSS units or as a number of pixels. Without them as wide as its container, at most 640px; a size
+// that is not given follows from the square picture.
 // Boolean options: data-transparent (no background), data-captions, data-no-badge.
 (() => {
   const script = document.currentScript;
@@ -22,7 +22,7 @@
   frame.src = address;
   frame.title = "Presenter";
   frame.allow = "autoplay";
-  // A frame whose colour scheme differs from its page's is painted opaque by browsers.
+  // A frame whose colour scheme differs from its page's is rendered opaque by browsers.
   const length = (value) => (/^\d+(\.\d+)?$/.test(value) ? `${value}px` : value);
   const size = width || height ? { width: length(width) ?? "auto", height: length(height) ?? "auto" } : { width: "100%", maxWidth: "640px" };
   Object.assign(frame.style, { display: "block", ...size, aspectRatio: "1", border: "0", colorScheme: "light" });

@@ -16,7 +16,7 @@ const video = $("video");
 
 let viewer = null;
 
-// Resolves when the connection is lost or fails, to whether it was established; rejects when a retry is of no use.
+// Resolves when the connection is lost or fails, to whether it was established; rejects when a retry can't help.
 async function watch(endpoint) {
   viewer = new Viewer();
   const lost = new Promise((resolve) => viewer.addEventListener("lost", resolve));

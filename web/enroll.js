@@ -58,7 +58,7 @@ async function submit(onDone) {
   }
 }
 
-/** Wire the dialog; `onDone({name, warnings})` runs when a presenter is ready to be used. Returns a function that opens it. */
+/** Wire the dialog; `onDone({name, warnings})` runs when a presenter is ready for use. Returns a function that opens it. */
 export function prepareEnroll(onDone) {
   $("enroll-close").addEventListener("click", () => dialog.close());
   $("photo").addEventListener("change", () => showPhoto($("photo").files[0]));

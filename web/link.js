@@ -165,7 +165,7 @@ export class Link extends EventTarget {
     this.clock.roundTripMs = roundTripMs;
   }
 
-  /** Interrupt the presenter: muted here at once, stopped by the server later; its flush tells until when to mute. */
+  /** Interrupt the presenter: muted here at once, stopped by the server later; its flush says until when to mute. */
   interrupt() {
     this.#send({ type: "interrupt" });
     if (this.clock.offsetMs !== null) this.#hush.until(performance.now() + this.clock.offsetMs);

@@ -18,7 +18,7 @@ export async function showFigures({ session, figures, spoken }, microphone) {
   while (!session.closed) {
     const now = await figures.read();
     if (session.closed) return;
-    if (!spoken) now.latencyMs = null; // it counts from the microphone
+    if (!spoken) now.latencyMs = null; // it is measured from the microphone
     ui.showFigures(Object.fromEntries(Object.entries(medians).map(([key, median]) => [key, median.push(now[key])])));
     ui.setLevels(now.microphoneLevel ?? 0, now.voiceLevel ?? 0);
     if (now.microphoneLevel !== 0 || microphone.muted()) heardMs = performance.now();

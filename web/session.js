@@ -21,7 +21,7 @@ export class Session extends Link {
     return this.connect(exchange, microphone);
   }
 
-  /** Let the presenter speak a text, after the earlier ones. */
+  /** Have the presenter speak a text, after the earlier ones. */
   say(text) {
     this.#saying = this.#saying.catch(() => {}).then(() => sayText(this.#id, text));
     return this.#saying;

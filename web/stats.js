@@ -1,6 +1,6 @@
 // Live figures, read from getStats() and from the server's messages.
 
-const FPS_READINGS = 9; // about two seconds: single readings see 5, 6 or 7 frames
+const FPS_READINGS = 9; // about two seconds: single readings count 5, 6 or 7 frames
 const NTP_TO_UNIX_MS = 2208988800000;
 
 /** Chromium counts estimatedPlayoutTimestamp from 1900, others may count from 1970; null where there is none. */

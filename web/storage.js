@@ -1,4 +1,4 @@
-// What the page remembers. A browser may refuse storage (blocked cookies, a sandboxed frame): then it lasts as long as the page.
+// What the page stores. A browser may refuse storage (blocked cookies, a sandboxed frame): then it is kept until the page closes.
 
 class Store {
   #area;
@@ -22,7 +22,7 @@ class Store {
     try {
       this.#area().setItem(`presenter.${key}`, value);
     } catch {
-      // The copy in memory serves until the page is closed.
+      // The copy in memory is used until the page is closed.
     }
   }
 }

@@ -121,7 +121,7 @@ function face(presenter, selected, onChoose) {
 /** Show the presenters; arrow keys move between them as in any radio group. */
 export function showPresenters(presenters, selected, onChoose) {
   for (const name of pictures.keys()) {
-    if (!presenters.some((presenter) => presenter.name === name)) pictures.delete(name); // the name may come to mean another one
+    if (!presenters.some((presenter) => presenter.name === name)) pictures.delete(name); // the name may later refer to another one
   }
   const row = $("presenters");
   row.replaceChildren(...presenters.map((presenter) => face(presenter, selected, onChoose)));

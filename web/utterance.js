@@ -2,7 +2,7 @@
 
 const SLICE_MS = 100; // of one message
 
-/** One utterance: write its audio as it comes, then end it. Made by `Presenter.speak`. */
+/** One utterance: write its audio as it arrives, then end it. Made by `Presenter.speak`. */
 export class Utterance {
   #bytesPerMs;
   #credit;
@@ -42,7 +42,7 @@ export class Utterance {
     if (this.#live) this.#send({ type: "words", words });
   }
 
-  /** Ask for a `mark` event with this name when all that was written so far has been played. */
+  /** Request a `mark` event with this name when all audio written so far has been played. */
   mark(name) {
     if (this.#live) this.#send({ type: "mark", name });
   }

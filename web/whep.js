@@ -1,16 +1,16 @@
-// A viewer of a running session, by WHEP (draft-ietf-wish-whep): the offer goes out by POST, the resource that comes back
-// is deleted when the viewer leaves.
+// A viewer of a running session, by WHEP (draft-ietf-wish-whep): the offer is sent by POST, the resource that is returned
+// is deleted when the viewer stops.
 
 import { Link } from "./link.js";
 
-/** The server's refusal. */
+/** An error response of the server. */
 export class WhepError extends Error {
   constructor(status) {
     super(status === 404 ? "This presentation has ended." : `The server refused to show this presentation (${status}).`);
     this.status = status;
   }
 
-  /** Whether asking again may help. */
+  /** Whether a retry may help. */
   get passes() {
     return this.status >= 500;
   }
@@ -20,7 +20,7 @@ export class WhepError extends Error {
 export class Viewer extends Link {
   #resource = null;
 
-  /** Resolves once the connection stands. `endpoint` is the session's WHEP address. */
+  /** Resolves once the connection is established. `endpoint` is the session's WHEP address. */
   watch(endpoint) {
     return this.connect(async (offer) => {
       const headers = { "Content-Type": "application/sdp" };

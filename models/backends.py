@@ -72,7 +72,7 @@ def cost(backends: Sequence[Backend], rounds: int = 7) -> list[float]:
 
 
 class _Float:
-    """Any of the floating-point ways, on a CPU."""
+    """Any of the floating-point implementations, on a CPU."""
 
     def __init__(self, folded: FoldedGenerator, dtype: torch.dtype) -> None:
         self.window = folded.window

@@ -80,7 +80,7 @@ class FrameCompositor:
             return self._backend.render(self._target, planes)
 
     def frame(self, displacement: Floats, pose: HeadPose = AT_REST, eyelids: int = 0) -> Picture:
-        """A finished frame `[H, W, 3]`, new and nobody else's.
+        """A finished frame `[H, W, 3]`, newly allocated.
 
         Args:
             displacement: Of the mesh from its neutral `[478, 3]`, inter-ocular distances.

@@ -3,7 +3,7 @@
 ModelError
 ├── MattingError     a picture can't be given a matte (models.matting)
 ├── CheckpointError  a file of weights or of an identity can't be read (models.checkpoint)
-└── ConvolutionError this machine lacks a way to convolve (models.winograd)
+└── ConvolutionError this machine lacks a convolution method (models.winograd)
 """
 
 
@@ -16,4 +16,4 @@ class CheckpointError(ModelError):
 
 
 class ConvolutionError(ModelError):
-    """A way to convolve was asked for that this machine lacks."""
+    """The requested convolution method is not available on this machine."""

@@ -30,7 +30,7 @@ class FoldedGenerator(nn.Module):
         winograd: bool = False,
     ) -> None:
         super().__init__()
-        self.encoder = copy.deepcopy(encoder)  # the generator goes on being what and where it is
+        self.encoder = copy.deepcopy(encoder)  # the generator itself stays unchanged, on its device
         self.synthesis = Synthesis(config)
         convs = [conv.fold(style) for conv in _modulated(synthesis.convs)]
         self.synthesis.convs = nn.ModuleList(convs)

@@ -15,7 +15,7 @@ from models.crop import Window
 from models.modulated import ModulatedConv2d
 
 PATCH = 4  # pictures are handled as 4x4 patches: 256² x 3 becomes 64² x 48
-COVERING = 3.0  # where the blend mask starts, before its sigmoid: from the middle it once learned nothing
+COVERING = 3.0  # where the blend mask starts, before its sigmoid: from 0 it learned nothing
 LEAK = 0.2  # of the activation function
 LIVE_CHANNELS = 6  # warped reference (3), shade, interior, interior seen in the reference
 
@@ -159,7 +159,7 @@ class Synthesis(nn.Module):
 def face_coverage(live: Tensor) -> Tensor:
     """How much of each patch the rendered face fills `[B, 1, 64, 64]`, from stacked live inputs.
 
-    The network repaints the face alone; neck, collar and background only move with the warp, so that nothing can
+    The network renders the face alone; neck, collar and background only move with the warp, so that nothing can
     flicker or leave a halo there.
     """
     inside = (live[:, 3:4] + live[:, 4:5] > 0).to(live.dtype)

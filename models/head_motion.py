@@ -1,4 +1,4 @@
-"""How a head moves: its pose and eyelids frame by frame, while nobody moves it, and from one movement to the next."""
+"""How a head moves: its pose and eyelids frame by frame, while idle, and from one movement to the next."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ class HeadMotion(Protocol):
     def at(self, frame: int) -> tuple[HeadPose, int]:
         """Pose and eyelid level (0 open, `EYES_CLOSED`) at a frame number.
 
-        Numbers go up, some are skipped, and after an interrupt they go back to the frame that was seen last.
+        Numbers go up, some are skipped, and after an interrupt they go back to the frame that was shown last.
         """
 
 
 class IdleMotion:
-    """A head that nobody moves: it sways a little and blinks. Every frame can be asked for on its own."""
+    """An idle head: it sways a little and blinks. Every frame can be computed independently."""
 
     def at(self, frame: int) -> tuple[HeadPose, int]:
         """Pose and eyelid level at a frame number."""
@@ -72,8 +72,8 @@ class IdleMotion:
 def blink_schedule(frame: int) -> int:
     """Which eyelid level frame number `frame` shows (0 = open); irregular, yet reproducible.
 
-    Time is cut into spans of the mean blink interval, and each span holds one blink at a place that
-    a hash of its number decides, so that any frame can be asked for on its own.
+    Time is cut into spans of the mean blink interval, and each span holds one blink at a position that
+    a hash of its number determines, so that any frame can be computed independently.
     """
     span = int(_MEAN_BLINK_S * FPS)
     number, position = divmod(frame, span)
@@ -86,7 +86,7 @@ def sway(frame: int) -> HeadPose:
     """Head pose at a frame.
 
     Sums of slow sines with incommensurate periods: smooth, small and without a visible loop. The head turns by a degree
-    and a half at the most: enough to be a body before a background rather than a picture on one.
+    and a half at the most: enough to separate the head from the background.
     """
     t = frame / FPS
     roll = 0.008 * _wave(t, 8.9, 2.0) + 0.004 * _wave(t, 3.7)
@@ -102,9 +102,9 @@ def _wave(t: float, period: float, phase: float = 0.0) -> float:
 
 
 class Handover:
-    """Carries a head from one movement to another: it starts where the head is seen, and what is left of the way fades.
+    """Blends from one movement to another: starts at the pose on the screen; the remaining offset fades out.
 
-    SharedEncoder it every frame's pose, and say where a movement begins that does not go on from the one before.
+    Pass it every frame's pose, and call `begin` where a movement does not continue the one before.
     """
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ class Handover:
         self._begun, self._frames = 0, 1
 
     def begin(self, frame: int, pose: HeadPose, frames: int) -> None:
-        """From `frame` on another movement is followed, whose `pose` that is; reach it within so many frames."""
+        """Follow another movement from `frame` on, where its pose is `pose`; reach it within `frames` frames."""
         while self._shown and self._shown[-1][0] >= frame:
             self._shown.pop()
         if self._shown:
@@ -122,8 +122,8 @@ class Handover:
             self._begun, self._frames = frame, frames
 
     def apply(self, frame: int, pose: HeadPose) -> HeadPose:
-        """The pose to show at a frame, for the pose that the movement asks for."""
-        if self._shown and frame <= self._shown[-1][0]:  # an interrupt: go on from what was seen then
+        """The pose to show at a frame, for the pose that the movement requests."""
+        if self._shown and frame <= self._shown[-1][0]:  # an interrupt: continue from the pose shown then
             left = self._left(frame)
             while self._shown and self._shown[-1][0] >= frame:
                 self._shown.pop()

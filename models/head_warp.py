@@ -1,4 +1,4 @@
-"""Moves the head in a still picture: shifts it, tilts it, and turns it by the depth that its face mesh tells."""
+"""Moves the head in a still picture: shifts it, tilts it, and turns it by the depth of its face mesh."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class HeadWarp:
         height, width = size
         middle = landmarks[FACE_OVAL, :2].mean(0)
         self._unit = unit
-        # The field is smooth: a sixteenth of its values say it all, and cost a sixteenth. One cell more on every side,
+        # The field is smooth: a sixteenth of its values suffice, at a sixteenth of the cost. One cell more on every side,
         # so that positions are right up to the border.
         coarse = _grid(-(-width // _COARSE) + 2, -(-height // _COARSE) + 2, _COARSE) - np.float32(_COARSE)
         centre = middle - [0, _HEAD_ABOVE * unit]
@@ -71,7 +71,7 @@ class HeadWarp:
         change = np.hstack([rotation(pose)[:2] - np.eye(2, 3, dtype=np.float32), offset])
         forward = cv2.transform(self._points, change)
         moved = forward
-        for _ in range(3):  # what arrives at a pixel comes from where it is not yet
+        for _ in range(3):  # the inverse map, by fixed-point iteration
             places = cv2.scaleAdd(moved, -1 / _COARSE, self._places)
             moved = cv2.remap(forward, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return moved

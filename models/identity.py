@@ -25,7 +25,7 @@ class Identity:
 
     Attributes:
         name: What users call it.
-        frame: The picture that lives `[H, W, 3]`, mouth closed; also the generator's reference.
+        frame: The picture that is animated `[H, W, 3]`, mouth closed; also the generator's reference.
         mesh: The face in the frame, canonical `[478, 3]`.
         neutral: The same with closed lips `[478, 3]`; displacements start here.
         pose: From canonical space to the frame's pixels.

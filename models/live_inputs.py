@@ -36,7 +36,7 @@ def match_colour(picture: Picture, wanted: Picture) -> Picture:
 
     Args:
         picture: The reference crop `[256, 256, 3]`.
-        wanted: The target crop, whose masked part is not looked at.
+        wanted: The target crop, whose masked part is ignored.
     """
     visible = crop_mask() == 0
     mean = picture[visible].mean(0) + 1.0

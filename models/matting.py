@@ -31,7 +31,7 @@ _TRIM = 0.08  # opacities closer than this to 0 or 1 are the filter's haze, not 
 
 
 class MattingError(ModelError):
-    """A picture can't be given a matte; says why."""
+    """No matte can be computed for a picture; the text gives the reason."""
 
 
 def draw_matte(rgb: Picture) -> Matte:
@@ -65,7 +65,7 @@ class Cutout:
     Attributes:
         matte: `[H, W]`.
         colours: The picture `[H, W, 3]` with the person's colours carried on under and beyond the soft
-            edge, so that nothing of the old background shines through on a new one.
+            edge, so that nothing of the old background is visible on a new one.
     """
 
     matte: Matte

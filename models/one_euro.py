@@ -11,7 +11,7 @@ from models.mesh import Floats
 
 
 class OneEuro:
-    """Smooths values that come at irregular times.
+    """Smooths values that arrive at irregular times.
 
     A low-pass whose cut-off rises with speed: jitter is seen when things are slow, lag when they are fast.
 
@@ -30,7 +30,7 @@ class OneEuro:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all values."""
+        """Reset: drop all values."""
         self._value: Floats | None = None
         self._speed: Floats | None = None
         self._time = 0.0

@@ -1,7 +1,7 @@
 """How a head moves with what it says: small nods and turns, driven by the loudness of the speech, causally.
 
-A nod is a damped oscillator that the rise of the loudness pushes, so that it falls on stressed syllables; turns and
-tilts go to a place that is drawn anew with each phrase. Without sound everything returns to rest exactly.
+A nod is a damped oscillator that rising loudness drives, so that it coincides with stressed syllables; turns and
+tilts move to a target that is drawn for each phrase. Without sound everything returns to rest exactly.
 
 Sources: Munhall et al., "Visual prosody and speech intelligibility", 2004 (head motion correlates with loudness and
 pitch); Hadar et al., "Head movement correlates of juncture and stress", 1983 (0.2 to 5 Hz, larger at stressed words).
@@ -56,14 +56,14 @@ class SpeechMotion:
     """Moves a head with speech; the same for the same sound and seed.
 
     Args:
-        seed: Decides where phrases turn to.
+        seed: Determines the targets of phrases.
     """
 
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
 
     def step(self, state: SpeechState, pcm: Floats) -> SpeechState:
-        """Go on by one frame.
+        """Advance by one frame.
 
         Args:
             state: Of the frame before; `SpeechState()` for the first.
@@ -86,7 +86,7 @@ class SpeechMotion:
         return SpeechState(syllable, phrase, angles, speeds, goal, phrases, since)
 
     def _goal(self, number: int) -> tuple[float, float]:
-        """Roll and yaw of a phrase: to the other side than the one before, by an amount that a hash decides."""
+        """Roll and yaw of a phrase: to the other side than the one before, by an amount from a hash."""
         rng = np.random.default_rng((self._seed, number))
         side = 1 if (number + self._seed) % 2 else -1
         return float(rng.uniform(-1, 1)), side * float(rng.uniform(0.3, 1))
@@ -99,7 +99,7 @@ def _loudness(pcm: Floats) -> float:
 
 
 def _share(seconds: float) -> float:
-    """How much of its way a follower with this time constant goes in a frame."""
+    """The share of its distance that a first-order filter of this time constant covers in a frame."""
     return 1 - math.exp(-1 / (FPS * seconds))
 
 

@@ -2,7 +2,7 @@
 
 A state is a dataclass of tensors whose first dimension is the batch. It is passed to `step` and changed in
 place, so that weights are shared by any number of streams, addresses never change (a captured graph can hold
-them) and one row of a batch can be reset while the others go on. `forward` of every module here is `step` over
+them) and one row of a batch can be reset while the others continue. `forward` of every module here is `step` over
 a fresh state: there is one implementation of each layer, not two.
 
 Source: the idea is kyutai moshi's `modules/streaming.py`; here the state is an argument, not an attribute.

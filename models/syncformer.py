@@ -2,10 +2,10 @@
 
 PCM -> causal log-mel -> causal convolution stem (stride 4) -> audio Transformer -> style-injected Transformer
 -> coefficients of a displacement basis. Every layer is causal; the head for delay L is trained to emit frame
-`t - L` after chunk t was heard, so that the latency is exactly L chunks.
+`t - L` after chunk t was processed, so that the latency is exactly L chunks.
 
 Source: ReSyncer (ECCV 2024, arXiv 2408.03284), reconstructed from its abstract and reviews; differs in being
-causal, in hearing log-mel instead of wav2vec2 features, and in an encoder-only Transformer without feedback.
+causal, in taking log-mel instead of wav2vec2 features, and in an encoder-only Transformer without feedback.
 """
 
 from __future__ import annotations

@@ -15,19 +15,19 @@ AWAY_S = 0.7
 """A face that was not seen for so long has left; shorter gaps are bridged."""
 
 _SETTLING_S = 1.0
-_ANOTHER = 1.0  # inter-ocular distances between two pictures: somebody else's face
-_REACH = np.array([0.4, 0.3, 0.4, 0.6, 0.5])  # of a pose: what is further would only have to come back
+_ANOTHER = 1.0  # inter-ocular distances between two pictures: another person's face
+_REACH = np.array([0.4, 0.3, 0.4, 0.6, 0.5])  # limits of a pose
 _DRIFT_S = 15.0  # in which the neutral pose follows a user who sits differently now
 _LIDS = (((159, 145), (158, 153), (160, 144)), ((386, 374), (385, 380), (387, 373)))
 _CORNERS = ((33, 133), (362, 263))
 # How the tracker sees heads that `HeadWarp` turns by known angles: it finds this share of yaw and pitch, and ears that
-# are so far before the axis (they slide along the outline). Either it sees users likewise, or the warp turns
-# too little: both ways the presenter is seen to turn as far as the user.
+# are so far before the axis (they slide along the outline). Either it measures users likewise, or the warp turns
+# too little: in both cases the presenter appears to turn as far as the user.
 _FOUND = np.array([1.0, 0.68, 0.68])
 _EARS_BEFORE_AXIS = 0.4
 # Lid gaps, as shares of the open eye's; two, so that an eye between them doesn't flutter.
 _CLOSED, _OPEN = 0.65, 0.75
-# Seconds in which the open eye's gap is learnt: it is soon seen to be larger, and hardly ever smaller.
+# Seconds in which the open eye's gap is learnt: it widens quickly, and narrows slowly.
 _WIDENS_S, _NARROWS_S, _SHUT_S = 0.3, 8.0, 6.0
 
 
@@ -41,7 +41,7 @@ class UserMove(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """A head in a camera's picture, before anybody knows how its owner sits."""
+    """A head in a camera's picture, before the user's neutral pose is known."""
 
     angles: Floats
     """Roll, yaw and pitch, radians, signs as of `HeadPose`."""
@@ -72,12 +72,12 @@ class UserHead:
     It is not mirrored: as others see the user, so they see the presenter. A user who turns to their left turns to the
     picture's right, and so does the presenter.
 
-    Where the user is seen for the first time, nothing is said before that second is over. One who comes back is
+    Where the user is detected for the first time, no move is returned before that second is over. One who returns is
     followed at once, from the neutral pose as it is known so far.
     """
 
     def __init__(self) -> None:
-        """Nobody was seen yet."""
+        """No user was detected yet."""
         self._filter = OneEuro(min_cutoff=1.2, beta=20.0, speed_cutoff=2.0)
         self._settling: list[Reading] = []
         self._known = False

@@ -1,4 +1,4 @@
-"""The face tracker: pictures in, 478 landmarks in pixels out, blendshapes where asked for.
+"""The face tracker: pictures in, 478 landmarks in pixels out, blendshapes on request.
 
 The networks are MediaPipe's (face detection, attention mesh, blendshapes), converted to ONNX; the graph around them is
 written here after MediaPipe's. docs/adr/0003.

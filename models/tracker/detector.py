@@ -1,6 +1,6 @@
 """Finds faces in a whole picture: MediaPipe's short-range detector, for faces up to some two metres away.
 
-A single-shot detector: each of 896 anchors says how likely a face is there, and how its box and six points lie from the
+A single-shot detector: each of 896 anchors gives the probability of a face, and how its box and six points lie from the
 anchor. Source: mediapipe/modules/face_detection/face_detection_short_range.pbtxt.
 """
 
@@ -38,7 +38,7 @@ class FaceDetector:
         self._anchors = _anchors()
 
     def detect(self, rgb: NDArray[np.uint8], most: int) -> list[Region]:
-        """The regions of at most so many faces of a picture `[H, W, 3]`, the surest first."""
+        """The regions of at most so many faces of a picture `[H, W, 3]`, most confident first."""
         return [found.region for found in self.detections(rgb, most)]
 
     def detections(self, rgb: NDArray[np.uint8], most: int) -> list[Detection]:
@@ -76,7 +76,7 @@ def _decode(offsets: Floats, anchors: Floats) -> Floats:
 
 
 def merge_boxes(points: Floats, scores: Floats) -> list[tuple[Floats, float]]:
-    """One set of points `[8, 2]` and the best score per face, the surest first, of sets `[N, 8, 2]` and scores `[N]`.
+    """One set of points `[8, 2]` and the best score per face, most confident first, of sets `[N, 8, 2]` and scores `[N]`.
 
     Non-maximum suppression that does not drop the weaker boxes of a face but takes the mean, weighted by the scores:
     it trembles less from frame to frame. Source: mediapipe/calculators/util/non_max_suppression_calculator.cc.

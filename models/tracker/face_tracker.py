@@ -1,7 +1,7 @@
 """Follows faces from frame to frame.
 
-Source: mediapipe/modules/face_landmark/face_landmark_front_cpu.pbtxt. Where a face was tells where to look for it in
-the next frame; the detector looks only while fewer faces are followed than are asked for.
+Source: mediapipe/modules/face_landmark/face_landmark_front_cpu.pbtxt. The position of a face gives the region to search in
+the next frame; the detector runs only while fewer faces are followed than requested.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class FaceTracker:
         self._threads = threads
         self._detector: FaceDetector | None = FaceDetector(threads=threads)
         self._finder: LandmarkFinder | None = LandmarkFinder(threads=threads)
-        self._reader: BlendshapeReader | None = None  # only some ask for expressions
+        self._reader: BlendshapeReader | None = None  # only some callers need expressions
         self._followed: list[Region] = []
 
     def track(self, rgb: NDArray[np.uint8]) -> list[Floats]:

@@ -27,7 +27,7 @@ class Region(NamedTuple):
 
     @classmethod
     def around(cls, points: Floats, first_eye: Floats, second_eye: Floats) -> Region:
-        """The region of a face: `points [N, 2]` span its bounding box, the eyes `[2]` say how it is turned."""
+        """The region of a face: `points [N, 2]` span its bounding box, the eyes `[2]` give its rotation."""
         low, high = points.min(0), points.max(0)
         x, y = (low + high) / 2
         dx, dy = second_eye - first_eye

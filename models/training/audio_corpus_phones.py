@@ -107,7 +107,7 @@ def align(pcm: NDArray[np.int16], text: str) -> list[Segment] | None:
     if not _decode(decoder, pcm) or decoder.hyp() is None:  # type: ignore[attr-defined]
         return None
     decoder.set_alignment()  # type: ignore[attr-defined]
-    if not _decode(decoder, pcm):  # the phone pass: asking it for a hypothesis crashes pocketsphinx
+    if not _decode(decoder, pcm):  # the phone pass: requesting a hypothesis from it crashes pocketsphinx
         return None
     segments: list[Segment] = []
     for word in decoder.get_alignment() or ():  # type: ignore[attr-defined]

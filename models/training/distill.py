@@ -63,7 +63,7 @@ def _optimisers(
 
 
 class Run:
-    """A training run that can stop and go on: network, optimiser, averaged weights, step."""
+    """A training run that can be stopped and resumed: network, optimiser, averaged weights, step."""
 
     def __init__(self, config: TrainConfig, model: StyleSyncFormer, folder: Path) -> None:
         """Prepare a run in `folder`; continues from its checkpoint if there is one."""
@@ -145,9 +145,9 @@ class Run:
         return motion_loss(predicted, true, batch.weight[:, :frames], self.rows, self.lips)
 
     def train(self, sampler: Sampler, report: dict[str, object], judge: Judge) -> None:
-        """Run the remaining steps; `report` gathers figures and is written beside the checkpoint.
+        """Run the remaining steps; `report` gathers figures and is written next to the checkpoint.
 
-        At every save the averaged network is judged; the figures join `curve.json`, the best one so far is
+        At every save the averaged network is evaluated; the figures join `curve.json`, the best one so far is
         `best.safetensors`.
         """
         config = self.config
@@ -183,7 +183,7 @@ class Run:
 
 
 def run_training(config: TrainConfig, folders: Folders, out: Path, start: Path | None = None) -> dict[str, object]:
-    """Train one network, resumable, and judge it on the held-out clips.
+    """Train one network, resumable, and evaluate it on the held-out clips.
 
     Args:
         config: the run.

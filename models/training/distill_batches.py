@@ -57,7 +57,7 @@ class MixConfig:
     silent: float = 0.08  # share of rows without speech
     teacher_weight: float = 0.6  # of the teacher's motion against measured motion
     largest: float = 0.0  # share of filmed rows for the speaker with most film; 0 leaves it to their length
-    style: float = 0.5  # share of filmed rows that are told the speaking style
+    style: float = 0.5  # share of filmed rows that are given the speaking style
     augment: float = 0.75  # share of rows that are disturbed
     coefficients: int = 32
     features: int = 128

@@ -18,7 +18,7 @@ def merit(figures: Figures) -> float:
 
 
 def note(path: Path, step: int, figures: Figures) -> bool:
-    """Add a step to the curve at `path`; says whether it is the best one so far."""
+    """Add a step to the curve at `path`; returns whether it is the best one so far."""
     curve = json.loads(path.read_text()) if path.exists() else []
     best = all(merit(figures) > merit(earlier["figures"]) for earlier in curve)
     path.write_text(json.dumps([*curve, {"step": step, "figures": figures}]))

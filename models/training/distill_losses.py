@@ -1,4 +1,4 @@
-"""What audio features are asked for in training: the features of the Whisper teacher, and phones."""
+"""Training targets of the audio features: the features of the Whisper teacher, and phones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from models.training.audio_corpus_phones import PHONES, UNKNOWN
 from models.training.distill_batches import Batch
 
-FEATURE_DELAYS = (2, 4)  # frames of look-ahead at which teacher features are asked for
+FEATURE_DELAYS = (2, 4)  # frames of look-ahead at which teacher features are predicted
 
 
 class SpeechHeads(nn.Module):

@@ -68,7 +68,7 @@ def _unit(wave: NDArray[np.float64]) -> Array:
 
 
 class NoiseBank:
-    """Ready-made noise of many kinds, from which rows take random pieces; making it anew costs more than a step."""
+    """Ready-made noise of many kinds, from which rows take random pieces; generating it again costs more than a step."""
 
     def __init__(self, pieces: int, samples: int, rng: np.random.Generator, voices: Sequence[Array] = ()) -> None:
         """Make `pieces` noises and half as many pieces of music, of `samples` each, and babble out of `voices`."""
@@ -76,7 +76,7 @@ class NoiseBank:
         self._babble = [babble(voices, samples, rng) for _ in range(pieces // 3)] if voices else []
 
     def draw(self, samples: int, rng: np.random.Generator) -> Array:
-        """Return a random stretch `[samples]`, of unit level on average, in which nobody speaks."""
+        """Return a random stretch `[samples]`, of unit level on average, without speech."""
         return _stretch(self._silent, samples, rng)
 
     def draw_any(self, samples: int, rng: np.random.Generator) -> Array:

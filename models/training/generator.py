@@ -134,7 +134,7 @@ class GeneratorTrainer:
             style = self.generator.style_code(reference)
             painted = self.generator(masked, live, style)
         # Live, the pixels under the mask show another mouth: blend over the reference, never over
-        # the answer, or the blend mask learns to let the answer through.
+        # the target, or the blend mask learns to pass the target through.
         behind = target + self.mask * (reference - target)
         fake = composite(behind, painted, self.mask)
         weight = self.mask * (1 + 4 * mouth) + 2 * live.interior

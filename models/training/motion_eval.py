@@ -31,7 +31,7 @@ class StudentPredictor:
     """The causal network on whole clips; processes each clip once for all delays."""
 
     def __init__(self, model: StyleSyncFormer, style: torch.Tensor | None = None) -> None:
-        """Judge `model` under one speaking style, none by default."""
+        """Evaluate `model` under one speaking style, none by default."""
         self._model, self._style = model, style
         self._heard: dict[str, list[Array]] = {}
 
@@ -102,7 +102,7 @@ def with_intervals(clips: dict[str, dict[str, float]]) -> dict[str, list[float]]
 def evaluate(
     predict: Predictor, corpus: dict[str, AudioClip], motion: dict[str, MotionClip], basis: Array
 ) -> dict[str, dict[str, float]]:
-    """Judge held-out clips, by group (see `held_out_kind`), and each `unseen` speaker.
+    """Evaluate held-out clips, by group (see `held_out_kind`), and each `unseen` speaker.
 
     Args:
         predict: the network under test.

@@ -1,6 +1,6 @@
 """What the network does with the sounds of other languages: evidence from synthetic speech with known phones only.
 
-espeak-ng's voices of each language say trains of bilabial syllables, whose closures are counted, and held /u/ and
+espeak-ng's voices of each language speak series of bilabial syllables, whose closures are counted, and held /u/ and
 /i/, whose widths are compared.
 """
 

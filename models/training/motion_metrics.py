@@ -14,7 +14,7 @@ from models.mesh import LIPS, aperture, width
 Array = NDArray[np.float32]
 CLOSED = 0.03  # lip opening under which a mouth counts as closed
 MAX_OFFSET = 10
-MAX_LAG = 4  # frames within which a clip's own sync error is forgiven in lag-corrected figures
+MAX_LAG = 4  # frames within which a clip's own sync error is tolerated in lag-corrected figures
 
 
 def pearson(a: Array, b: Array) -> float:
@@ -88,7 +88,7 @@ class Closures:
     Attributes:
         due: bilabials (b, m, p) that the truth closes on.
         hit: those of them that the prediction closes on too.
-        made: closures of the prediction within speech, on whatever sound.
+        made: closures of the prediction within speech, on any sound.
         right: those of them that the truth has too.
     """
 

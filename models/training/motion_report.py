@@ -26,7 +26,7 @@ VOICE_SHIFTS = (0.8, 1.25, 1.5)  # pitch and formants together; 1.25 is about a 
 def shifted_voices(
     model: StyleSyncFormer, corpus: dict[str, AudioClip], motion: dict[str, MotionClip]
 ) -> dict[str, dict[str, float]]:
-    """Judge held-out clips of the seen speaker in other voices: a proxy of unseen speakers of that corpus."""
+    """Evaluate held-out clips of the seen speaker in other voices: a proxy of unseen speakers of that corpus."""
     seen = {name: clip for name, clip in motion.items() if held_out_kind(name) == "seen" and name in corpus}
     report = {}
     for factor in VOICE_SHIFTS:
@@ -39,7 +39,7 @@ def shifted_voices(
 def styled(
     model: StyleSyncFormer, corpus: dict[str, AudioClip], motion: dict[str, MotionClip]
 ) -> dict[str, dict[str, float]]:
-    """Judge held-out clips with the speaking style of the next clip of the same speaker, where there is one."""
+    """Evaluate held-out clips with the speaking style of the next clip of the same speaker, where there is one."""
     basis = model.basis.numpy()
     following: dict[str, str] = {}
     for speaker in {clip.speaker for clip in motion.values()}:
@@ -73,7 +73,7 @@ def step_milliseconds(model: StyleSyncFormer, steps: int = 200) -> dict[str, flo
 
 
 def make_report(cache: Path, weights: Path) -> dict[str, object]:
-    """Judge a checkpoint.
+    """Evaluate a checkpoint.
 
     Args:
         cache: folder of tracks, audio and motion; reports of other runs are taken from it if they exist.
@@ -110,7 +110,7 @@ def make_report(cache: Path, weights: Path) -> dict[str, object]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Judge a checkpoint on the held-out clips and write the figures as JSON."""
+    """Evaluate a checkpoint on the held-out clips and write the figures as JSON."""
     parser = argparse.ArgumentParser(description="Report the figures of the audio-to-motion network.")
     parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--weights", type=Path, default=Path("models/weights/syncformer.safetensors"))

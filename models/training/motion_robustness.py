@@ -28,7 +28,7 @@ PIECES = 6
 def robustness(
     model: StyleSyncFormer, corpus: dict[str, AudioClip], motion: dict[str, MotionClip]
 ) -> dict[str, dict[str, list[float]]]:
-    """Judge the open-vocabulary clips under each disturbance.
+    """Evaluate the open-vocabulary clips under each disturbance.
 
     Returns:
         For each disturbance the figures of `with_intervals`.

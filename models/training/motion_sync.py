@@ -1,8 +1,8 @@
 """Sync check of audio-visual clips: how far the tracked lips lead or lag their sound.
 
-Clips are judged by a teacher that was trained on GRID s1 alone, which is known to be in sync, on the lag of the
-best correlation between predicted and tracked lip opening. Training the judge on everything but the clip's own
-speaker was tried and is worse: clips that are out of sync pull its verdict on the others by two frames.
+Clips are measured by a teacher that was trained on GRID s1 alone, which is known to be in sync, on the lag of the
+best correlation between predicted and tracked lip opening. Training it on everything but the clip's own
+speaker was tried and is worse: clips that are out of sync shift its estimates for the others by two frames.
 """
 
 import argparse

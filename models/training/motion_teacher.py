@@ -1,7 +1,7 @@
 """The motion teacher: non-causal, on Whisper features, trained on every audio-visual clip.
 
 It never runs live. It labels speech without pictures, checks the sync of clips, and is the ceiling against
-which the causal network is judged.
+which the causal network is measured.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class MotionTeacher(nn.Module):
     """A bidirectional GRU over teacher features, with a speaker code that training often hides."""
 
     def __init__(self, config: TeacherConfig, speakers: int) -> None:
-        """Create a network for `speakers` training speakers; index 0 is nobody in particular."""
+        """Create a network for `speakers` training speakers; index 0 is no particular speaker."""
         super().__init__()
         self.speaker = nn.Embedding(speakers + 1, config.speaker_dim)
         self.enter = nn.Sequential(

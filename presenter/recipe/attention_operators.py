@@ -1,4 +1,4 @@
-"""MediaPipe's own operators of the attention mesh, said in ONNX.
+"""MediaPipe's own operators of the attention mesh, expressed in ONNX.
 
 The mesh finds lips and eyes coarsely, cuts its features there (turned upright, 16 x 16) and finds them again in the
 cut. Sources: mediapipe/util/tflite/operations/{landmarks_to_transform_matrix,transform_tensor_bilinear,

@@ -1,7 +1,7 @@
 """Building the default presenter from the pictures that `presenter.studio` renders.
 
 The head and the camera stand still in all of them, so that the rest pose's tracking holds for every
-picture; each lower-face render is laid over the rest frame before the tracker sees it.
+picture; each lower-face render is composited over the rest frame before tracking.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class PictureJudge:
     """Compares what a generator renders with what was filmed.
 
     Args:
-        generator: The base generator; it sees one frame of each clip, the most closed mouth.
+        generator: The base generator; it gets one frame of each clip, the most closed mouth.
     """
 
     def __init__(self, generator: Generator) -> None:
@@ -72,7 +72,7 @@ class PictureJudge:
         with torch.inference_mode():
             encoded = folded.encode_target(masked_target(picture_tensor(target)))
             painted = folded(encoded, picture_tensor(planes))[0].permute(1, 2, 0).numpy()
-        # Behind the blend lies the reference, as live: the answer must not shine through.
+        # The reference is blended over, as live: the target must not be visible.
         behind = target * (1 - mask) + reference * mask
         made = behind + painted[..., 3:] * mask * (painted[..., :3] * 255 - behind)
         warped = target * (1 - mask) + planes[..., :3] * mask

@@ -1,4 +1,4 @@
-"""Phones of a clip, from the words that lie beside it."""
+"""Phones of a clip, from the words stored next to it."""
 
 from __future__ import annotations
 

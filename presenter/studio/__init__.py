@@ -1,6 +1,6 @@
 """Offline studio that renders the default presenter with Blender: ``python -m presenter.studio.render``.
 
-``geometry`` (the head) and ``shapes`` (expressions) are plain numpy; ``masks`` paints what the skin needs;
+``geometry`` (the head) and ``shapes`` (expressions) are plain numpy; ``masks`` draws the maps of the skin;
 ``materials``, ``face``, ``brows``, ``hair`` and ``clothes`` build Blender objects through ``nodes``;
 ``scene`` puts them before a camera; ``render`` is the command.
 Blender (``bpy``) is GPL: nothing outside this package imports it. Never holds anything that the application needs.

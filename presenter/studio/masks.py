@@ -1,4 +1,4 @@
-"""Painted maps and per-vertex weights that tell the skin material where lips, brows, lids, blush and scalp are."""
+"""Texture maps and per-vertex weights that give the skin material where lips, brows, lids, blush and scalp are."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from presenter.studio.geometry import (
 
 
 def face_texture(head: Head, size: int = 1024) -> NDArray[np.float32]:
-    """Paint the face's texture map ``[size, size, 4]``: red = lips, green = under the brows, blue = lid margins.
+    """Draw the face's texture map ``[size, size, 4]``: red = lips, green = under the brows, blue = lid margins.
 
     Row 0 is v = 0, as Blender stores pixels.
     """

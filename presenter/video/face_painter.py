@@ -16,16 +16,16 @@ from models.raster import MeshRasteriser
 from models.still import blended
 from presenter.video.face_track import Face, FaceTrack, Picture, Reference
 
-_RIM = 13  # pixels of the crop by which the painted region reaches beyond the face, for the old jaw's edge
+_RIM = 13  # pixels of the crop by which the rendered region reaches beyond the face, for the old jaw's edge
 _RIM_BLUR = 3.0
-_CLOSED_GAP = 4.0  # pixels of the crop between closed lips; what is behind them is seen in full at twice as much
+_CLOSED_GAP = 4.0  # pixels of the crop between closed lips; the inside is fully visible at twice as much
 _STAY_DEGREES = 4.0  # by how much another reference must be nearer in pose to be taken
 
 
 class FacePainter:
     """Renders the mouth of a tracked face; call it frame by frame from one thread.
 
-    Nothing of the frame's own mouth is seen: the generator gets it masked, skin and lips come from a reference with
+    Nothing of the frame's own mouth remains visible: the generator gets it masked, skin and lips come from a reference with
     closed lips, teeth and tongue from one with open lips, and the blend covers the old face as well as the new one.
 
     Args:
@@ -50,7 +50,7 @@ class FacePainter:
             rgb: The frame `[H, W, 3]`, not changed.
             face: The face in it.
             displacement: Of the mesh from neutral `[478, 3]`, inter-ocular distances.
-            weight: 0..1, how much of the new mouth is seen; for fades.
+            weight: 0..1, opacity of the new mouth; for fades.
         """
         transform = crop_transform(face.pose)
         target = cut_crop(rgb, transform)
@@ -64,7 +64,7 @@ class FacePainter:
         return _paste(rgb, colour, opacity, transform, self._detail)
 
     def _colour(self, target: Picture, skin: Floats, points: Floats, references: list[_Prepared]) -> Picture:
-        """The painted crop at full detail: the references warped there, and the generator's residual to the warp."""
+        """The rendered crop at full detail: the references warped there, and the generator's residual to the warp."""
         planes, fine = self._warped(points, skin, references[0])
         # The thin gap of nearly closed lips would show as a bright line.
         shown = float(np.clip((mouth_gap(points) - _CLOSED_GAP) / _CLOSED_GAP, 0, 1))
@@ -94,7 +94,7 @@ class FacePainter:
 
 
 class _Nearest:
-    """Chooses a reference by pose; stays with the last one as long as that is hardly farther."""
+    """Chooses a reference by pose; stays with the last one as long as that is little farther."""
 
     def __init__(self, references: list[_Prepared]) -> None:
         self._references = references
@@ -110,7 +110,7 @@ class _Nearest:
 
 
 class _Prepared:
-    """A reference as the painter needs it."""
+    """A reference, prepared for rendering."""
 
     def __init__(self, reference: Reference, neutral: Floats, detail: int) -> None:
         pose = reference.face.pose
@@ -127,7 +127,7 @@ class _Prepared:
 
 
 def _skin_colour(crop: Picture, points: Floats) -> Floats:
-    """Mean colour `[3]` of the face above the mask: nose and cheeks, whose light is that of the mouth."""
+    """Mean colour `[3]` of the face above the mask: nose and cheeks, which have the lighting of the mouth."""
     face = _filled(points[FACE_OVAL, :2])
     face[mask_region()[0] :] = 0
     return np.array(cv2.mean(crop, face)[:3], np.float32)
@@ -142,7 +142,7 @@ def _filled(*outlines: Floats) -> Picture:
 
 
 def _opacity(own: Floats, points: Floats) -> Floats:
-    """Where the crop is painted `[256, 256]`, 0..1: the old face and the new one with a soft rim, within the mask."""
+    """Opacity of the rendered crop `[256, 256]`, 0..1: the old face and the new one with a soft rim, within the mask."""
     faces = _filled(own[FACE_OVAL, :2], points[FACE_OVAL, :2])
     reach = cv2.dilate(faces, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_RIM, _RIM)))
     soft = cv2.GaussianBlur(reach.astype(np.float32) / 255, (0, 0), _RIM_BLUR)

@@ -57,13 +57,13 @@ def resync_video(
     loop: bool = False,
     overwrite: bool = False,
 ) -> Summary:
-    """Let the person in a video say a recording; size, times and orientation of its frames are kept.
+    """Lip-sync the person in a video to a recording; size, times and orientation of its frames are kept.
 
     Args:
         config: Names the networks.
         video: What is shown.
-        sound: What is heard; replaces the video's own sound.
-        out: The film to write, `.mp4`, `.mov` or `.webm`; appears whole or not at all.
+        sound: The recording; replaces the video's own sound.
+        out: The film to write, `.mp4`, `.mov` or `.webm`; appears only when complete.
         face_index: Which face, counted from 0 by size; None for the largest.
         loop: Where the recording is longer than the video, play the video backwards and forwards until it
             ends; else the film ends with the video.
@@ -123,7 +123,7 @@ def resync_frames(
 
 
 def fade_weights(usable: list[bool]) -> list[float]:
-    """How much of the new mouth each frame shows: none where there is no face, more and more beside such frames."""
+    """How much of the new mouth each frame shows: none where there is no face, rising with the distance from such frames."""
     weights = [float(FADE_FRAMES + 1)] * len(usable)
     for indices in (range(len(usable)), range(len(usable) - 1, -1, -1)):
         since = FADE_FRAMES + 1  # at the ends of a video nothing is faded

@@ -44,8 +44,8 @@ class HeadWarp:
         height, width = size
         middle = landmarks[FACE_OVAL, :2].mean(0)
         self._unit = unit
-        # The field is smooth: a sixteenth of its values suffice, at a sixteenth of the cost. One cell more on every side,
-        # so that positions are right up to the border.
+        # The field is smooth: a sixteenth of its values suffice, at a sixteenth of the cost. One cell more on every
+        # side, so that positions are right up to the border.
         coarse = _grid(-(-width // _COARSE) + 2, -(-height // _COARSE) + 2, _COARSE) - np.float32(_COARSE)
         centre = middle - [0, _HEAD_ABOVE * unit]
         distance = np.hypot(*np.moveaxis((coarse - centre) / np.multiply(_HEAD_RADII, unit), -1, 0))

@@ -75,7 +75,7 @@ def use_winograd(network: nn.Module) -> None:
 
 
 def ratio(winograd: Callable[[], object], direct: Callable[[], object], rounds: int = 6) -> float:
-    """Processor time of one method over that of another: the best of interleaved rounds, so that load changes little."""
+    """Processor time of one method relative to another: the best of interleaved rounds, so that load changes little."""
     best = [math.inf, math.inf]
     for _ in range(rounds):
         for i, way in enumerate((winograd, direct)):

@@ -1,7 +1,7 @@
-"""An event loop whose time passes only when everybody waits: hours of a live stream in seconds, and each run alike.
+"""An event loop whose time passes only when all tasks wait: hours of a live stream in seconds, and each run the same.
 
-Tasks, timers and executors are the real ones of asyncio; only the clock is not. What takes time says so by sleeping, or
-by a `SimulatedExecutor`.
+Tasks, timers and executors are the real ones of asyncio; only the clock is not. What takes time sleeps, or
+uses a `SimulatedExecutor`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class _Jump(selectors.DefaultSelector):
-    """Never waits: what it is told to wait is what the clock moves on."""
+    """Never waits: advances the clock by the timeout instead."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -76,7 +76,7 @@ def _decode(offsets: Floats, anchors: Floats) -> Floats:
 
 
 def merge_boxes(points: Floats, scores: Floats) -> list[tuple[Floats, float]]:
-    """One set of points `[8, 2]` and the best score per face, most confident first, of sets `[N, 8, 2]` and scores `[N]`.
+    """One set of points `[8, 2]` and the best score per face, best first, of sets `[N, 8, 2]` and scores `[N]`.
 
     Non-maximum suppression that does not drop the weaker boxes of a face but takes the mean, weighted by the scores:
     it trembles less from frame to frame. Source: mediapipe/calculators/util/non_max_suppression_calculator.cc.

@@ -1,7 +1,7 @@
 """Follows faces from frame to frame.
 
-Source: mediapipe/modules/face_landmark/face_landmark_front_cpu.pbtxt. The position of a face gives the region to search in
-the next frame; the detector runs only while fewer faces are followed than requested.
+Source: mediapipe/modules/face_landmark/face_landmark_front_cpu.pbtxt. The position of a face gives the region to search
+in the next frame; the detector runs only while fewer faces are followed than requested.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def _unit(wave: NDArray[np.float64]) -> Array:
 
 
 class NoiseBank:
-    """Ready-made noise of many kinds, from which rows take random pieces; generating it again costs more than a step."""
+    """Ready-made noise of many kinds, from which rows take random pieces; generating it costs more than a step."""
 
     def __init__(self, pieces: int, samples: int, rng: np.random.Generator, voices: Sequence[Array] = ()) -> None:
         """Make `pieces` noises and half as many pieces of music, of `samples` each, and babble out of `voices`."""

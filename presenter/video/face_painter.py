@@ -25,7 +25,7 @@ _STAY_DEGREES = 4.0  # by how much another reference must be nearer in pose to b
 class FacePainter:
     """Renders the mouth of a tracked face; call it frame by frame from one thread.
 
-    Nothing of the frame's own mouth remains visible: the generator gets it masked, skin and lips come from a reference with
+    The frame's own mouth is not visible: the generator gets it masked, skin and lips come from a reference with
     closed lips, teeth and tongue from one with open lips, and the blend covers the old face as well as the new one.
 
     Args:
@@ -142,7 +142,7 @@ def _filled(*outlines: Floats) -> Picture:
 
 
 def _opacity(own: Floats, points: Floats) -> Floats:
-    """Opacity of the rendered crop `[256, 256]`, 0..1: the old face and the new one with a soft rim, within the mask."""
+    """Opacity of the rendered crop `[256, 256]`, 0..1: the old and the new face with a soft rim, within the mask."""
     faces = _filled(own[FACE_OVAL, :2], points[FACE_OVAL, :2])
     reach = cv2.dilate(faces, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_RIM, _RIM)))
     soft = cv2.GaussianBlur(reach.astype(np.float32) / 255, (0, 0), _RIM_BLUR)

@@ -123,7 +123,7 @@ def resync_frames(
 
 
 def fade_weights(usable: list[bool]) -> list[float]:
-    """How much of the new mouth each frame shows: none where there is no face, rising with the distance from such frames."""
+    """How much of the new mouth each frame shows: none without a face, rising with the distance from such frames."""
     weights = [float(FADE_FRAMES + 1)] * len(usable)
     for indices in (range(len(usable)), range(len(usable) - 1, -1, -1)):
         since = FADE_FRAMES + 1  # at the ends of a video nothing is faded

@@ -1,4 +1,4 @@
-"""A server in a process of its own, a headless Chromium, and a microphone that plays a WAV."""
+"""A server in a separate process, a headless Chromium, and a microphone that plays a WAV."""
 
 from __future__ import annotations
 
@@ -191,14 +191,14 @@ def open_page(server: Server) -> Iterator[Callable[..., Any]]:
     yield open_one
     for context in contexts:
         for page in context.pages:
-            page.goto("about:blank")  # a page that is left says so; one whose browser is closed may not come to it
+            page.goto("about:blank")  # a page reports that it is left; a closed browser may not
         context.close()
     wait_until_free(server.url)
     assert not errors
 
 
 def wait_until_free(url: str) -> None:
-    """Wait until nobody is seated: the server has one host, and takes 20 s to notice a page that vanished."""
+    """Wait until no session is active: the server has one host, and takes 20 s to notice a page that vanished."""
     deadline = time.monotonic() + 40
     while time.monotonic() < deadline:
         with urllib.request.urlopen(f"{url}/readyz", timeout=5) as response:

@@ -1,4 +1,4 @@
-"""The embedded presenter in a real browser: a bot speaks, a frame shows it, and falls silent when it has to."""
+"""The embedded presenter in a real browser: a bot speaks, a frame shows it, and is muted on interruption."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def decode(png: bytes) -> np.ndarray:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[str]:
-    """Another site, whose files lie in `tmp_path`."""
+    """Another site, whose files are in `tmp_path`."""
     handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
         threading.Thread(target=http.serve_forever, daemon=True).start()

@@ -82,7 +82,7 @@ def test_mute_buttons_and_keys(browser: Any, open_page: OpenPage) -> None:
     page.wait_for_timeout(1500)
     shown = "document.getElementById('video').getVideoPlaybackQuality().totalVideoFrames"
     before = page.evaluate(shown)
-    page.wait_for_function(f"() => {shown} > {before} + 10")  # the presenter lives on while the microphone is off
+    page.wait_for_function(f"() => {shown} > {before} + 10")  # the session continues while the microphone is off
     assert page.evaluate("spy.stats.at(-1).speaking") is False
 
 
@@ -193,7 +193,7 @@ def test_doubts_about_a_photo_are_shown(browser: Any, open_page: OpenPage, serve
 
 @pytest.fixture
 def two_faces(open_page: OpenPage, browser: Any, server: Any) -> Iterator[Any]:
-    """A page that believes in a second presenter, "Twin", whose pictures come late; the server has one."""
+    """A page that is told of a second presenter, "Twin", whose pictures load late; the server has one."""
     page = open_page(browser, "about:blank")
     picture = page.request.get(f"{server.url}/api/presenters/default/thumbnail").body()
     faces = [{"name": name, "thumbnail": f"/api/presenters/{name}/thumbnail"} for name in ("default", "Twin")]

@@ -12,7 +12,7 @@ OpenPage = Callable[..., Any]
 
 TEXT = "Good morning, and welcome. My mother bought a big blue boat."
 
-# Lets the page receive a message as if the server had sent it: `now` in it stands for the moment that is heard next.
+# Lets the page receive a message as if the server had sent it: `now` in it stands for the next moment to be played.
 RECEIVE = """
 (message) => new Promise((resolve) => {
   const take = ({data}) => {
@@ -28,7 +28,7 @@ RECEIVE = """
 
 
 def pretend_voice(page: Any, available: bool, message: str = "") -> None:
-    """Make the page believe that the server can speak typed text, or can't."""
+    """Report to the page that the server can speak typed text, or can't."""
     body = {"available": available, "message": message}
     page.route("**/api/voice", lambda route: route.fulfill(json=body))
 
@@ -44,7 +44,7 @@ def wait_for_status(page: Any, text: str) -> None:
 
 @pytest.fixture
 def page(browser: Any, open_page: OpenPage, server: Any) -> Any:
-    """A page that believes in a voice, before it has loaded."""
+    """A page that is told of a voice before it has loaded."""
     page = open_page(browser, "about:blank")
     pretend_voice(page, True)
     page.goto(server.url)

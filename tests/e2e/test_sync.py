@@ -17,6 +17,6 @@ def test_a_flash_is_shown_when_its_beep_is_heard() -> None:
     print(json.dumps(found))
     assert found["beeps"] >= 8
     by_beep, by_statistics = found["skew_ms"]["by_beep"]["p50"], found["skew_ms"]["by_statistics"]["p50"]
-    # Wide enough for a starved machine; `presenter bench voice` tells the figure. Sound must never lead by a frame.
+    # Wide enough for a loaded machine; `presenter bench voice` measures the figure. Sound must never lead by a frame.
     assert -40 < by_beep < 100
     assert abs(by_beep - by_statistics) < 60, "the two agree, so neither is a mistake of its method"

@@ -1,4 +1,4 @@
-"""A real browser talks to the presenter: picture and voice come back, in step, and stay so.
+"""A real browser talks to the presenter: picture and voice are returned in sync, and stay so.
 
 Each test prints what it measured (`pytest -s`, or the summary's captured output). How fast pictures come depends on the
 machine and is printed, not asserted; that sound and picture are in step does not.
@@ -86,7 +86,7 @@ def figure(page: Any, name: str) -> float | None:
 
 
 def read_figures(page: Any, seconds: int) -> dict[str, np.ndarray]:
-    """The page's own figures, once a second; those it could not tell are NaN."""
+    """The page's own figures, once a second; those it could not measure are NaN."""
     names = ("latency", "skew", "fps", "rtt")
     rows = []
     for _ in range(seconds):

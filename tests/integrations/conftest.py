@@ -1,4 +1,4 @@
-"""A real talking head that paints nothing, so that tests are light, and numbers its pictures, so that they can tell."""
+"""A real talking head that renders nothing, so that tests are fast, and numbers its pictures to identify them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The account of what was given and taken, of a real head that is fed and emptied as fast as it goes."""
+"""The accounting of input and output, of a real head that is fed and read at full speed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture by the plain way: paste the painted crop into the still at twice its size, then move all of it."""
+"""The picture by the plain method: paste the rendered crop into the still at twice its size, then move all of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every way to compute the folded generator paints what float32 paints, on the shipped presenter while it speaks."""
+"""Every backend of the folded generator renders what float32 renders, on the shipped presenter while it speaks."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_paints_what_float32_paints(kind, generator, displacements):
 
 
 def test_a_layer_is_what_the_generator_gives(generator, displacements):
-    """The quick composition against the tensor operations it stands for: a grey value apart at the most."""
+    """The quick composition against the tensor operations it stands for: one grey value of difference at the most."""
     subject = compositor(generator, "float32")
     folded = generator.fold(STORED.identity.style_code)
     planes = subject.planes(displacements[3])
@@ -89,7 +89,7 @@ def test_int8_keeps_values_that_no_other_frame_had(generator):
 
 
 def test_one_interpolation_looks_like_two(generator, displacements):
-    """Laying the painted face over the moved still equals pasting it first and moving both, at twice the cost."""
+    """Compositing the rendered face over the moved still equals pasting it first and moving both, at twice the cost."""
     subject = compositor(generator, "float32")
     poses = [sway(31 * k) for k in range(len(displacements))]
     poses[1:3] = [HeadPose(0.1, -0.05, 0.1, 0.2, -0.1), HeadPose(-0.1, 0.05, -0.1, -0.2, 0.1)]

@@ -19,7 +19,7 @@ def random_generator(seed: int = 0) -> Generator:
     torch.manual_seed(seed)
     generator = Generator(TINY).eval()
     for module in generator.modules():
-        if isinstance(module, ModulatedConv2d):  # as trained: styles matter, and the last layer paints
+        if isinstance(module, ModulatedConv2d):  # as trained: styles matter, and the last layer's output is not zero
             torch.nn.init.normal_(module.affine.weight, std=0.3)
             torch.nn.init.normal_(module.weight, std=0.1)
     return generator

@@ -106,7 +106,7 @@ def test_limits_are_soft():
 
 
 def test_depth_is_smooth(warp):
-    """A bump in it would be seen as a kink that wanders over the face."""
+    """A bump in it would be visible as a kink that moves over the face."""
     depth = warp._points[..., 2] / UNIT
     bend = np.abs(cv2.Laplacian(depth, cv2.CV_32F, ksize=1))
     assert depth.min() < -1.2  # the nose, before the ears

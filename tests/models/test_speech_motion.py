@@ -8,7 +8,7 @@ from models.speech_motion import FRAME_SAMPLES, SpeechMotion, SpeechState
 
 
 def speech(seconds: float, *, gain: float = 0.3, seed: int = 0) -> np.ndarray:
-    """Noise in syllables of 200 ms, four words a breath, with pauses of half a second."""
+    """Noise in syllables of 200 ms, ten to a phrase, with pauses of half a second."""
     t = np.arange(int(seconds * 16_000)) / 16_000
     stress = 0.4 + 0.6 * np.random.default_rng(seed).random(len(t) // 3200 + 1)
     envelope = np.sin(np.pi * t / 0.2) ** 2 * stress[(t / 0.2).astype(int)] * ((t % 2.5) < 2.0)

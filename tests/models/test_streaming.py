@@ -1,4 +1,4 @@
-"""Proofs that the audio-to-motion network streams: chunked = whole, causal, resettable, separable."""
+"""The audio-to-motion network streams: chunked = whole, causal, resettable, separable."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def style() -> Tensor:
 
 
 def run_chunked(step: Callable[[Tensor], Tensor], x: Tensor, lengths: list[int], unit: int = 1) -> Tensor:
-    """SharedEncoder `x` along time in chunks of `lengths` units and join what comes out."""
+    """Pass `x` along time in chunks of `lengths` units and join the outputs."""
     return torch.cat([step(piece) for piece in x.split([n * unit for n in lengths], 1)], 1)
 
 
@@ -189,7 +189,7 @@ def test_hours_of_stream_change_nothing(model: StyleSyncFormer, pcm: Tensor, sty
     state = model.init_state(2, FRAMES)
     for stack in (state.audio, state.motion):
         stack.steps += 24 * 3600 * 25
-        for ring in stack.blocks:  # forget: what lies before the clip must not be attended
+        for ring in stack.blocks:  # reset: steps before the clip must not be attended
             ring.keys.zero_()
             ring.values.zero_()
     fresh = model.init_state(2, FRAMES)

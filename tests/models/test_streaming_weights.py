@@ -1,4 +1,4 @@
-"""The shipped network: small, on time, and quiet when nobody speaks."""
+"""The shipped network: small, on time, and closed without speech."""
 
 from __future__ import annotations
 

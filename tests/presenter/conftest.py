@@ -28,7 +28,7 @@ _CONTROL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 @pytest.fixture
 def light_painting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the mouth, for tests that are about time: they must not depend on how fast this machine paints."""
+    """Leave out the mouth, for tests that are about time: they must not depend on how fast this machine renders."""
     window = Window.around_mask(margin=8, unit=8)
     blank = np.zeros((window.bottom - window.top, window.right - window.left, 4), np.uint8)
     monkeypatch.setattr(FrameCompositor, "layer", lambda compositor, displacement: blank)
@@ -53,7 +53,7 @@ class Terminal:
             ready, _, _ = select.select([self.master], [], [], max(0, end - time.monotonic()))
             try:
                 data = os.read(self.master, 65536) if ready else b""
-            except OSError:  # nobody has it open any more
+            except OSError:  # no process has it open any more
                 data = b""
             assert data, f"no {pattern!r} in {self.seen[self._from :]!r}"
             self.seen += data.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Commands that read and write files, run as people run them."""
+"""Commands that read and write files, run as users run them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def tone(path: Path, seconds: float) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Holds a recording and a configuration whose presenters lie beside it."""
+    """Holds a recording and a configuration whose presenters are next to it."""
     tone(tmp_path / "in.wav", 0.4)
     (tmp_path / "own.yaml").write_text("presenters: own\nserver: {port: 0}\n")
     save_identity(tmp_path / "own" / "Ada", load_identity(shipped_dir() / "default").identity)

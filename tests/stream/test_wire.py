@@ -30,7 +30,7 @@ PCM = b"\x01\x02\x03\x04"
 B64 = base64.b64encode(PCM).decode()
 START = {"type": "start", "sample_rate": 24_000, "utterance_id": "a"}
 
-# For each dialect: real messages to mutate, and at the end one that must be heard.
+# For each dialect: real messages to mutate, and at the end one that must yield speech.
 SPOKEN: dict[str, list[object]] = {
     "native": [
         START,

@@ -1,4 +1,4 @@
-"""The benchmark of the live path tells what it says; its figures are no test."""
+"""The benchmark of the live path measures what it reports; its figures are no test."""
 
 from __future__ import annotations
 

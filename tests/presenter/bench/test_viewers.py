@@ -1,4 +1,4 @@
-"""The benchmark of many viewers measures what it says; its figures are no test."""
+"""The benchmark of many viewers measures what it reports; its figures are no test."""
 
 from __future__ import annotations
 

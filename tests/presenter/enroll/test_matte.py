@@ -116,7 +116,7 @@ def test_matte_follows_the_head(renderer, stored):
     composed = over(cutout[..., :3], cutout[..., 3], WHITE)
     moved = compositor._warp.apply(np.rint(composed).astype(np.uint8), extreme)
     face = face_of(stored.identity)
-    rgb[face], alpha[face], moved[face] = WHITE, 255, WHITE  # where it is painted anew
+    rgb[face], alpha[face], moved[face] = WHITE, 255, WHITE  # where it is rendered
     difference = np.abs(over(rgb, alpha, WHITE) - moved)
     assert np.percentile(difference, 99.9) < 6
     assert not np.array_equal(frame, rgb)

@@ -1,4 +1,4 @@
-"""The presenter's head follows a user's: in time, without jumps, through blinks and empty chairs, really tracked."""
+"""The presenter's head follows a user's: in time, without jumps, through blinks and absences, with the real tracker."""
 
 import logging
 import time
@@ -35,7 +35,7 @@ class NoCamera:
 
 
 class Told:
-    """A tracker that is told what it sees."""
+    """A tracker whose results a test sets."""
 
     faces: list[np.ndarray] = []
 
@@ -55,7 +55,7 @@ def face(right: float = 0.0, roll: float = 0.0, closed: bool = False) -> np.ndar
 
 
 class Scene:
-    """A follower in a time that a test tells, 15 pictures and 25 frames a second."""
+    """A follower in a time that a test sets, 15 pictures and 25 frames a second."""
 
     def __init__(self, delay_ms: float = 120.0):
         self.time = 0.0
@@ -229,7 +229,7 @@ SLOWER = 2  # than real time, so that a busy machine has time to track
 
 
 def script(frame: int) -> tuple[HeadPose, int]:
-    """At rest for a second and a half, then all at once: incommensurate, so that they can be told apart."""
+    """At rest for a second and a half, then all at once: incommensurate, so that they can be distinguished."""
     t = frame / FPS - 1.6
     rise = np.clip(2 * t, 0, 1)
     right, down, roll, yaw, pitch = (rise * np.sin(2 * np.pi * t / period) for period in (3.1, 2.3, 2.7, 3.7, 1.9))
@@ -239,7 +239,7 @@ def script(frame: int) -> tuple[HeadPose, int]:
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
-    """The default presenter moved by `script`, an empty chair, and the presenter again."""
+    """The default presenter moved by `script`, an empty picture, and the presenter again."""
     folder = tmp_path_factory.mktemp("film")
     stored = IdentityStore(folder / "own").load("default")
     renderer = Engine.load(load_config("tiny")).renderer(stored)

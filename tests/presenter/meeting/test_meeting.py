@@ -1,4 +1,4 @@
-"""The way into a meeting with real sound: PulseAudio's null sinks; only the camera's driver is not real."""
+"""The path into a meeting with real sound: PulseAudio's null sinks; only the camera's driver is not real."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_mute_idle_still_and_back(tmp_path: Path, pulse: PulseServer) -> None:
         controls.press(" ")
         assert meeting.status().muted
         telling = asyncio.create_task(controls.tell())
-        await until(lambda: not meeting.status().muted, 3)  # nobody holds it any more
+        await until(lambda: not meeting.status().muted, 3)  # no process holds it any more
         telling.cancel()
         controls.press("p")
         await until(lambda: not meeting.status().speaking)

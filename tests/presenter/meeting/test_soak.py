@@ -1,4 +1,4 @@
-"""Ten minutes of a meeting by a simulated clock, with sound cards whose clocks are wrong."""
+"""Ten minutes of a meeting by a simulated clock, with sound cards whose clocks drift."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_the_help_is_above_the_line_where_it_is_asked_for():
 def test_the_bar_is_as_long_as_it_is_loud(dbfs, halves):
     bar = LevelMeter().update(dbfs, False, 0.0).bar(20, muted=False, ascii_only=True).plain
     assert len(bar) == 20
-    drawn = bar.replace("|", "-" if halves % 2 else "=")  # the peak stands on the bar's end
+    drawn = bar.replace("|", "-" if halves % 2 else "=")  # the peak is at the bar's end
     assert 2 * drawn.count("=") + drawn.count("-") == halves
 
 

@@ -130,7 +130,7 @@ def test_a_tap_and_then_a_hold_has_no_hole():
 def test_a_press_after_a_late_look_goes_on():
     key = HeldKey()
     key.press(0.0)
-    assert key.press(5.0) is None  # nobody was told of a release, so nobody is told of a press
+    assert key.press(5.0) is None  # no release was reported, so no press is
     assert key.poll(5.69) is None
     assert key.poll(5.7) == "release"
 

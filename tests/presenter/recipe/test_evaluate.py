@@ -1,4 +1,4 @@
-"""The whole circle: speech is rendered to a video, and evaluation finds the video's lips in step with its sound."""
+"""Round trip: speech is rendered to a video, and evaluation finds the video's lips in sync with its sound."""
 
 import json
 import subprocess

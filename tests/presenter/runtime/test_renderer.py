@@ -134,12 +134,12 @@ def test_painting_touches_only_the_face(engine, stored):
     assert rows.min() > landmarks[168, 1]  # below the nose bridge
     assert landmarks[234, 0] - 40 < columns.min()
     assert columns.max() < landmarks[454, 0] + 40
-    # With the mouth as in the template, painting it again changes little.
+    # With the mouth as in the template, rendering it again changes little.
     assert np.abs(pasted.astype(int) - stored.identity.frame).mean() < 2.0
 
 
 def test_an_interrupt_closes_the_mouth_from_where_it_is_seen(engine, stored):
-    """Frames were made far ahead of what is on the screen; those are forgotten, and two frames later it is closed."""
+    """Frames were rendered far ahead of what is on the screen; those are dropped, and two frames later it is closed."""
     renderer = engine.renderer(stored)
     neutral = stored.identity.neutral
     pairs = [pair for chunk in chunks(40, 0) for pair in renderer.push(chunk)]

@@ -140,7 +140,7 @@ def test_voice_comes_out_unchanged_in_order_with_its_frames(play: Callable[[Scen
         shown: set[int] = set()
         for tick in viewer.frames():
             assert tick.frame is not None
-            if tick.frame.pts not in shown:  # and not the last one held for want of a new one
+            if tick.frame.pts not in shown:  # and not the last one repeated because no new one is ready
                 assert tick.frame.pts == tick.source_pts
             shown.add(tick.frame.pts)
         assert session.stats()["latency_ms"]["ready"] >= 80

@@ -1,4 +1,4 @@
-"""Sound is whole whatever frames cost: a minute of tone through a session with a slowed renderer, simulated."""
+"""Sound is complete at any cost of a frame: a minute of tone through a session with a slowed renderer, simulated."""
 
 from __future__ import annotations
 

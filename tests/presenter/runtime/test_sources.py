@@ -25,7 +25,7 @@ class Bench:
         return self.sources.choose(self.now, queued_ms, 10.0)
 
     def pause(self, length_ms: float) -> None:
-        """Let silence pass, as while nobody speaks."""
+        """Let silence pass, as without speech."""
         for _ in range(int(length_ms / 40)):
             work = self.choose()
             assert work is not None

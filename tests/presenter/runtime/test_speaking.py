@@ -27,7 +27,7 @@ Scenario = Callable[["Stage"], Awaitable[None]]
 
 
 class Stage(Session):
-    """A session that keeps all that left it and all that it told."""
+    """A session that keeps all its output and events."""
 
     def __init__(self, engine: Engine, folder: Path) -> None:
         self.ticks: list[Tick] = []
@@ -101,7 +101,7 @@ def test_speech_that_comes_at_once_is_heard_whole_in_step_and_told(play: Callabl
 
     stage = play(scenario)
     heard = stage.voice()
-    # A starved machine may leave a hole, which is silent; nothing else may differ.
+    # A loaded machine may leave a gap, which is silent; nothing else may differ.
     assert np.array_equal(heard[heard > 0], voice), "no repetition, no cut"
     print(f"\nholes: {stage.stats()['underruns']}")
     assert stage.events(SpeakStarted) == [SpeakStarted("a")]

@@ -168,7 +168,7 @@ def test_bad_offers(play: Play) -> None:
 
 
 async def real_offer() -> str:
-    """The offer of a remote end that wants to see and hear."""
+    """The offer of a remote end that receives video and audio."""
     remote = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     patch_process_host_addresses()
     for kind in ("audio", "video"):
@@ -180,7 +180,7 @@ async def real_offer() -> str:
 
 
 async def seat_free(client: TestClient[Any, Any]) -> None:
-    """Wait, well below the 20 s a silent connection gets, until nobody is seated."""
+    """Wait, well below the 20 s a silent connection gets, until no session is active."""
     async with asyncio.timeout(3):
         while (await (await client.get("/readyz")).json())["sessions"]["active"]:  # noqa: ASYNC110  asks over HTTP
             await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""What clients see of each error, and that only the HTTP layer knows of it."""
+"""What clients see of each error, and that only the HTTP layer handles it."""
 
 import ast
 import asyncio

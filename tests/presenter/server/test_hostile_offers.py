@@ -1,4 +1,4 @@
-"""Offers and forms made to be slow or to break the server: refused or answered, and nobody else waits for them."""
+"""Offers and forms made to be slow or to break the server: refused or answered, without delaying other requests."""
 
 from __future__ import annotations
 

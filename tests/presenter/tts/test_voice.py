@@ -22,7 +22,7 @@ FOX = "The quick brown fox jumps over the lazy dog, and then it sleeps."
 
 @pytest.fixture(scope="module")
 def voice():
-    """Without noise, so that it always speaks alike."""
+    """Without noise, so that its speech is always the same."""
     return dataclasses.replace(Voice.load(), scales=(0.0, 1.0, 0.0))
 
 

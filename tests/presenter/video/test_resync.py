@@ -56,7 +56,7 @@ def engine() -> Engine:
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Path:
-    """3 s at 29.97 fps of somebody who talks; its middle shows nobody for five frames."""
+    """3 s at 29.97 fps of a person who talks; its middle shows no face for five frames."""
     folder = tmp_path_factory.mktemp("video")
     renderer = engine.renderer(IdentityStore(folder).load("default"))
     frames = [

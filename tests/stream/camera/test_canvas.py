@@ -1,4 +1,4 @@
-"""What a meeting sees: where the presenter stands, on what, and that no edge shows."""
+"""The frame of a meeting: the presenter's position, the background, and that no edge shows."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def test_a_camera_that_gives_larger_pictures_than_wanted():
 def test_what_nobody_fetches_is_left_out(film):
     hand = Clock()
     with Webcam(film, SessionClock(hand)) as camera:
-        hand.time = 500_000_000  # half a second in which nobody looked
+        hand.time = 500_000_000  # half a second without a read
         until(lambda: camera._newest.rgb.mean() > 8 * 11 + 20)
         newest = camera.newest(after=1)
         assert newest.number < 6, "what had been late was not even decoded"
@@ -86,7 +86,7 @@ def test_what_nobody_fetches_is_left_out(film):
 
 
 class Plug:
-    """A camera whose plug a test holds."""
+    """A camera that a test connects and disconnects."""
 
     def __init__(self):
         self.is_in = True

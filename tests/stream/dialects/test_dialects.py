@@ -52,7 +52,7 @@ EVENTS: list[EventOut] = [
 
 @pytest.fixture(autouse=True)
 def known_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names that are given are told apart by chance; not here."""
+    """Generated names are random; here they are fixed."""
     monkeypatch.setattr("stream.dialects.native.secrets.token_hex", lambda _: "0")
 
 

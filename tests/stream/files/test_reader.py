@@ -1,4 +1,4 @@
-"""Any file in: whole, at its own rate; and clear words for what can't be read."""
+"""Any file in: whole, at its own rate; and clear errors for what can't be read."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ LOUD = 0.1
 
 
 def chunk(k: int, level: float = LOUD) -> AudioChunk:
-    """Chunk number k; its voice counts up so that every played sample tells where it is from."""
+    """Chunk number k; its voice counts up so that every played sample identifies its origin."""
     pcm = np.full(CHUNK_SAMPLES, level, np.float32)
     first = k * VOICE_SAMPLES
     voice = (np.arange(first, first + VOICE_SAMPLES) % 30_000 + 1).astype(np.int16)
@@ -64,7 +64,7 @@ def expected_voice(first: int, count: int) -> np.ndarray:
 
 
 def check_invariants(b: Bench) -> None:
-    """What must hold whatever happens."""
+    """What must hold in every case."""
     times = [tick.time for tick in b.ticks]
     assert all(later - earlier == TICK_SAMPLES for earlier, later in zip(times, times[1:], strict=False))
     assert all(tick.voice.shape == (TICK_VOICE_SAMPLES,) for tick in b.ticks)

@@ -1,4 +1,4 @@
-"""What was heard of what was said, told by ticks."""
+"""What was played of each utterance, computed from ticks."""
 
 from __future__ import annotations
 

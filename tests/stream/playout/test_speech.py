@@ -1,4 +1,4 @@
-"""Speech that comes faster than it is said: order, bounds, places, interruption. No clock, no I/O."""
+"""Speech that arrives faster than real time: order, bounds, places, interruption. No clock, no I/O."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def test_an_utterance_without_sound_begins_and_ends_in_its_turn() -> None:
     queue.end("a")
     queue.push(noise(0), 16_000, "c")
     queue.end("c")
-    queue.push(noise(1), 48_000, "d")  # less than can be told at 16 kHz
+    queue.push(noise(1), 48_000, "d")  # less than one sample at 16 kHz
     queue.end("d")
     empty = queue.recent("b")
     assert empty is not None

@@ -75,7 +75,7 @@ def test_a_new_decoder_can_start_at_a_requested_keyframe(mime: str) -> None:
 
 @pytest.mark.parametrize("mime", ["VP8", "H264"])
 def test_a_stream_is_encoded_by_one_thread(mime: str) -> None:
-    """More of them spin while they wait for each other, at the cost of whoever else needs the core."""
+    """More threads spin while they wait for each other, at the cost of other processes that need the core."""
     before = threading.active_count(), len(list(Path("/proc/self/task").iterdir()))
     encoder = VideoEncoder(VIDEO[mime])
     for k in range(3):

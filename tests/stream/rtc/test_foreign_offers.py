@@ -63,7 +63,7 @@ async def show() -> AsyncIterator[EncoderHub]:
 
 
 async def watch(viewer: Any, change: Callable[[str], str], count: int = 3) -> tuple[str, set[str]]:
-    """Let a viewer see and hear something; returns the answer to its changed offer, and what was encoded."""
+    """Let a viewer receive video and audio; returns the answer to its changed offer, and what was encoded."""
     answers: list[str] = []
     async with show() as hub:
         peer = Peer(hub)

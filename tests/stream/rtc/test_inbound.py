@@ -1,4 +1,4 @@
-"""The microphone's way in: order, loss, bounds; packets by hand, no network."""
+"""The microphone's input path: order, loss, bounds; packets by hand, no network."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ async def session() -> AsyncIterator[EncoderHub]:
 
 
 async def mirror(peer: Peer, hub: EncoderHub) -> None:
-    """Say back what is heard; the picture is white while it is loud."""
+    """Return the received sound; the picture is white while it is loud."""
     async for chunk in peer.microphone():
         value = 255 if np.abs(chunk.voice.astype(int)).max() > 3000 else 0
         await hub.pump.put(chunk, VideoFrame(np.full((64, 64, 3), value, np.uint8), chunk.pts))
@@ -268,7 +268,7 @@ def test_two_viewers_of_one_playback_and_one_leaves(remote: type, run: Callable)
             await first.until(lambda: bool(first.frames["video"] and second.frames["audio"]))
             await peers[0].close()
             heard = len(second.frames["audio"])
-            # A keyframe for the second is due 300 ms after that for the first, and pictures that stand still are rare.
+            # A keyframe for the second is due 300 ms after that for the first, and unchanged pictures are rare.
             await second.until(lambda: len(second.frames["audio"]) >= heard + 10 and bool(second.frames["video"]))
             await peers[1].close()
             await first.close()

@@ -78,7 +78,7 @@ class LateFlasher(MediaStreamTrack):
 
 
 class Encoded:
-    """A track that encodes its own frames, as `EncodedSender` wants it; one encoder, so one receiver."""
+    """A track that encodes its own frames, as `EncodedSender` requires it; one encoder, so one receiver."""
 
     def __init__(self, source: Beeper | LateFlasher) -> None:
         self._source, self._encoder = source, None

@@ -1,4 +1,4 @@
-"""One hub, several viewers: same instant for sound and picture, nobody slows the others."""
+"""One hub, several viewers: same instant for sound and picture, none slows the others."""
 
 from __future__ import annotations
 

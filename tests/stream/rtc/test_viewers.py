@@ -1,4 +1,4 @@
-"""Many viewers of one session over real WebRTC: one encode for all, and nobody harms the others."""
+"""Many viewers of one session over real WebRTC: one encode for all, and none affects the others."""
 
 from __future__ import annotations
 

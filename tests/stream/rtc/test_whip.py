@@ -1,4 +1,4 @@
-"""Publishing to a real WHIP endpoint, which decodes what comes, and to some that misbehave."""
+"""Publishing to a real WHIP endpoint, which decodes what arrives, and to some that misbehave."""
 
 from __future__ import annotations
 
@@ -441,7 +441,7 @@ def test_a_publication_that_never_connects_is_closed_and_deleted(
 
         async def publish(request: web.Request) -> web.Response:
             response = await endpoint.publish(request)
-            await endpoint.pc.close()  # it answers, and nobody is there
+            await endpoint.pc.close()  # it answers, but no peer is there
             return response
 
         routes = (web.post("/whip/live", publish), web.delete("/resource/1", endpoint.delete))

@@ -1,4 +1,4 @@
-"""What leaves at session time s is heard at s + delay: for hours, by any card, through every mishap."""
+"""What leaves at session time s is heard at s + delay: for hours, by any card, through every fault."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Times = Callable[[float], float]
 
 
 class Room:
-    """A playback that releases a voice, a card that plays it, and an ear with the session's clock.
+    """A playback that releases a voice, a card that plays it, and a listener with the session's clock.
 
     The voice is int16 at 48 kHz from session time 0 on. `stall(s)` is how much later than usual the card plays what
     it would have played at s.

@@ -1,4 +1,4 @@
-"""A device that is pulled out and put back, with a real sound server."""
+"""A device that is disconnected and reconnected, with a real sound server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The session's clock: one epoch, monotonic time, and its picture in NTP.
+"""The session's clock: one epoch, monotonic time, and its frame in NTP.
 
 What releases and stamps media reads no other clock; the rules of playout take the time as an argument, in samples at
 16 kHz since the epoch.

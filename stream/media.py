@@ -66,7 +66,7 @@ class AudioChunk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoFrame:
-    """One picture, owner of its memory: nobody writes to its arrays after construction.
+    """One frame, owner of its memory: nobody writes to its arrays after construction.
 
     Raises:
         StreamError: if `rgb` is not contiguous uint8 `[H, W, 3]`, or `cutout` not contiguous uint8 `[H, W, 4]`.

@@ -1,4 +1,4 @@
-"""A presenter without a server: speech in, matched sound and pictures out, for programs that play them themselves.
+"""A presenter without a server: speech in, matched audio and frames out, for programs with their own output.
 
     async with await TalkingHead.open("default") as head:
         head.push(pcm, rate=24_000)
@@ -38,7 +38,7 @@ _ROOM_PAIRS = 25  # rendered ahead: a second
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """40 ms of sound and their picture."""
+    """40 ms of audio and their frame."""
 
     chunk: AudioChunk
     """`voice` is int16 `[1920]`, 48 kHz mono; silence while idle."""
@@ -60,7 +60,7 @@ class _Put:
 class _Tray:
     """A sink that is emptied by hand.
 
-    Without real time, silence is made when it is asked for and every chunk waits for its frame. In real time, silence
+    Without real time, silence is made on request and every chunk waits for its frame. In real time, silence
     is kept ready, and a chunk whose frame is not ready goes with the frame before.
     """
 
@@ -79,7 +79,7 @@ class _Tray:
 
     @property
     def queued_ms(self) -> float:
-        """What is ready, or enough to make no silence while nobody asks."""
+        """What is ready, or enough that no silence is made without a request."""
         ready_ms = ms(len(self._pairs) * CHUNK_SAMPLES)
         return ready_ms if self._asked or self.real_time else max(ready_ms, ms(_ROOM_PAIRS * CHUNK_SAMPLES))
 
@@ -119,7 +119,7 @@ class _Tray:
         return None
 
     def hold(self, ahead_ms: float) -> None:
-        """Nothing to keep: speech is processed a second ahead, and silence when it is asked for."""
+        """Nothing to keep: speech is processed a second ahead, and silence on request."""
 
     def clear(self) -> None:
         self._pairs.clear()
@@ -148,7 +148,7 @@ class _Tray:
         return self._pairs[0].frame is not None or (self.real_time and self._shown is not None)
 
     def take(self) -> tuple[_Put, VideoFrame] | None:
-        """Give a chunk that is ready and the frame that goes with it, and let time pass by it; None if none is."""
+        """Return a chunk that is ready with its frame, and advance the time by it; None if none is."""
         if not self._is_ready():
             return None
         put = self._pairs.popleft()
@@ -200,7 +200,7 @@ class TalkingHead:
                 repeated. Otherwise every pair has its own frame.
 
         Raises:
-            CapacityError: if every slot of the engine is taken.
+            CapacityError: if every slot of the engine is in use.
             ConfigError: if a checkpoint or the device is missing.
             IdentityNotFoundError: if there is no such presenter.
         """
@@ -214,7 +214,7 @@ class TalkingHead:
         return cls(renderer, executor, real_time=real_time)
 
     def push(self, pcm: Int16Array, rate: int, utterance: str | None = None) -> None:
-        """Say something; never blocks. See `stream.playout.speech.SpeechQueue.push`.
+        """Queue speech; never blocks. See `stream.playout.speech.SpeechQueue.push`.
 
         Raises:
             SpeechFullError: if more than five minutes wait already.
@@ -242,7 +242,7 @@ class TalkingHead:
         """Wait for the next pair; being cancelled loses none.
 
         Raises:
-            PresenterError: if rendering has failed, which only a bug makes happen; the log says why.
+            PresenterError: if rendering has failed, which only a bug can cause; the log says why.
             StopAsyncIteration: after `aclose`.
         """
         taken = None
@@ -282,5 +282,5 @@ class TalkingHead:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the iteration and give everything back; safe twice."""
+        """End the iteration and release everything; safe twice."""
         await self._session.close()

@@ -35,7 +35,7 @@ def create_app(engine: RendererPool, store: IdentityStore, config: AppConfig) ->
     """Build the application; it owns its sessions and enrolment jobs and closes them on shutdown.
 
     Args:
-        engine: lends one renderer per session, as many as it has slots.
+        engine: provides one renderer per session, at most one per slot.
         store: the presenters on disk.
         config: `config.server` says token, limits, ICE servers and the host the server is bound to.
 

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class SessionManager:
-    """All sessions of one server, as many at a time as its engine lends renderers."""
+    """All sessions of one server, at most one per slot of its engine."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class SessionManager:
         """Hold no session yet.
 
         Args:
-            engine: lends the renderers; a session more than it has slots is refused.
+            engine: provides the renderers; sessions beyond its slots are refused.
             store: the presenters on disk.
             metrics: the server's counters.
             limits: how many sessions, and how much in each.
@@ -59,7 +59,7 @@ class SessionManager:
 
     @property
     def limit(self) -> int | None:
-        """How many renderers the engine lends at a time; None for any number."""
+        """How many renderers may be in use at a time; None for any number."""
         return self._engine.slots
 
     @property

@@ -90,7 +90,7 @@ class MediaInput:
         return streams[number - 1]
 
     def video_stream(self) -> av.VideoStream | None:
-        """Return the first stream that is a film, else a cover picture, else None."""
+        """Return the first stream that is a film, else a cover frame, else None."""
         streams = [stream for stream in self.container.streams.video if stream.codec_context is not None]
         moving = [stream for stream in streams if not stream.disposition & Disposition.attached_pic]
         return next(iter([*moving, *streams]), None)

@@ -1,4 +1,4 @@
-"""Write a film: pictures and the original voice, both encoded exactly once, in MP4, MOV or WebM."""
+"""Write a film: frames and the original voice, both encoded exactly once, in MP4, MOV or WebM."""
 
 from __future__ import annotations
 

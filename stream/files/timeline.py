@@ -17,14 +17,14 @@ _SILENCE_S = 1  # of silence at a time
 
 
 def place(media: MediaInput, number: int | None, rate: int, channels: int, *, cut: bool) -> Iterator[FloatArray]:
-    """Yield the sound of a file from its first picture on, or from its first sample if that is earlier.
+    """Yield the sound of a file from its first frame on, or from its first sample if that is earlier.
 
     Args:
         media: the file.
         number: which audio stream, counted from 1; None for the best.
         rate: samples per second of the result.
         channels: 1 or 2.
-        cut: leave out what is earlier than the first picture.
+        cut: leave out what is earlier than the first frame.
 
     Yields:
         float32 `[C, N]`, -1..1; samples that are no numbers are silent.
@@ -51,7 +51,7 @@ def place(media: MediaInput, number: int | None, rate: int, channels: int, *, cu
 
 
 def _late_s(media: MediaInput, frame: av.AudioFrame) -> float:
-    """By how much the first sound is later than the first picture; 0 if a time is unknown or can't be."""
+    """By how much the first sound is later than the first frame; 0 if a time is unknown or can't be."""
     video = media.video_stream()
     if video is None or video.start_time is None or frame.pts is None:
         return 0.0

@@ -37,7 +37,7 @@ TICK_SAMPLES = CHUNK_SAMPLES // 2
 """One pull: 20 ms, the packet time of Opus; 320 samples at 16 kHz."""
 TICK_VOICE_SAMPLES = TICK_SAMPLES * VOICE_RATIO
 """Played samples per pull: 960 at 48 kHz."""
-_CLOSING_STARTS = 2  # one for each picture in which the mouth closes, should the second be late
+_CLOSING_STARTS = 2  # one for each frame in which the mouth closes, should the second be late
 _HOLD_SAMPLES = samples(200)  # the last frame is repeated this often while nothing new comes
 _FADE_SAMPLES = 240  # 5 ms at 48 kHz: an interrupt must not click
 
@@ -85,7 +85,7 @@ class PlayoutStats:
 
 
 class Playout:
-    """Queue of matched sound and pictures, pulled every 20 ms by `stream.playout.pump.PlayoutPump`."""
+    """Queue of matched audio and frames, pulled every 20 ms by `stream.playout.pump.PlayoutPump`."""
 
     def __init__(self, config: PlayoutConfig | None = None) -> None:
         """Start empty and silent."""
@@ -120,7 +120,7 @@ class Playout:
 
         Args:
             chunk: 40 ms of sound; contiguous with the chunk before or not.
-            frame: its picture, same pts; None if it was not rendered.
+            frame: its frame, same pts; None if it was not rendered.
             now: the session's clock, samples at 16 kHz.
             elastic: it comes from a live source or fills a pause, so that it may be dropped or delayed while it is
                 quiet.
@@ -144,7 +144,7 @@ class Playout:
 
         Args:
             frame: what was rendered.
-            late: show it at the next tick if its audio has started: for silence, or instead of a frozen picture.
+            late: show it at the next tick if its audio has started: for silence, or instead of a frozen frame.
 
         Returns:
             False if the frame is dropped.
@@ -277,7 +277,7 @@ class Playout:
         return voice
 
     def _show(self, time: int, voice: Int16Array, source_pts: int | None) -> Tick:
-        """Add the picture that leaves with this sound."""
+        """Add the frame that leaves with this sound."""
         frame, self._next_frame = self._next_frame, None
         if frame is not None:
             self._last_frame, self._last_frame_time = frame, time

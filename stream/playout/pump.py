@@ -1,6 +1,6 @@
 """The playout pump: pulls the playout queue by the session's clock and hands each tick of 20 ms to every sink.
 
-Audio and video of one tick are handed out in the same step of the event loop, so matching sound and picture leave at
+Audio and video of one tick are handed out in the same step of the event loop, so matching audio and frames leave at
 the same instant. A sink that is slow bounds its own backlog (`TickSink.release` must not wait), so that none slows the
 others.
 """
@@ -92,12 +92,12 @@ class PlayoutPump:
 
     @property
     def matte_wanted(self) -> bool:
-        """Whether any user or sink has asked for the matte beside the picture; may be read from any thread."""
+        """Whether any user or sink has asked for the matte beside the frame; may be read from any thread."""
         return bool(self._matte_users)
 
     @property
     def queued_ms(self) -> float:
-        """Sound that was put and has not left yet."""
+        """Sound that was put and is not released yet."""
         return self._playout.queued_ms
 
     @property

@@ -188,7 +188,7 @@ class SpeechQueue:
             self._append(Utterance(utterance, SAMPLE_RATE, ended=True))
 
     def begin(self, utterance: str) -> None:
-        """Take what comes under this name as something new, also if one of the same name was interrupted."""
+        """Begin a new utterance of this name, also if one of the same name was interrupted."""
         if (source := self._find(utterance)) is not None:
             source.utterance.ended = True
         self._ignored = deque((known for known in self._ignored if known != utterance), _REMEMBERED)
@@ -200,7 +200,7 @@ class SpeechQueue:
         return next(wanted, None)
 
     def add_words(self, words: Iterable[Word], utterance: str | None = None) -> None:
-        """Add what is said when; words of an unknown utterance are ignored.
+        """Add words with their times; those of an unknown utterance are ignored.
 
         Raises:
             WireError: if more words wait than anybody says in one utterance.

@@ -132,7 +132,7 @@ class SenderInternals:
     def replace_loop(
         self, run: Callable[[RTCRtpCodecParameters], Awaitable[None]], ask_keyframe: Callable[[], None]
     ) -> None:
-        """Replace what reads the track, encodes and sends, and what a lost picture leads to."""
+        """Replace what reads the track, encodes and sends, and what a lost frame leads to."""
         self._sender._run_rtp = run
         self._sender._send_keyframe = ask_keyframe
 
@@ -231,12 +231,12 @@ def accept_rsa_certificates(pc: RTCPeerConnection) -> None:
 
 
 class LiveH264Encoder(h264.H264Encoder):
-    """aiortc's H.264 encoder with a preset that keeps up with live pictures on a laptop."""
+    """aiortc's H.264 encoder with a preset that keeps up with live frames on a laptop."""
 
     single_nal = False  # packetization mode 0: each NAL unit is one payload (RFC 6184, 6.2)
 
     def encode(self, frame: Any, force_keyframe: bool = False) -> tuple[list[bytes], int]:
-        """Encode a picture to RTP payloads and its timestamp."""
+        """Encode a frame to RTP payloads and its timestamp."""
         if not self.single_nal:
             return super().encode(frame, force_keyframe)
         timestamp = convert_timebase(frame.pts, frame.time_base, VIDEO_TIME_BASE)  # encoding changes both

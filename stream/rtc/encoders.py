@@ -42,7 +42,7 @@ _VP8_OPTIONS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedFrame:
-    """20 ms of voice or one picture, ready to send."""
+    """20 ms of voice or one frame, ready to send."""
 
     time: int
     """Session time of the content, in samples at 16 kHz."""
@@ -82,14 +82,14 @@ class AudioEncoder:
 
 
 class VideoEncoder:
-    """One encoder of the session's picture."""
+    """One encoder of the session's frame."""
 
     def __init__(self, codec: RTCRtpCodecParameters, *, matte: bool = False) -> None:
         """Prepare an encoder for a negotiated codec, VP8 or H.264; its first frame is a keyframe.
 
         Args:
             codec: as negotiated.
-            matte: put the matte to the right of the picture.
+            matte: put the matte to the right of the frame.
         """
         self._h264 = codec.name.upper() == "H264"
         self._encoder: Any = LiveH264Encoder() if self._h264 else _LiveVp8Encoder()
@@ -105,7 +105,7 @@ class VideoEncoder:
         return cls(codec)
 
     def encode(self, time: int, picture: VideoFrame, *, keyframe: bool, bitrate: int) -> EncodedFrame:
-        """Encode one picture.
+        """Encode one frame.
 
         Args:
             time: samples at 16 kHz, growing from call to call.
@@ -122,7 +122,7 @@ class VideoEncoder:
 
 
 def _frame(picture: VideoFrame) -> av.VideoFrame:
-    """Wrap a picture without copying it."""
+    """Wrap a frame without copying it."""
     height, width, _ = picture.rgb.shape
     if height % 2 or width % 2:
         return av.VideoFrame.from_numpy_buffer(picture.rgb, format="rgb24")
@@ -132,7 +132,7 @@ def _frame(picture: VideoFrame) -> av.VideoFrame:
 class _LiveVp8Encoder(Vp8Encoder):
     """aiortc's VP8 encoder with settings for a face before a still background, in one thread.
 
-    The two threads that aiortc asks for wait for each other by spinning: on two busy cores a picture then takes 13 ms
+    The two threads that aiortc asks for wait for each other by spinning: on two busy cores a frame then takes 13 ms
     of processor time instead of 2, and one in twenty 120.
     """
 
@@ -156,9 +156,9 @@ class _LiveVp8Encoder(Vp8Encoder):
 
 
 def beside_matte(picture: VideoFrame) -> VideoFrame:
-    """Return the picture without its background and to its right its matte in grey: `[H, 2 W, 3]`.
+    """Return the frame without its background and to its right its matte in grey: `[H, 2 W, 3]`.
 
-    A picture that was not cut out is all background: nothing is shown rather than a wall around a face.
+    A frame that was not cut out is all background: nothing is shown rather than a wall around a face.
     """
     height, width, _ = picture.rgb.shape
     both = np.zeros((height, 2 * width, 3), np.uint8)
@@ -180,12 +180,12 @@ def packetization_mode(codec: RTCRtpCodecParameters) -> int:
 
 
 def is_vp8_keyframe(payload: bytes) -> bool:
-    """Return whether the first payload of a picture starts a VP8 keyframe (RFC 7741 section 4.3)."""
+    """Return whether the first payload of a frame starts a VP8 keyframe (RFC 7741 section 4.3)."""
     _, data = VpxPayloadDescriptor.parse(payload)
     return not data[0] & 1
 
 
 def is_h264_keyframe(payload: bytes) -> bool:
-    """Return whether the first payload of a picture starts with parameter sets (RFC 6184 section 5)."""
+    """Return whether the first payload of a frame starts with parameter sets (RFC 6184 section 5)."""
     first = payload[3] if payload[0] & 0x1F == _NAL_STAP_A else payload[0]
     return first & 0x1F == _NAL_SPS

@@ -35,7 +35,7 @@ class EncoderHub:
 
         Args:
             bitrate: bits per second of video that the remote end can take, as far as is known.
-            matte: whether it wants the matte to the right of the picture.
+            matte: whether it wants the matte to the right of the frame.
         """
         video = VideoTrack(
             lambda codec: self._video_encoder(codec, matte=matte), self.pump.release_matte, bitrate=bitrate

@@ -1,6 +1,6 @@
-"""One WebRTC peer: an offer in, an answer out; microphone up, sound and picture down.
+"""One WebRTC peer: an offer in, an answer out; microphone up, audio and video down.
 
-Transport only. What to do with the microphone and where the picture comes from is up to the caller.
+Transport only. What to do with the microphone and where the frame comes from is up to the caller.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ class Peer:
         """Prepare a peer that plays what `hub` encodes.
 
         Args:
-            hub: source of sound and picture, and of the clock that the reports follow.
+            hub: source of audio and video, and of the clock that the reports follow.
             config: codec, bitrates, ICE.
             on_message: called on the event loop with each JSON object that arrives on the data
                 channel (at most 16 KiB each; others are ignored).
             receives_microphone: take the remote microphone, if there is one; no other media is ever taken.
-            matte: send the matte, grey, to the right of the picture.
+            matte: send the matte, grey, to the right of the frame.
         """
         self._hub = hub
         self._config = config or PeerConfig()

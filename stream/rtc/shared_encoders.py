@@ -44,7 +44,7 @@ class Subscriber(Protocol):
 
 
 class VideoSubscriber(Subscriber, Protocol):
-    """A subscriber of pictures, which can take so many bits per second."""
+    """A subscriber of frames, which can take so many bits per second."""
 
     bitrate: int
 
@@ -200,7 +200,7 @@ class SharedAudioEncoder(SharedEncoder[Int16Array, Subscriber]):
 
 
 class SharedVideoEncoder(SharedEncoder[VideoFrame, VideoSubscriber]):
-    """The session's picture in one codec, with or without its matte."""
+    """The session's frame in one codec, with or without its matte."""
 
     def __init__(self, encoder: VideoEncoder, on_empty: Callable[[], None]) -> None:
         """Wait for subscribers."""

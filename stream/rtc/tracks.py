@@ -106,7 +106,7 @@ class AudioTrack(Track):
 
 
 class VideoTrack(Track):
-    """The session's picture for one remote end, from a keyframe on, with strictly growing timestamps."""
+    """The session's frame for one remote end, from a keyframe on, with strictly growing timestamps."""
 
     kind = "video"
 

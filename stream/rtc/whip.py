@@ -64,7 +64,7 @@ class WhipPublisher:
         """Set when the publication has ended, by either side or by failure."""
 
     async def publish(self, url: str, token: str | None = None) -> None:
-        """Offer sound and picture to an endpoint and take its answer.
+        """Offer audio and video to an endpoint and take its answer.
 
         Args:
             url: the WHIP endpoint, http or https; redirects 307 and 308 to listed targets are followed.

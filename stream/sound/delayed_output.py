@@ -45,7 +45,7 @@ class DelayedOutput:
 
     @property
     def delay_ms(self) -> float:
-        """From a tick to its sound at the device; send its picture as late."""
+        """From a tick to its sound at the device; send its frame as late."""
         return self._player.delay_ms
 
     def observe_delay(self, function: Callable[[float], None]) -> None:

@@ -36,7 +36,7 @@ class WireError(StreamError):
 
 @dataclass(frozen=True, slots=True)
 class SpeechStart:
-    """An utterance begins; an earlier one of the same name does not count any more."""
+    """An utterance begins; an earlier one of the same name is superseded."""
 
     utterance: str
 

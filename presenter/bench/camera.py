@@ -1,6 +1,6 @@
 """Benchmark of a meeting's path: the delay of audio and video, their offset, and its drift.
 
-The sound takes the whole path: a player plays beeps into a null sink of a private PulseAudio server, whose monitor is the
+The sound takes the whole path: a player plays beeps into a null sink of a private PulseAudio server; its monitor is the
 microphone; the output goes into another null sink, whose monitor is recorded as a meeting would. In place of a
 camera's driver it uses a backend of `pyvirtualcam` that notes when each frame arrived.
 """

@@ -1,4 +1,4 @@
-"""A sound server of its own, for benchmarks and tests with real sound: no sound card, and the user's settings are not touched."""
+"""A private sound server for benchmarks and tests with real sound: needs no card, leaves the user's settings alone."""
 
 from __future__ import annotations
 

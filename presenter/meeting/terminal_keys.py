@@ -51,7 +51,7 @@ class TerminalKeys:
         self._is_terminal = self._fd is not None and os.isatty(self._fd)
         self._decoder = KeyDecoder()
         self._keys: asyncio.Queue[str] = asyncio.Queue(_QUEUED)
-        self._saved: list[Any] | None = None  # the terminal's attributes, while in cbreak mode
+        self._saved: list[Any] | None = None  # the terminal's original attributes, while they are changed
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._signals: list[int] = []
 

@@ -20,7 +20,7 @@ from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame, silence
 
 CLOSING = (0.45,)
-"""How much of the mouth's last shape is left in the frames after an interrupt; the next one is at rest. With the path to
+"""Share of the mouth's last shape in the frames after an interrupt; the next one is at rest. With the path to
 the screen that is the 80 to 120 ms in which lips close."""
 _HANDOVER_FRAMES = FPS // 2  # duration of the blend into another motion
 _REMEMBERED_FRAMES = 64  # more than a playout queue and the look-ahead hold
@@ -47,7 +47,7 @@ class Renderer:
         identity: The identity to show.
         device: Where the syncformer's weights are.
         release: Called once when the renderer is closed.
-        head_motion: How far speech moves the head, 0 (not at all) to 1, while nobody else does.
+        head_motion: How far speech moves the head, 0 (not at all) to 1, while no other motion is set.
     """
 
     def __init__(

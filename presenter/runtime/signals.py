@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def stopped_by_signals(stop: Callable[[], object]) -> Iterator[None]:
-    """Call `stop` on the running loop at SIGINT and SIGTERM; afterwards the former handlers are restored.
+    """Call `stop` on the running loop at SIGINT and SIGTERM; afterwards these handlers are removed.
 
     Nothing changes outside the main thread, which alone receives signals.
     """

@@ -48,7 +48,7 @@ class FrameHeaders:
 
 
 class _MaskedOnly(asyncio.Protocol):
-    """Stands between a transport and aiohttp's protocol."""
+    """Wraps aiohttp's protocol, to inspect what its transport receives."""
 
     def __init__(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> None:
         self._transport = transport

@@ -1,4 +1,4 @@
-"""A text as a recording: the presenter says it in a film, or it is heard alone in a WAV."""
+"""A text as a recording: a film of the presenter speaking it, or the audio alone in a WAV."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which phonemes of a sentence belong to which of its words.
 
 Spaces do not tell: a number is several spoken words, and "of the" is one. But each word can be pronounced by
-itself, and the sentence is nearly its words in a row; so the two are aligned by the fewest edits.
+itself, and the sentence is nearly the concatenation of its words; so the two are aligned by minimum edit distance.
 """
 
 from __future__ import annotations

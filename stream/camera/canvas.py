@@ -1,6 +1,6 @@
-"""Composes the camera's frame: the presenter on a wide background, head and shoulders, with head room.
+"""Composes the camera frame: the presenter on a wide background, head and shoulders, with head room.
 
-A presenter's frame is square and a camera's is wide. On a colour or an image the presenter is cut
+A presenter's frame is square and a camera frame is wide. On a colour or an image the presenter is cut
 out. On the presenter's own background the frame stays whole, and its background is extended beyond
 the edges, so that no edge is visible and no cut-out has to be rendered.
 """
@@ -27,7 +27,7 @@ from stream.errors import StreamError
 from stream.media import ByteArray, VideoFrame
 
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
-"""Canvas sizes that have a name."""
+"""Named canvas sizes."""
 PLACES = {"left": 0.0, "centre": 0.5, "right": 1.0}
 """Horizontal position of the presenter: share of the free width that is to the left."""
 OWN = "own"
@@ -42,7 +42,7 @@ COLOURS = {
 
 _CARD = (58, 66, 76)  # shown for `own` before the presenter's first frame
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
-_SINK = 0.05  # share of its height below the canvas, which gives head room
+_SINK = 0.05  # share of its height below the canvas, for head room
 
 
 class CanvasError(StreamError):
@@ -109,7 +109,7 @@ class Canvas:
         return _colour(_CARD, self.width, self.height) if self._plate is None else self._plate.copy()
 
     def compose(self, frame: VideoFrame) -> ByteArray:
-        """Return the camera's frame of a frame, RGB uint8 `[H, W, 3]`."""
+        """Return the camera frame composed from a presenter's frame, RGB uint8 `[H, W, 3]`."""
         cutout = None if self._plate is None else frame.cutout
         scene = self._scene = self._scene_of(frame, cutout)
         if cutout is None:

@@ -1,4 +1,4 @@
-"""When a camera sends which frame: new ones at their time, the last one repeated in between. Sans-I/O.
+"""The schedule of a camera: new frames at their time, the last one repeated in between. Sans-I/O.
 
 Time is an argument, in samples at 16 kHz of the session's clock.
 """
@@ -28,7 +28,7 @@ class Schedule:
         """
         self.delay_ms = delay_ms
         self.dropped = 0
-        """Frames that were skipped for a later one, or found the queue full."""
+        """Frames that were skipped for a later one, or dropped because the queue was full."""
         self._period = period
         self._waiting: deque[tuple[int, VideoFrame]] = deque()
         self._turn = -period

@@ -123,7 +123,7 @@ class VirtualCamera:
         try:
             wanted = find_camera(self._wanted)
             self._device = opener(self.canvas.width, self.canvas.height, self._fps, device=wanted, **given)
-        except Exception as error:  # drivers raise what they like
+        except Exception as error:  # drivers raise various types
             raise CameraError(why_no_camera(str(error), self._wanted)) from error
 
     def release(self, tick: Tick) -> None:
@@ -156,7 +156,7 @@ class VirtualCamera:
     async def close(self) -> None:
         """Close the device, after what is being sent; the camera can't be used again. Safe twice.
 
-        A driver may take its time: it does so in the worker thread, and goes on there if this is cancelled.
+        A driver may block: it does so in the worker thread, and continues there if this is cancelled.
         """
         if self._closing is None:
             self._closing = asyncio.get_running_loop().run_in_executor(self._executor, self._close_device)
@@ -234,7 +234,7 @@ class VirtualCamera:
         if device is not None:
             try:
                 device.close()
-            except Exception:  # it is gone already
+            except Exception:  # the device is gone already
                 _log.debug("closing the camera", exc_info=True)
 
     async def _work(self, function: Callable[..., _T], *arguments: Any) -> _T:

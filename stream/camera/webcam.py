@@ -198,7 +198,7 @@ def _open(source: int | str) -> Any:
     with _quiet():
         if isinstance(source, str) and Path(source).is_file():
             return cv2.VideoCapture(source)
-        backend = cv2.CAP_DSHOW if sys.platform == "win32" else cv2.CAP_ANY  # the default one there takes half a minute
+        backend = cv2.CAP_DSHOW if sys.platform == "win32" else cv2.CAP_ANY  # the default there takes half a minute to open
         capture = cv2.VideoCapture(source, backend)
         width, height = _SIZE
         for name, value in (
@@ -213,8 +213,8 @@ def _open(source: int | str) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """OpenCV reports on standard error what is reported here in words."""
-    log = getattr(cv2.utils, "logging", cv2)  # where OpenCV 5 has it, and where 4 had
+    """Silence OpenCV's log: the errors are reported by exceptions."""
+    log = getattr(cv2.utils, "logging", cv2)  # its place in OpenCV 5, and in 4
     before = log.getLogLevel()
     log.setLogLevel(0)
     try:

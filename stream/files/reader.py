@@ -89,7 +89,7 @@ class Recording:
             stream: which audio stream, counted from 1; None for the one that players choose.
             from_first_frame: begin with the first frame of a video even where its sound begins
                 earlier, so that sample 0 belongs to the first frame of `iter_video`. Sound that
-                begins later than the frame keeps its place in any case: silence comes before it.
+                begins later than the video keeps its position in any case: silence is put before it.
 
         Raises:
             MediaFileError: if there is no such file or stream, or it is no media file.
@@ -157,7 +157,7 @@ class TimedPicture(NamedTuple):
 
 
 class VideoFormat(NamedTuple):
-    """What a video's header says of its timing."""
+    """The timing of a video by its header."""
 
     rate: Fraction
     """Frames per second on average."""
@@ -187,7 +187,7 @@ def iter_pictures(path: str | Path, since: Fraction = Fraction(0)) -> Iterator[T
 
     Args:
         path: any file with a video stream.
-        since: leave out what is shown earlier, seconds; the file is searched, not decoded, up to the
+        since: skip what is shown earlier, seconds; the file is searched, not decoded, up to the
             key frame before it.
 
     Raises:

@@ -1,7 +1,7 @@
 """Packets of any size, rate and layout become equal chunks; nothing is lost or invented.
 
-Two resamplers read the same input: one makes what is played (48 kHz int16 mono), one what the
-model hears (16 kHz float mono). libswresample's filters have zero phase, so both branches stay
+Two resamplers read the same input: one makes the output (48 kHz int16 mono), one the input of the
+model (16 kHz float mono). libswresample's filters have zero phase, so both branches stay
 aligned with the input; where the rate is already right the samples pass through bit for bit.
 """
 

@@ -1,4 +1,4 @@
-"""Bytes of one utterance become samples; what is not the announced PCM is decoded if it says how, or refused."""
+"""Decodes the bytes of one utterance: the announced PCM or a WAV; anything else is refused."""
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ Rules, in order:
 3. When there is nothing to play, silence is played and the last frame stays; play resumes with
    once the jitter target is reached again.
 4. `put` refuses what would exceed `max_ms`: the caller waits. A live source can't wait, so its
-   delay is corrected where nobody hears it: in a pause, quiet chunks are skipped with their frames
+   delay is corrected where that is inaudible: in a pause, quiet chunks are skipped with their frames
    when more is held than jitter needs, and the pause is lengthened when less is. Only elastic chunks
    are treated so; speech that came ahead of time is played as it is, pauses included.
-5. `clear` drops all that has not left; what is put next leaves at the very next tick, and so does
+5. `clear` drops all that is not released yet; what is put next leaves at the next tick, and so does
    what follows it.
 
 Time is an argument, in samples at 16 kHz of the session's clock. Not thread-safe: it belongs to
@@ -49,7 +49,7 @@ class Tick:
     time: int
     """Instant of release = timestamp of the audio, in samples at 16 kHz."""
     voice: Int16Array
-    """int16 `[960]`, 48 kHz mono; zeros when there is nothing to say."""
+    """int16 `[960]`, 48 kHz mono; zeros when there is nothing to play."""
     source_pts: int | None
     """Position of `voice` on the source's timeline, or None for silence that was inserted."""
     frame: VideoFrame | None = None
@@ -120,7 +120,7 @@ class Playout:
 
         Args:
             chunk: 40 ms of sound; contiguous with the chunk before or not.
-            frame: its frame, same pts; None if it was not rendered.
+            frame: of the same pts; None if it was not rendered.
             now: the session's clock, samples at 16 kHz.
             elastic: it comes from a live source or fills a pause, so that it may be dropped or delayed while it is
                 quiet.
@@ -164,7 +164,7 @@ class Playout:
         """Return the pts of the next chunk that a frame can still be rendered for, or None.
 
         Args:
-            ahead_ms: how long rendering takes: the chunk's turn is no sooner.
+            ahead_ms: how long rendering takes: the chunk is due no sooner.
             stride: only every so many chunks get a frame.
         """
         due_ms = ms(self._current_left)
@@ -228,7 +228,7 @@ class Playout:
         self._current_left = CHUNK_SAMPLES
 
     def _leave(self, time: int) -> None:
-        """Give up a chunk that was played; playout stops if nothing follows, or a pause can be lengthened."""
+        """Drop a chunk that was played; playout stops if nothing follows, or a pause can be lengthened."""
         if not self._waiting:
             self._count(underruns=1)
             if not self._urgent_starts:
@@ -243,7 +243,7 @@ class Playout:
         waited_ms = ms(time - self._waiting[0].arrived)
         if not self._urgent_starts:
             self._jitter_target.refill(time)
-        # After an interrupt nothing is at stake but silence, and the mouth has to close.
+        # After an interrupt only silence is queued, and the mouth has to close.
         if self._urgent_starts:
             self._urgent_starts -= 1
         elif not self._jitter_target.is_reached(self.queued_ms, waited_ms):

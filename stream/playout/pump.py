@@ -15,7 +15,7 @@ from stream.clock import SessionClock, samples
 from stream.media import AudioChunk, VideoFrame
 from stream.playout.playout import TICK_SAMPLES, Playout, PlayoutStats, Tick
 
-_MAX_CATCH_UP = samples(500)  # after a longer stall (a suspended machine) the past is skipped
+_MAX_CATCH_UP = samples(500)  # after a longer stall (a suspended machine) missed ticks are skipped
 
 
 class TickSink(Protocol):
@@ -35,7 +35,7 @@ class PlayoutPump:
     """
 
     real_time = True
-    """Ticks leave by the clock, whether something is ready or not."""
+    """Ticks are released by the clock, whether something is ready or not."""
 
     def __init__(self, playout: Playout, clock: SessionClock) -> None:
         """Nothing runs yet."""
@@ -49,7 +49,7 @@ class PlayoutPump:
         self._room = asyncio.Event()
 
     async def run(self) -> None:
-        """Release a tick every 20 ms until cancelled; stops every sink on the way out."""
+        """Release a tick every 20 ms until cancelled; then stops every sink."""
         self.next_time = self._tick_after(self.clock.now())
         try:
             while True:
@@ -83,11 +83,11 @@ class PlayoutPump:
         self._observers.append(function)
 
     def request_matte(self, user: object) -> None:
-        """Note that somebody needs frames that carry their `cutout`, until `release_matte`."""
+        """Note that a subscriber needs frames that carry their `cutout`, until `release_matte`."""
         self._matte_users.add(user)
 
     def release_matte(self, user: object) -> None:
-        """Note that somebody needs the `cutout` no longer; nothing happens if it did not."""
+        """Note that a subscriber needs the `cutout` no longer; no effect if none did."""
         self._matte_users.discard(user)
 
     @property

@@ -132,7 +132,7 @@ class SenderInternals:
     def replace_loop(
         self, run: Callable[[RTCRtpCodecParameters], Awaitable[None]], ask_keyframe: Callable[[], None]
     ) -> None:
-        """Replace what reads the track, encodes and sends, and what a lost frame leads to."""
+        """Replace the loop that reads the track, encodes and sends, and the handler of picture loss."""
         self._sender._run_rtp = run
         self._sender._send_keyframe = ask_keyframe
 
@@ -150,11 +150,11 @@ class SenderInternals:
         await self._sender._send_rtcp(packets)
 
     def filter_sent_rtcp(self, passes: Callable[[list[AnyRtcpPacket]], bool]) -> None:
-        """Let a function see, and change, all reports before they are sent; False drops them."""
+        """Call a function with all reports before they are sent, to change them; False drops them."""
         self._sender._send_rtcp = _filtered(self._sender._send_rtcp, passes)
 
     def filter_received_rtcp(self, passes: Callable[[AnyRtcpPacket], bool]) -> None:
-        """Let a function see all feedback before the sender does; False keeps it from the sender."""
+        """Call a function with all feedback before the sender processes it; False drops it."""
         self._sender._handle_rtcp_packet = _filtered(self._sender._handle_rtcp_packet, passes)
 
     def note_report(self, middle_of_ntp: int, at_s: float) -> None:
@@ -231,7 +231,7 @@ def accept_rsa_certificates(pc: RTCPeerConnection) -> None:
 
 
 class LiveH264Encoder(h264.H264Encoder):
-    """aiortc's H.264 encoder with a preset that keeps up with live frames on a laptop."""
+    """aiortc's H.264 encoder with a preset fast enough for live video on a laptop."""
 
     single_nal = False  # packetization mode 0: each NAL unit is one payload (RFC 6184, 6.2)
 

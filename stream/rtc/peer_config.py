@@ -1,4 +1,4 @@
-"""How peers connect and what they may spend."""
+"""How peers connect, and their bitrates."""
 
 from __future__ import annotations
 

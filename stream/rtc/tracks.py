@@ -22,13 +22,13 @@ _VIDEO_BACKLOG = 8  # 320 ms
 class Track(ABC):
     """One subscriber of a shared encoder: gives out frames that are encoded already.
 
-    Stands in for a `MediaStreamTrack` in an `RTCRtpSender`, see `stream.rtc.outbound`.
+    Replaces a `MediaStreamTrack` in an `RTCRtpSender`, see `stream.rtc.outbound`.
     """
 
     kind: ClassVar[str]
 
     def __init__(self, backlog: int) -> None:
-        """Subscribe on the first `next_frame`, so that nothing ages while a connection is being made."""
+        """Subscribe on the first `next_frame`, so that nothing is queued while a connection is being made."""
         self.id = str(uuid.uuid4())
         self.sent_time: int | None = None
         """Timestamp of the last frame given out, samples at 16 kHz of the session's clock."""
@@ -106,7 +106,7 @@ class AudioTrack(Track):
 
 
 class VideoTrack(Track):
-    """The session's frame for one remote end, from a keyframe on, with strictly growing timestamps."""
+    """The session's video for one remote end, from a keyframe on, with strictly growing timestamps."""
 
     kind = "video"
 

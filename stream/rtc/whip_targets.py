@@ -1,6 +1,6 @@
-"""Where a publication may go: the hosts that the owner of the server has listed, and no address behind them but theirs.
+"""Where a publication may go: the hosts in the server's configuration, at the addresses that they resolve to, private ones only if listed.
 
-A client chooses the URL of a publication, so without a list it could make this server ask what only this server can
+A client chooses the URL of a publication, so without a list it could make this server send requests to what only it can
 reach (server-side request forgery, CWE-918).
 """
 
@@ -94,11 +94,11 @@ class TargetResolver(AbstractResolver):
         """Return the addresses of a name.
 
         Raises:
-            TargetError: if one of them must not be asked.
+            TargetError: if a request to one of them is not allowed.
             OSError: if there are none.
         """
         found = await self._resolver.resolve(host, port, family)
-        if _plain(host) != "localhost":  # where that leads is known to who lists it
+        if _plain(host) != "localhost":  # whoever lists it means this machine
             for one in found:
                 self._targets.check_address(one["host"], port)
         return found

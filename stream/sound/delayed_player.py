@@ -1,6 +1,6 @@
 """Plays a session's sound on a device: the sample of session time s at s + delay, without drift.
 
-The virtual camera sends the frame of the same tick at the same s + delay, so the two stay in step (docs/adr/0010).
+The virtual camera sends the frame of the same tick at the same s + delay, so the two stay in sync (docs/adr/0010).
 The event loop writes ticks to a ring buffer; the device's thread reads it through a fractional resampler, at the
 position that is due when its block is played, at a rate that follows the drift between the two clocks.
 """

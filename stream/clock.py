@@ -1,6 +1,6 @@
 """The session's clock: one epoch, monotonic time, and its mapping to NTP.
 
-Code that releases or stamps media reads no other clock; the rules of playout take the time as an argument, in samples at
+Code that releases or stamps media reads no other clock; playout rules take the time as an argument, in samples at
 16 kHz since the epoch.
 """
 

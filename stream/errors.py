@@ -20,7 +20,7 @@ class StreamError(Exception):
 
 
 class MediaFileError(StreamError):
-    """A media file is missing, unreadable, or lacks the stream that was asked for."""
+    """A media file is missing, unreadable, or lacks the requested stream."""
 
 
 class NegotiationError(StreamError):

@@ -77,7 +77,7 @@ class VideoFrame:
     pts: int
     """Equal to the `pts` of the chunk it belongs to."""
     cutout: ByteArray | None = None
-    """The same without its background, uint8 `[H, W, 4]`: colour and straight alpha; None where no subscriber needs it."""
+    """The same without its background, uint8 `[H, W, 4]`: colour and straight alpha; None if no subscriber needs it."""
     _i420: ByteArray | None = field(default=None, init=False, repr=False)
 
     def i420(self) -> ByteArray:

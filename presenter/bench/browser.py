@@ -1,6 +1,6 @@
 """Benchmark in a real browser: how far audio and video are apart at playback.
 
-Measured twice, independently: from what Chromium says of its playout (`estimatedPlayoutTimestamp` of both streams), and
+Measured twice, independently: from Chromium's report of its playout (`estimatedPlayoutTimestamp` of both streams), and
 from a test renderer whose flash is found in the frames that are shown and whose beep in the sound that is played.
 """
 

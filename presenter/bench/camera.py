@@ -30,7 +30,7 @@ from stream.media import VOICE_RATE, VOICE_RATIO, ByteArray
 
 _BACKEND = "presenter-bench"
 _SETTLE_S = 10.0  # at first, while clocks are learned, nothing is measured
-_EDGE = 10  # beeps, at either end, that the drift is told by
+_EDGE = 10  # beeps, at either end, from which the drift is computed
 
 
 class SeenCamera:
@@ -89,7 +89,7 @@ def run_camera_bench(config: AppConfig, seconds: float = 60.0) -> dict[str, Any]
         seconds: how long.
 
     Returns:
-        Delay, skew, drift and frames per second; milliseconds where not said otherwise.
+        Delay, skew, drift and frames per second; milliseconds where not stated otherwise.
 
     Raises:
         DeviceError: if PulseAudio can't be started here.

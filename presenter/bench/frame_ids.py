@@ -1,4 +1,4 @@
-"""A renderer whose frames say which chunk they belong to, so that the offset of audio and video can be measured.
+"""A renderer whose frames carry their chunk's number, so that the offset of audio and video can be measured.
 
 The wrapped renderer is unchanged; stripes on its frames carry the bits of the chunk's number. Beeps in
 the chunks are noted with their position. `presenter bench camera` and a test compare both with the output.

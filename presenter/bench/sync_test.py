@@ -46,7 +46,7 @@ class SyncTestRenderer:
         self._shown = 0
 
     def advance(self, chunk: AudioChunk) -> list[tuple[AudioChunk, RenderFrame]]:
-        """Process a chunk; give the one before the look-ahead."""
+        """Process a chunk; return the one before the look-ahead."""
         self._waiting.append(chunk)
         if len(self._waiting) <= _LOOK_AHEAD:
             return []

@@ -58,7 +58,7 @@ def check_face(rgb: NDArray[np.uint8], landmarks: Floats, pose: Pose, warn: Warn
         warn: Called with each warning.
 
     Raises:
-        EnrollError: Says what was measured and what to do.
+        EnrollError: If the face can't be used; states what was measured and what to do.
     """
     check_pose(pose, warn)
     if pose.scale < MIN_UNIT:
@@ -77,7 +77,7 @@ def check_pose(pose: Pose, warn: Warn) -> None:
     """Refuse faces that look away.
 
     Raises:
-        EnrollError: Says by how much.
+        EnrollError: If the face does; states by how much.
     """
     for angle, most, doubtful, what in (
         (abs(pose.yaw_degrees), _MAX_YAW, _DOUBTFUL_YAW, "turned too far to the side"),
@@ -101,7 +101,7 @@ def check_edges(landmarks: Floats, unit: float, width: int, height: int, warn: W
     """Refuse faces that the image's edge cuts off: landmarks `[478, 3]` beyond it, in pixels.
 
     Raises:
-        EnrollError: Says what is cut off.
+        EnrollError: If a part is cut off; states which.
     """
     beyond = np.maximum(-landmarks[:, :2], landmarks[:, :2] - np.array([width - 1, height - 1])).max(1) / unit
     for part, (points, most) in _EDGES.items():

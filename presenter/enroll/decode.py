@@ -41,8 +41,8 @@ def decode_photo(path: Path, stop: threading.Event | None = None, *, wall_s: flo
 
     Args:
         path: A JPEG, PNG, WebP or AVIF, recognised by content; HEIC where the package pillow-heif is installed.
-        stop: Set from another thread to give up.
-        wall_s: Seconds after which it is given up.
+        stop: Set from another thread to cancel.
+        wall_s: Seconds after which it is cancelled.
 
     Raises:
         EnrollError: If it is no photo, damaged, too large, or takes too long; says which.

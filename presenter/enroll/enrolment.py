@@ -42,14 +42,14 @@ def enroll_presenter(
         name: The presenter's name.
         progress: Called with the progress.
         consent_by: Who agreed to be shown; kept with the presenter, and when.
-        stop: Set from another thread to give up while the photo is decoded.
+        stop: Set from another thread to cancel the decoding of the photo.
         face: Which of several faces, counted from the left from 1.
         warn: Called with each warning about a photo that is used nevertheless.
 
     Raises:
         EnrollError: If the photo can't be used; says why.
     """
-    from presenter.enroll.photo import enroll_photo  # brings the tracker, which a live session never needs
+    from presenter.enroll.photo import enroll_photo  # imports the tracker, which a live session never needs
 
     identity = enroll_photo(photo, name, progress, load_networks(engine), stop, face=face, warn=warn)
     stored = store.save(identity, consent_now(consent_by))
@@ -74,7 +74,7 @@ def find_presenter(config: AppConfig, name_or_photo: str) -> StoredIdentity:
             raise IdentityNotFoundError(
                 f"expected a presenter ({', '.join(store.names())}) or a photo, found no {name_or_photo!r}"
             ) from error
-    from presenter.enroll.photo import enroll_photo  # brings the tracker
+    from presenter.enroll.photo import enroll_photo  # imports the tracker
 
     networks = load_networks(config.engine)
     identity = enroll_photo(path, path.stem, lambda fraction, message: None, networks, warn=_log.warning)

@@ -56,7 +56,7 @@ def enroll_photo(
         name: The presenter's name.
         progress: Called with the share of the work that is done, 0..1, and a message.
         networks: The networks that will render it.
-        stop: Set from another thread to give up while the photo is decoded.
+        stop: Set from another thread to cancel the decoding of the photo.
         face: Which of several faces, counted from the left from 1; None if there is but one.
         warn: Called with each warning about a photo that is used nevertheless.
 

@@ -40,10 +40,10 @@ COUNTED_S = 0.5
 
 
 class PresenterVideoGenerator(VideoGenerator):
-    """Agent's speech in; frames with their audio out, and frames alone while the agent is silent.
+    """Agent's speech in; frames with their audio out, and frames alone while the agent does not speak.
 
-    For an `AvatarRunner`, here or in a worker of its own. An audio frame that comes out has the `userdata` of the frame
-    that its first sample came in, and each `AudioSegmentEnd` comes out as the object that went in.
+    For an `AvatarRunner`, here or in a worker of its own. An output audio frame has the `userdata` of the frame
+    that its first sample came in, and each `AudioSegmentEnd` is output as the object that was input.
 
     Args:
         head: The presenter; owned by the caller.
@@ -181,7 +181,7 @@ class _PlayedOutput(QueueAudioOutput):
     """The agent's audio output; reports how much of an interrupted segment was played, not how much was queued."""
 
     def __init__(self) -> None:
-        # Playback starts when the first frame is shown, not when the first audio comes in: words wait for it.
+        # Playback starts when the first frame is shown, not when the first audio arrives: words wait for it.
         super().__init__(wait_playback_start=True)
         self.unplayed = 0.0
 

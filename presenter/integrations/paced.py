@@ -1,4 +1,4 @@
-"""Shared by the adapters: a talking head that takes a bot's speech and gives frames at 25 per second."""
+"""Shared by the adapters: a talking head that takes a bot's speech and returns frames at 25 per second."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stream.media import FPS, VOICE_RATE, Int16Array, VideoFrame
 PERIOD = 1 / FPS
 """Duration of one frame, in seconds."""
 LEAD = 0.2
-"""How far ahead of the clock speech is given out, in seconds: what the bot's own output queue may hold."""
+"""How far ahead of the clock speech is returned, in seconds: what the bot's own output queue may hold."""
 
 MarkT = TypeVar("MarkT")
 OriginT = TypeVar("OriginT")
@@ -35,13 +35,13 @@ class Shown(Generic[MarkT, OriginT]):
     marks: list[MarkT]
     """Marks up to the end of `voice`, in order."""
     origin: OriginT | None
-    """Given with the audio that holds the first sample of `voice`; None while idle."""
+    """Passed with the audio that holds the first sample of `voice`; None while idle."""
 
 
 class PacedHead(Generic[MarkT, OriginT]):
     """A talking head that counts the samples pushed and taken.
 
-    Items that belong to a place in the speech (its end, its words) go in with `mark` and come out of `take` right after
+    Items at a position in the speech (its end, its words) are added by `mark` and returned by `take` right after
     the audio that was pushed before them, or not at all if that audio is interrupted.
 
     Args:
@@ -96,7 +96,7 @@ class PacedHead(Generic[MarkT, OriginT]):
         Args:
             pcm: The samples.
             rate: In Hz.
-            origin: Comes out of `take` with these samples, such as the name that the bot has for this speech.
+            origin: Returned by `take` with these samples, such as the bot's name for this speech.
 
         Raises:
             StreamError: If the audio is not supported; none of it is queued.
@@ -120,7 +120,7 @@ class PacedHead(Generic[MarkT, OriginT]):
             self._close_utterance()
 
     def mark(self, item: MarkT) -> None:
-        """Let `item` come out behind the audio that was pushed so far."""
+        """Let `take` return `item` behind the audio that was pushed so far."""
         self._marks.append((ceil(self._given), item))
 
     async def due(self) -> None:
@@ -148,7 +148,7 @@ class PacedHead(Generic[MarkT, OriginT]):
         return Shown(pair.frame, voice, self._passed(), self._origin(begin) if len(voice) else None)
 
     async def interrupt(self) -> list[MarkT]:
-        """Drop what was not taken yet; returns the marks that will not come out."""
+        """Drop what was not taken yet; returns the marks that were dropped."""
         lost = self._forget()
         await self._head.interrupt()
         return lost

@@ -44,7 +44,7 @@ class PresenterVideoService(AIService):
 
     Frames between and behind the audio (words, the end of speech) are passed on behind that audio, so that after an
     interruption the transcript holds only what was played. Only `InterruptionFrame` interrupts:
-    `UserStartedSpeakingFrame` comes without it where the bot may not be interrupted. The audio keeps the `context_id`
+    `UserStartedSpeakingFrame` arrives without it where the bot may not be interrupted. The audio keeps the `context_id`
     and the `transport_destination` of the frames that it came in.
 
     The transport needs `video_out_enabled=True` and `video_out_is_live=False`, which keeps frames in step with audio.

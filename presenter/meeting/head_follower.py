@@ -86,7 +86,7 @@ class HeadFollower:
 
     @property
     def following(self) -> bool:
-        """Whether the frames asked for last are moved by the user."""
+        """Whether the frames requested last are moved by the user."""
         return self._appeared is not None
 
     def at(self, frame: int) -> tuple[HeadPose, int]:
@@ -161,7 +161,7 @@ class HeadFollower:
         return was_cut
 
     def _move_at(self, moment: int) -> UserMove | None:
-        """The user's pose at a moment; None if nobody was there."""
+        """The user's pose at a moment; None if no face was tracked then."""
         with self._lock:
             later = bisect_right(self._seen, moment, key=lambda seen: seen.time)
             before = self._seen[later - 1] if later else None

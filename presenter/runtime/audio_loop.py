@@ -94,7 +94,7 @@ class AudioLoop:
         return self._sources.choose(self._sink.clock.now(), self._sink.queued_ms, self._latencies.frame_ms)
 
     async def _step(self, work: Work, interrupts: int) -> None:
-        """Process one chunk, and queue the one that it completes unless an interrupt came in between."""
+        """Process one chunk, and queue the one that it completes unless there was an interrupt meanwhile."""
         self._expect(work)
         completed = await self._threads.advance(work.chunk)
         if interrupts != self._interrupts:

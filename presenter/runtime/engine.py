@@ -135,7 +135,7 @@ class Engine:
             self._in_use -= 1
 
     def folded(self, stored: StoredIdentity, kind: str = "") -> Backend:
-        """The generator of an identity, ready to render; by another backend than the engine's if `kind` says so."""
+        """The generator of an identity, ready to render; by the backend `kind`, or the engine's."""
         generator = _personal(stored.generator) if stored.generator else self._generator
         return backend(generator, style_code(stored.identity, generator), kind or self.backend, self._device)
 
@@ -165,7 +165,7 @@ def style_code(identity: Identity, generator: Generator) -> StyleCode:
 
 
 def _decide(kind: str, generator: Generator, device: torch.device) -> str:
-    """The backend that a configuration asks for."""
+    """The backend of a configuration."""
     if device.type != "cpu":
         return "float32"
     if kind == "auto":

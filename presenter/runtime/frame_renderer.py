@@ -56,7 +56,7 @@ class FrameRenderer(Protocol):
 
         Args:
             shown_pts: `pts` of the frame on the screen, or None if there is none.
-            pts: where the timeline goes on.
+            pts: where the timeline continues.
 
         Returns:
             The pts of the chunk to push next.

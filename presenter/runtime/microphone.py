@@ -41,7 +41,7 @@ class MicrophoneQueue:
         return ms(len(self._chunks) * CHUNK_SAMPLES)
 
     def is_expected(self, now: int) -> bool:
-        """Whether the next chunk may still come in time, at session time `now`."""
+        """Whether the next chunk may still arrive in time, at session time `now`."""
         return self._due is not None and now < self._due
 
     def push(self, chunk: AudioChunk, now: int) -> None:
@@ -51,7 +51,7 @@ class MicrophoneQueue:
         self._chunks.append((chunk, now))
 
     def take(self) -> tuple[AudioChunk, int] | None:
-        """Give the next chunk and when it arrived, or None; pauses are dropped while too much waits."""
+        """Return the next chunk and when it arrived, or None; pauses are dropped while too much is queued."""
         while len(self._chunks) > _TOO_MANY and is_quiet(self._chunks[0][0]):
             self._chunks.popleft()
             self.trimmed_ms += ms(CHUNK_SAMPLES)
@@ -83,7 +83,7 @@ class MicrophoneListener:
 
         Args:
             queue: where chunks go, unless pushed speech is being played.
-            clock: the session's, which says when a chunk arrived.
+            clock: the session's, which stamps the arrival of chunks.
             is_saying: whether speech that was pushed is being played, which has priority over the microphone.
             on_chunk: called after each chunk that was queued.
             on_barge_in: called when the user begins to speak while pushed speech is being played.

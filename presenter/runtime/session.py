@@ -180,11 +180,11 @@ class Session:
         """Stop at once, drop what waits, what was rendered and what is queued, and close the mouth.
 
         Args:
-            utterance: only if this one is being played; what is queued behind it is dropped too. If it is itself queued,
+            utterance: only if this one is being played; what is queued behind it is dropped too. If it is queued,
                 it alone is dropped.
 
         Returns:
-            The utterance being played, and how much of it was heard; subscribers are sent the same, an order to drop what
+            The utterance being played, and how much of it was heard. Subscribers get the same, an order to drop what
             is in transit to the listener, and an event for each utterance that was dropped before it began.
         """
         if utterance is None or self._progress.is_saying(utterance):

@@ -53,7 +53,7 @@ class Sink(Protocol):
         """Queue audio; while it is quiet, `elastic` audio may be dropped or delayed."""
 
     def attach(self, frame: VideoFrame, *, late: bool = False) -> bool:
-        """Give queued audio its frame; see `stream.playout.playout.Playout.attach`."""
+        """Attach a frame to queued audio; see `stream.playout.playout.Playout.attach`."""
 
     def first_unrendered(self, ahead_ms: float, stride: int = 1) -> int | None:
         """Return the pts of the next chunk to render a frame for; see `stream.playout.playout.Playout`."""

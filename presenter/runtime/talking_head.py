@@ -166,7 +166,7 @@ class _Tray:
 class TalkingHead:
     """One presenter, driven by its consumer: an async iterator of `Pair` that ends with `aclose`.
 
-    Speech is rendered ahead of the consumer by up to a second; while idle a pair is made each time that one is asked
+    Speech is rendered ahead of the consumer by up to a second; while idle a pair is made each time that one is taken
     for, so that the consumer sets the pace. One consumer.
     """
 

@@ -84,7 +84,7 @@ class Enrolments:
     async def submit(self, path: Path, name: str, consent_by: str = "", face: int | None = None) -> Job:
         """Queue the photo at `path`, which is discarded when the job ends or is refused; `consent_by` is kept with it.
 
-        `face` says which of several, counted from the left from 1.
+        `face` chooses one of several, counted from the left from 1.
 
         The name is reserved before the stored ones are looked up: of several uploads of one name, one is accepted.
 

@@ -60,7 +60,7 @@ class EventWriter:
                 self._queue(self.credit())
 
     def refuse(self, problem: Problem) -> None:
-        """Queue the answer to a message that was refused; equal ones in a row are counted and reported once a second."""
+        """Queue the answer to a message that was refused; repeated ones are counted and reported once a second."""
         now = asyncio.get_running_loop().time()
         if problem == self._refused and now < self._refused_until:
             self._repeats += 1
@@ -75,7 +75,7 @@ class EventWriter:
             self._repeats = 0
 
     def answer_interrupt(self, interrupt: Callable[[], Interrupted], request_id: str | None) -> None:
-        """Interrupt, and give the request's id to the one event that answers it.
+        """Interrupt, and add the request's id to the one event that answers it.
 
         Args:
             interrupt: interrupts the session, which reports all that it interrupts before this returns.

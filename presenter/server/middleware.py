@@ -26,7 +26,7 @@ SECURITY_HEADERS = {
 OPEN_PREFIX = "/whep/"
 """Below this any page may watch: the id of a session, which can't be guessed, is the permission."""
 SIMLI_SOCKET = "/compose/webrtc/p2p"
-"""Any page may open this websocket: it asks for a session token that can't be guessed and is good for one use."""
+"""Any page may open this websocket: it requires a session token that can't be guessed and is valid once."""
 CORS: dict[str, str] = {
     hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "POST, PATCH, DELETE, OPTIONS",

@@ -1,7 +1,7 @@
 """The speech socket: a voice bot's websocket, in any dialect, feeds speech to a session.
 
 The I/O around `stream.dialects`: messages are decoded and applied to the session, and its events are sent back. A
-message that is invalid or does not fit is answered with an error that says what was expected; the session goes on.
+message that is invalid or does not fit is answered with an error that states what was expected; the session continues.
 Reading pauses only while the client is behind in reading the answers to its own messages.
 """
 

@@ -68,7 +68,7 @@ class Uploads:
 
 
 def _is_left_over(folder: Path) -> bool:
-    """Whether the process that made a folder has ended; on Windows, where that can't be checked, whether it is a day old."""
+    """Whether the process that made a folder has ended; on Windows, which can't tell, whether it is a day old."""
     owner = _OWNED.fullmatch(folder.name)
     try:
         if owner is None or sys.platform == "win32":

@@ -52,7 +52,7 @@ def say_file(config: AppConfig, text: str, name_or_photo: str, out: Output) -> f
 
     Args:
         config: Which networks and presenters.
-        text: What to say.
+        text: The text to speak.
         name_or_photo: A presenter's name, or a photo; not used for a WAV.
         out: A `.wav` for the sound alone, anything else is a film of the presenter saying it.
 

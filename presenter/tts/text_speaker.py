@@ -57,7 +57,7 @@ class TextSpeaker:
     """Speaks texts in one session, one after the other; an interrupt drops the queued ones too."""
 
     def __init__(self, session: Session, synthesizer: SpeechSynthesizer) -> None:
-        """Say nothing yet."""
+        """Begin without a text."""
         self._session = session
         self._synthesizer = synthesizer
         self._flushes = 0

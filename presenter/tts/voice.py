@@ -97,7 +97,7 @@ class Voice:
         return cls(session, ids, config["audio"]["sample_rate"], scales)
 
     def speak(self, text: str) -> Iterator[SpokenPiece]:
-        """Speak a text; each sentence is synthesised when it is asked for.
+        """Speak a text; each sentence is synthesised when it is requested.
 
         Args:
             text: English, of at most `MAX_CHARACTERS`.

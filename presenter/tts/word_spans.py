@@ -20,7 +20,7 @@ def word_spans(phonemes: str, words: Sequence[str]) -> list[range]:
 
     Returns:
         Positions in `phonemes` of each word's sounds, in order and without overlap; a space between two words
-        goes to the first, as connected speech is not silent there. Empty for a word that has no part in it.
+        goes to the first, as connected speech has no pause there. Empty for a word that has no part in it.
     """
     letters = [(letter, index) for index, word in enumerate(words) for letter in f"{word} "]
     owners = _align(phonemes, letters)

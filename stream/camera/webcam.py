@@ -97,7 +97,7 @@ class Webcam:
         return self._state
 
     def newest(self, after: int = 0, timeout_s: float = 0.0) -> WebcamPicture | None:
-        """The newest frame, once there is one with a number above `after`; None if none comes in time."""
+        """The newest frame, once there is one with a number above `after`; None if none arrives in time."""
         with self._arrived:
             self._arrived.wait_for(lambda: self._count > after or self._closing.is_set(), timeout_s)
             return self._newest if self._count > after else None
@@ -198,7 +198,7 @@ def _open(source: int | str) -> Any:
     with _quiet():
         if isinstance(source, str) and Path(source).is_file():
             return cv2.VideoCapture(source)
-        backend = cv2.CAP_DSHOW if sys.platform == "win32" else cv2.CAP_ANY  # the default there takes half a minute to open
+        backend = cv2.CAP_DSHOW if sys.platform == "win32" else cv2.CAP_ANY  # the default takes half a minute
         capture = cv2.VideoCapture(source, backend)
         width, height = _SIZE
         for name, value in (

@@ -150,7 +150,7 @@ class MovieWriter:
             self._container.mux(self._video.encode(picture))
 
     def write_sound(self, piece: FloatArray) -> None:
-        """Add the next sound, float32 `[C, N]`; it should come with its frames, a few seconds early or late.
+        """Add the next sound, float32 `[C, N]`, within a few seconds of its frames.
 
         Raises:
             MediaFileError: if it has other channels than were announced, or the disk is full.
@@ -206,7 +206,7 @@ class MovieWriter:
         self._video.pix_fmt = "yuv420p"
         context = self._video.codec_context
         context.time_base = self._time_base
-        # Say how the colours were converted, so that no player has to guess by the size.
+        # Record how the colours were converted, so that no player has to guess by the size.
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
         context.color_primaries, context.color_trc = 1, 1  # BT.709
 

@@ -76,7 +76,7 @@ class PartialFile:
         self.temporary.touch()
 
     def commit(self) -> None:
-        """Give it its name.
+        """Rename it to its final name.
 
         Raises:
             OutputExistsError: if there is a file of that name by now that may not be replaced.

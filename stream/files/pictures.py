@@ -77,7 +77,7 @@ class PictureWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the images their names, or remove them."""
+        """Rename the images to their final names, or remove them."""
         try:
             if kind is None:
                 with errors_of(self._pattern):

@@ -22,7 +22,7 @@ _PIECE_S = 1  # seconds of audio that are handled at a time
 
 
 class Sound(Protocol):
-    """Sound that comes in pieces, so that its length costs no memory."""
+    """Audio read in pieces, so that memory does not depend on its length."""
 
     @property
     def rate(self) -> int:

@@ -28,7 +28,7 @@ class SpeechDecoder:
         """Begin a stream.
 
         Args:
-            announced: what the sender says that it sends.
+            announced: the format that the sender has announced.
         """
         self.announced = announced
         self._pcm = PcmDecoder(announced)

@@ -4,14 +4,14 @@ Rules, in order:
 
 1. Audio that was accepted is played, in order, without gaps. It is never dropped for being late.
 2. Audio does not wait for its frame, which may be attached until the audio starts, and leaves at that
-   instant. A frame that comes later is dropped, unless the caller asks to show it late. A chunk without
-   a frame leaves the last one standing.
+   instant. A later frame is dropped, unless the caller requests to show it late. A chunk without
+   a frame keeps the last one on the screen.
 3. When there is nothing to play, silence is played and the last frame stays; play resumes with
    once the jitter target is reached again.
 4. `put` refuses what would exceed `max_ms`: the caller waits. A live source can't wait, so its
    delay is corrected where that is inaudible: in a pause, quiet chunks are skipped with their frames
    when more is held than jitter needs, and the pause is lengthened when less is. Only elastic chunks
-   are treated so; speech that came ahead of time is played as it is, pauses included.
+   are treated so; speech received ahead of time is played unchanged, pauses included.
 5. `clear` drops all that is not released yet; what is put next leaves at the next tick, and so does
    what follows it.
 
@@ -122,7 +122,7 @@ class Playout:
             chunk: 40 ms of sound; contiguous with the chunk before or not.
             frame: of the same pts; None if it was not rendered.
             now: the session's clock, samples at 16 kHz.
-            elastic: it comes from a live source or fills a pause, so that it may be dropped or delayed while it is
+            elastic: it is from a live source or fills a pause, so that it may be dropped or delayed while it is
                 quiet.
 
         Returns:
@@ -140,7 +140,7 @@ class Playout:
         return True
 
     def attach(self, frame: VideoFrame, *, late: bool = False) -> bool:
-        """Give a chunk its frame, by its pts.
+        """Attach a frame to its chunk, by pts.
 
         Args:
             frame: what was rendered.
@@ -252,7 +252,7 @@ class Playout:
         return True
 
     def _trim(self) -> None:
-        """Skip quiet chunks at the head while more is buffered than the jitter target asks for."""
+        """Skip quiet chunks at the head while more is buffered than the jitter target."""
         chunk_ms = ms(CHUNK_SAMPLES)
         while (
             self._config.live

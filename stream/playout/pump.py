@@ -92,7 +92,7 @@ class PlayoutPump:
 
     @property
     def matte_wanted(self) -> bool:
-        """Whether any user or sink has asked for the matte beside the frame; may be read from any thread."""
+        """Whether any user or sink needs the matte beside the frame; may be read from any thread."""
         return bool(self._matte_users)
 
     @property
@@ -120,7 +120,7 @@ class PlayoutPump:
         assert accepted, "put_now without room"
 
     def attach(self, frame: VideoFrame, *, late: bool = False) -> bool:
-        """Give a queued chunk its frame; see `Playout.attach`."""
+        """Attach a frame to a queued chunk; see `Playout.attach`."""
         return self._playout.attach(frame, late=late)
 
     def first_unrendered(self, ahead_ms: float, stride: int = 1) -> int | None:

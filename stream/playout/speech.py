@@ -1,4 +1,4 @@
-"""Speech that may come faster than it is spoken: buffered, bounded, cut into chunks when they are wanted.
+"""Speech that may arrive faster than real time: buffered, bounded, cut into chunks on demand.
 
 A TTS sends a sentence in a fraction of its duration. `SpeechQueue` stores audio as received and
 resamples only what the renderer requests, so that a long message never blocks the event loop. Reading never
@@ -45,9 +45,9 @@ class Utterance:
     begun_ms: float = 0.0
     """Where it continues from, if it was taken to have ended before."""
     taken: bool = False
-    """Whether any of it was given out."""
+    """Whether any of it was taken."""
     taken_ms: float = 0.0
-    """Sound given out as chunks, the silence that fills the last one not counted."""
+    """Sound taken as chunks, without the silence that fills the last one."""
     marks: deque[tuple[float, str]] = field(default_factory=deque)
     """Names to be reported when `played_ms` has reached their position."""
     words: deque[Word] = field(default_factory=deque)
@@ -103,7 +103,7 @@ class _Source:
         return len(self._chunks)
 
     def flush(self) -> None:
-        """Give out what is left as a chunk filled up with silence; sound may still follow."""
+        """Return the rest as a chunk filled up with silence; sound may still follow."""
         if not self._flushed and not self._pieces:
             self._chunks.extend(self._chunker.flush())
             self._flushed = True
@@ -233,7 +233,7 @@ class SpeechQueue:
         return False
 
     def take(self) -> SpeechChunk | None:
-        """Give the next chunk, or None if there is none yet."""
+        """Return the next chunk, or None if there is none yet."""
         while self._sources:
             head = self._sources[0]
             if head.prepare(1):
@@ -248,7 +248,7 @@ class SpeechQueue:
         return None
 
     def flush(self) -> None:
-        """Give out the last part of a chunk: the sender paused, and what it has sent should be played."""
+        """Release the last part of a chunk: the sender paused, and what it has sent should be played."""
         if self._sources:
             self._sources[0].flush()
 
@@ -260,7 +260,7 @@ class SpeechQueue:
         return dropped
 
     def drop(self, utterance: str) -> None:
-        """Drop one utterance as `clear` drops all, also if nothing of it has come yet."""
+        """Drop one utterance as `clear` drops all, also if none of it has arrived yet."""
         for source in [source for source in self._sources if source.utterance.id == utterance]:
             source.utterance.ended = True
             self._sources.remove(source)

@@ -137,7 +137,7 @@ class SenderInternals:
         self._sender._send_keyframe = ask_keyframe
 
     def start_loop(self, history: dict[int, Any]) -> None:
-        """Note that the loop runs, and where packets that are asked for again are found."""
+        """Note that the loop runs, and where packets are kept for retransmission."""
         self._sender._RTCRtpSender__rtp_history = history
         self._sender._RTCRtpSender__rtp_started.set()
 
@@ -175,7 +175,7 @@ class ReceiverInternals:
         self._receiver._RTCRtpReceiver__jitter_buffer = buffer
 
     def discard_media(self) -> None:
-        """Drop all that comes from now on."""
+        """Drop all that arrives from now on."""
         self._receiver._enabled = False
 
     def observe_rtp(self, see: Callable[[RtpPacket], object]) -> None:

@@ -132,7 +132,7 @@ def _frame(picture: VideoFrame) -> av.VideoFrame:
 class _LiveVp8Encoder(Vp8Encoder):
     """aiortc's VP8 encoder with settings for a face before a still background, in one thread.
 
-    The two threads that aiortc asks for wait for each other by spinning: on two busy cores a frame then takes 13 ms
+    The two threads that aiortc requests wait for each other by spinning: on two busy cores a frame then takes 13 ms
     of processor time instead of 2, and one in twenty 120.
     """
 
@@ -175,7 +175,7 @@ def level_dbov(voice: Int16Array) -> int:
 
 
 def packetization_mode(codec: RTCRtpCodecParameters) -> int:
-    """Return how H.264 is cut into packets: 0, one NAL unit each, unless the codec says more (RFC 6184 section 8.1)."""
+    """Return the H.264 packetization mode: by default 0, one NAL unit per packet (RFC 6184 section 8.1)."""
     return int(codec.parameters.get("packetization-mode") or 0)
 
 

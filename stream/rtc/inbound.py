@@ -3,7 +3,7 @@
 aiortc (1.16) buffers four audio packets (80 ms) to reorder them, and after one lost packet
 its buffer keeps 320 ms for the rest of the call, because it releases one packet for each that
 arrives. For live speech either is too much delay: here every packet is decoded when it arrives, one
-that comes after its successor is dropped, and what is missing is replaced by silence.
+that arrives after its successor is dropped, and what is missing is replaced by silence.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class InOrder(JitterBuffer):
         self._restart: tuple[int, int] | None = None  # SSRC and number that would confirm a restart
         self._restart_seen = 0
         self.late = 0
-        """Packets dropped because a later one had come before, or to tell a restart from a stray."""
+        """Packets dropped because a later one had arrived, or to distinguish a restart from a stray packet."""
 
     def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
         """Return the packet's content at once, or nothing if it is out of order."""

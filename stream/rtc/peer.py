@@ -107,7 +107,7 @@ class Peer:
             await self.close()
             if isinstance(error, NegotiationError) or not isinstance(error, Exception):
                 raise
-            if not isinstance(error, (OperationError, ValueError)):  # not an error by which aiortc refuses: perhaps a bug
+            if not isinstance(error, (OperationError, ValueError)):  # not how aiortc refuses: perhaps a bug
                 logger.warning("an offer could not be answered", exc_info=error)
             raise NegotiationError(f"offer can't be answered: {error or type(error).__name__}") from error
 

@@ -6,7 +6,7 @@ time. aiortc (1.16) writes "the last packet's timestamp, at the time it was *sen
 200 ms after its audio, and the browser keeps that error.
 
 Here both tracks are mapped by `NTP = session epoch + pts`, independent of the delay in sending. RFC 3550
-(section 6.4.1) asks for exactly that: the RTP timestamp of a report corresponds to the same
+(section 6.4.1) requires exactly that: the RTP timestamp of a report corresponds to the same
 instant as its NTP timestamp, on the sampling clock. The report is dated now, and the RTP timestamp
 is the one that the session's clock has now.
 

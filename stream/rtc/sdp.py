@@ -42,8 +42,8 @@ _SECTIONS = Counter(("audio", "video", "application"))
 def bounded(sdp: str, what: str) -> str:
     """Check sizes and counts, in linear time, and drop candidates that would take long to resolve.
 
-    Browsers hide their addresses behind `.local` names (draft-ietf-mmusic-mdns-ice-candidates), each of which is asked
-    for by multicast. The candidates of the first four names are kept, without those by TCP, which aiortc ignores.
+    Browsers hide their addresses behind `.local` names (draft-ietf-mmusic-mdns-ice-candidates), which are resolved
+    by multicast. The candidates of the first four names are kept, without those by TCP, which aiortc ignores.
 
     Args:
         sdp: the remote end's description.

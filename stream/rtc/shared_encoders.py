@@ -67,7 +67,7 @@ class KeyframeRequests:
         self._last: int | None = None
 
     def ask(self) -> None:
-        """Ask for a keyframe: of the frames to come, not of one that is being encoded."""
+        """Request a keyframe: among the next frames, not the one that is being encoded."""
         self._asked += 1
 
     def begin(self, time: int) -> bool:
@@ -77,7 +77,7 @@ class KeyframeRequests:
         return self._asked > self._answered and rested
 
     def made(self, time: int) -> None:
-        """Note that the frame that began last has become a keyframe, asked for or not."""
+        """Note that the frame that began last has become a keyframe, requested or not."""
         self._answered = self._covered
         self._last = time
 
@@ -122,7 +122,7 @@ class SharedEncoder(ABC, Generic[T, S]):
 
     @abstractmethod
     def _free(self) -> None:
-        """Give the codec's memory and threads back now: references to this object may exist for minutes."""
+        """Release the codec's memory and threads now: references to this object may exist for minutes."""
 
     def subscribe(self, subscriber: S) -> None:
         """Hand frames to a subscriber from now on."""

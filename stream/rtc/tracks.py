@@ -20,7 +20,7 @@ _VIDEO_BACKLOG = 8  # 320 ms
 
 
 class Track(ABC):
-    """One subscriber of a shared encoder: gives out frames that are encoded already.
+    """One subscriber of a shared encoder: returns frames that are encoded already.
 
     Replaces a `MediaStreamTrack` in an `RTCRtpSender`, see `stream.rtc.outbound`.
     """
@@ -31,7 +31,7 @@ class Track(ABC):
         """Subscribe on the first `next_frame`, so that nothing is queued while a connection is being made."""
         self.id = str(uuid.uuid4())
         self.sent_time: int | None = None
-        """Timestamp of the last frame given out, samples at 16 kHz of the session's clock."""
+        """Timestamp of the last frame returned, samples at 16 kHz of the session's clock."""
         self._frames = EncodedFrameQueue(backlog, self.ask_keyframe)
         self._missed = 0
         self._joined = self._stopped = False
@@ -72,7 +72,7 @@ class Track(ABC):
 
     @abstractmethod
     def ask_keyframe(self) -> None:
-        """Ask for a frame that can be decoded without the ones before."""
+        """Request a keyframe."""
 
     @abstractmethod
     def _join(self, codec: RTCRtpCodecParameters) -> None: ...
@@ -130,7 +130,7 @@ class VideoTrack(Track):
         self.bitrate = bitrate
 
     def ask_keyframe(self) -> None:
-        """Ask for a keyframe: the remote end has lost something."""
+        """Request a keyframe: the remote end has lost something."""
         if self._encoder is not None:
             self._encoder.ask_keyframe()
 

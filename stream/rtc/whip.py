@@ -37,7 +37,7 @@ class WhipPublisher:
     """One publication. `publish` once, `close` at any time.
 
     The encoders are shared with the session's other remote ends. ICE servers that the endpoint names in `Link` headers
-    are used if none is configured. They come after the candidates were sent, so it is offered to a second time then.
+    are used if none is configured. They arrive after the candidates were sent, so a second offer is made then.
     """
 
     def __init__(self, hub: EncoderHub, targets: WhipTargets, config: PeerConfig | None = None) -> None:
@@ -157,7 +157,7 @@ class WhipPublisher:
     async def _post(self, endpoint: URL, offer: str) -> str:
         """Exchange offer for answer, and note where the publication can be deleted.
 
-        No error or log quotes the body: a client that may choose the endpoint need not be allowed to read its responses.
+        No error or log quotes the body: a client that may choose the endpoint may not be allowed to read from it.
         """
         async with self._session() as http:
             for _ in range(_MAX_REDIRECTS + 1):

@@ -1,7 +1,7 @@
-"""Where a publication may go: the hosts in the server's configuration, at the addresses that they resolve to, private ones only if listed.
+"""Allowed targets of publications: the configured hosts, at public addresses or addresses that are listed themselves.
 
-A client chooses the URL of a publication, so without a list it could make this server send requests to what only it can
-reach (server-side request forgery, CWE-918).
+A client chooses the URL of a publication, so without a list it could make this server send requests to what only the
+server can reach (server-side request forgery, CWE-918).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class WhipTargets:
 
 
 class TargetResolver(AbstractResolver):
-    """Resolves names and checks what they lead to: the addresses that are checked are those that are used."""
+    """Resolves names and checks the addresses, so that the addresses checked are those connected to."""
 
     def __init__(self, targets: WhipTargets) -> None:
         """Allow what is listed."""
@@ -104,7 +104,7 @@ class TargetResolver(AbstractResolver):
         return found
 
     async def close(self) -> None:
-        """Hold nothing."""
+        """Close the resolver."""
         await self._resolver.close()
 
 

@@ -253,7 +253,7 @@ class DeviceStream:
         ahead_s = times.outputBufferDacTime - times.currentTime
         if 0.0 < ahead_s < _MAX_AHEAD_S:
             self._ahead.append(ahead_s)
-        else:  # the first blocks, and some interfaces, come without one of the times
+        else:  # the first blocks, and some interfaces, lack one of the times
             ahead_s = self._open_latency_s
         self._call(block, ahead_s)
 

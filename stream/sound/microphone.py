@@ -79,7 +79,7 @@ class Microphone:
             on_change: called with a message for the user when the device is lost or back.
         """
         self.muted = False
-        """Set it at any time: chunks become silence, and time goes on."""
+        """Set it at any time: chunks become silence, and time continues."""
         self._clock = clock
         self._gate = gate
         self._make_corrector = corrector
@@ -127,7 +127,7 @@ class Microphone:
         self._running = self._loop.create_task(self._device.run())
 
     def chunks(self) -> AsyncIterator[AudioChunk]:
-        """Yield chunks as they complete, until `close`; none come while the device is gone."""
+        """Yield chunks as they complete, until `close`; none arrive while the device is gone."""
         return self._queue.chunks()
 
     async def close(self) -> None:

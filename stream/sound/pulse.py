@@ -179,7 +179,7 @@ class VirtualMicrophone:
 
 
 def named(kind: Literal["sink", "source"], description: str) -> str:
-    """Return the argument of a module that says how programs show its sink or source."""
+    """Return the argument of a module that sets the description of its sink or source."""
     # The server removes the outer quotes, and the parser of properties the inner ones.
     return f"{kind}_properties='device.description=\"{description}\"'"
 

@@ -103,7 +103,7 @@ class _Source:
         return len(self._chunks)
 
     def flush(self) -> None:
-        """Return the rest as a chunk filled up with silence; sound may still follow."""
+        """Complete the last chunk with silence; sound may still follow."""
         if not self._flushed and not self._pieces:
             self._chunks.extend(self._chunker.flush())
             self._flushed = True

@@ -31,7 +31,7 @@ class EncoderHub:
         return self.pump.clock
 
     def tracks(self, *, bitrate: int, matte: bool = False) -> tuple[AudioTrack, VideoTrack]:
-        """Return the two tracks of a new remote end; they start with the latest frame when first read.
+        """Return the two tracks of a new remote end; they start at the current time when first read.
 
         Args:
             bitrate: bits per second of video that the remote end can take, as far as is known.

@@ -1,5 +1,5 @@
 """Real-time media: PCM, clock, playout, WebRTC, devices, cameras, files and the speech protocol.
 
-Holds what moves sound and pictures in time: `media`, `clock` and `wire` are its vocabulary, the packages its rooms.
+Holds what moves audio and video in time. `media`, `clock` and `wire` hold the types that its packages share.
 Never holds neural networks or torch.
 """

@@ -1,6 +1,6 @@
-"""The session's clock: one epoch, monotonic time, and its picture in NTP.
+"""The session's clock: one epoch, monotonic time, and its mapping to NTP.
 
-What releases and stamps media reads no other clock; the rules of playout take the time as an argument, in samples at
+Code that releases or stamps media reads no other clock; playout rules take the time as an argument, in samples at
 16 kHz since the epoch.
 """
 
@@ -35,7 +35,7 @@ class SessionClock:
     """Counts samples at 16 kHz since it was made.
 
     The wall clock is read once, at the epoch; afterwards NTP times follow the monotonic clock, so
-    that a step of the wall clock can't tear audio and video apart.
+    that a step of the wall clock can't desynchronise audio and video.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 StreamError
 ├── MediaFileError      a file can't be read or written as audio or video
 ├── NegotiationError    an SDP offer can't be answered
-├── TargetError         a publication may not go where it was told to
+├── TargetError         the target of a publication is not allowed
 ├── DeviceError         a microphone or sound output can't be found or opened
 ├── CameraError         a virtual camera can't be opened (stream.camera.drivers)
 ├── CanvasError         a background or a size can't be used (stream.camera.canvas)
@@ -20,7 +20,7 @@ class StreamError(Exception):
 
 
 class MediaFileError(StreamError):
-    """A media file is missing, unreadable, or lacks the stream that was asked for."""
+    """A media file is missing, unreadable, or lacks the requested stream."""
 
 
 class NegotiationError(StreamError):
@@ -28,7 +28,7 @@ class NegotiationError(StreamError):
 
 
 class TargetError(StreamError):
-    """A publication was to go where it may not."""
+    """The target of a publication is not allowed."""
 
 
 class DeviceError(StreamError):

@@ -1,4 +1,4 @@
-"""What flows between the rooms: audio chunks and video frames.
+"""Types exchanged between the packages: audio chunks and video frames.
 
 Time is an integer number of samples at the model's rate (16 kHz), everywhere. One video frame
 lasts exactly one chunk, so a frame and the sound that belongs to it carry the same `pts`.
@@ -15,13 +15,13 @@ from stream.errors import StreamError
 from stream.yuv import i420
 
 SAMPLE_RATE = 16_000
-"""Rate of the session's clock and of what the model hears, in Hz."""
+"""Rate of the session's clock and of the model's input, in Hz."""
 FPS = 25
 """Video frames per second."""
 CHUNK_SAMPLES = SAMPLE_RATE // FPS
 """Length of one chunk and of one video frame: 640 samples = 40 ms."""
 VOICE_RATE = 48_000
-"""Rate of what is played, in Hz: the rate Opus works at."""
+"""Rate of played audio, in Hz: the rate at which Opus works."""
 VOICE_SAMPLES = VOICE_RATE // FPS
 """Played samples in one chunk: 1920."""
 VOICE_RATIO = VOICE_RATE // SAMPLE_RATE
@@ -43,7 +43,7 @@ def _check(name: str, array: npt.NDArray[np.generic], dtype: type, shape: tuple[
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AudioChunk:
-    """40 ms of one voice, twice: as the model hears it and as the listener hears it.
+    """40 ms of audio at two rates: the model's input and the listener's output.
 
     Both arrays cover the same instants, aligned to within one sample at 16 kHz.
 
@@ -52,7 +52,7 @@ class AudioChunk:
     """
 
     pcm: FloatArray
-    """What the model hears: float32 `[640]`, 16 kHz, -1..1."""
+    """The model's input: float32 `[640]`, 16 kHz, -1..1."""
     voice: Int16Array
     """What is played: int16 `[1920]`, 48 kHz mono."""
     pts: int
@@ -66,7 +66,7 @@ class AudioChunk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoFrame:
-    """One picture, owner of its memory: nobody writes to its arrays after construction.
+    """One video frame; it owns its arrays, which are not written after construction.
 
     Raises:
         StreamError: if `rgb` is not contiguous uint8 `[H, W, 3]`, or `cutout` not contiguous uint8 `[H, W, 4]`.
@@ -77,7 +77,7 @@ class VideoFrame:
     pts: int
     """Equal to the `pts` of the chunk it belongs to."""
     cutout: ByteArray | None = None
-    """The same without its background, uint8 `[H, W, 4]`: colour and straight alpha; None where nobody wants it."""
+    """The same without its background, uint8 `[H, W, 4]`: colour and straight alpha; None if no subscriber needs it."""
     _i420: ByteArray | None = field(default=None, init=False, repr=False)
 
     def i420(self) -> ByteArray:
@@ -111,6 +111,6 @@ def silence(pts: int) -> AudioChunk:
 
 
 def is_quiet(chunk: AudioChunk, level_dbfs: float = QUIET_DBFS) -> bool:
-    """Return whether the mean power of a chunk is below a level, so that nobody misses it."""
+    """Return whether the mean power of a chunk is below a level, so that dropping it is inaudible."""
     power = float(np.mean(np.square(chunk.pcm, dtype=np.float64)))
     return bool(power < 10.0 ** (level_dbfs / 10.0))

@@ -17,7 +17,7 @@ from stream.pcm.formats import AudioFormat
 State = Literal["idle", "listening", "speaking"]
 
 MAX_MESSAGE_BYTES = 1 << 20
-"""The longest message where a dialect doesn't say otherwise: 1 MiB, 16 s of base64 PCM at 24 kHz."""
+"""The longest message where a dialect sets no other limit: 1 MiB, 16 s of base64 PCM at 24 kHz."""
 
 
 class WireError(StreamError):
@@ -36,7 +36,7 @@ class WireError(StreamError):
 
 @dataclass(frozen=True, slots=True)
 class SpeechStart:
-    """An utterance begins; an earlier one of the same name does not count any more."""
+    """An utterance begins; an earlier one of the same name is superseded."""
 
     utterance: str
 
@@ -192,7 +192,7 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A message of the bot was refused; the session goes on."""
+    """A message of the bot was refused; the session continues."""
 
     code: str
     message: str

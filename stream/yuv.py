@@ -1,4 +1,4 @@
-"""RGB to YUV 4:2:0, the form in which every video codec takes pictures."""
+"""RGB to YUV 4:2:0, the input format of every video codec."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _CHROMA_RANGE = 224 / 255  # of a byte's range, in video (BT.601)
 
 
 def i420(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Convert a picture `[H, W, 3]` of even sides to planes Y, U, V in one array, `[3 H / 2, W]`.
+    """Convert a frame `[H, W, 3]` of even sides to planes Y, U, V in one array, `[3 H / 2, W]`.
 
-    Video range, BT.601, as swscale's default, at two fifths of its time. OpenCV alone is as quick again, but takes the
+    Video range, BT.601, as swscale's default, at two fifths of its time. OpenCV alone is twice as fast, but takes the
     chroma of every other pixel, which flickers on edges; here it is the mean of the four that share it.
     """
     height, width, _ = rgb.shape

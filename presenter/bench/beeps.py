@@ -1,4 +1,4 @@
-"""Beeps: sounds whose beginning can be told to a sample, to compare times by."""
+"""Beeps: sounds whose onset can be located to one sample, to compare times by."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Benchmark in a real browser: how far sound and picture are apart where they are heard and seen.
+"""Benchmark in a real browser: how far audio and video are apart at playback.
 
-Measured twice, independently: from what Chromium says of its playout (`estimatedPlayoutTimestamp` of both streams), and
-from a test renderer whose flash is found in the pictures that are shown and whose beep in the sound that is played.
+Measured twice, independently: from Chromium's report of its playout (`estimatedPlayoutTimestamp` of both streams), and
+from a test renderer whose flash is found in the frames that are shown and whose beep in the sound that is played.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-req
 _SETTLE_S = 15.0  # browsers need this long to bring two streams in step
 _SAME_MS = 400.0  # a flash and a beep further apart than this are not of one beep
 
-# The page's peer connection, and two detectors: flashes by the time their picture is due on the screen, beeps by the
+# The page's peer connection, and two detectors: flashes by the time their frame is due on the screen, beeps by the
 # time their sample leaves the audio context.
 SPY = """
 window.spy = {flashes: [], beeps: [], skews: []};
@@ -92,7 +92,7 @@ async def measure_browser(seconds: float) -> dict[str, Any]:
     """Measure for so long, after the browser has settled.
 
     Returns:
-        `skew_ms` (positive: the sound is later than its picture) by statistics and by beep, its drift over the
+        `skew_ms` (positive: the sound is later than its frame) by statistics and by beep, its drift over the
         time, and how many beeps that rests on.
 
     Raises:

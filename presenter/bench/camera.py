@@ -1,8 +1,8 @@
-"""Benchmark of the way into a meeting: how late voice and picture are, how far apart, and whether they drift.
+"""Benchmark of a meeting's path: the delay of audio and video, their offset, and its drift.
 
-The sound takes the whole way: a player says beeps into a null sink of a private PulseAudio server, whose monitor is the
-microphone; the voice goes into another null sink, whose monitor is recorded as a meeting would. In place of a
-camera's driver stands a backend of `pyvirtualcam` that notes when which picture came.
+The sound takes the whole path: a player plays beeps into a null sink of a private PulseAudio server; its monitor is the
+microphone; the output goes into another null sink, whose monitor is recorded as a meeting would. In place of a
+camera's driver it uses a backend of `pyvirtualcam` that notes when each frame arrived.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from stream.media import VOICE_RATE, VOICE_RATIO, ByteArray
 
 _BACKEND = "presenter-bench"
 _SETTLE_S = 10.0  # at first, while clocks are learned, nothing is measured
-_EDGE = 10  # beeps, at either end, that the drift is told by
+_EDGE = 10  # beeps, at either end, from which the drift is computed
 
 
 class SeenCamera:
-    """A backend of `pyvirtualcam` without a driver: notes when which marked picture is sent for the first time."""
+    """A backend of `pyvirtualcam` without a driver: notes when which marked frame is sent for the first time."""
 
     seen: dict[int, float]
-    """`pts` of pictures, and the second of `time.monotonic` at which each was sent."""
+    """`pts` of frames, and the second of `time.monotonic` at which each was sent."""
 
     def __init__(self, *, width: int, height: int, fps: float, fourcc: int, device: str | None, **_: object) -> None:
         """Accept everything."""
@@ -53,24 +53,24 @@ class SeenCamera:
         return None
 
     def send(self, picture: ByteArray) -> None:
-        """Note a picture, uint8 `[H * W * 3]`."""
+        """Note a frame, uint8 `[H * W * 3]`."""
         now = time.monotonic()
         self.seen.setdefault(read_mark(picture.reshape(self._shape)), now)
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Nothing to release."""
 
 
 @dataclass
 class Listener:
-    """A process that listens to a source (`presenter.bench.listener`)."""
+    """A process that records a source (`presenter.bench.listener`)."""
 
     times: list[float] = field(default_factory=list)
-    """When beeps began, seconds of `time.monotonic`; filled in when it stops listening."""
+    """When beeps began, seconds of `time.monotonic`; filled in when it stops recording."""
 
     @contextlib.asynccontextmanager
     async def listening(self, source: str) -> AsyncIterator[None]:
-        """Listen to a source meanwhile."""
+        """Record a source during the block."""
         pipe = asyncio.subprocess.PIPE
         command = [sys.executable, "-m", "presenter.bench.listener", source]
         process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
@@ -85,11 +85,11 @@ def run_camera_bench(config: AppConfig, seconds: float = 60.0) -> dict[str, Any]
     """Measure on this machine, with the presenter `default`.
 
     Args:
-        config: networks and device; of the camera's settings `size` and `background` are heeded.
+        config: networks and device; of the camera's settings only `size` and `background` are used.
         seconds: how long.
 
     Returns:
-        Delay, skew, drift and pictures per second; milliseconds where not said otherwise.
+        Delay, skew, drift and frames per second; milliseconds where not stated otherwise.
 
     Raises:
         DeviceError: if PulseAudio can't be started here.
@@ -138,7 +138,7 @@ def _of_status(meeting: Meeting) -> dict[str, Any]:
 
 
 def _of_times(said: list[float], heard: list[float], beeps_at: list[int], seen: dict[int, float]) -> dict[str, Any]:
-    """Compare when beeps were said, when they were heard, and when the picture of their chunk was sent."""
+    """Compare when beeps were played, when they were recorded, and when the frame of their chunk was sent."""
     pts = np.array(sorted(seen))
     delays, skews = [], []
     for place in beeps_at:

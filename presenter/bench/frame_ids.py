@@ -1,7 +1,7 @@
-"""A renderer whose frames say which chunk they belong to, so that the offset of sound and picture can be measured.
+"""A renderer whose frames carry their chunk's number, so that the offset of audio and video can be measured.
 
-The renderer inside does its work as ever; on its frames there are stripes, the bits of the chunk's number. Beeps in
-the chunks are noted with their place. `presenter bench camera` and a test compare both with what comes out.
+The wrapped renderer is unchanged; stripes on its frames carry the bits of the chunk's number. Beeps in
+the chunks are noted with their position. `presenter bench camera` and a test compare both with the output.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from presenter.bench.beeps import BeepDetector
 from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from stream.media import CHUNK_SAMPLES, VOICE_RATIO, AudioChunk, ByteArray, VideoFrame
 
-SIZE = 512  # of the picture
+SIZE = 512  # of the frame
 BITS = 20  # 11 hours of chunks
 STRIPE = 20
 LEFT, ROWS = 56, slice(156, 356)  # of the stripes: the borders stay as they are
@@ -72,11 +72,11 @@ class FrameIdOverlay:
         return self._renderer.interrupt(shown_pts, pts)
 
     def take_over(self, other: FrameRenderer) -> None:
-        """Go on where another presenter stops, with an overlay or without."""
+        """Continue where another presenter stops, with an overlay or without."""
         self._renderer.take_over(other._renderer if isinstance(other, FrameIdOverlay) else other)
 
     def close(self) -> None:
-        """Give the renderer back."""
+        """Release the renderer."""
         self._renderer.close()
 
 
@@ -85,7 +85,7 @@ def _marked(render: RenderFrame) -> VideoFrame:
 
 
 def mark(frame: VideoFrame) -> VideoFrame:
-    """The same picture with stripes in its middle that say its `pts`, which is a whole number of chunks."""
+    """The same frame with stripes in its middle that encode its `pts`, which is a whole number of chunks."""
     number = frame.pts // CHUNK_SAMPLES
     bits = np.array([255 * (number >> bit & 1) for bit in range(BITS)], np.uint8)
     stripes = np.repeat(bits, STRIPE)[:, None]
@@ -100,7 +100,7 @@ def mark(frame: VideoFrame) -> VideoFrame:
 
 
 def read_mark(picture: ByteArray) -> int:
-    """Return the `pts` that a picture says, from a canvas `[H, W, 3]` that it stands in the middle of, as tall."""
+    """Return the `pts` that a frame encodes, from a canvas `[H, W, 3]` of its height with the frame at its centre."""
     height, width = picture.shape[:2]
     columns = (width - height) / 2 + (LEFT + (np.arange(BITS) + 0.5) * STRIPE) * height / SIZE
     bits = picture[height // 2, columns.astype(int), 0] > 127

@@ -22,11 +22,11 @@ from stream.pcm.formats import AudioFormat, PcmDecoder
 
 _RECORD = ("parec", "--raw", "--format=s16le", f"--rate={VOICE_RATE}", "--channels=1", "--latency-msec=10")
 _MOST_BYTES = 1 << 16
-_AWAKE = 3 * VOICE_RATE  # until then a source is irregular, and what a clock learned of that would last for a minute
+_AWAKE = 3 * VOICE_RATE  # until then a source is irregular, which would disturb a clock estimate for a minute
 
 
 def listen(source: str) -> list[float]:
-    """Listen until standard input ends; returns when beeps began."""
+    """Record until standard input ends; returns when beeps began."""
     finder, clock, decoder = BeepDetector(), ClockFilter(VOICE_RATE), PcmDecoder(AudioFormat(VOICE_RATE))
     times: list[float] = []
     heard = last = 0

@@ -1,6 +1,6 @@
 """Benchmark of the live path: processor time per stage and of the whole, beside float32 in the same run.
 
-Everything is processor time of this process, so that a busy machine does not blur it, and runs in one thread.
+Everything is processor time of this process, so that other load does not change it, and runs in one thread.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from stream.yuv import i420
 
 _FRAME_MS = 1000 / FPS
 _BITRATE = 1_500_000
-_WARM_UP = 5  # frames that are not counted: the first of a stream are larger and find nothing in any cache
+_WARM_UP = 5  # frames that are not counted: the first of a stream are larger and start with cold caches
 
 
 def run_bench(config: AppConfig, seconds: float) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def speech_like(seconds: float, seed: int = 0) -> list[AudioChunk]:
 
 
 class Stopwatch:
-    """Processor time of what is called, ms."""
+    """Processor time of the calls, ms."""
 
     def __init__(self) -> None:
         """Nothing was called yet."""
@@ -122,7 +122,7 @@ def _time_streams(renderers: list[Renderer], chunks: list[AudioChunk]) -> list[d
 
 
 def _time_stages(config: AppConfig, engine: Engine, stored: StoredIdentity) -> dict[str, dict[str, float]]:
-    """Each stage on its own, in the order of the live path; each finds in the caches what the one before has left."""
+    """Each stage on its own, in the order of the live path, so that caches are as warm as there."""
     network, state = engine.syncformer, engine.syncformer.init_state(1)
     backend = engine.folded(stored)
     compositor, encoder = FrameCompositor(stored.identity, backend), VideoEncoder.of("VP8")

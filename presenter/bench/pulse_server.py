@@ -1,4 +1,4 @@
-"""A sound server of its own, for benchmarks and tests with real sound: no card, no trace of the user's settings."""
+"""A private sound server for benchmarks and tests with real sound: needs no card, leaves the user's settings alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NOT_SET = ("PULSE_SINK", "PULSE_SOURCE")
 
 
 class PulseServer:
-    """A private PulseAudio with two null sinks: `talk`, heard at `talk.monitor`, and `vmic`."""
+    """A private PulseAudio with two null sinks: `talk`, recorded from `talk.monitor`, and `vmic`."""
 
     def __init__(self, folder: Path) -> None:
         """Start nothing yet; `folder` is the server's."""
@@ -51,14 +51,14 @@ class PulseServer:
         self.plug("vmic")
 
     def stop(self) -> None:
-        """End it and all that plays."""
+        """End it and its players."""
         for process in [*self._players, *([self._server] if self._server else [])]:
             process.kill()
             process.wait(10)
         self._players, self._server = [], None
 
     def pactl(self, *arguments: str) -> str:
-        """Ask it something; returns what it prints."""
+        """Run a `pactl` command; returns its output."""
         return pulse.pactl(*arguments)
 
     def plug(self, sink: str, rate: int = 48_000, description: str = "") -> None:
@@ -68,7 +68,7 @@ class PulseServer:
         self._modules[sink] = loaded.strip()
 
     def unplug(self, sink: str) -> None:
-        """Take a null sink and its monitor away."""
+        """Remove a null sink and its monitor."""
         self.pactl("unload-module", self._modules.pop(sink))
 
     def play(self, sink: str, pcm: npt.NDArray[np.generic], rate: int = 48_000) -> None:
@@ -88,7 +88,7 @@ class PulseServer:
 
 @contextlib.contextmanager
 def private_server() -> Iterator[PulseServer]:
-    """Run a server, with the environment and PortAudio looking at it meanwhile.
+    """Run a server; within the block the environment and PortAudio use it.
 
     Raises:
         DeviceError: if it is not available on this machine; says what to install.

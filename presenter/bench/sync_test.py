@@ -1,7 +1,7 @@
 """A renderer for sync tests instead of a presenter: its frame is white while there is a beep.
 
-It goes the whole way of a presenter: session, playout, encoders, network, browser. `presenter bench voice` and a test
-measure the offset of sound and picture by it.
+It takes the whole path of a presenter: session, playout, encoders, network, browser. `presenter bench voice` and a test
+measure the offset of audio and video by it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class SyncTestRenderer:
         self._shown = 0
 
     def advance(self, chunk: AudioChunk) -> list[tuple[AudioChunk, RenderFrame]]:
-        """Process a chunk; give the one before the look-ahead."""
+        """Process a chunk; return the one before the look-ahead."""
         self._waiting.append(chunk)
         if len(self._waiting) <= _LOOK_AHEAD:
             return []
@@ -54,7 +54,7 @@ class SyncTestRenderer:
         return [(complete, lambda: VideoFrame(self._picture(complete), complete.pts))]
 
     def interrupt(self, shown_pts: int | None, pts: int) -> int:
-        """Go on with silence."""
+        """Continue with silence."""
         self._waiting.clear()
         for _ in range(_LOOK_AHEAD):
             self._waiting.append(silence(pts))
@@ -69,13 +69,13 @@ class SyncTestRenderer:
         """Nothing to change: there is never a matte."""
 
     def take_over(self, other: FrameRenderer) -> None:
-        """Go on where another one stops."""
+        """Continue where another one stops."""
         if not isinstance(other, SyncTestRenderer):
             raise TypeError(f"take_over: expected a SyncTestRenderer, got {type(other).__name__}")
         self._waiting = other._waiting
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Nothing to release."""
 
     def _picture(self, chunk: AudioChunk) -> np.ndarray[Any, np.dtype[np.uint8]]:
         if np.abs(chunk.voice.astype(np.int32)).max() >= LOUD:
@@ -85,7 +85,7 @@ class SyncTestRenderer:
 
 
 class _SyncTestPool:
-    """Lends sync-test renderers, as an engine lends renderers."""
+    """Provides sync-test renderers, as an engine provides renderers."""
 
     slots = None
     is_full = False

@@ -1,4 +1,4 @@
-"""Benchmark of many viewers of one presenter: what one encode for all costs, and what is lost on the way."""
+"""Benchmark of many viewers of one presenter: the cost of one shared encoder, and the packet loss."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SETTLE_S = 2.0
 
 
 def run_viewers(viewers: int, seconds: float) -> dict[str, Any]:
-    """Send a moving picture and a voice to viewers in another process, and measure this one.
+    """Send moving frames and noise to viewers in another process, and measure this one.
 
     Nothing is rendered. The viewers connect by ICE and DTLS, report by RTCP and count; they do not decode.
 
@@ -41,7 +41,7 @@ def run_viewers(viewers: int, seconds: float) -> dict[str, Any]:
         viewers together got and missed.
 
     Raises:
-        ConfigError: if there is nobody to send to, or no time.
+        ConfigError: if the number of viewers or the duration is not positive.
     """
     if viewers < 1 or seconds < 1:
         raise ConfigError(f"expected at least 1 viewer and 1 second, got {viewers} and {seconds:g}")
@@ -53,7 +53,7 @@ def run_viewers(viewers: int, seconds: float) -> dict[str, Any]:
     try:
         return asyncio.run(_serve(here, viewers, seconds))
     finally:
-        here.close()  # the viewers leave when their pipe ends
+        here.close()  # the viewers disconnect when their pipe ends
         process.join()
 
 
@@ -100,7 +100,7 @@ def _shown(pump: PlayoutPump) -> int:
 
 
 async def _act(pump: PlayoutPump) -> None:
-    """Put a swaying picture with a lively mouth, and a noise, as fast as they are played."""
+    """Put frames with head and mouth motion, and noise, as fast as they are played."""
     rng = np.random.default_rng(0)
     with av.open(str(_PICTURE)) as file:
         still = next(file.decode(video=0)).to_ndarray(format="rgb24")
@@ -120,7 +120,7 @@ async def _act(pump: PlayoutPump) -> None:
 
 
 def _watch(pipe: Connection, viewers: int) -> None:
-    """Be the viewers' process."""
+    """Main function of the viewers' process."""
     asyncio.run(_Audience(pipe).watch(viewers))
 
 

@@ -1,7 +1,7 @@
-"""Benchmark of a voice bot's path: how soon the face speaks, how soon an interrupt silences it, how many can watch.
+"""Benchmark of a voice bot's path: the latency of speech and of interrupts, and the number of viewers.
 
 A server runs in a process of its own; the bot and its viewer in this one, over loopback, as a real bot and a real
-viewer would: the speech socket, WHEP, decoded sound and pictures.
+viewer would: the speech socket, WHEP, decoded audio and video.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LOUD = 1500  # of int16: well above what silence decodes to
 
 
 class Viewer:
-    """A WHEP viewer that notes when loud sound and pictures arrive, and what time of the session they are from."""
+    """A WHEP viewer that notes when loud audio packets and frames arrive, and their session times."""
 
     def __init__(self) -> None:
         """Connect to nothing yet."""
@@ -50,10 +50,10 @@ class Viewer:
         self.loud_ms = 0.0
         """How much of them was loud."""
         self.pictures: list[tuple[float, float]] = []
-        """(arrival, session time) of every picture."""
+        """(arrival, session time) of every frame."""
 
     async def watch(self, base: str, session: str) -> None:
-        """Connect to a session and wait for sound and pictures."""
+        """Connect to a session and wait for audio and video."""
         for kind in ("audio", "video"):
             self._watch_times(kind, self._pc.addTransceiver(kind, direction="recvonly").receiver)
         self._pc.on("track", lambda track: self._tasks.append(asyncio.create_task(self._read(track))))
@@ -120,7 +120,7 @@ def tone(seconds: float) -> bytes:
 
 
 async def _in_real_time(speech: bytes, piece_s: float = 0.02) -> AsyncIterator[bytes]:
-    """Give speech at the pace at which it is said."""
+    """Give speech in real time."""
     size = int(piece_s * RATE) * 2
     start = time.monotonic()
     for k, at in enumerate(range(0, len(speech), size)):
@@ -129,7 +129,7 @@ async def _in_real_time(speech: bytes, piece_s: float = 0.02) -> AsyncIterator[b
 
 
 async def _first_synced_ms(presenter: PresenterClient, viewer: Viewer, *, at_once: bool) -> float:
-    """Milliseconds from the first byte of speech to the arrival of its first sound and of that sound's picture."""
+    """Milliseconds from the first byte of speech to the arrival of its first sound and of that sound's frame."""
     viewer.loud.clear()
     viewer.pictures.clear()
     speech = tone(0.8)
@@ -145,7 +145,7 @@ async def _first_synced_ms(presenter: PresenterClient, viewer: Viewer, *, at_onc
 
 
 async def _silent_after_ms(presenter: PresenterClient, viewer: Viewer) -> dict[str, float]:
-    """Milliseconds from the word of interruption to the last sound that arrives, and the error of what was told."""
+    """Milliseconds from the interrupt to the last sound that arrives, and the error of the reported position."""
     viewer.loud.clear()
     viewer.loud_ms = 0.0
     await presenter.speak(tone(4.0), RATE)
@@ -199,7 +199,7 @@ def run_voice_bench(seconds: float = 60.0, viewers: int = 50, rounds: int = 10) 
     """Measure on this machine.
 
     Args:
-        seconds: how long sound and picture are compared in a browser; half an hour tells the drift.
+        seconds: how long audio and video are compared in a browser; half an hour measures the drift.
         viewers: how many watch at a time.
         rounds: utterances and interruptions.
 

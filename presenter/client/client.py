@@ -152,13 +152,13 @@ class PresenterClient:
         await self._send({"type": "mark", "name": name})
 
     async def listening(self, on: bool) -> None:
-        """Tell whether the bot listens to the user; the presenter's state follows."""
+        """Report whether the bot listens to the user; the presenter's state follows."""
         await self._send({"type": "listening", "on": on})
 
     async def interrupt(self, utterance: str | None = None, *, timeout_s: float = TIMEOUT_S) -> Interrupted:
-        """Stop the presenter; the answer says where to cut the transcript.
+        """Stop the presenter; the answer gives the position at which to cut the transcript.
 
-        Several may be in flight; each gets its own answer. Utterances that waited behind the one that was playing are
+        Several may be pending; each gets its own answer. Utterances queued behind the one that was playing are
         dropped too, and reported as events with 0 ms.
 
         Args:

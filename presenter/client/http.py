@@ -16,7 +16,7 @@ TIMEOUT_S = 10.0
 
 
 class ClientError(PresenterError):
-    """The server refused something, can't be reached, or has ended the session."""
+    """The server refused a request, can't be reached, or has ended the session."""
 
 
 def socket_address(base: str) -> str:

@@ -1,4 +1,4 @@
-"""What a photo must be like to become a presenter: each refusal says what to do, each doubt is a warning.
+"""Checks of a photo for enrolment: each error says what to do; what may reduce quality is a warning.
 
 The limits come from 220 portraits and 270 frames of clips, and from the same with masks, hands and microphones drawn
 over the mouth: a usable face has a mean brightness of 43 to 186, a sharpness of 0.043 to 0.21.
@@ -20,15 +20,15 @@ from presenter.enroll.faces import roll_degrees
 from presenter.errors import EnrollError
 
 Warn = Callable[[str], None]
-"""Called with a doubt about a photo that is used all the same."""
+"""Called with each warning about a photo that is used nevertheless."""
 
 MIN_UNIT = 32.0  # pixels between the eyes
 _MAX_YAW, _MAX_PITCH = 22.0, 25.0
 _DOUBTFUL_YAW, _DOUBTFUL_PITCH, _DOUBTFUL_ROLL = 15.0, 18.0, 20.0
 _DARK, _DIM, _BRIGHT, _GLARING = 20.0, 40.0, 215.0, 235.0  # mean brightness of a face, of 255
 _BLURRED, _SOFT = 0.025, 0.043
-_COVERED, _MAYBE_COVERED = 4.0, 2.25  # how much less sure the mouth's place is than the eyes'
-_UNSURE = 0.012  # of a mouth's place, inter-ocular distances: all are surer in a good photo
+_COVERED, _MAYBE_COVERED = 4.0, 2.25  # ratio of the uncertainty of the mouth's position to that of the eyes'
+_UNSURE = 0.012  # uncertainty of a mouth's position, inter-ocular distances: lower in every good photo
 _UNIT = 64.0  # pixels between the eyes at which faces are measured
 _EDGES = {  # landmarks, and how far they may lie beyond the edge, inter-ocular distances
     "chin": ([152, 148, 377, 176, 400], 0.25),
@@ -49,16 +49,16 @@ class Measures(NamedTuple):
 
 
 def check_face(rgb: NDArray[np.uint8], landmarks: Floats, pose: Pose, warn: Warn) -> None:
-    """Refuse what can't work and warn of what may not: pose, size, edges, light, sharpness, something over the mouth.
+    """Refuse or warn by pose, size, edges, light, sharpness and occlusion of the mouth.
 
     Args:
         rgb: The upright photo `[H, W, 3]`.
         landmarks: The face in it `[478, 3]`, pixels.
         pose: The face's.
-        warn: Told each doubt.
+        warn: Called with each warning.
 
     Raises:
-        EnrollError: Says what was measured and what to do.
+        EnrollError: If the face can't be used; states what was measured and what to do.
     """
     check_pose(pose, warn)
     if pose.scale < MIN_UNIT:
@@ -77,7 +77,7 @@ def check_pose(pose: Pose, warn: Warn) -> None:
     """Refuse faces that look away.
 
     Raises:
-        EnrollError: Says by how much.
+        EnrollError: If the face does; states by how much.
     """
     for angle, most, doubtful, what in (
         (abs(pose.yaw_degrees), _MAX_YAW, _DOUBTFUL_YAW, "turned too far to the side"),
@@ -98,10 +98,10 @@ def check_pose(pose: Pose, warn: Warn) -> None:
 
 
 def check_edges(landmarks: Floats, unit: float, width: int, height: int, warn: Warn) -> None:
-    """Refuse faces that the picture's edge cuts off: landmarks `[478, 3]` beyond it, in pixels.
+    """Refuse faces that the image's edge cuts off: landmarks `[478, 3]` beyond it, in pixels.
 
     Raises:
-        EnrollError: Says what is cut off.
+        EnrollError: If a part is cut off; states which.
     """
     beyond = np.maximum(-landmarks[:, :2], landmarks[:, :2] - np.array([width - 1, height - 1])).max(1) / unit
     for part, (points, most) in _EDGES.items():
@@ -132,7 +132,7 @@ def measure(rgb: NDArray[np.uint8], landmarks: Floats, pose: Pose) -> Measures:
 
 
 def check_exposure(rgb: NDArray[np.uint8]) -> None:
-    """Say why no face can be found in a picture in which hardly anything can be seen.
+    """Say why no face can be found in an image that has next to no detail.
 
     Raises:
         EnrollError: If it is nearly black, white or without detail.

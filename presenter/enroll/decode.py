@@ -1,4 +1,4 @@
-"""Photos of unknown origin, decoded in a process that can be stopped."""
+"""Untrusted photos, decoded in a process that can be stopped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Photo:
     rgb: NDArray[np.uint8]
     """`[H, W, 3]`."""
     alpha: NDArray[np.uint8] | None
-    """`[H, W]`, 0 where the picture is transparent; None if it is opaque."""
+    """`[H, W]`, 0 where the image is transparent; None if it is opaque."""
 
 
 class DecodingStoppedError(EnrollError):
@@ -40,9 +40,9 @@ def decode_photo(path: Path, stop: threading.Event | None = None, *, wall_s: flo
     """Decode a photo within limits of time and memory.
 
     Args:
-        path: A JPEG, PNG, WebP or AVIF, whatever its name; HEIC where the package pillow-heif is installed.
-        stop: Set from another thread to give up.
-        wall_s: Seconds after which it is given up.
+        path: A JPEG, PNG, WebP or AVIF, recognised by content; HEIC where the package pillow-heif is installed.
+        stop: Set from another thread to cancel.
+        wall_s: Seconds after which it is cancelled.
 
     Raises:
         EnrollError: If it is no photo, damaged, too large, or takes too long; says which.
@@ -82,7 +82,7 @@ def _run(file: int, name: str, stop: threading.Event, wall_s: float) -> bytes:
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
-    if process.returncode:  # killed for what it used, or by a fault of a decoder
+    if process.returncode:  # killed by a resource limit, or by a fault of a decoder
         raise EnrollError(_too_costly(name))
     return answer
 

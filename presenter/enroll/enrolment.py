@@ -1,4 +1,4 @@
-"""From a photo on disk to a stored presenter, or to one that is used once."""
+"""From a photo on disk to a stored presenter, or to a temporary one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from presenter.runtime.networks import load_networks
 Progress = Callable[[float, str], None]
 """Called with the share of the work that is done, 0..1, and a message."""
 Warn = Callable[[str], None]
-"""Called with a doubt about a photo that is used all the same."""
+"""Called with each warning about a photo that is used nevertheless."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,17 +39,17 @@ def enroll_presenter(
         store: Where it is kept.
         engine: Names the networks.
         photo: The photo.
-        name: What to call the presenter.
-        progress: Told how far the work is.
+        name: The presenter's name.
+        progress: Called with the progress.
         consent_by: Who agreed to be shown; kept with the presenter, and when.
-        stop: Set from another thread to give up while the photo is decoded.
+        stop: Set from another thread to cancel the decoding of the photo.
         face: Which of several faces, counted from the left from 1.
-        warn: Told each doubt about a photo that is used all the same.
+        warn: Called with each warning about a photo that is used nevertheless.
 
     Raises:
         EnrollError: If the photo can't be used; says why.
     """
-    from presenter.enroll.photo import enroll_photo  # brings the tracker, which a live session never needs
+    from presenter.enroll.photo import enroll_photo  # imports the tracker, which a live session never needs
 
     identity = enroll_photo(photo, name, progress, load_networks(engine), stop, face=face, warn=warn)
     stored = store.save(identity, consent_now(consent_by))
@@ -58,7 +58,7 @@ def enroll_presenter(
 
 
 def find_presenter(config: AppConfig, name_or_photo: str) -> StoredIdentity:
-    """Return a presenter by its name, or one made from a photo for this once.
+    """Return a presenter by its name, or a temporary one made from a photo.
 
     Raises:
         IdentityNotFoundError: If it is neither.
@@ -74,7 +74,7 @@ def find_presenter(config: AppConfig, name_or_photo: str) -> StoredIdentity:
             raise IdentityNotFoundError(
                 f"expected a presenter ({', '.join(store.names())}) or a photo, found no {name_or_photo!r}"
             ) from error
-    from presenter.enroll.photo import enroll_photo  # brings the tracker
+    from presenter.enroll.photo import enroll_photo  # imports the tracker
 
     networks = load_networks(config.engine)
     identity = enroll_photo(path, path.stem, lambda fraction, message: None, networks, warn=_log.warning)

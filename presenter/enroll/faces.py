@@ -1,4 +1,4 @@
-"""Finds the faces of a photo, whichever way up it is and however small they are in it."""
+"""Finds the faces of a photo in any orientation and at any size."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from models.tracker.landmarks import LandmarkFinder
 from models.tracker.region import Region
 
 MOST_FACES = 8
-_WORKING_SIDE = 1600  # a face that is found in the whole picture has pixels enough at this size
+_WORKING_SIDE = 1600  # a face that is found in the whole image has pixels enough at this size
 _PRESENT = 0.5
 _TILE = 256  # pixels of a tile as the detector gets it
 _SMALLEST_TILE = 384  # of the photo: below, a face in it is too small to be used
-_SURE_TILE = 0.6  # of many tiles, some look like a face
+_SURE_TILE = 0.6  # confidence required in tiles: of many, some resemble a face
 _SURE_PRESENT = 0.9
 _UNLIKE_A_FACE = 0.2  # distance from the reference shape, inter-ocular distances
 _SAME_FACE = 0.3
@@ -52,8 +52,8 @@ class FoundFaces(NamedTuple):
 def find_faces(rgb: NDArray[np.uint8]) -> FoundFaces:
     """The faces of a photo `[H, W, 3]`: of the whole, and if there are none, of overlapping tiles.
 
-    All four orientations are looked at, and again closer around the surest face, since small ones are recognised less
-    well. A face that lies on its side is recognised as such, so each one found votes for the orientation in which it is
+    All four orientations are tried, and again closer around the most confident face, as small ones are recognised less
+    well. A face turned by 90 degrees is recognised as such, so each one found votes for the orientation in which it is
     upright, with its confidence; an inverted face often passes for an upright one, but with less confidence.
     """
     search = _Search()
@@ -66,7 +66,7 @@ def find_faces(rgb: NDArray[np.uint8]) -> FoundFaces:
 
 
 def _closer(search: _Search, pictures: list[NDArray[np.uint8]], found: list[list[FoundFace]]) -> list[list[FoundFace]]:
-    """Faces around the surest of those found, for each orientation."""
+    """Faces around the most confident of those found, for each orientation."""
     turns, surest = max(
         ((turns, face) for turns, faces in enumerate(found) for face in faces), key=lambda one: one[1].confidence
     )
@@ -109,7 +109,7 @@ class _Search:
         self._finder = LandmarkFinder()
 
     def whole(self, rgb: NDArray[np.uint8]) -> list[FoundFace]:
-        """Faces that the detector finds in the whole picture."""
+        """Faces that the detector finds in the whole image."""
         factor = min(_WORKING_SIDE / max(rgb.shape[:2]), 1.0)
         small = shrink(rgb, factor)
         found = []
@@ -120,14 +120,14 @@ class _Search:
         return found
 
     def around(self, rgb: NDArray[np.uint8], region: Region) -> list[FoundFace]:
-        """Faces that the detector finds when it looks at the surroundings of a region only."""
+        """Faces that the detector finds in the surroundings of a region only."""
         side = _SURROUNDINGS * region.side
         part = Region(region.x, region.y, side, 0.0).cut(rgb, _PART)
         origin, scale = np.array([region.x - side / 2, region.y - side / 2, 0], np.float32), np.float32(side / _PART)
         return [face._replace(landmarks=face.landmarks * scale + origin) for face in self.whole(part)]
 
     def tiles(self, rgb: NDArray[np.uint8]) -> list[FoundFace]:
-        """Faces in squares of half the picture's side, or of a quarter, and so on, until there are some."""
+        """Faces in squares of half the image's side, or of a quarter, and so on, until there are some."""
         side = max(rgb.shape[:2]) / 2
         while side >= _SMALLEST_TILE:
             if faces := self._in_tiles(rgb, side):
@@ -169,7 +169,7 @@ def _unlikeness(landmarks: Floats) -> float:
 
 
 def shrink(rgb: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
-    """A picture at a smaller size; the same if the factor is not below 1."""
+    """An image at a smaller size; the same if the factor is not below 1."""
     if factor >= 1:
         return rgb
     return cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA).astype(np.uint8)

@@ -28,12 +28,12 @@ from presenter.runtime.networks import Networks
 FRAME_SIZE = 512
 _FRAME_SIDE = 5.2  # inter-ocular distances shown
 _FRAME_CENTRE_Y = 0.55  # below the eyes
-_BYSTANDER = 0.4  # a face smaller than this share of the largest is not who was meant
+_BYSTANDER = 0.4  # a face smaller than this share of the largest is ignored
 _PRESENT = 0.5
 _LIES = {1: "a quarter turn clockwise", 2: "upside down", 3: "a quarter turn counter-clockwise"}
 _ADVICE = "use a photo that shows one face from the front, well lit and in focus"
-_BACKGROUND = 224.0  # a light grey where a photo is transparent: what lies hidden there was not meant to be seen
-_TOUCHING = -0.005  # a hair below zero, so that no sliver of the teeth stays between the lips
+_BACKGROUND = 224.0  # a light grey replaces transparent pixels, whose colours are not meant to be shown
+_TOUCHING = -0.005  # slightly below zero, so that no teeth remain visible between the lips
 _OPEN = 0.03  # lips further apart than this are open, inter-ocular distances
 
 _log = logging.getLogger(__name__)
@@ -52,13 +52,13 @@ def enroll_photo(
     """Make an identity from one photo of a frontal face; the opacity of a cut-out becomes its matte.
 
     Args:
-        path: The photo, whichever way up.
-        name: What to call the presenter.
+        path: The photo, in any orientation.
+        name: The presenter's name.
         progress: Called with the share of the work that is done, 0..1, and a message.
-        networks: What speaks.
-        stop: Set from another thread to give up while the photo is decoded.
+        networks: The networks that will render it.
+        stop: Set from another thread to cancel the decoding of the photo.
         face: Which of several faces, counted from the left from 1; None if there is but one.
-        warn: Told each doubt about a photo that is used all the same.
+        warn: Called with each warning about a photo that is used nevertheless.
 
     Raises:
         EnrollError: Says what the photo lacks.
@@ -84,7 +84,7 @@ def enroll_photo(
 
 
 def _before_background(photo: Photo) -> tuple[NDArray[np.uint8], Matte | None]:
-    """The picture before a plain background where it was transparent, and its opacity if it has one."""
+    """The image with a plain colour where it was transparent, and its opacity if it has one."""
     if photo.alpha is None:
         return photo.rgb, None
     opacity = photo.alpha[..., None].astype(np.float32) / 255
@@ -120,13 +120,13 @@ def _choose(faces: list[FoundFace], wanted: int | None, warn: Warn) -> FoundFace
 def upright_face(
     rgb: NDArray[np.uint8], opacity: Matte | None, wanted: int | None, warn: Warn
 ) -> tuple[NDArray[np.uint8], Matte | None, Floats]:
-    """Find the face that is meant, and check that it can be used.
+    """Choose the face, and check that it can be used.
 
     Args:
         rgb: The photo `[H, W, 3]`.
         opacity: Its opacity `[H, W]`.
         wanted: Which of several faces, counted from the left from 1.
-        warn: Told each doubt.
+        warn: Called with each warning.
 
     Returns:
         The photo and its opacity, both turned upright, and the face's landmarks `[478, 3]` there.

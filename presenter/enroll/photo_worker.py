@@ -1,4 +1,4 @@
-"""Decodes one photo of unknown origin: a program of its own, which may be killed at any time.
+"""Decodes one untrusted photo: a separate program, which may be killed at any time.
 
 It reads a file from standard input and writes a line of JSON, and after it raw pixels, to standard output.
 It is run by its path, and imports neither torch nor this package, so that it starts fast.
@@ -17,7 +17,7 @@ from typing import Any
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF")
 """Pillow's names of what is read, by content."""
-MEMORY_BYTES = 3 << 30  # of addresses, most of which libraries reserve and never use
+MEMORY_BYTES = 3 << 30  # of address space, most of which libraries reserve and never use
 CPU_S = 20
 MAX_PIXELS = 50_000_000
 MIN_SIDE = 64
@@ -122,14 +122,14 @@ def _check_jpeg(data: bytes) -> None:
         os.close(kept)
     with os.fdopen(reading, "rb") as said:
         text = said.read()
-    left_over = re.search(rb"(\d+) extraneous bytes", text)  # some cameras pad a few bytes; more are lost data
+    left_over = re.search(rb"(\d+) extraneous bytes", text)  # some cameras pad a few bytes; more means lost data
     lost = any(sign in text for sign in (b"premature end", b"Premature end", b"bad Huffman", b"restart marker"))
     if lost or (left_over and int(left_over[1]) >= _MAX_PADDING):
         raise ValueError(text.decode(errors="replace"))
 
 
 def _as_srgb(picture: Any) -> tuple[Any, Any]:
-    """The picture in sRGB, and its opacity if not all of it is opaque."""
+    """The image in sRGB, and its opacity if not all of it is opaque."""
     from PIL import Image, ImageCms
 
     alpha = None
@@ -143,7 +143,7 @@ def _as_srgb(picture: Any) -> tuple[Any, Any]:
     if profile and picture.mode in ("RGB", "CMYK", "L", "RGBA"):
         if picture.mode == "RGBA":
             picture = picture.convert("RGB")
-        with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError):  # a profile that fits not is ignored
+        with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError):  # a profile that does not fit is ignored
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             converted = ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
             picture = converted or picture

@@ -40,10 +40,10 @@ COUNTED_S = 0.5
 
 
 class PresenterVideoGenerator(VideoGenerator):
-    """Agent's speech in; pictures with their audio out, and pictures alone while the agent is silent.
+    """Agent's speech in; frames with their audio out, and frames alone while the agent does not speak.
 
-    For an `AvatarRunner`, here or in a worker of its own. An audio frame that comes out has the `userdata` of the frame
-    that its first sample came in, and each `AudioSegmentEnd` comes out as the object that went in.
+    For an `AvatarRunner`, here or in a worker of its own. An output audio frame has the `userdata` of the frame
+    that its first sample came in, and each `AudioSegmentEnd` is output as the object that was input.
 
     Args:
         head: The presenter; owned by the caller.
@@ -53,11 +53,11 @@ class PresenterVideoGenerator(VideoGenerator):
     def __init__(self, head: TalkingHead, empty_queue: Callable[[], Awaitable[None]] | None = None) -> None:
         self._head: PacedHead[AudioSegmentEnd, dict[str, Any]] = PacedHead(head)
         self._empty_queue = empty_queue
-        self._emitting = asyncio.Lock()  # held from taking a picture until the runner has pushed and counted its audio
+        self._emitting = asyncio.Lock()  # held from taking a frame until the runner has pushed and counted its audio
 
     @property
     def options(self) -> AvatarOptions:
-        """Format of the pictures and the audio, for the runner."""
+        """Format of the frames and the audio, for the runner."""
         height, width = self._head.size
         return AvatarOptions(
             video_width=width, video_height=height, video_fps=FPS, audio_sample_rate=VOICE_RATE, audio_channels=1
@@ -93,7 +93,7 @@ class PresenterVideoGenerator(VideoGenerator):
             await self._empty_queue()
 
     async def __aiter__(self) -> AsyncIterator[rtc.VideoFrame | rtc.AudioFrame | AudioSegmentEnd]:
-        """Pictures, each followed by its audio; a segment's end behind its last audio; until the head is closed."""
+        """Frames, each followed by its audio; a segment's end behind its last audio; until the head is closed."""
         while True:
             await self._head.due()
             async with self._emitting:
@@ -181,7 +181,7 @@ class _PlayedOutput(QueueAudioOutput):
     """The agent's audio output; reports how much of an interrupted segment was played, not how much was queued."""
 
     def __init__(self) -> None:
-        # Playback starts when the first picture is shown, not when the first audio comes in: words wait for it.
+        # Playback starts when the first frame is shown, not when the first audio arrives: words wait for it.
         super().__init__(wait_playback_start=True)
         self.unplayed = 0.0
 

@@ -1,4 +1,4 @@
-"""Shared by the adapters: a talking head that takes a bot's speech and gives pictures at 25 per second."""
+"""Shared by the adapters: a talking head that takes a bot's speech and returns frames at 25 per second."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from presenter.runtime.talking_head import TalkingHead
 from stream.media import FPS, VOICE_RATE, Int16Array, VideoFrame
 
 PERIOD = 1 / FPS
-"""Duration of one picture, in seconds."""
+"""Duration of one frame, in seconds."""
 LEAD = 0.2
-"""How far ahead of the clock speech is given out, in seconds: what the bot's own output queue may hold."""
+"""How far ahead of the clock speech is returned, in seconds: what the bot's own output queue may hold."""
 
 MarkT = TypeVar("MarkT")
 OriginT = TypeVar("OriginT")
@@ -27,7 +27,7 @@ _SAMPLE_BYTES = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shown(Generic[MarkT, OriginT]):
-    """One picture, the audio that goes with it, and the marks behind that audio."""
+    """One frame, the audio that goes with it, and the marks behind that audio."""
 
     frame: VideoFrame
     voice: Int16Array
@@ -35,13 +35,13 @@ class Shown(Generic[MarkT, OriginT]):
     marks: list[MarkT]
     """Marks up to the end of `voice`, in order."""
     origin: OriginT | None
-    """Given with the audio that holds the first sample of `voice`; None while idle."""
+    """Passed with the audio that holds the first sample of `voice`; None while idle."""
 
 
 class PacedHead(Generic[MarkT, OriginT]):
     """A talking head that counts the samples pushed and taken.
 
-    Items that belong to a place in the speech (its end, its words) go in with `mark` and come out of `take` right after
+    Items at a position in the speech (its end, its words) are added by `mark` and returned by `take` right after
     the audio that was pushed before them, or not at all if that audio is interrupted.
 
     Args:
@@ -79,10 +79,10 @@ class PacedHead(Generic[MarkT, OriginT]):
         await self._quiet.wait()
 
     def push_bytes(self, data: bytes, rate: int, channels: int, origin: OriginT | None = None) -> None:
-        """Say this next: int16 little-endian, interleaved, cut anywhere, also within a sample.
+        """Queue speech: int16 little-endian, interleaved, cut anywhere, also within a sample.
 
         Raises:
-            StreamError: If the audio is not supported; nothing of it is said.
+            StreamError: If the audio is not supported; none of it is queued.
         """
         data = self._rest + data if self._rest_format == (rate, channels) else data
         whole = len(data) - len(data) % (_SAMPLE_BYTES * channels)
@@ -91,15 +91,15 @@ class PacedHead(Generic[MarkT, OriginT]):
         self._rest = data[whole:]
 
     def push(self, pcm: Int16Array, rate: int, origin: OriginT | None = None) -> None:
-        """Say this next: int16 `[N]` or `[N, C]` at `rate` Hz, which may change.
+        """Queue speech: int16 `[N]` or `[N, C]` at `rate` Hz, which may change.
 
         Args:
             pcm: The samples.
             rate: In Hz.
-            origin: Comes out of `take` with these samples, such as the name that the bot has for this speech.
+            origin: Returned by `take` with these samples, such as the bot's name for this speech.
 
         Raises:
-            StreamError: If the audio is not supported; nothing of it is said.
+            StreamError: If the audio is not supported; none of it is queued.
         """
         if rate != self._rate:
             self.end()
@@ -112,7 +112,7 @@ class PacedHead(Generic[MarkT, OriginT]):
             self._quiet.clear()
 
     def end(self) -> None:
-        """End the utterance, so that its last samples are said too; no effect if none has begun."""
+        """End the utterance, so that its last samples are played too; no effect if none has begun."""
         if self._rate is not None:
             self._head.end(str(self._utterance))
             self._given = Fraction(ceil(self._given))
@@ -120,16 +120,16 @@ class PacedHead(Generic[MarkT, OriginT]):
             self._close_utterance()
 
     def mark(self, item: MarkT) -> None:
-        """Let `item` come out behind the audio that was pushed so far."""
+        """Let `take` return `item` behind the audio that was pushed so far."""
         self._marks.append((ceil(self._given), item))
 
     async def due(self) -> None:
-        """Wait until the next picture should be taken: at 25 per second, speech up to `LEAD` early."""
+        """Wait until the next frame should be taken: at 25 per second, speech up to `LEAD` early."""
         early = LEAD if self._spoke else 0.0
         await asyncio.sleep(max(0.0, self._next - early - asyncio.get_running_loop().time()))
 
     async def take(self) -> Shown[MarkT, OriginT]:
-        """The next picture, now.
+        """The next frame, now.
 
         Raises:
             StopAsyncIteration: If the head was closed.
@@ -137,10 +137,10 @@ class PacedHead(Generic[MarkT, OriginT]):
         try:
             pair = await anext(self._head)
         except BaseException:
-            self._forget()  # no more will be said, so `quiet` must not wait for it
+            self._forget()  # no more will be played, so `quiet` must not wait for it
             raise
         now = asyncio.get_running_loop().time()
-        # A delay below one picture is made up for, or 25 per second would never be reached; a longer one is not.
+        # A delay below one frame is made up for, or 25 per second would never be reached; a longer one is not.
         self._next = (self._next if now - self._next < PERIOD else now) + PERIOD
         self._spoke = pair.speech
         begin = self._taken
@@ -148,7 +148,7 @@ class PacedHead(Generic[MarkT, OriginT]):
         return Shown(pair.frame, voice, self._passed(), self._origin(begin) if len(voice) else None)
 
     async def interrupt(self) -> list[MarkT]:
-        """Drop what was not taken yet; returns the marks that will not come out."""
+        """Drop what was not taken yet; returns the marks that were dropped."""
         lost = self._forget()
         await self._head.interrupt()
         return lost

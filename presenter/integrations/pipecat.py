@@ -1,4 +1,4 @@
-"""A presenter for Pipecat: a service between the voice and the transport's output.
+"""A presenter for Pipecat: a service between the TTS and the transport's output.
 
     Pipeline([transport.input(), ..., tts, PresenterVideoService(), transport.output(), ...])
 
@@ -40,14 +40,14 @@ class _Origin(NamedTuple):
 
 
 class PresenterVideoService(AIService):
-    """Takes the TTS audio and emits it with the presenter, picture by picture; idle pictures in between.
+    """Takes the TTS audio and emits it with the presenter, frame by frame; idle frames in between.
 
     Frames between and behind the audio (words, the end of speech) are passed on behind that audio, so that after an
-    interruption the transcript holds what was said and no more. Only `InterruptionFrame` interrupts:
-    `UserStartedSpeakingFrame` comes without it where the bot may not be interrupted. The audio keeps the `context_id`
+    interruption the transcript holds only what was played. Only `InterruptionFrame` interrupts:
+    `UserStartedSpeakingFrame` arrives without it where the bot may not be interrupted. The audio keeps the `context_id`
     and the `transport_destination` of the frames that it came in.
 
-    The transport needs `video_out_enabled=True` and `video_out_is_live=False`, which keeps pictures in step with audio.
+    The transport needs `video_out_enabled=True` and `video_out_is_live=False`, which keeps frames in step with audio.
 
     Args:
         presenter: The presenter's name.
@@ -62,10 +62,10 @@ class PresenterVideoService(AIService):
         self._head: TalkingHead | None = None
         self._task: asyncio.Task[None] | None = None
         self._origin = _Origin(None, None)  # of the latest audio
-        self._emitting = asyncio.Lock()  # held from taking a picture until it is pushed: none follows an interruption
+        self._emitting = asyncio.Lock()  # held from taking a frame until it is pushed: none follows an interruption
 
     def can_generate_metrics(self) -> bool:
-        """Time to first byte: from the first audio of an utterance to its first picture."""
+        """Time to first byte: from the first audio of an utterance to its first frame."""
         return True
 
     async def setup(self, setup: FrameProcessorSetup) -> None:
@@ -75,7 +75,7 @@ class PresenterVideoService(AIService):
         self._paced: PacedHead[Frame, _Origin] = PacedHead(self._head)
 
     async def stop(self, frame: EndFrame) -> None:
-        """Say what is left, then stop."""
+        """Play what is queued, then stop."""
         await super().stop(frame)
         if self._showing:
             self._paced.end()
@@ -110,7 +110,7 @@ class PresenterVideoService(AIService):
 
     @property
     def _showing(self) -> bool:
-        """Whether pictures are rendered; after a failure the audio is passed on without."""
+        """Whether frames are rendered; after a failure the audio is passed on without."""
         return self._task is not None and not self._task.done()
 
     async def _speak(self, frame: TTSAudioRawFrame) -> None:
@@ -143,7 +143,7 @@ class PresenterVideoService(AIService):
                 await self.push_frame(frame)
 
     async def _show(self) -> None:
-        """Push pictures and their audio in real time, until cancelled."""
+        """Push frames and their audio in real time, until cancelled."""
         try:
             while True:
                 await self._paced.due()

@@ -22,8 +22,8 @@ DELAY_MS = 120.0
 """From the moment that a frame shows to its rendering: its sound lasts 40 ms, and the model's look-ahead is 80 ms. A
 microphone adds latency to that, and a webcam more."""
 
-_PERIOD = samples(62)  # every second picture of 30 a second, even if it comes a little early
-_WAIT_S = 0.1  # for a picture
+_PERIOD = samples(62)  # every second frame of 30 a second, even if it comes a little early
+_WAIT_S = 0.1  # for a frame
 _REMEMBERED = 64  # moves: four seconds
 _LEAVING_FRAMES, _RETURNING_FRAMES = FPS, FPS // 2
 _OFF_SAMPLES = samples(200)  # a timeline that is further off was interrupted
@@ -44,8 +44,8 @@ class _Seen(NamedTuple):
 class HeadFollower:
     """A head motion for `Renderer.motion` that is the user's own.
 
-    A thread tracks the newest pictures, at most 15 a second. Frames take the pose of a moment in the past, in step with
-    their sound; between tracked pictures it is interpolated. While the user is away, or the webcam is lost, idle motion
+    A thread tracks the newest frames, at most 15 a second. Frames take the pose of a moment in the past, in step with
+    their sound; between tracked frames it is interpolated. While the user is away, or the webcam is lost, idle motion
     replaces it.
 
     Only one thread may call `at`.
@@ -86,7 +86,7 @@ class HeadFollower:
 
     @property
     def following(self) -> bool:
-        """Whether the frames asked for last are moved by the user."""
+        """Whether the frames requested last are moved by the user."""
         return self._appeared is not None
 
     def at(self, frame: int) -> tuple[HeadPose, int]:
@@ -161,7 +161,7 @@ class HeadFollower:
         return was_cut
 
     def _move_at(self, moment: int) -> UserMove | None:
-        """The user's pose at a moment; None if nobody was there."""
+        """The user's pose at a moment; None if no face was tracked then."""
         with self._lock:
             later = bisect_right(self._seen, moment, key=lambda seen: seen.time)
             before = self._seen[later - 1] if later else None
@@ -170,7 +170,7 @@ class HeadFollower:
             return None
         if after is None or after.move.appeared != before.move.appeared:
             return before.move
-        # Eyelids take two frames to close: they begin when the next picture shows them closed.
+        # Eyelids take two frames to close: they begin when the next frame shows them closed.
         closed = before.move.eyes_closed or after.move.eyes_closed
         share = (moment - before.time) / (after.time - before.time)
         pose = np.add(before.move.pose, share * np.subtract(after.move.pose, before.move.pose))

@@ -58,9 +58,9 @@ class Meeting:
             shown: a name of the cast.
             microphone: input.
             camera: video output.
-            output: delayed audio output, in step with the picture; None for none.
+            output: delayed audio output, in step with the frame; None for none.
             head: head motion of the user, which the presenter follows; None without a webcam.
-            offset_ms: how much later than its sound a picture is sent.
+            offset_ms: how much later than its sound a frame is sent.
         """
         self.shown = shown
         self.shows = Shows.LIVE
@@ -85,7 +85,7 @@ class Meeting:
         """Run until `leave`.
 
         Raises:
-            PresenterError: if rendering has failed, which only a bug makes happen; the log says why.
+            PresenterError: if rendering has failed, which only a bug can cause; the log says why.
         """
         loop = asyncio.get_running_loop()
         devices = [self._camera.run(), *([self._output.run()] if self._output else [])]
@@ -158,7 +158,7 @@ class Meeting:
         await self.show(self._cast.names[number - 1])
 
     async def show(self, name: str) -> None:
-        """Show another presenter, from one picture to the next, also during speech.
+        """Switch to another presenter from one frame to the next, also during speech.
 
         Raises:
             PresenterError: if there is none of this name, or it can't be loaded.
@@ -201,7 +201,7 @@ class Meeting:
         )
 
     def _keep_in_step(self, output_ms: float) -> None:
-        """Send pictures as late as sound is played."""
+        """Send frames as late as sound is played."""
         self._camera.set_delay(max(0.0, output_ms + self._offset_ms))
 
     def _webcam(self) -> Webcam | None:

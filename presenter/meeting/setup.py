@@ -1,4 +1,4 @@
-"""Opens what a meeting needs, cheapest first, so that what is missing is reported at once, and closes all of it."""
+"""Opens what a meeting needs, cheapest first so that errors are reported early, and closes all of it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from stream.sound.delayed_output import DelayedOutput
 from stream.sound.microphone import Microphone
 
 PLAYOUT = PlayoutConfig(target_ms=40)
-"""Picture and sound stay on this machine: there is no network jitter to buffer."""
+"""Video and audio stay on this machine: there is no network jitter to buffer."""
 
 _T = TypeVar("_T")
 _OWN = {pulse.VirtualMicrophone.source, f"{pulse.VirtualMicrophone.sink}.monitor"}
@@ -59,7 +59,7 @@ class _BlockingDevices:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # In line behind an `open` that was cancelled and still runs.
+        # Queued behind an `open` that was cancelled and still runs.
         closed = asyncio.get_running_loop().run_in_executor(self._executor, self._stack.close)
         self._executor.shutdown(wait=False)
         await asyncio.shield(closed)

@@ -14,7 +14,7 @@ class Shows(StrEnum):
     IDLE = "IDLE"
     """The presenter, with idle motion only."""
     STILL = "STILL"
-    """One picture, repeated."""
+    """One frame, repeated."""
 
 
 class Webcam(StrEnum):
@@ -23,7 +23,7 @@ class Webcam(StrEnum):
     FOLLOWING = "following you"
     """The user."""
     AWAY = "you are away"
-    """Idle motion: the user left the picture."""
+    """Idle motion: the user is not in the webcam's frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Status:
     dropped: int = 0
     """Frames that were dropped since the start."""
     skew_ms: float | None = None
-    """How much later sound is played than its picture is sent, in milliseconds."""
+    """How much later sound is played than its frame is sent, in milliseconds."""
     drift_ppm: float | None = None
     """How much faster the microphone's clock is than the session's, in parts per million."""
     webcam: Webcam | None = None

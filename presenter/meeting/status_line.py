@@ -70,7 +70,7 @@ class StatusLine:
             get_renderable=self._render,
             refresh_per_second=REFRESH_HZ,
             transient=True,
-            redirect_stdout=sys.stdout.isatty(),  # what goes into a pipe must not come out here
+            redirect_stdout=sys.stdout.isatty(),  # what goes into a pipe must not be printed here
             redirect_stderr=sys.stderr.isatty(),
         )
         before = (sys.stdout, sys.stderr)

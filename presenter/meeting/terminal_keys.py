@@ -51,7 +51,7 @@ class TerminalKeys:
         self._is_terminal = self._fd is not None and os.isatty(self._fd)
         self._decoder = KeyDecoder()
         self._keys: asyncio.Queue[str] = asyncio.Queue(_QUEUED)
-        self._saved: list[Any] | None = None  # the terminal's attributes, while it is ours
+        self._saved: list[Any] | None = None  # the terminal's original attributes, while they are changed
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._signals: list[int] = []
 
@@ -94,7 +94,7 @@ class TerminalKeys:
                 self._keys.put_nowait(key)
 
     def _later(self, seconds: float, action: Callable[[], None]) -> None:
-        """Run an action later, and only once if it is asked for again."""
+        """Run an action later, and only once if it is requested again."""
         if (timer := self._timers.get(action.__name__)) is not None:
             timer.cancel()
         self._timers[action.__name__] = self._loop.call_later(seconds, action)

@@ -1,4 +1,4 @@
-"""The loop that keeps a sink filled with audio: chooses what is due, has the model process it, and queues it."""
+"""The loop that keeps a sink filled with audio: chooses what is due, processes it with the model, and queues it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stream.playout.progress import Progress
 
 
 class AudioLoop:
-    """Processes one session's timeline, ahead of the sink as far as there is room, and offers its frames."""
+    """Processes one session's timeline, ahead of the sink as far as its queue allows, and offers its frames."""
 
     def __init__(
         self,
@@ -36,12 +36,12 @@ class AudioLoop:
             sink: where audio goes.
             frames: renders the frames of what was queued.
             sources: what to process.
-            progress: told which place of the timeline is which piece of speech.
-            latencies: told when chunks arrive and are queued.
+            progress: notes which position of the timeline is which piece of speech.
+            latencies: notes when chunks arrive and are queued.
             look_ahead: chunks that the model needs after the one that it moves the mouth for.
         """
         self.watched = True
-        """Whether anybody sees it; if not, speech is processed and silence is not."""
+        """Whether there is a subscriber; without one, speech is processed and silence is not."""
         self._threads = threads
         self._sink = sink
         self._frames = frames
@@ -61,11 +61,11 @@ class AudioLoop:
         return self._vad.speaking
 
     def wake(self) -> None:
-        """Look again at what is due."""
+        """Check again what is due."""
         self._wake.set()
 
     def interrupt(self) -> None:
-        """Go on from the frame on the screen, with a mouth that closes; what is being processed is dropped."""
+        """Continue from the frame on the screen, with a closing mouth; what is being processed is dropped."""
         self._interrupts += 1
         self._dropping = 0
         self._frames.clear()
@@ -94,7 +94,7 @@ class AudioLoop:
         return self._sources.choose(self._sink.clock.now(), self._sink.queued_ms, self._latencies.frame_ms)
 
     async def _step(self, work: Work, interrupts: int) -> None:
-        """Process one chunk, and queue the one that it completes unless an interrupt came in between."""
+        """Process one chunk, and queue the one that it completes unless there was an interrupt meanwhile."""
         self._expect(work)
         completed = await self._threads.advance(work.chunk)
         if interrupts != self._interrupts:

@@ -1,6 +1,6 @@
-"""Which backend computes the generator fastest on this machine: measured once, and remembered.
+"""Which backend computes the generator fastest on this machine: measured once, and cached.
 
-What is remembered depends on the processor, on the instruction sets that its libraries may use, on PyTorch and on the
+The cached choice depends on the processor, on the instruction sets that its libraries may use, on PyTorch and on the
 weights; where one of them changes it is measured again, which takes a second.
 """
 
@@ -28,7 +28,7 @@ def fastest(generator: Generator, folder: Path | None = None) -> str:
 
     Args:
         generator: To be measured.
-        folder: Where to remember it; `cache_dir()` if None.
+        folder: Where to cache it; `cache_dir()` if None.
     """
     path = (folder or cache_dir()) / f"backend-{_fingerprint(generator)}.json"
     known = _read(path)
@@ -53,7 +53,7 @@ def cache_dir() -> Path:
 
 
 def processor() -> str:
-    """What this machine's processor calls itself."""
+    """The model name of this machine's processor."""
     return _cpuinfo().get("model name") or platform.processor() or platform.machine()
 
 
@@ -72,7 +72,7 @@ def _fingerprint(generator: Generator) -> str:
 
 
 def _cpuinfo() -> dict[str, str]:
-    """What Linux says of the first processor; nothing elsewhere."""
+    """The first processor's entry in `/proc/cpuinfo`; empty on systems other than Linux."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -91,7 +91,7 @@ def _read(path: Path) -> str | None:
 
 
 def _write(path: Path, facts: dict[str, object]) -> None:
-    """Write a file that appears whole or not at all; where it can't be written, the next start measures again."""
+    """Write a file atomically; if it can't be written, the next start measures again."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as partial:

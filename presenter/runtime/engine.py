@@ -1,6 +1,6 @@
-"""The engine: loads the networks once and lends a renderer per live stream.
+"""The engine: loads the networks once and provides a renderer per live stream.
 
-One engine serves any number of sessions and `TalkingHead`s of a process; it alone counts how many at a time.
+One engine serves all sessions and `TalkingHead`s of a process, and limits how many there are at a time.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Engine:
     Args:
         networks: Shared by all streams.
         device: Where networks run.
-        slots: How many renderers it lends at a time; None for any number.
+        slots: How many renderers may be in use at a time; None for any number.
         backend: How the generator is computed, or `auto` for what is fastest here.
         head_motion: How far speech moves heads, 0 to 1.
 
     Raises:
-        ConfigError: If this machine can't compute it the way that it is told to.
+        ConfigError: If the backend is not available on this machine.
     """
 
     backend: str
@@ -70,7 +70,7 @@ class Engine:
 
         Args:
             config: Which networks and where.
-            slots: How many renderers it lends at a time; None for any number.
+            slots: How many renderers may be in use at a time; None for any number.
 
         Raises:
             ConfigError: If a checkpoint or the device is missing.
@@ -95,7 +95,7 @@ class Engine:
 
     @property
     def is_full(self) -> bool:
-        """Whether every slot is taken now."""
+        """Whether every slot is in use now."""
         with self._lock:
             return self._is_full()
 
@@ -103,14 +103,14 @@ class Engine:
         return self.slots is not None and self._in_use >= self.slots
 
     def renderer(self, stored: StoredIdentity, backend: str = "") -> Renderer:
-        """Lend a renderer for an identity; close it to give its slot back.
+        """Return a renderer for an identity; closing it frees its slot.
 
         Args:
             stored: The identity to show.
             backend: How to compute the generator; empty for the engine's way.
 
         Raises:
-            CapacityError: If all slots are taken.
+            CapacityError: If all slots are in use.
         """
         with self._lock:
             if self._is_full():
@@ -135,12 +135,12 @@ class Engine:
             self._in_use -= 1
 
     def folded(self, stored: StoredIdentity, kind: str = "") -> Backend:
-        """The generator of an identity, ready to render; by another backend than the engine's if `kind` says so."""
+        """The generator of an identity, ready to render; by the backend `kind`, or the engine's."""
         generator = _personal(stored.generator) if stored.generator else self._generator
         return backend(generator, style_code(stored.identity, generator), kind or self.backend, self._device)
 
     def folded_for(self, reference: NDArray[np.uint8]) -> Backend:
-        """The base generator for the person in a reference crop `[256, 256, 3]`, ready to paint."""
+        """The base generator for the person in a reference crop `[256, 256, 3]`, ready to render."""
         with torch.inference_mode():
             style = self._generator.style_code(picture_tensor(reference))[0].clone()
         return backend(self._generator, style, self.backend, self._device)
@@ -165,7 +165,7 @@ def style_code(identity: Identity, generator: Generator) -> StyleCode:
 
 
 def _decide(kind: str, generator: Generator, device: torch.device) -> str:
-    """The backend that a configuration asks for."""
+    """The backend of a configuration."""
     if device.type != "cpu":
         return "float32"
     if kind == "auto":

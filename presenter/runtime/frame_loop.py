@@ -13,17 +13,17 @@ from stream.clock import ms, samples
 
 FULL_RATE_MS = 38.0
 """Up to this time for a frame, 25 a second are rendered; up to twice as much, every second one, and so on: fewer frames
-at a steady rate look better than as many as happen to fit."""
+at a steady rate look better than more frames at an uneven one."""
 MARGIN_MS = 3.0
-"""A frame has to be ready this long before its turn."""
+"""A frame has to be ready this long before it is due."""
 
 _FROZEN = samples(400)  # after so long without a frame, one that is late is better than none
 
 
 def stride_for(frame_ms: float, stride: int) -> int:
-    """Return for every how many chunks a frame is rendered, given that until now it was every `stride`.
+    """Return the stride, in chunks per rendered frame, given the present one.
 
-    It falls only where there is room to spare, so that it does not change back and forth.
+    It falls only with a margin (hysteresis), so that it does not oscillate.
     """
     while frame_ms > stride * FULL_RATE_MS:
         stride += 1
@@ -35,7 +35,7 @@ def stride_for(frame_ms: float, stride: int) -> int:
 class FrameLoop:
     """Renders frames beside the audio, which never waits for them.
 
-    The next frame is that of the first chunk whose turn is late enough. In real time the others are dropped.
+    The next frame is that of the first chunk due late enough. In real time the others are dropped.
     """
 
     def __init__(self, threads: RenderThreads, sink: Sink, latencies: Latencies, metrics: Metrics) -> None:
@@ -43,14 +43,14 @@ class FrameLoop:
 
         Args:
             threads: render.
-            sink: where frames go; it says which one is wanted next.
-            latencies: told how long frames take.
+            sink: where frames go; it chooses the next one to render.
+            latencies: notes how long frames take.
             metrics: the server's counters.
         """
         self.shown = self.dropped = 0
         """Frames that were rendered in time, and that were not."""
         self.stride = 1
-        """For every how many chunks a frame is rendered."""
+        """Chunks per rendered frame."""
         self._threads = threads
         self._sink = sink
         self._latencies = latencies
@@ -61,7 +61,7 @@ class FrameLoop:
         self._last = 0  # session time of the last frame
 
     def offer(self, pts: int, render: RenderFrame, *, urgent: bool = False) -> None:
-        """Take what renders the frame of a chunk that was queued; an urgent one is rendered in any case."""
+        """Add the render function of a chunk that was queued; an urgent one is rendered in any case."""
         self._offered[pts] = render
         if urgent:
             self._urgent.add(pts)
@@ -75,7 +75,7 @@ class FrameLoop:
         self._wake.set()
 
     def wake(self) -> None:
-        """Look again at what is due."""
+        """Check again what is due."""
         self._wake.set()
 
     def clear(self) -> None:

@@ -1,4 +1,4 @@
-"""What a session needs of a renderer, and of who lends one: the seam where tests and benchmarks put their own."""
+"""Interfaces of a renderer and of its provider, so that tests and benchmarks can substitute their own."""
 
 from __future__ import annotations
 
@@ -56,37 +56,37 @@ class FrameRenderer(Protocol):
 
         Args:
             shown_pts: `pts` of the frame on the screen, or None if there is none.
-            pts: where the timeline goes on.
+            pts: where the timeline continues.
 
         Returns:
             The pts of the chunk to push next.
         """
 
     def take_over(self, other: FrameRenderer) -> None:
-        """Go on where another presenter stops; `other` is not to be used any more.
+        """Continue where another presenter stops; `other` must not be used afterwards.
 
         Raises:
             TypeError: if `other` is not of the same kind.
         """
 
     def close(self) -> None:
-        """Give the renderer back; safe twice."""
+        """Release the renderer; safe twice."""
 
 
 class RendererPool(Protocol):
-    """Lends renderers, as many at a time as it has slots: `presenter.runtime.engine.Engine`."""
+    """Provides renderers, at most one per slot at a time: `presenter.runtime.engine.Engine`."""
 
     @property
     def slots(self) -> int | None:
-        """How many renderers are lent at a time; None for any number."""
+        """How many renderers may be in use at a time; None for any number."""
 
     @property
     def is_full(self) -> bool:
-        """Whether every slot is taken now."""
+        """Whether every slot is in use now."""
 
     def renderer(self, stored: StoredIdentity) -> FrameRenderer:
-        """Lend a renderer; close it to give its slot back.
+        """Return a renderer; closing it frees its slot.
 
         Raises:
-            CapacityError: if every slot is taken.
+            CapacityError: if every slot is in use.
         """

@@ -89,7 +89,7 @@ class IdentityStore:
         return load_identity(self.entry(name).folder)
 
     def thumbnail(self, name: str) -> bytes:
-        """The presenter's picture as PNG.
+        """The presenter's image as PNG.
 
         Raises:
             IdentityNotFoundError: If there is none of this name.
@@ -101,7 +101,7 @@ class IdentityStore:
         return (entry.folder / FRAME).read_bytes()
 
     def save(self, identity: Identity, consent: Consent | None = None) -> StoredIdentity:
-        """Keep an enrolled presenter under its name, instead of the user's earlier one of that name.
+        """Save an enrolled presenter under its name, replacing the user's earlier one of that name.
 
         Raises:
             OSError: If it can't be written.
@@ -110,16 +110,16 @@ class IdentityStore:
         return StoredIdentity(identity, None, consent)
 
     def rename(self, name: str, new_name: str, reserved: Iterable[str] = ()) -> str:
-        """Give a presenter of the user's another name; returns it as it is stored.
+        """Rename a presenter of the user's; returns the name as it is stored.
 
         Args:
-            name: What it is called.
-            new_name: What to call it.
+            name: Its present name.
+            new_name: Its new name.
             reserved: Names that are about to be taken.
 
         Raises:
             IdentityNotFoundError: If there is none of this name.
-            EnrollError: If it can't be called that.
+            EnrollError: If the name can't be used.
             PresenterError: If it comes with the package.
         """
         entry = self._own_entry(name, "renamed")
@@ -129,7 +129,7 @@ class IdentityStore:
         return new_name
 
     def delete(self, name: str) -> None:
-        """Remove a presenter of the user's for good; sessions that show it go on.
+        """Delete a presenter of the user's; sessions that show it continue.
 
         Raises:
             IdentityNotFoundError: If there is none of this name.
@@ -140,7 +140,7 @@ class IdentityStore:
             entry.folder.unlink()
             return
         with tempfile.TemporaryDirectory(dir=self.own, prefix=".deleting-") as temporary:
-            os.rename(entry.folder, Path(temporary) / "gone")  # at once, so that nobody finds half of it
+            os.rename(entry.folder, Path(temporary) / "gone")  # atomic, so that no reader finds an incomplete folder
             shutil.rmtree(Path(temporary) / "gone", ignore_errors=True)
 
     def adopt(self, folder: Path, name: str) -> str:
@@ -148,7 +148,7 @@ class IdentityStore:
 
         Raises:
             IdentityDamagedError: If it can't be read.
-            EnrollError: If it can't be called that.
+            EnrollError: If the name can't be used.
         """
         name = check_name(name, self.taken_names())
         load_identity(folder)
@@ -180,7 +180,7 @@ class IdentityStore:
 
 
 def _folders(root: Path) -> list[Path]:
-    """Folders that hold a presenter, or what is left of one."""
+    """Folders that hold a presenter, complete or not."""
     if not root.is_dir():
         return []
     found = []

@@ -1,6 +1,6 @@
-"""One presenter on disk: writing it whole, reading it with every part checked.
+"""One presenter on disk: written atomically, read with every part checked.
 
-A presenter is a folder: `frame.png` (the picture), `matte.png` (where in it the person is; older
+A presenter is a folder: `frame.png` (the image), `matte.png` (the person's opacity in it; older
 folders have none), `identity.safetensors` (meshes, pose, codes, eyelids, who consented) and, when the
 generator was personalised, `generator.safetensors`.
 """
@@ -46,7 +46,7 @@ class Consent:
 
 @dataclass(frozen=True, eq=False)
 class StoredIdentity:
-    """An identity, where its own generator lies, if it has one, and who consented, if that was said."""
+    """An identity, the path of its own generator, if it has one, and who consented, if recorded."""
 
     identity: Identity
     generator: Path | None
@@ -54,17 +54,17 @@ class StoredIdentity:
 
 
 def consent_now(by: str) -> Consent | None:
-    """Consent that is given now; None if nobody is named."""
+    """Consent given now; None if no name is given."""
     return Consent(by.strip()[:200], datetime.now(UTC).isoformat(timespec="seconds")) if by.strip() else None
 
 
 def save_identity(
     folder: Path, identity: Identity, generator: Path | None = None, consent: Consent | None = None
 ) -> None:
-    """Write an identity's folder; it appears whole or not at all.
+    """Write an identity's folder atomically.
 
     Args:
-        folder: Where; what was there is replaced.
+        folder: Where; an existing one is replaced.
         identity: What to write.
         generator: Checkpoint of its personal generator, to be copied along.
         consent: Who agreed to be shown.

@@ -1,4 +1,4 @@
-"""How long things take in one session: medians of the latest measurements, in ms."""
+"""Latencies of one session: medians of the latest measurements, in ms."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from stream.clock import ms
 
 WINDOW = 50
 """Chunks over which latencies are summarised: 2 s."""
-_FRAMES = 9  # the latest few frames say how long the next one takes
+_FRAMES = 9  # the latest few frames predict how long the next one takes
 
 
 def _window() -> deque[float]:
@@ -42,13 +42,13 @@ class Latencies:
     def queued(self, pts: int, now: int, queued_ms: float) -> None:
         """Note that the chunk at `pts` was queued, with `queued_ms` held by now."""
         if (arrived := self._arrivals.get(pts)) is not None:
-            # Its last sample leaves when all that was queued before, and then the chunk itself, has been played.
+            # Its last sample is played when all that was queued before, and then the chunk itself, has been played.
             self.out.append(ms(now - arrived) + queued_ms)
 
     def ready(self, pts: int, now: int) -> float | None:
         """Note that the frame at `pts` is ready; return the time since its chunk arrived, if that came from outside."""
         arrived = self._arrivals.get(pts)
-        for known in [known for known in self._arrivals if known <= pts]:  # no frame of an older one will come
+        for known in [known for known in self._arrivals if known <= pts]:  # no frame of an older chunk follows
             del self._arrivals[known]
         if arrived is None:
             return None

@@ -1,6 +1,6 @@
 """Counters and latency histograms of one application, in the Prometheus text format or OpenMetrics.
 
-Names and units follow https://prometheus.io/docs/practices/naming/: seconds, `_total` for what only grows.
+Names and units follow https://prometheus.io/docs/practices/naming/: seconds, `_total` for counters.
 """
 
 from typing import NamedTuple

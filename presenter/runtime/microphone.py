@@ -1,4 +1,4 @@
-"""A session's microphone: its chunks on their way to the renderer, and its use to interrupt the presenter."""
+"""A session's microphone: the queue of its chunks to the renderer, and its use to interrupt the presenter."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from stream.media import CHUNK_SAMPLES, AudioChunk, is_quiet
 from stream.pcm.vad import SpeechDetector, VadConfig
 
 MicrophoneUse = Literal["voice", "interrupt", "off"]
-"""What a microphone is for: the presenter says what it says, it interrupts the presenter, or nothing."""
+"""Use of a microphone: it drives the presenter, it interrupts the presenter, or it is off."""
 BARGE_IN = VadConfig(aggressiveness=3, onset=7, window=10)
 """What counts as the user's interruption: 140 ms of speech, so that a cough or an echo does not."""
 PATIENCE_MS = 100
-"""With a chunk this late, silence may take its place."""
+"""A chunk this late may be replaced by silence."""
 MAX_BACKLOG_MS = 1000
-"""Sound waiting for a compute thread that is too slow; beyond it the oldest is lost, and counted."""
+"""Bound on sound queued for a compute thread that is too slow; beyond it the oldest is dropped and counted."""
 
 _TOO_MANY = 3  # chunks waiting: the thread does not keep up, so pauses are shortened before speech is delayed further
 
@@ -29,7 +29,7 @@ class MicrophoneQueue:
     def __init__(self) -> None:
         """Begin empty."""
         self.lost_ms = 0.0
-        """Sound that found no room."""
+        """Sound dropped because the queue was full."""
         self.trimmed_ms = 0.0
         """Pauses that were dropped to catch up."""
         self._chunks: deque[tuple[AudioChunk, int]] = deque(maxlen=samples(MAX_BACKLOG_MS) // CHUNK_SAMPLES)
@@ -41,7 +41,7 @@ class MicrophoneQueue:
         return ms(len(self._chunks) * CHUNK_SAMPLES)
 
     def is_expected(self, now: int) -> bool:
-        """Whether the next chunk may still come in time, at session time `now`."""
+        """Whether the next chunk may still arrive in time, at session time `now`."""
         return self._due is not None and now < self._due
 
     def push(self, chunk: AudioChunk, now: int) -> None:
@@ -51,7 +51,7 @@ class MicrophoneQueue:
         self._chunks.append((chunk, now))
 
     def take(self) -> tuple[AudioChunk, int] | None:
-        """Give the next chunk and when it arrived, or None; pauses are dropped while too much waits."""
+        """Return the next chunk and when it arrived, or None; pauses are dropped while too much is queued."""
         while len(self._chunks) > _TOO_MANY and is_quiet(self._chunks[0][0]):
             self._chunks.popleft()
             self.trimmed_ms += ms(CHUNK_SAMPLES)
@@ -67,7 +67,7 @@ class MicrophoneQueue:
 
 
 class MicrophoneListener:
-    """Reads one microphone at a time: into the queue, or to interrupt what is being said."""
+    """Reads one microphone at a time: into the queue, or to interrupt the utterance being played."""
 
     def __init__(
         self,
@@ -82,11 +82,11 @@ class MicrophoneListener:
         """Read nothing yet.
 
         Args:
-            queue: where chunks go, unless something else is being said.
-            clock: the session's, which says when a chunk arrived.
-            is_saying: whether speech that was pushed is being said, for which the microphone has to wait.
+            queue: where chunks go, unless pushed speech is being played.
+            clock: the session's, which stamps the arrival of chunks.
+            is_saying: whether speech that was pushed is being played, which has priority over the microphone.
             on_chunk: called after each chunk that was queued.
-            on_barge_in: called when the user begins to speak while something is being said.
+            on_barge_in: called when the user begins to speak while pushed speech is being played.
             on_end: called with the task of a microphone when it has ended.
         """
         self.user_speaks = False
@@ -108,7 +108,7 @@ class MicrophoneListener:
         """Read no more."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)  # a failure was told when it happened
+            await asyncio.gather(self._task, return_exceptions=True)  # a failure was reported when it happened
 
     async def _read(self, microphone: AsyncIterator[AudioChunk], use: MicrophoneUse) -> None:
         detector = SpeechDetector(BARGE_IN)

@@ -1,4 +1,4 @@
-"""What a presenter may be called, as people write their names, and the folder for it, which every system can hold."""
+"""Valid names of presenters, and a folder name for each that is valid on every system."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def name_form(name: str) -> str:
 
 
 def name_key(name: str) -> str:
-    """What two names have in common that people and file systems take for the same."""
+    """The key by which people and file systems consider two names equal."""
     return unicodedata.normalize("NFC", name_form(name).casefold())
 
 
 def folder_of(name: str) -> str:
-    """What the folder of a name is called: the name, but for what Windows can't hold."""
+    """The name of the folder: the presenter's name, with what Windows does not allow escaped."""
     folder = name[:-1] + _FINAL_DOT if name.endswith(".") else name
     return _ESCAPE + folder if name.partition(".")[0].rstrip().casefold() in _DEVICES else folder
 
@@ -58,5 +58,5 @@ def check_name(name: str, taken: Iterable[str]) -> str:
 
 
 def _is_sign(sign: str, kinds: str) -> bool:
-    """Whether a character is of one of the Unicode categories, or a mark that names have inside."""
+    """Whether a character is of one of the Unicode categories, or a punctuation mark allowed within names."""
     return unicodedata.category(sign)[0] in kinds or ("M" in kinds and sign in _MARKS)

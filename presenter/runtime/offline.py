@@ -43,9 +43,9 @@ def render_audio(config: AppConfig, sound: Sound, stored: StoredIdentity, out: O
 
     Args:
         config: Names the networks.
-        sound: The recording; as it is taken in pieces, its length costs no memory.
-        stored: Who says it.
-        out: Where it goes; a file appears whole or not at all.
+        sound: The recording; read in pieces, so that memory does not depend on its length.
+        stored: The presenter.
+        out: The output; a file is written atomically.
 
     Returns:
         How many frames were written.

@@ -1,4 +1,4 @@
-"""Where a command writes: chosen by the name, asked about where something is there, never over what is read."""
+"""The output of a command: format by name, confirmation before overwriting, never over an input."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONG_S = 3600.0  # the index of an MP4 takes 10 MB of memory an hour until it i
 
 @dataclass(frozen=True)
 class Output:
-    """A place that was found fit to be written."""
+    """A checked output."""
 
     path: Path | None
     """None for standard output."""
@@ -48,17 +48,17 @@ class Output:
 def prepare_output(
     name: str, inputs: Iterable[Path] = (), *, overwrite: bool = False, others: tuple[str, ...] = ()
 ) -> Output:
-    """Check a name before any work is done; on a terminal, ask whether an existing file may go.
+    """Check a name before any work is done; on a terminal, ask whether an existing file may be replaced.
 
     Args:
         name: as the user gave it: a file, a folder with a slash at its end, a pattern, or `-`.
         inputs: files that are read.
         overwrite: whether the user allowed it beforehand.
-        others: suffixes that the command knows beside those of films.
+        others: suffixes that the command accepts besides those of films.
 
     Raises:
         PresenterError: if the suffix is unknown, or standard output is a terminal.
-        MediaFileError: if the place can't be used.
+        MediaFileError: if the path can't be used.
     """
     if name == STDOUT:
         if sys.stdout.isatty():
@@ -90,7 +90,7 @@ def _check(path: Path, inputs: Iterable[Path], overwrite: bool) -> None:
 
 
 def _agreed(what: str) -> bool:
-    """Ask on a terminal; elsewhere nobody can agree."""
+    """Ask on a terminal; without one the answer is no."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     print(f"{what.partition(';')[0]}. Overwrite it? [y/N] ", end="", file=sys.stderr, flush=True)

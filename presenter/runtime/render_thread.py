@@ -1,4 +1,4 @@
-"""The threads of a session's renderer: audio in one, frames in the other; another presenter is shown between two."""
+"""The threads of a session's renderer: audio in one, frames in the other; presenters are switched between frames."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 async def make_in_thread(make: Callable[[], R]) -> tuple[R, ThreadPoolExecutor]:
-    """Make a renderer in a new thread, the one that will use it; if that fails, the thread is given back."""
+    """Make a renderer in a new thread, the one that will use it; if that fails, the thread is ended."""
     executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
     try:
         return await asyncio.get_running_loop().run_in_executor(executor, make), executor
@@ -58,7 +58,7 @@ class RenderThreads:
             return await self._run(self._frames, render)
 
     async def interrupt(self, shown_pts: int | None, pts: int) -> int:
-        """Stop in the middle of a word; see `FrameRenderer.interrupt`."""
+        """Interrupt; see `FrameRenderer.interrupt`."""
         return await self._run(self._audio, lambda: self._renderer.interrupt(shown_pts, pts))
 
     async def add_matte(self) -> None:
@@ -85,7 +85,7 @@ class RenderThreads:
         self._renderer.motion = motion
 
     async def show(self, renderer: FrameRenderer) -> None:
-        """Go on with another presenter, without losing a word; the one before is closed.
+        """Continue with another presenter without a gap in the audio; the one before is closed.
 
         Args:
             renderer: made by the same engine; closed if it can't be shown.
@@ -110,9 +110,9 @@ class RenderThreads:
         before.close()
 
     async def close(self) -> None:
-        """Give the renderer back and end the threads."""
+        """Release the renderer and end the threads."""
         try:
-            await self._run(self._audio, _nothing)  # after what a cancelled task has left there
+            await self._run(self._audio, _nothing)  # after jobs of a cancelled task
             await self._run(self._frames, self._close)
         finally:
             del self._renderer  # tens of megabytes, which a session's references to itself would keep

@@ -20,9 +20,9 @@ from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame, silence
 
 CLOSING = (0.45,)
-"""How much of the mouth's last shape is left in the frames after an interrupt; the next one is at rest. With the way to
+"""Share of the mouth's last shape in the frames after an interrupt; the next one is at rest. With the path to
 the screen that is the 80 to 120 ms in which lips close."""
-_HANDOVER_FRAMES = FPS // 2  # until the head has found into another motion
+_HANDOVER_FRAMES = FPS // 2  # duration of the blend into another motion
 _REMEMBERED_FRAMES = 64  # more than a playout queue and the look-ahead hold
 
 
@@ -47,7 +47,7 @@ class Renderer:
         identity: The identity to show.
         device: Where the syncformer's weights are.
         release: Called once when the renderer is closed.
-        head_motion: How far speech moves the head, 0 (not at all) to 1, while nobody else does.
+        head_motion: How far speech moves the head, 0 (not at all) to 1, while no other motion is set.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Renderer:
         self._closing = 0
         self._matte = False
         self.motion: HeadMotion = IdleMotion()
-        """What moves head and eyelids. May be exchanged from any thread: the head goes on from where it is seen."""
+        """What moves head and eyelids. May be exchanged from any thread: the head continues from its visible pose."""
         self._followed: HeadMotion = self.motion
         self._handover = Handover()
         self._head_motion = head_motion
@@ -136,14 +136,14 @@ class Renderer:
         return [(complete, partial(self._render, moved))]
 
     def interrupt(self, shown_pts: int | None, pts: int) -> int:
-        """Stop in the middle of a word: drop what was pushed, go on from the frame on the screen, and close the mouth.
+        """Interrupt: drop what was pushed, continue from the frame on the screen, and close the mouth.
 
-        The frames that were made ahead will not be shown, so head and eyelids continue where they are seen to be, and
-        the mouth closes from the shape that it is seen in. Silence needs no look-ahead: a fresh state begins with it.
+        The frames rendered ahead will not be shown, so head and eyelids continue from their visible state, and
+        the mouth closes from its visible shape. Silence needs no look-ahead: a fresh state begins with it.
 
         Args:
             shown_pts: `pts` of the frame on the screen, or None if there is none.
-            pts: where the timeline goes on.
+            pts: where the timeline continues.
 
         Returns:
             The pts of the chunk to push next.
@@ -159,7 +159,7 @@ class Renderer:
         return pts
 
     def _close(self, displacement: Floats) -> Floats:
-        """Blend from the shape that an interrupt found to the one that silence asks for."""
+        """Blend from the shape at the interrupt to the one for silence."""
         if self._closing_from is None:
             return displacement
         left = CLOSING[self._closing]
@@ -170,7 +170,7 @@ class Renderer:
         return blended
 
     def flush(self) -> list[tuple[AudioChunk, VideoFrame]]:
-        """Give what the look-ahead still holds, as if silence followed; then `reset`."""
+        """Return what the look-ahead still holds, as if silence followed; then `reset`."""
         pairs: list[tuple[AudioChunk, VideoFrame]] = []
         silence = np.zeros(CHUNK_SAMPLES, np.float32)
         voice = np.zeros(VOICE_SAMPLES, np.int16)
@@ -182,16 +182,16 @@ class Renderer:
         return pairs
 
     def reset(self) -> None:
-        """Drop what was pushed; the head goes on moving where it is."""
+        """Drop what was pushed; head motion continues."""
         self._waiting.clear()
         self._state.reset()
         self._closing_from = None
 
     def take_over(self, other: FrameRenderer) -> None:
-        """Go on where another presenter stops, as if this one had processed all of it.
+        """Continue where another presenter stops, as if this one had processed all of it.
 
         Args:
-            other: made by the same engine; not to be used any more.
+            other: made by the same engine; must not be used afterwards.
 
         Raises:
             TypeError: If it is not a `Renderer`.
@@ -204,7 +204,7 @@ class Renderer:
         self._speech_motion, self._speech = other._speech_motion, other._speech
 
     def close(self) -> None:
-        """Give the slot back; safe to call twice."""
+        """Free the slot; safe to call twice."""
         if not self._closed:
             self._closed = True
             self._release()

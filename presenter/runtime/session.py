@@ -1,4 +1,4 @@
-"""One presenter, live: speech and microphone in, a compute thread, matched sound and picture out."""
+"""One presenter, live: speech and microphone in, a compute thread, matched audio and frames out."""
 
 import asyncio
 import logging
@@ -30,13 +30,13 @@ _log = logging.getLogger(__name__)
 
 
 class Session:
-    """Renders what is to be said and plays it out.
+    """Renders speech and plays it out.
 
     Three sources, in this order: speech that is pushed, the microphone, and silence. The presenter is always on:
-    silence is rendered like speech, so that waiting, listening and talking are one path without a seam.
+    silence is rendered like speech, so that waiting, listening and talking share one path.
 
-    Speech may come faster than it is said. Then it is rendered ahead, as far as the sink has room, and the look-ahead
-    of the model costs nothing: the future is there already.
+    Speech may arrive faster than real time. Then it is rendered ahead, as far as the sink has room, and the look-ahead
+    of the model adds no delay: the chunks that it needs are available already.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class Session:
             sink: where audio and frames go; its clock is the session's.
             executor: the one thread that made the renderer: it renders frames. Shut down by `close`.
             metrics: the server's counters.
-            speech_limit_ms: how much speech may wait.
+            speech_limit_ms: how much speech may be queued.
             audio_executor: one thread, for the audio; a new one when None. Shut down by `close`.
         """
         self.stopped = asyncio.Event()
         """Set when rendering has ended, by `close` or by a fault."""
         self.bot_listens = False
-        """What a bot said of itself; shown as the state "listening" while nobody speaks."""
+        """As the bot reports it; shown as the state "listening" while nobody speaks."""
         self.playout_delay_ms = 0.0
         """How much later than its release sound is played at the listener, as the page reports it."""
         self._sink = sink
@@ -94,7 +94,7 @@ class Session:
 
     @property
     def failed(self) -> bool:
-        """Whether rendering has stopped by itself, which only a bug makes happen."""
+        """Whether rendering has failed, which only a bug can cause."""
         return not self._closed and any(task.done() for task in self._tasks)
 
     def subscribe(self, function: Callable[[SessionEvent], None]) -> Callable[[], None]:
@@ -107,7 +107,7 @@ class Session:
             function(event)
 
     def start(self) -> None:
-        """Begin to render; the presenter is on from here on. Safe twice."""
+        """Begin to render. Safe twice."""
         if self._tasks or self._closed:
             return
         self._tasks = [asyncio.create_task(work) for work in (self._sink.run(), self._loop.run(), self._frames.run())]
@@ -116,12 +116,12 @@ class Session:
             task.add_done_callback(lambda _: self.stopped.set())
 
     def note_watched(self, watched: bool) -> None:
-        """Note whether anybody sees the presenter; if not, speech is rendered and silence is not."""
+        """Note whether there is a subscriber; without one, speech is rendered and silence is not."""
         self._loop.watched = watched
         self._loop.wake()
 
     def wake(self) -> None:
-        """Look again at what is due: a sink that is not emptied by the clock wants a pair."""
+        """Check again what is due: a sink that is not emptied by the clock needs a pair."""
         self._loop.wake()
 
     # ---- speech ----
@@ -137,7 +137,7 @@ class Session:
         return self._speech.free_ms
 
     def push(self, pcm: npt.NDArray[np.int16], rate: int, utterance: str | None = None) -> None:
-        """Say something; never blocks. See `stream.playout.speech.SpeechQueue.push`.
+        """Queue speech; never blocks. See `stream.playout.speech.SpeechQueue.push`.
 
         Raises:
             SpeechFullError: if it does not fit; nothing of it is kept.
@@ -147,7 +147,7 @@ class Session:
         self._loop.wake()
 
     def begin(self, utterance: str) -> None:
-        """Take what comes under this name as something new, also if one of the same name was interrupted."""
+        """Begin a new utterance of this name, also if one of the same name was interrupted."""
         self._speech.begin(utterance)
         self._loop.wake()
 
@@ -157,7 +157,7 @@ class Session:
         self._loop.wake()
 
     def add_words(self, words: Iterable[Word], utterance: str | None = None) -> None:
-        """Add what is said when; words of an unknown utterance are ignored.
+        """Add words with their times; those of an unknown utterance are ignored.
 
         Raises:
             WireError: if too many words wait already.
@@ -165,7 +165,7 @@ class Session:
         self._speech.add_words(words, utterance)
 
     def mark(self, name: str) -> None:
-        """Report `MarkReached` once all speech that was pushed before has been played; an interrupt takes marks along.
+        """Report `MarkReached` once all speech that was pushed before has been played; an interrupt drops its marks.
 
         Raises:
             WireError: if too many marks wait already.
@@ -177,15 +177,15 @@ class Session:
             self._publish(MarkReached(name, 0 if utterance is None else round(utterance.received_ms)))
 
     def interrupt(self, utterance: str | None = None) -> Interrupted:
-        """Stop at once and close the mouth: what waits, what was rendered and what is queued is dropped.
+        """Stop at once, drop what waits, what was rendered and what is queued, and close the mouth.
 
         Args:
-            utterance: only if this one is being said; what waits behind it is dropped with it. If it waits itself,
+            utterance: only if this one is being played; what is queued behind it is dropped too. If it is queued,
                 it alone is dropped.
 
         Returns:
-            What was being said, and how much of it had been heard; subscribers are told the same, and to drop what is
-            on its way to the listener, and of each utterance that was dropped before it began.
+            The utterance being played, and how much of it was heard. Subscribers get the same, an order to drop what
+            is in transit to the listener, and an event for each utterance that was dropped before it began.
         """
         if utterance is None or self._progress.is_saying(utterance):
             event, waiting = self._drop_all()
@@ -223,7 +223,7 @@ class Session:
         self._lost_ms = self._queue.lost_ms
         self._loop.wake()
 
-    # ---- picture ----
+    # ---- frames ----
 
     async def add_matte(self) -> None:
         """Let frames carry their `cutout`, for as long as the sink wants that.
@@ -238,7 +238,7 @@ class Session:
         self._thread.follow(motion)
 
     async def show(self, renderer: FrameRenderer) -> None:
-        """Go on with another presenter; see `RenderThread.show`."""
+        """Continue with another presenter; see `RenderThread.show`."""
         await self._thread.show(renderer)
 
     # ---- what is played ----
@@ -285,7 +285,7 @@ class Session:
         }
 
     async def close(self) -> None:
-        """Stop rendering and give the renderer back; works before `start` and twice."""
+        """Stop rendering and release the renderer; works before `start` and twice."""
         if self._closed:
             return
         self._closed = True

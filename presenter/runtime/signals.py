@@ -1,4 +1,4 @@
-"""Ends what runs at Ctrl+C or SIGTERM, on every event loop."""
+"""Stops the running task at Ctrl+C or SIGTERM, on every event loop."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def stopped_by_signals(stop: Callable[[], object]) -> Iterator[None]:
-    """Call `stop` on the running loop at SIGINT and SIGTERM; afterwards they mean what they meant before.
+    """Call `stop` on the running loop at SIGINT and SIGTERM; afterwards these handlers are removed.
 
     Nothing changes outside the main thread, which alone receives signals.
     """

@@ -1,4 +1,4 @@
-"""Where a session's sound and pictures go, and the events that its subscribers get."""
+"""Where a session's audio and video go, and the events that its subscribers get."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from stream.wire import EventOut
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Sound released before `unix_ms` (on the server's clock) is not to be played any more."""
+    """Sound released before `unix_ms` (on the server's clock) must not be played any more."""
 
     unix_ms: float
 
@@ -22,29 +22,29 @@ SessionEvent = EventOut | WordBegins | Flush
 
 
 class Sink(Protocol):
-    """A queue of audio with its frames that somebody empties: `stream.playout.pump.PlayoutPump` in the server."""
+    """A queue of audio with its frames that a consumer empties: `stream.playout.pump.PlayoutPump` in the server."""
 
     clock: SessionClock
     real_time: bool
-    """Whether audio leaves by the clock, so that frames that would come too late are not rendered."""
+    """Whether audio is released by the clock, so that frames that would be late are not rendered."""
 
     @property
     def matte_wanted(self) -> bool:
-        """Whether anybody wants pictures without their background as well."""
+        """Whether a subscriber needs frames without their background as well."""
 
     @property
     def queued_ms(self) -> float:
-        """Sound that was put and has not left yet."""
+        """Sound that was put and is not released yet."""
 
     @property
     def shown_pts(self) -> int | None:
         """`pts` of the frame on the screen, or None before the first."""
 
     async def run(self) -> None:
-        """Do what has to be done until cancelled."""
+        """Release audio and frames until cancelled."""
 
     def observe(self, function: Callable[[Tick], None]) -> None:
-        """Call a function with every 20 ms that leave."""
+        """Call a function with every tick of 20 ms that is released."""
 
     def has_room(self) -> bool:
         """Whether a chunk can be put."""
@@ -53,7 +53,7 @@ class Sink(Protocol):
         """Queue audio; while it is quiet, `elastic` audio may be dropped or delayed."""
 
     def attach(self, frame: VideoFrame, *, late: bool = False) -> bool:
-        """Give queued audio its frame; see `stream.playout.playout.Playout.attach`."""
+        """Attach a frame to queued audio; see `stream.playout.playout.Playout.attach`."""
 
     def first_unrendered(self, ahead_ms: float, stride: int = 1) -> int | None:
         """Return the pts of the next chunk to render a frame for; see `stream.playout.playout.Playout`."""
@@ -62,7 +62,7 @@ class Sink(Protocol):
         """Keep so much audio queued that a frame which takes `ahead_ms` to render is ready in time."""
 
     def clear(self) -> None:
-        """Drop what has not left."""
+        """Drop what is not released yet."""
 
     def cut_pause(self, keep_ms: float) -> None:
         """Shorten the pause at the end of the queue."""

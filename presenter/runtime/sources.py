@@ -11,13 +11,13 @@ from stream.playout.speech import SpeechChunk, SpeechQueue
 IDLE_MS = 80
 """Silence held ready while nobody speaks."""
 STARVED_MS = 40
-"""With this little left of an utterance whose rest has not come, silence takes its place."""
+"""With this little left of an utterance whose rest has not arrived, silence is inserted."""
 STALLED_MS = 400
-"""After this much of such silence what was sent is taken to be all for now."""
+"""After this much inserted silence the incomplete last chunk is played."""
 GIVEN_UP_MS = 2000
 """After this much of it the utterance is taken to have ended."""
 MARGIN_MS = 10.0
-"""A rendered frame has to be ready this long before its turn."""
+"""A rendered frame has to be ready this long before it is due."""
 
 
 class Work(NamedTuple):
@@ -25,11 +25,11 @@ class Work(NamedTuple):
 
     chunk: AudioChunk
     speech: SpeechChunk | None = None
-    """Its place in what is said, if it is speech that was pushed."""
+    """Its position in the utterance, if it is speech that was pushed."""
     arrived: int | None = None
     """When the microphone's chunk arrived, session time."""
     at_once: bool = False
-    """Speech begins and its future is here: what waits before it is silence, which may be dropped."""
+    """Speech begins and its look-ahead is available: what is queued before it is silence, which may be dropped."""
 
 
 class Sources:
@@ -39,15 +39,15 @@ class Sources:
         """Begin with silence.
 
         Args:
-            speech: what is to be said.
-            microphone: what its user says.
+            speech: the queue of pushed speech.
+            microphone: the queue of the microphone's chunks.
             look_ahead: chunks that the model needs after the one it moves the mouth for.
         """
         self._speech = speech
         self._microphone = microphone
         self._look_ahead = look_ahead
         self._fillers = 0  # chunks of silence in a row
-        self._stalled = 0  # those of them that took the place of an utterance's sound that has not come
+        self._stalled = 0  # those of them that replaced an utterance's late sound
 
     @property
     def has_speech(self) -> bool:
@@ -85,7 +85,7 @@ class Sources:
         return None
 
     def _settle_stalled(self) -> None:
-        """Let an utterance whose sound does not come go on with what there is, and end it in time."""
+        """Play what there is of an utterance whose sound is late, and end it after a time-out."""
         stalled_ms = ms(self._stalled * CHUNK_SAMPLES)
         if not self._speech.open:
             self._stalled = 0
@@ -95,10 +95,10 @@ class Sources:
             self._speech.flush()
 
     def _is_filler_due(self, now: int, queued_ms: float, frame_ms: float) -> bool:
-        """Whether silence has to take the place of what has not come."""
+        """Whether silence has to replace late audio."""
         if self._microphone.is_expected(now):
             return False
         if self._speech.open and ms(self._stalled * CHUNK_SAMPLES) < STALLED_MS:
             return queued_ms <= STARVED_MS
-        # Early enough for the picture: levels are looked at once a tick.
+        # Early enough for the frame: levels are checked once a tick.
         return queued_ms <= max(IDLE_MS, frame_ms + ms(TICK_SAMPLES) + 2 * MARGIN_MS)

@@ -1,4 +1,4 @@
-"""A presenter without a server: speech in, matched sound and pictures out, for programs that play them themselves.
+"""A presenter without a server: speech in, matched audio and frames out, for programs with their own output.
 
     async with await TalkingHead.open("default") as head:
         head.push(pcm, rate=24_000)
@@ -40,7 +40,7 @@ _ROOM_PAIRS = 25  # rendered ahead: a second
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """40 ms of sound and their picture."""
+    """40 ms of audio and their frame."""
 
     chunk: AudioChunk
     """`voice` is int16 `[1920]`, 48 kHz mono; silence while idle."""
@@ -62,7 +62,7 @@ class _Put:
 class _Tray:
     """A sink that is emptied by hand.
 
-    Without real time, silence is made when it is asked for and every chunk waits for its frame. In real time, silence
+    Without real time, silence is made on request and every chunk waits for its frame. In real time, silence
     is kept ready, and a chunk whose frame is not ready goes with the frame before.
     """
 
@@ -81,7 +81,7 @@ class _Tray:
 
     @property
     def queued_ms(self) -> float:
-        """What is ready, or enough to make no silence while nobody asks."""
+        """What is ready, or enough that no silence is made without a request."""
         ready_ms = ms(len(self._pairs) * CHUNK_SAMPLES)
         return ready_ms if self._asked or self.real_time else max(ready_ms, ms(_ROOM_PAIRS * CHUNK_SAMPLES))
 
@@ -121,7 +121,7 @@ class _Tray:
         return None
 
     def hold(self, ahead_ms: float) -> None:
-        """Nothing to keep: speech is processed a second ahead, and silence when it is asked for."""
+        """Nothing to keep: speech is processed a second ahead, and silence on request."""
 
     def clear(self) -> None:
         self._pairs.clear()
@@ -159,7 +159,7 @@ class _Tray:
         await self._changed.wait()
 
     def take(self) -> tuple[_Put, VideoFrame] | None:
-        """Give a chunk that is ready and the frame that goes with it, and let time pass by it; None if none is."""
+        """Return a chunk that is ready with its frame, and advance the time by it; None if none is."""
         if not self._is_ready():
             return None
         put = self._pairs.popleft()
@@ -177,7 +177,7 @@ class _Tray:
 class TalkingHead:
     """One presenter, driven by its consumer: an async iterator of `Pair` that ends with `aclose`.
 
-    Speech is rendered ahead of the consumer by up to a second; while idle a pair is made each time that one is asked
+    Speech is rendered ahead of the consumer by up to a second; while idle a pair is made each time that one is taken
     for, so that the consumer sets the pace. One consumer.
     """
 
@@ -211,7 +211,7 @@ class TalkingHead:
                 repeated. Otherwise every pair has its own frame.
 
         Raises:
-            CapacityError: if every slot of the engine is taken.
+            CapacityError: if every slot of the engine is in use.
             ConfigError: if a checkpoint or the device is missing.
             IdentityNotFoundError: if there is no such presenter.
         """
@@ -225,7 +225,7 @@ class TalkingHead:
         return cls(renderer, executor, real_time=real_time)
 
     def push(self, pcm: Int16Array, rate: int, utterance: str | None = None) -> None:
-        """Say something; never blocks. See `stream.playout.speech.SpeechQueue.push`.
+        """Queue speech; never blocks. See `stream.playout.speech.SpeechQueue.push`.
 
         Raises:
             SpeechFullError: if more than five minutes wait already.
@@ -253,7 +253,7 @@ class TalkingHead:
         """Wait for the next pair; being cancelled loses none.
 
         Raises:
-            PresenterError: if rendering has failed, which only a bug makes happen; the log says why.
+            PresenterError: if rendering has failed, which only a bug can cause; the log says why.
             StopAsyncIteration: after `aclose`.
         """
         taken = None
@@ -293,5 +293,5 @@ class TalkingHead:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the iteration and give everything back; safe twice."""
+        """End the iteration and release everything; safe twice."""
         await self._session.close()

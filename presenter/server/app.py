@@ -35,9 +35,9 @@ def create_app(engine: RendererPool, store: IdentityStore, config: AppConfig) ->
     """Build the application; it owns its sessions and enrolment jobs and closes them on shutdown.
 
     Args:
-        engine: lends one renderer per session, as many as it has slots.
+        engine: provides one renderer per session, at most one per slot.
         store: the presenters on disk.
-        config: `config.server` says token, limits, ICE servers and the host the server is bound to.
+        config: `config.server` holds token, limits, ICE servers and the host the server is bound to.
 
     Raises:
         ConfigError: if the ICE servers, the public origin or the targets can't be used, or others can connect and no
@@ -77,7 +77,7 @@ def create_app(engine: RendererPool, store: IdentityStore, config: AppConfig) ->
 
 
 def check_server(server: ServerConfig) -> None:
-    """Check what no key alone can tell.
+    """Check settings that depend on each other.
 
     Raises:
         ConfigError: if other machines can connect and no token is set, or a target can't be read.
@@ -110,10 +110,10 @@ def peer_config(server: ServerConfig) -> PeerConfig:
 
 
 async def serve_forever(app: web.Application, host: str, port: int, ready: Callable[[str], None]) -> None:
-    """Serve until cancelled, interrupted (SIGINT) or terminated (SIGTERM); then end what runs and return.
+    """Serve until cancelled, interrupted (SIGINT) or terminated (SIGTERM); then shut down and return.
 
     Args:
-        app: what `create_app` made; shut down on the way out, also when the address can't be bound.
+        app: made by `create_app`; shut down before returning, also when the address can't be bound.
         host: address or name to bind.
         port: TCP port; 0 for any free one.
         ready: called once with the URL of the page, when connections are accepted.

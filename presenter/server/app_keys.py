@@ -1,4 +1,4 @@
-"""What the routes of the application share."""
+"""Application keys and look-ups shared by the routes."""
 
 from aiohttp import web
 
@@ -18,7 +18,7 @@ UPLOAD_LIMIT = web.AppKey("upload_limit", int)
 
 
 def host_of(request: web.Request) -> SessionHost:
-    """Return the host of the session that `{id}` in the path names.
+    """Return the session host that `{id}` in the path names.
 
     Raises:
         SessionNotFoundError: if there is no such session.

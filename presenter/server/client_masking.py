@@ -24,7 +24,7 @@ class FrameHeaders:
         self._skip = 0  # bytes left of the frame's mask and payload
 
     def all_masked(self, data: bytes) -> bool:
-        """Read the next bytes, cut anywhere; return False at the first header that says unmasked."""
+        """Read the next bytes, cut anywhere; return False at the first header without the mask bit."""
         at = 0
         while at < len(data):
             if self._skip:
@@ -48,7 +48,7 @@ class FrameHeaders:
 
 
 class _MaskedOnly(asyncio.Protocol):
-    """Stands between a transport and aiohttp's protocol."""
+    """Wraps aiohttp's protocol, to inspect what its transport receives."""
 
     def __init__(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> None:
         self._transport = transport

@@ -1,4 +1,4 @@
-"""One WebRTC peer of a session, the page or a viewer: what it is told, what it reports, and what is lost on the way."""
+"""One WebRTC peer of a session, the page or a viewer: messages to and from it, and its packet losses."""
 
 import asyncio
 import contextlib
@@ -14,13 +14,13 @@ from stream.rtc.peer import Peer, PeerConfig, PeerStats
 from stream.wire import StateChanged
 
 CONNECT_TIMEOUT_S = 20.0
-"""A peer that is not connected after this long is given up, and a session to which nobody is."""
+"""A peer that is not connected after this long is closed, and so is a session without connections."""
 SILENT_TIMEOUT_S = 20.0
-"""A page that pinged before and then stopped for this long is gone (a crashed tab closes nothing)."""
+"""A page whose pings have stopped for this long is taken to be gone (a crashed tab closes nothing)."""
 
 _FAREWELL_S = 1.0  # for the last message to arrive; closing drops what the data channel still holds
-_MAX_NUMBER = 1e15  # what is larger, infinite or no number is no time in ms
-_MAX_PLAYOUT_DELAY_MS = 2000.0  # a page that claims more has its clock wrong
+_MAX_NUMBER = 1e15  # anything larger, infinite or NaN is not a time in ms
+_MAX_PLAYOUT_DELAY_MS = 2000.0  # larger reports come from a wrong clock
 
 
 class Connection:
@@ -42,22 +42,22 @@ class Connection:
             hub: what the peer plays, and the clock that stamps it.
             config: codec, bitrates and ICE servers.
             on_playout_delay: called when the peer has reported `playout_delay_ms`.
-            on_interrupt: called when it asks to interrupt; None if that is not its to ask.
+            on_interrupt: called when it requests an interrupt; None if it may not.
             receives_microphone: take its microphone.
             matte: send the presenter without its background, and to its right its matte.
         """
         self.playout_delay_ms: float | None = None
-        """How much later than its release sound plays there, as far as it reports that."""
+        """Playout delay there: from the release of sound to its playback, if it reports that."""
         self._clock = hub.clock
         self._on_playout_delay = on_playout_delay
         self._on_interrupt = on_interrupt
-        self._counted = PeerStats()  # what the metrics have of this peer's losses
+        self._counted = PeerStats()  # this peer's losses that the metrics include already
         self._opened_at = asyncio.get_running_loop().time()
         self._pinged_at: float | None = None
         self.peer = Peer(hub, config, self._receive, receives_microphone=receives_microphone, matte=matte)
 
     def is_over(self) -> bool:
-        """Whether the remote end has left, never came, or does not answer any more."""
+        """Whether the remote end has left, never connected, or does not answer any more."""
         now = asyncio.get_running_loop().time()
         if self._pinged_at is not None and now - self._pinged_at > SILENT_TIMEOUT_S:
             return True
@@ -65,7 +65,7 @@ class Connection:
         return late or self.peer.closed.is_set()
 
     def count_losses(self, metrics: Metrics) -> PeerStats:
-        """Return what the transport lost, and add to the metrics what is new of it."""
+        """Return the transport's losses, and add the new ones to the metrics."""
         lost, before = self.peer.stats(), self._counted
         microphone, counted = lost.microphone, before.microphone
         metrics.sound_filled_seconds.inc((microphone.filled_ms - counted.filled_ms) / 1000)
@@ -76,7 +76,7 @@ class Connection:
         return lost
 
     def report(self, figures: dict[str, Any], lost: PeerStats) -> None:
-        """Send the session's figures with what this peer lost."""
+        """Send the session's figures with this peer's losses."""
         microphone = lost.microphone
         self.peer.send(
             figures
@@ -105,14 +105,14 @@ class Connection:
             self._on_playout_delay()
 
     async def say_goodbye(self, message: str) -> None:
-        """Tell the page why the session ends and wait a moment for it to hang up."""
+        """Send the page the reason for the session's end and wait up to a second for it to disconnect."""
         if message and self.peer.send({"type": "end", "message": message}):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.peer.closed.wait(), _FAREWELL_S)
 
 
 def page_message(event: SessionEvent, clock: SessionClock) -> dict[str, Any] | None:
-    """Return what pages are told of an event; None for one that they do not show."""
+    """Return the message to pages for an event; None for one that they do not show."""
     if isinstance(event, Flush):
         return {"type": "flush", "until_ms": event.unix_ms}
     if isinstance(event, StateChanged):

@@ -1,4 +1,4 @@
-"""Uploads that become presenters: one at a time, in a thread of their own, with progress to ask for."""
+"""Enrolment of uploads: one at a time, in a thread of their own, with progress to query."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(kw_only=True)
 class Job:
-    """One upload on its way; written by the worker thread and read by the event loop, one attribute at a time."""
+    """State of one enrolment; written by the worker thread and read by the event loop, one attribute at a time."""
 
     id: str
     name: str
@@ -65,13 +65,13 @@ class Enrolments:
         self._reserved: set[str] = set()
         self._stop = threading.Event()
         self.uploads = Uploads(store.own / ".uploads")
-        """Where photos lie until their job ends."""
+        """Where photos are stored until their job ends."""
 
     def job(self, job_id: str) -> Job:
         """Return a job.
 
         Raises:
-            JobNotFoundError: if it never was or is long over.
+            JobNotFoundError: if there is none of this id, or it is no longer kept.
         """
         if (job := self._jobs.get(job_id)) is None:
             raise JobNotFoundError("There is no such job.")
@@ -84,7 +84,7 @@ class Enrolments:
     async def submit(self, path: Path, name: str, consent_by: str = "", face: int | None = None) -> Job:
         """Queue the photo at `path`, which is discarded when the job ends or is refused; `consent_by` is kept with it.
 
-        `face` says which of several, counted from the left from 1.
+        `face` chooses one of several, counted from the left from 1.
 
         The name is reserved before the stored ones are looked up: of several uploads of one name, one is accepted.
 
@@ -136,7 +136,7 @@ class Enrolments:
         except Exception:
             _log.exception("enrolment of %s failed", job.name)
             job.error = {"code": "internal", "message": "The server failed on this photo; its log says why."}
-        self.uploads.discard(path)  # first, so that a place is free once the job is said to be over
+        self.uploads.discard(path)  # first, so that a place is free once the job is reported as over
         if job.error is None:
             job.progress, job.message = 1.0, "Ready"
         job.state = "done" if job.error is None else "failed"

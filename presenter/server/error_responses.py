@@ -1,4 +1,4 @@
-"""How the server says no: every error becomes `{"error": {"code", "message"}}` with the status of its type."""
+"""Error responses: every error becomes `{"error": {"code", "message"}}` with the status of its type."""
 
 import logging
 
@@ -45,7 +45,7 @@ STATUS_AND_CODE: dict[type[Exception], tuple[int, str]] = {
     VoiceMissingError: (501, "no_voice"),
     PresenterError: (400, "bad_request"),
 }
-"""What clients see of an error of the domain; a type that is not here is answered as its base."""
+"""Status and code of each error type; a type that is not here is answered as its base class."""
 
 _CODE_OF_STATUS = {
     400: "bad_request",
@@ -70,7 +70,7 @@ class ApiError(Exception):
 
 
 def error_response(status: int, code: str, message: str) -> web.Response:
-    """Build `{"error": {"code", "message"}}`; a 503 also says when to try again."""
+    """Build `{"error": {"code", "message"}}`; a 503 also has `Retry-After`."""
     headers = {hdrs.RETRY_AFTER: str(RETRY_AFTER_S)} if status == 503 else {}
     if status == 401:
         headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
@@ -79,7 +79,7 @@ def error_response(status: int, code: str, message: str) -> web.Response:
 
 @web.middleware
 async def json_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every failure into a JSON error; only bugs become a 500, and they are logged with their traceback."""
+    """Convert every failure to a JSON error; only bugs become a 500, and they are logged with their traceback."""
     try:
         return await handler(request)
     except ApiError as error:
@@ -89,10 +89,10 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
             raise
         code = _CODE_OF_STATUS.get(error.status, "http_error")
         response = error_response(error.status, code, f"{request.method} {request.path}: {error.reason}.")
-        if hdrs.ALLOW in error.headers:  # a 405 has to say what is allowed (RFC 9110, 15.5.6)
+        if hdrs.ALLOW in error.headers:  # a 405 must list what is allowed (RFC 9110, 15.5.6)
             response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
         return response
-    except (web.RequestPayloadError, HttpProcessingError) as error:  # such as gzip that is none
+    except (web.RequestPayloadError, HttpProcessingError) as error:  # such as invalid gzip
         return error_response(400, "bad_request", f"The body can't be read: {' '.join(str(error).split())}.")
     except Exception as error:
         for kind in type(error).__mro__:

@@ -17,9 +17,9 @@ from stream.wire import Codec, Credit, EventOut, Interrupted, Playback, Problem,
 STATS_INTERVAL_S = 1.0
 
 _MAX_EVENTS = 1000
-"""Events that wait for a client. A client this far behind does not read: its connection ends."""
+"""Bound of the queue of events for a client. A client this far behind does not read: its connection is closed."""
 _PAUSE_EVENTS = 100
-"""With more than this many waiting, no more messages are read from the client that causes them."""
+"""With more events than this queued, no more messages are read from the client that causes them."""
 
 
 class EventWriter:
@@ -45,13 +45,13 @@ class EventWriter:
         self._sent = asyncio.Event()
         self._held: list[SessionEvent] | None = None
         self._refused: Problem | None = None  # the latest
-        self._refused_until = 0.0  # when an equal one is told again
-        self._repeats = 0  # equal ones since then, not told yet
+        self._refused_until = 0.0  # when an equal one is reported again
+        self._repeats = 0  # equal ones since then, not reported yet
         self.overflowed = asyncio.Event()
         """Set when the client has not read for so long that events were dropped."""
 
     def put(self, event: SessionEvent) -> None:
-        """Queue an event that clients are told of; the credit follows each report of progress."""
+        """Queue an event for the client; the credit follows each report of progress."""
         if self._held is not None:
             self._held.append(event)
         elif isinstance(event, EventOut):
@@ -60,7 +60,7 @@ class EventWriter:
                 self._queue(self.credit())
 
     def refuse(self, problem: Problem) -> None:
-        """Queue the answer to a message that was refused; equal ones in a row are counted and told once a second."""
+        """Queue the answer to a message that was refused; repeated ones are counted and reported once a second."""
         now = asyncio.get_running_loop().time()
         if problem == self._refused and now < self._refused_until:
             self._repeats += 1
@@ -75,7 +75,7 @@ class EventWriter:
             self._repeats = 0
 
     def answer_interrupt(self, interrupt: Callable[[], Interrupted], request_id: str | None) -> None:
-        """Interrupt, and give the request's id to the one event that answers it.
+        """Interrupt, and add the request's id to the one event that answers it.
 
         Args:
             interrupt: interrupts the session, which reports all that it interrupts before this returns.

@@ -1,4 +1,4 @@
-"""Who may talk to the server: origin and host checks, the bearer token, and the headers of every answer."""
+"""Access control: origin and host checks, the bearer token, and the security headers of every response."""
 
 import hmac
 import re
@@ -12,9 +12,9 @@ from presenter.errors import ConfigError
 from presenter.server.error_responses import ApiError
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
-"""Names of this machine as only this machine means them."""
+"""Names that always resolve to this machine."""
 
-# The page loads nothing from elsewhere and runs no inline script, so the browser may as well forbid it.
+# The page loads nothing from elsewhere and runs no inline script, so the browser is told to forbid both.
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob: mediastream:; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
@@ -26,7 +26,7 @@ SECURITY_HEADERS = {
 OPEN_PREFIX = "/whep/"
 """Below this any page may watch: the id of a session, which can't be guessed, is the permission."""
 SIMLI_SOCKET = "/compose/webrtc/p2p"
-"""Any page may open this websocket: it asks for a session token that can't be guessed and is good for one use."""
+"""Any page may open this websocket: it requires a session token that can't be guessed and is valid once."""
 CORS: dict[str, str] = {
     hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "POST, PATCH, DELETE, OPTIONS",
@@ -34,7 +34,7 @@ CORS: dict[str, str] = {
     hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: "accept-post, allow, link, location, retry-after",
     hdrs.ACCESS_CONTROL_MAX_AGE: "600",
 }
-"""What answers below `OPEN_PREFIX` carry, errors as well."""
+"""Headers of responses below `OPEN_PREFIX`, errors included."""
 
 _DATES: dict[str, Callable[[web.Request], object]] = {
     hdrs.IF_MODIFIED_SINCE: lambda request: request.if_modified_since,
@@ -46,9 +46,9 @@ _ORIGIN = re.compile(r"https?://(?:[\w.-]+|\[[0-9a-f:.]+\])(?::\d+)?")
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """`on_response_prepare` signal: put the security headers on every answer, and have kept copies checked for age.
+    """`on_response_prepare` signal: set the security headers on every response, and have caches revalidate.
 
-    Without that a browser guesses, and after an update runs modules of two versions together.
+    Without revalidation a browser may run modules of two versions together after an update.
     """
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
@@ -59,7 +59,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 
 @web.middleware
 async def check_dates(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse conditional requests with a date that no calendar has: a file's answer would fail on it."""
+    """Refuse conditional requests with an invalid date, on which a file response would fail."""
     for name, read in _DATES.items():
         try:
             read(request)
@@ -108,12 +108,12 @@ def _hostname(host: str) -> str | None:
 
 
 def _readable(header: str) -> str:
-    """Return a header for a message: bytes that are not UTF-8 can't be sent back."""
+    """Return a header for a message; bytes that are not UTF-8 are replaced, as they can't be sent back."""
     return header.encode(errors="replace").decode()
 
 
 def check_host(bound_host: str) -> Middleware:
-    """Answer only to loopback names, so that a foreign name made to resolve here (DNS rebinding) gets nothing."""
+    """Refuse hosts other than loopback names: a foreign name may be made to resolve here (DNS rebinding)."""
     allowed = LOOPBACK_HOSTS | {bound_host}
 
     @web.middleware
@@ -131,7 +131,7 @@ def check_host(bound_host: str) -> Middleware:
 
 
 def check_token(token: str) -> Middleware:
-    """Ask for `Authorization: Bearer TOKEN` under /api and on /metrics; the page itself holds no secret."""
+    """Require `Authorization: Bearer TOKEN` under /api and on /metrics; the page itself holds no secret."""
     expected = _raw(token)
 
     @web.middleware

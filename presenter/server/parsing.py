@@ -1,4 +1,4 @@
-"""Reads what requests carry: JSON objects, SDP, and the form of an enrolment with its photo straight to disk."""
+"""Parses request bodies: JSON objects, SDP, and the form of an enrolment, whose photo is streamed to disk."""
 
 import asyncio
 import contextlib
@@ -21,14 +21,14 @@ MAX_FORM_LINES = 200
 CHUNK_BYTES = 1 << 16
 _NUMBER = re.compile("[1-9][0-9]{0,2}")
 UPLOAD_TIMEOUT_S = 120.0
-"""A photo that takes longer to arrive is given up, so that slow senders do not keep the places of others."""
+"""An upload that takes longer is refused, so that slow senders do not block others."""
 
 Text = Annotated[str, Field(min_length=1)]
 Body = TypeVar("Body", bound=BaseModel)
 
 
 class _LimitedLines:
-    """A request's body, of which only so many lines can be read; what is read by size is not counted."""
+    """A request's body that limits the number of lines read; reads by size are not counted."""
 
     def __init__(self, content: StreamReader) -> None:
         self._content = content
@@ -82,7 +82,7 @@ class UploadForm(NamedTuple):
     name: str
     """As it was sent."""
     consent: str
-    """Who consented; empty if that is not said."""
+    """Who consented; empty if not given."""
     photo: Path
     face: int | None
     """Which of several faces, counted from the left from 1."""
@@ -96,10 +96,10 @@ class PublishRequest(BaseModel):
 
 
 async def read_json(request: web.Request, kind: type[Body]) -> Body:
-    """Return the body, which is UTF-8 whatever its type says (RFC 8259, section 8.1).
+    """Return the body, which is UTF-8 independent of its content type (RFC 8259, section 8.1).
 
     Raises:
-        ApiError: if it is no such JSON object; says which key, and what was expected.
+        ApiError: if it is no such JSON object; names the key and what was expected.
     """
     try:
         return kind.model_validate_json(await request.read())
@@ -123,7 +123,7 @@ async def read_sdp(request: web.Request) -> str:
 
 
 async def read_upload(request: web.Request, uploads: Uploads, limit: int) -> UploadForm:
-    """Read the fields in any order; on failure nothing stays behind.
+    """Read the fields in any order; on failure the upload is removed.
 
     Args:
         request: a multipart request with the fields "name", "photo" and, where they matter, "consent" and "face".
@@ -143,7 +143,7 @@ async def read_upload(request: web.Request, uploads: Uploads, limit: int) -> Upl
         with contextlib.ExitStack() as stack:
             async with asyncio.timeout(UPLOAD_TIMEOUT_S):
                 fields = await _read_form(request, uploads, limit, stack)
-            stack.pop_all()  # it is the caller's from here on
+            stack.pop_all()  # owned by the caller from here on
             return fields
     except TimeoutError as error:
         raise ApiError(408, "timeout", f"The photo did not arrive within {UPLOAD_TIMEOUT_S:.0f} s.") from error
@@ -156,7 +156,7 @@ async def _read_form(request: web.Request, uploads: Uploads, limit: int, stack: 
     consent = ""
     face: int | None = None
     upload: Path | None = None
-    # The preamble and the headers are read line by line, without a pause while lines are there.
+    # The preamble and the headers are read line by line, without yielding while lines are available.
     content: Any = _LimitedLines(request.content)
     async for part in MultipartReader(request.headers, content):
         if not isinstance(part, BodyPartReader):
@@ -187,7 +187,7 @@ def _face_number(text: str) -> int | None:
 
 async def _read_text(part: BodyPartReader) -> str:
     text = b""
-    while data := await part.read_chunk(MAX_NAME_BYTES):  # a field comes in as many pieces as the network makes of it
+    while data := await part.read_chunk(MAX_NAME_BYTES):  # a field may arrive in several chunks
         text += data
         if len(text) > MAX_NAME_BYTES:
             raise ApiError(400, "bad_request", f'"{part.name}" is too long; at most {MAX_NAME_BYTES} bytes are read.')

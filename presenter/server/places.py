@@ -14,7 +14,7 @@ class Places:
 
         Args:
             limit: how many there are.
-            kind: of whom, in the plural and with what sets the limit; for the refusal.
+            kind: what is counted, in the plural and with what sets the limit; for the error message.
         """
         self.taken = 0
         self._limit = limit

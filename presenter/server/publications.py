@@ -71,7 +71,7 @@ class Publications:
         await publisher.close()
 
     def forget_ended(self) -> None:
-        """Drop those that their server has ended."""
+        """Drop publications that their server has ended."""
         self._publishers = {key: one for key, one in self._publishers.items() if not one.closed.is_set()}
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""How often one address may ask for what costs much: sessions and viewers. A token bucket for each address."""
+"""Rate limit of expensive requests (sessions, viewers): a token bucket for each address."""
 
 import ipaddress
 import math
@@ -17,21 +17,21 @@ _PATHS = ("/api/sessions", "/compose/token")
 
 
 class RateLimit:
-    """Token buckets by address, each full at first; those not used for longest are forgotten."""
+    """Token buckets by address, each full at first; the least recently used are dropped."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         """Count nothing yet.
 
         Args:
             per_minute: how fast a bucket fills up, and how much it holds.
-            clock: in seconds, only grows.
+            clock: in seconds, monotonic.
         """
         self._size = per_minute
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens left, and when
 
     def take(self, address: str) -> float:
-        """Take a token of an address; returns 0, or in how many seconds there is one."""
+        """Take a token of an address; returns 0, or the seconds until there is one."""
         now = self._clock()
         left, then = self._buckets.pop(address, (float(self._size), now))
         left = min(left + (now - then) * self._size / 60, float(self._size))
@@ -43,7 +43,7 @@ class RateLimit:
 
 
 def limit_rate(per_minute: int, *, loopback: bool) -> Middleware:
-    """Refuse `POST /api/sessions`, `/compose/token` and `/whep/…` that come too often from one address, with 429.
+    """Refuse `POST /api/sessions`, `/compose/token` and `/whep/…` beyond the rate limit of an address, with 429.
 
     Args:
         per_minute: requests of an address.
@@ -67,7 +67,7 @@ def limit_rate(per_minute: int, *, loopback: bool) -> Middleware:
 
 
 def network(address: str, *, loopback: bool) -> str | None:
-    """Return what shares a bucket, an IPv4 address or the /64 that an IPv6 host chooses its addresses from.
+    """Return the key of a bucket: an IPv4 address, or the /64 prefix of an IPv6 address.
 
     Args:
         address: of the remote end.

@@ -1,4 +1,4 @@
-"""One session and all who are connected to it: its page, viewers, bots and publications."""
+"""The session host: one session and its connections (page, viewers, bots, publications)."""
 
 import asyncio
 import contextlib
@@ -36,28 +36,28 @@ class SessionHost:
         limits: ServerConfig,
         microphone: MicrophoneUse = "voice",
     ) -> None:
-        """Connect nobody yet.
+        """Begin without connections.
 
         Args:
             session: closed with the host.
-            hub: encodes what the session plays, for its peers.
+            hub: encodes the session's output for its peers.
             peer_config: codec, bitrates and ICE servers of every peer.
             metrics: the server's counters.
-            synthesizer: the voice for texts.
-            limits: how many bots, viewers and publications there may be, and where those go.
+            synthesizer: the TTS voice.
+            limits: the numbers of bots, viewers and publications, and the allowed targets.
             microphone: what the page's microphone is for.
         """
         self.session = session
         self.publications = Publications(hub, peer_config, WhipTargets(limits.whip_targets), limits.max_publications)
         """Where the session is published."""
         self.text_speaker = TextSpeaker(session, synthesizer)
-        """Says texts in this session."""
+        """Speaks texts in this session."""
         self.leaving = asyncio.Event()
         """Set to end the session."""
         self.closing = asyncio.Event()
-        """Set when the session ends, however that came."""
+        """Set when the session ends, for any reason."""
         self.farewell = ""
-        """What pages are told when the server ends the session."""
+        """The message to pages when the server ends the session."""
         self._microphone: MicrophoneUse = microphone
         self._peers = SessionPeers(session, hub, peer_config, metrics, self._check_open, limits.max_viewers)
         self._bots = Places(limits.max_bots, "bots (server.max_bots)")
@@ -79,7 +79,7 @@ class SessionHost:
             page, sdp = await self._peers.answer(offer_sdp)
         except BaseException:
             if not self._is_used():
-                self.leaving.set()  # its page has failed: another session may have its place at once
+                self.leaving.set()  # its page has failed: free its slot at once
             raise
         self._start()
         self.session.listen(page.peer.microphone(), self._microphone)
@@ -108,7 +108,7 @@ class SessionHost:
             raise SessionNotFoundError("The session is ending.")
 
     def _is_used(self) -> bool:
-        """Whether anybody is here for whom the session goes on."""
+        """Whether there is a connection that keeps the session open."""
         return bool(self._peers.page or self._peers.viewers or self._bots.taken or self.publications)
 
     def _is_watched(self) -> bool:
@@ -116,7 +116,7 @@ class SessionHost:
 
     def _start(self) -> None:
         self._served = True
-        self.session.note_watched(True)  # at once; the next report looks again
+        self.session.note_watched(True)  # at once; the next report checks again
         self.session.start()
 
     async def unwatch(self, viewer_id: str) -> None:
@@ -143,7 +143,7 @@ class SessionHost:
 
     @contextlib.contextmanager
     def bot(self) -> Iterator[Session]:
-        """Count a bot while it is connected, so that the session goes on.
+        """Count a bot while it is connected, which keeps the session open.
 
         Raises:
             SessionNotFoundError: if the session is ending.
@@ -156,7 +156,7 @@ class SessionHost:
 
     @contextlib.contextmanager
     def observer(self) -> Iterator[None]:
-        """Count one who only follows the events; the session does not go on for that.
+        """Count a client that only follows the events, which does not keep the session open.
 
         Raises:
             SessionNotFoundError: if the session is ending.
@@ -197,7 +197,7 @@ class SessionHost:
         return None
 
     async def close(self) -> None:
-        """Disconnect everybody and end the session."""
+        """Disconnect all peers and end the session."""
         self.closing.set()
         self.text_speaker.stop()
         try:

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class SessionManager:
-    """All sessions of one server, as many at a time as its engine lends renderers."""
+    """All sessions of one server, at most one per slot of its engine."""
 
     def __init__(
         self,
@@ -40,10 +40,10 @@ class SessionManager:
         """Hold no session yet.
 
         Args:
-            engine: lends the renderers; a session more than it has slots is refused.
+            engine: provides the renderers; sessions beyond its slots are refused.
             store: the presenters on disk.
             metrics: the server's counters.
-            limits: how many sessions, and how much in each.
+            limits: of sessions, and of the connections of each.
             peer_config: codec, bitrates and ICE servers.
         """
         self.closed = False
@@ -59,7 +59,7 @@ class SessionManager:
 
     @property
     def limit(self) -> int | None:
-        """How many renderers the engine lends at a time; None for any number."""
+        """How many renderers may be in use at a time; None for any number."""
         return self._engine.slots
 
     @property
@@ -100,7 +100,7 @@ class SessionManager:
         return session_id
 
     async def _wait_for_leaving(self) -> None:
-        """Wait while the server is full but a session is ending: a page that is reloaded finds its place free."""
+        """Wait while the server is full but a session is ending, so that a page can be reloaded."""
         deadline = asyncio.get_running_loop().time() + CLEARING_S
         while self._engine.is_full and (leaving := self._leaving()):
             left_s = deadline - asyncio.get_running_loop().time()
@@ -117,7 +117,7 @@ class SessionManager:
         return Session(renderer, pump, executor, self._metrics, 1000 * self._limits.max_speech_s)
 
     async def _keep(self, session_id: str, host: SessionHost) -> None:
-        """Serve one host until its session is over, then close it; its place is free even if that fails."""
+        """Serve one session host until its session is over, then close it; its slot is freed even if that fails."""
         try:
             try:
                 reason = await host.serve()
@@ -143,7 +143,7 @@ class SessionManager:
         return host
 
     async def close_one(self, session_id: str) -> None:
-        """End a session and wait until its place is free.
+        """End a session and wait until its slot is free.
 
         Raises:
             SessionNotFoundError: if there is no such session.
@@ -152,7 +152,7 @@ class SessionManager:
         await asyncio.wait({self._keepers[session_id]})
 
     async def close(self) -> None:
-        """Refuse new sessions and end all; viewers are told. Safe twice."""
+        """Refuse new sessions and end all; viewers are notified. Safe twice."""
         self.closed = True
         for host in self._hosts.values():
             host.farewell = "The server is shutting down."

@@ -14,11 +14,11 @@ from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import PeerConfig
 
 JOIN_TIMEOUT_S = 10.0
-"""How long the end of a session waits for offers that are just being answered."""
+"""How long the end of a session waits for offers that are being answered."""
 
 
 class SessionPeers:
-    """Connects peers, reports to them, and forgets those that have left."""
+    """Connects peers, reports to them, and drops those that have left."""
 
     def __init__(
         self,
@@ -29,11 +29,11 @@ class SessionPeers:
         check_open: Callable[[], None],
         max_viewers: int,
     ) -> None:
-        """Connect nobody yet.
+        """Begin without connections.
 
         Args:
-            session: interrupted by the page; told how much later it is heard.
-            hub: what the peers show.
+            session: interrupted by the page; gets the playout delay.
+            hub: source of audio and video.
             peer_config: codec, bitrates and ICE servers.
             metrics: the server's counters.
             check_open: raises if the session has ended while an offer was answered.
@@ -116,7 +116,7 @@ class SessionPeers:
     async def forget_gone(self) -> None:
         """Close and drop the page and the viewers that have left."""
         if self.page is not None and self.page.is_over():
-            page, self.page = self.page, None  # others are here, and another page may come
+            page, self.page = self.page, None  # other connections remain, and another page may connect
             page.count_losses(self._metrics)
             await page.peer.close()
         gone = [viewer_id for viewer_id, viewer in self.viewers.items() if viewer.is_over()]
@@ -127,7 +127,7 @@ class SessionPeers:
         self._update_playout_delay()
 
     def _update_playout_delay(self) -> None:
-        """Tell the session how much later it is heard: by the page, or else by the first of the viewers."""
+        """Pass the playout delay to the session: the page's, or else that of the first viewer."""
         told = [viewer.playout_delay_ms for viewer in self.viewers.values() if viewer.playout_delay_ms is not None]
         page_ms = self.page.playout_delay_ms if self.page else None
         self._session.playout_delay_ms = page_ms if page_ms is not None else min(told, default=0.0)
@@ -136,19 +136,19 @@ class SessionPeers:
         return [*([self.page] if self.page else []), *self.viewers.values()]
 
     def report(self) -> None:
-        """Send everybody the session's figures."""
+        """Send all peers the session's figures."""
         figures = self._session.stats()
         for connection in self._all():
             connection.report(figures, connection.count_losses(self._metrics))
 
     def tell(self, event: SessionEvent) -> None:
-        """Pass on what a page shows or has to do at once."""
+        """Pass on an event that pages show or must act on at once."""
         if (message := page_message(event, self._hub.clock)) is not None:
             for connection in self._all():
                 connection.peer.send(message)
 
     async def close(self, message: str) -> None:
-        """Disconnect everybody.
+        """Disconnect all peers.
 
         Args:
             message: why, for the pages; may be empty.

@@ -85,7 +85,7 @@ async def _p2p(request: web.Request) -> web.WebSocketResponse:
                 try:
                     answer = await stack.enter_async_context(_viewer(host, await _offer(socket)))
                 except (ApiError, PresenterError, StreamError, TimeoutError) as error:
-                    with contextlib.suppress(ConnectionError):  # it may have left
+                    with contextlib.suppress(ConnectionError):  # the client may have left
                         await socket.send_str(f"ERROR: {error or 'no SDP offer came in time'}")
                     return False
                 # Without spaces: the client for browsers looks for "SDP" in the first word.
@@ -122,5 +122,5 @@ async def _viewer(host: SessionHost, offer: str) -> AsyncIterator[str]:
     try:
         yield answer
     finally:
-        with contextlib.suppress(ApiError, PresenterError):  # it may have left
+        with contextlib.suppress(ApiError, PresenterError):  # the viewer may have left
             await host.unwatch(viewer)

@@ -1,7 +1,7 @@
-"""The speech socket: a voice bot's websocket, in any dialect, becomes speech of a session.
+"""The speech socket: a voice bot's websocket, in any dialect, feeds speech to a session.
 
 The I/O around `stream.dialects`: messages are decoded and applied to the session, and its events are sent back. A
-message that is invalid or does not fit is answered with an error that says what was expected; the session goes on.
+message that is invalid or does not fit is answered with an error that states what was expected; the session continues.
 Reading pauses only while the client is behind in reading the answers to its own messages.
 """
 
@@ -96,11 +96,11 @@ class CommandHandler:
         begun, self._begun = self._begun, None
         self._unnamed = None
         if utterance is None and begun is not None:
-            self._session.interrupt(begun)  # its audio is on the way
+            self._session.interrupt(begun)  # its audio is in transit
         return self._session.interrupt(utterance)
 
     def follow(self, event: SessionEvent) -> None:
-        """Note an interrupt by anybody: audio without a name belongs to a new utterance from now on."""
+        """Note an interrupt from any source: audio without a name belongs to a new utterance from now on."""
         if isinstance(event, Interrupted) and event.utterance in (None, self._unnamed):
             self._unnamed = None
 
@@ -142,11 +142,11 @@ async def serve_bot(
     Args:
         request: the websocket's handshake.
         host: the session's.
-        session_id: told to the bot.
+        session_id: sent to the bot.
         codec: the bot's dialect.
         connect: exchanges messages with the bot before its speech begins, and returns whether it may.
     """
-    with host.bot() as session:  # a bot too many is refused before the upgrade
+    with host.bot() as session:  # a bot beyond the limit is refused before the upgrade
         socket = await _accept(request)
         if connect is not None and not await connect(socket):
             await socket.close(code=WSCloseCode.POLICY_VIOLATION)

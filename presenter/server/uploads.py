@@ -1,4 +1,4 @@
-"""The folder of photos that are being uploaded or wait for their enrolment: few at a time, none left over."""
+"""The folder of photos that are being uploaded or wait for their enrolment: limited in number, always removed."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ class Uploads:
     """Paths to write uploads to, each in a folder of its own, named after this process."""
 
     def __init__(self, root: Path) -> None:
-        """Delete what processes that have ended left behind.
+        """Delete leftovers of processes that have ended.
 
         Args:
             root: shared by all servers of a user; made with the first upload.
@@ -63,12 +63,12 @@ class Uploads:
         """Delete all of them; safe twice."""
         for path in tuple(self._paths):
             self.discard(path)
-        with contextlib.suppress(OSError):  # it was never made, or another server uses it
+        with contextlib.suppress(OSError):  # it does not exist, or another server uses it
             self._root.rmdir()
 
 
 def _is_left_over(folder: Path) -> bool:
-    """Whether the process that made a folder has ended; on Windows, where one can't ask, whether it is a day old."""
+    """Whether the process that made a folder has ended; on Windows, which can't tell, whether it is a day old."""
     owner = _OWNED.fullmatch(folder.name)
     try:
         if owner is None or sys.platform == "win32":
@@ -76,6 +76,6 @@ def _is_left_over(folder: Path) -> bool:
         os.kill(int(owner[1]), 0)
     except (ProcessLookupError, OverflowError):
         return True
-    except OSError:  # it is somebody else's process, or the folder is gone
+    except OSError:  # another user's process, or the folder is gone
         return False
     return False

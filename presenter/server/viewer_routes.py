@@ -1,4 +1,4 @@
-"""Routes for those who watch: WHEP (draft-ietf-wish-whep), publishing by WHIP (RFC 9725), and the embedded page."""
+"""Routes of viewers: WHEP (draft-ietf-wish-whep), publishing by WHIP (RFC 9725), and the embedded page."""
 
 from aiohttp import hdrs, web
 
@@ -49,7 +49,7 @@ async def _only_post(request: web.Request) -> web.Response:
 
 @routes.route("*", "/whep/{id}/{viewer}")
 async def _only_delete(request: web.Request) -> web.Response:
-    """Refuse PATCH too, as without trickle ICE and ICE restarts one has to (RFC 9725, 4.3)."""
+    """Refuse PATCH too, as RFC 9725, 4.3 requires without trickle ICE and ICE restarts."""
     text = "send an offer with all candidates to the session's address, and DELETE this one to leave"
     return _not_allowed(
         f"expected DELETE, got {request.method}; candidates are not taken one by one: {text}", "DELETE, OPTIONS"
@@ -78,6 +78,6 @@ async def _unpublish(request: web.Request) -> web.Response:
 
 @routes.get("/embed")
 async def _embed(_: web.Request) -> web.StreamResponse:
-    # Any site may show it: whoever knows the id of a session may watch, and there is nothing to press.
+    # Any site may show it: the id of a session is the permission to watch, and no element can be clicked.
     headers = {"Content-Security-Policy": _EMBED_POLICY}
     return web.FileResponse(web_folder() / "embed.html", headers=headers)

@@ -1,7 +1,7 @@
 """Text to phonemes: espeak-ng's American English IPA, sentence by sentence, as the voice was trained on it.
 
 espeak-ng knows numbers, abbreviations and where a clause ends. Its public call tells how far it has read but not
-by which mark the clause ended, and the voice needs the marks for its melody, so they are read off the text here.
+by which mark the clause ended, and the voice needs the marks for its intonation, so they are taken from the text here.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from presenter.errors import VoiceMissingError
 MAX_PHONEMES = 200
 """A sentence with more (about 11 s) is spoken in parts: the voice's memory grows with the length of a sentence."""
 MARKS = ".?!,;:"
-"""Punctuation that the voice knows: a pause and a melody, no sound."""
+"""Punctuation that the voice knows: it sets pauses and intonation, and has no sound."""
 SILENT = f" {MARKS}"
-"""All of a sentence's phonemes that are no sounds."""
+"""All of a sentence's phonemes that have no sound."""
 
 _SYNCHRONOUS_OUTPUT, _DONT_EXIT = 2, 0x8000  # speak_lib.h: open no sound device; report errors instead of exiting
 _UTF8, _IPA = 1, 2
@@ -35,7 +35,7 @@ _lock = threading.Lock()  # espeak-ng is one state machine per process
 
 @dataclass(frozen=True)
 class Sentence:
-    """A stretch of text that is spoken in one go."""
+    """A piece of text that is synthesised at once."""
 
     text: str
     """As it was written."""
@@ -54,7 +54,7 @@ def split_sentences(text: str, closing: str = ".") -> list[Sentence]:
         The sentences, each of at most `MAX_PHONEMES`; none if nothing in the text has a sound.
 
     Raises:
-        VoiceMissingError: If espeak-ng is not here.
+        VoiceMissingError: If espeak-ng is not installed.
     """
     sentences: list[Sentence] = []
     start = clause_start = 0
@@ -106,7 +106,7 @@ def _is_silent(character: str) -> bool:
 
 
 def _last_mark(clause: str) -> str:
-    """The mark, one of `MARKS`, by which a clause ended; empty where its end is not to be heard."""
+    """The mark, one of `MARKS`, by which a clause ended; empty where its end is not audible."""
     if _ABBREVIATION.search(clause):
         return ""
     found = _LAST_MARK.search(clause)
@@ -136,7 +136,7 @@ def _clauses(spoken: str) -> Iterator[tuple[int, str]]:
 
 @functools.cache
 def _load() -> ctypes.CDLL:
-    """Load and start the shared library that the package espeakng-loader carries."""
+    """Load and initialise the shared library of the package espeakng-loader."""
     try:
         import espeakng_loader
 

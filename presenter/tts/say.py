@@ -1,4 +1,4 @@
-"""A text as a recording: the presenter says it in a film, or it is heard alone in a WAV."""
+"""A text as a recording: a film of the presenter speaking it, or the audio alone in a WAV."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def say_file(config: AppConfig, text: str, name_or_photo: str, out: Output) -> f
 
     Args:
         config: Which networks and presenters.
-        text: What to say.
+        text: The text to speak.
         name_or_photo: A presenter's name, or a photo; not used for a WAV.
         out: A `.wav` for the sound alone, anything else is a film of the presenter saying it.
 

@@ -49,15 +49,15 @@ class SpeechSynthesizer:
         return self._voice.speak(text)
 
     def close(self) -> None:
-        """Let the thread end after what it is doing; safe twice."""
+        """End the thread after its present job; safe twice."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
 class TextSpeaker:
-    """Says texts in one session, one after the other; an interrupt drops those that wait as well."""
+    """Speaks texts in one session, one after the other; an interrupt drops the queued ones too."""
 
     def __init__(self, session: Session, synthesizer: SpeechSynthesizer) -> None:
-        """Say nothing yet."""
+        """Begin without a text."""
         self._session = session
         self._synthesizer = synthesizer
         self._flushes = 0
@@ -66,7 +66,7 @@ class TextSpeaker:
         session.subscribe(self._follow)
 
     async def say(self, text: str) -> str:
-        """Begin to say a text; returns the id of the utterance that it becomes.
+        """Begin to speak a text; returns the id of its utterance.
 
         Raises:
             VoiceMissingError: if the extra `[voice]` is not installed.
@@ -94,7 +94,7 @@ class TextSpeaker:
     async def _say_piece(
         self, piece: SpokenPiece, pieces: Iterator[SpokenPiece], utterance: str, at_ms: float
     ) -> SpokenPiece | None:
-        """Push one sentence, and make the next one while it is said; a pause follows if there is one."""
+        """Push one sentence, and synthesise the next one while it plays; a pause follows if there is a next one."""
         words = [Word(w.text, round(at_ms + w.start_ms), round(at_ms + w.end_ms)) for w in piece.words]
         await self._put(piece.pcm, piece.rate, utterance, words)
         following = await self._synthesizer.next_piece(pieces)
@@ -103,7 +103,7 @@ class TextSpeaker:
         return following
 
     async def _put(self, pcm: Int16Array, rate: int, utterance: str, words: Iterable[Word] = ()) -> None:
-        """Push sound as room appears for it, with the words that belong to it: it may be longer than what may wait."""
+        """Push audio with its words as the queue has room: a sentence may be longer than the queue's limit."""
         while len(pcm):
             fits = int(self._session.free_ms * rate / 1000)
             if not fits:
@@ -118,7 +118,7 @@ class TextSpeaker:
             self.stop()
 
     def stop(self) -> None:
-        """Drop the texts that are being said, made or waited for."""
+        """Drop the texts that are playing, being synthesised or queued."""
         self._flushes += 1
         for task in self._tasks:
             task.cancel()

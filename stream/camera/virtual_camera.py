@@ -1,10 +1,10 @@
 """A camera device that other programs open, filled from a playback's ticks.
 
-The picture of tick T is sent at T + delay, the instant at which the virtual microphone plays T's
+The frame of tick T is sent at T + delay, the instant at which the virtual microphone plays T's
 sound; the two are joined by the session's clock alone. In between the camera repeats its
-last picture, so that its rate is steady even where the renderer's is not.
+last frame, so that its rate is steady even where the renderer's is not.
 
-A picture is composed ahead of its time and sent, which converts its colours, in one worker thread.
+A frame is composed ahead of its time and sent, which converts its colours, in one worker thread.
 The event loop never waits for either.
 """
 
@@ -28,7 +28,7 @@ from stream.playout.playout import Tick
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
-_COMPOSE_ROOM = samples(15)  # no picture is composed ahead with less time than this to the next one
+_COMPOSE_ROOM = samples(15)  # no frame is composed ahead with less time than this to the next one
 _REOPEN = samples(2000)
 
 
@@ -40,7 +40,7 @@ class Device(Protocol):
         """Its name in other programs, or its file."""
 
     def send(self, frame: ByteArray) -> None:
-        """Show a picture, RGB uint8 `[H, W, 3]`."""
+        """Show a frame, RGB uint8 `[H, W, 3]`."""
 
     def close(self) -> None:
         """Release the device."""
@@ -49,7 +49,7 @@ class Device(Protocol):
 class VirtualCamera:
     """A `TickSink`: add it to a `PlayoutPump` (`matte=canvas.needs_cutout`), call `open`, run `run()` as a task.
 
-    It outlives the playback: after `stop` the last picture is repeated until another playback's ticks come.
+    It outlives the playback: after `stop` the last frame is repeated until another playback's ticks come.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class VirtualCamera:
 
         Args:
             clock: the one that ticks are stamped by.
-            canvas: composes the pictures.
-            delay_ms: from a tick to its picture.
-            fps: least rate, kept by repeating pictures.
+            canvas: composes the frames.
+            delay_ms: from a tick to its frame.
+            fps: least rate, kept by repeating frames.
             device: file or name of the camera; None for the first.
             backend: pyvirtualcam's name of a driver; None for any.
             opener: called as `pyvirtualcam.Camera` is, which is the default.
@@ -78,7 +78,7 @@ class VirtualCamera:
         """
         self.canvas = canvas
         self.frozen = False
-        """Whether to repeat the last picture and drop new ones."""
+        """Whether to repeat the last frame and drop new ones."""
         self.problem: str | None = None
         """Why the device can't be used at present; None while it can."""
         self._clock, self._fps = clock, fps
@@ -100,11 +100,11 @@ class VirtualCamera:
 
     @property
     def delay_ms(self) -> float:
-        """From a tick to its picture."""
+        """From a tick to its frame."""
         return self._schedule.delay_ms
 
     def set_delay(self, delay_ms: float) -> None:
-        """Send pictures this long after their ticks, from the next one on."""
+        """Send frames this long after their ticks, from the next one on."""
         self._schedule.delay_ms = delay_ms
 
     def stats(self) -> CameraStats:
@@ -123,19 +123,19 @@ class VirtualCamera:
         try:
             wanted = find_camera(self._wanted)
             self._device = opener(self.canvas.width, self.canvas.height, self._fps, device=wanted, **given)
-        except Exception as error:  # drivers raise what they like
+        except Exception as error:  # drivers raise various types
             raise CameraError(why_no_camera(str(error), self._wanted)) from error
 
     def release(self, tick: Tick) -> None:
-        """Take one tick; its picture, if it has one, is due at its time plus `delay_ms`."""
+        """Take one tick; its frame, if it has one, is due at its time plus `delay_ms`."""
         self._schedule.put(tick)
         self._news.set()
 
     def stop(self) -> None:
-        """Send what was released; the last picture is repeated after it."""
+        """Send what was released; the last frame is repeated after it."""
 
     async def run(self) -> None:
-        """Send pictures until cancelled, then close the device; a device that was lost is reopened when it is back."""
+        """Send frames until cancelled, then close the device; a device that was lost is reopened when it is back."""
         try:
             while True:
                 if self._device is None and not await self._reopen():
@@ -156,7 +156,7 @@ class VirtualCamera:
     async def close(self) -> None:
         """Close the device, after what is being sent; the camera can't be used again. Safe twice.
 
-        A driver may take its time: it does so in the worker thread, and goes on there if this is cancelled.
+        A driver may block: it does so in the worker thread, and continues there if this is cancelled.
         """
         if self._closing is None:
             self._closing = asyncio.get_running_loop().run_in_executor(self._executor, self._close_device)
@@ -164,7 +164,7 @@ class VirtualCamera:
         await asyncio.shield(self._closing)
 
     async def _compose_ahead(self, left: int, frame: VideoFrame | None) -> bool:
-        """Compose the first picture that waits, if nothing else has to be sent before that is done."""
+        """Compose the first frame that waits, if nothing else has to be sent before that is done."""
         first = self._schedule.first
         if first is None or self.frozen or (frame is not first and left < _COMPOSE_ROOM):
             return False
@@ -234,7 +234,7 @@ class VirtualCamera:
         if device is not None:
             try:
                 device.close()
-            except Exception:  # it is gone already
+            except Exception:  # the device is gone already
                 _log.debug("closing the camera", exc_info=True)
 
     async def _work(self, function: Callable[..., _T], *arguments: Any) -> _T:

@@ -1,4 +1,4 @@
-"""The user's webcam: only its newest picture is kept, without a queue."""
+"""The user's webcam: only its newest frame is kept, without a queue."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ class WebcamError(StreamError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WebcamPicture:
-    """One picture of a camera."""
+    """One frame of a camera."""
 
     rgb: ByteArray
     """uint8 `[H, W, 3]`."""
     number: int
-    """Counts from 1; pictures that were not fetched are counted too."""
+    """Counts from 1; frames that were not fetched are counted too."""
     time: int
     """When it arrived, in samples at 16 kHz of the session's clock."""
 
 
 class Webcam:
-    """Reads a camera in a thread of its own and keeps the newest picture.
+    """Reads a camera in a thread of its own and keeps the newest frame.
 
     A camera that was lost is reopened when it is back. A video file plays once, at its own rate.
     Opening a camera may take seconds: don't make one on an event loop.
@@ -65,15 +65,15 @@ class Webcam:
         clock: SessionClock,
         open_capture: Callable[[int | str], Any] | None = None,
     ) -> None:
-        """Open it and wait for its first picture.
+        """Open it and wait for its first frame.
 
         Args:
             source: a camera's index (0 is the first), on Linux also its path, or a video file.
-            clock: stamps the pictures, and plays a file.
+            clock: stamps the frames, and plays a file.
             open_capture: makes the `cv2.VideoCapture`; an argument so that tests can simulate a lost camera.
 
         Raises:
-            WebcamError: if it can't be opened, or gives no picture.
+            WebcamError: if it can't be opened, or gives no frame.
         """
         self.source = int(source) if isinstance(source, str) and source.isdecimal() else source
         self._clock = clock
@@ -93,11 +93,11 @@ class Webcam:
 
     @property
     def state(self) -> WebcamState:
-        """`live`, `lost` while a camera can't be opened, or `ended` after a file's last picture."""
+        """`live`, `lost` while a camera can't be opened, or `ended` after a file's last frame."""
         return self._state
 
     def newest(self, after: int = 0, timeout_s: float = 0.0) -> WebcamPicture | None:
-        """The newest picture, once there is one with a number above `after`; None if none comes in time."""
+        """The newest frame, once there is one with a number above `after`; None if none arrives in time."""
         with self._arrived:
             self._arrived.wait_for(lambda: self._count > after or self._closing.is_set(), timeout_s)
             return self._newest if self._count > after else None
@@ -134,7 +134,7 @@ class Webcam:
             capture.release()
 
     def _fetch(self, capture: Any) -> bool:
-        """Read a picture and publish it; False if there is none."""
+        """Read a frame and publish it; False if there is none."""
         bgr = capture.read()[1] if capture.isOpened() else None
         if bgr is not None:
             now = self._clock.now()
@@ -146,7 +146,7 @@ class Webcam:
         return bgr is not None
 
     def _look_for_it(self) -> Any:
-        """Try until the camera gives pictures again, or this is closed; returns the last attempt."""
+        """Try until the camera gives frames again, or this is closed; returns the last attempt."""
         self._state = "lost"
         _log.warning(
             "webcam %s: gives no picture any more; unplugged, or taken by another program? Trying again every %g s",
@@ -165,7 +165,7 @@ class Webcam:
             capture.release()
 
     def _play(self, capture: Any) -> None:
-        """Publish each picture of a file at its time; late ones are dropped."""
+        """Publish each frame of a file at its time; late ones are dropped."""
         length = SAMPLE_RATE / (capture.get(cv2.CAP_PROP_FPS) or _RATE)
         begun, number = self._clock.now(), 1
         while not self._closing.is_set():
@@ -189,7 +189,7 @@ def list_webcams() -> list[tuple[int, str]]:
 
 
 def _shrunk(picture: ByteArray) -> ByteArray:
-    """Return a picture `[H, W, 3]` of about the wanted size: not every camera supports it."""
+    """Return a frame `[H, W, 3]` of about the wanted size: not every camera supports it."""
     factor = picture.shape[1] // _SIZE[0]
     return picture if factor < 2 else cv2.resize(picture, None, fx=1 / factor, fy=1 / factor)
 
@@ -198,7 +198,7 @@ def _open(source: int | str) -> Any:
     with _quiet():
         if isinstance(source, str) and Path(source).is_file():
             return cv2.VideoCapture(source)
-        backend = cv2.CAP_DSHOW if sys.platform == "win32" else cv2.CAP_ANY  # the default one there takes half a minute
+        backend = cv2.CAP_DSHOW if sys.platform == "win32" else cv2.CAP_ANY  # the default takes half a minute
         capture = cv2.VideoCapture(source, backend)
         width, height = _SIZE
         for name, value in (
@@ -213,8 +213,8 @@ def _open(source: int | str) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """OpenCV reports on standard error what is reported here in words."""
-    log = getattr(cv2.utils, "logging", cv2)  # where OpenCV 5 has it, and where 4 had
+    """Silence OpenCV's log: the errors are reported by exceptions."""
+    log = getattr(cv2.utils, "logging", cv2)  # its place in OpenCV 5, and in 4
     before = log.getLogLevel()
     log.setLogLevel(0)
     try:

@@ -1,6 +1,6 @@
 """The protocols of voice services that the speech socket accepts, one module each.
 
-A bot relays the messages of its voice service as they are; `open_codec` picks the codec that reads them. Holds pure
+A bot relays the messages of its voice service unchanged; `open_codec` picks the codec that reads them. Holds pure
 codecs between messages and the events of `stream.wire`; never holds sockets.
 """
 

@@ -1,7 +1,7 @@
 """Cartesia text to speech: JSON with base64 audio, one context per turn.
 
 The bot relays what Cartesia sends, and may relay its own `cancel`. The utterance is the context.
-`done` and `error` end it; `flush_done` doesn't, as a context goes on after a flush.
+`done` and `error` end it; `flush_done` doesn't, as a context continues after a flush.
 
 An error is sent back as Cartesia's `error`. The protocol has no messages for playback, so other
 events are sent as the presenter's own JSON.

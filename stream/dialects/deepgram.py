@@ -2,11 +2,11 @@
 
 The bot relays what Deepgram sends, and may relay its own `Clear`. `Flushed` (or, in the second
 version of the API, `SpeechMetadata`) says that all audio of the text so far has been sent. Audio
-carries no name, so audio between `Clear` and `Cleared` can't be told from new audio; both messages
-therefore interrupt, and the second drops the audio that arrived in between.
+carries no name, so audio between `Clear` and `Cleared` can't be distinguished from new audio; both
+messages therefore interrupt, and the second drops the audio that arrived in between.
 
 An interruption is sent back as `Cleared` with `played_ms`, an error as `Warning`; clients log
-unknown types and go on, so other events are sent as the presenter's own JSON.
+unknown types and continue, so other events are sent as the presenter's own JSON.
 Source: the Text-to-Speech streaming reference and guides (`/v1/speak`, `/v2/speak`).
 """
 

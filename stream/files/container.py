@@ -1,4 +1,4 @@
-"""Opening media files of unknown origin, and decoding them as far as they go."""
+"""Opening untrusted media files, and decoding them as far as possible."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _DEMUXERS = (
 )
 """What may be read, by content: libav's names. Playlists, descriptions and lists of other files are not among them."""
 _KINDS = "WAV, MP3, FLAC, Ogg, Opus, M4A or AIFF, or a film in MP4, MOV, MKV, WebM, AVI or MPEG-TS"
-_MAX_ERRORS = 50  # in a row, before the rest of a file is given up
+_MAX_ERRORS = 50  # in a row, before the rest of a file is skipped
 
 _log = logging.getLogger(__name__)
 
 
 class MediaInput:
-    """A context manager around a file that is being decoded; it warns once, at its end, of what was damaged.
+    """A context manager around a file that is being decoded; it warns once, at its end, of damaged parts.
 
     The file is read through a Python object, so that no part of its name is taken for a protocol, and nothing
     that it refers to can be opened.
@@ -58,7 +58,7 @@ class MediaInput:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the file, and say what was left out of it."""
+        """Close the file, and warn of what was skipped."""
         self.container.close()
         self._file.close()
         if self._lost and self._decoded:
@@ -90,7 +90,7 @@ class MediaInput:
         return streams[number - 1]
 
     def video_stream(self) -> av.VideoStream | None:
-        """Return the first stream that is a film, else a cover picture, else None."""
+        """Return the first stream that is a video, else a cover picture, else None."""
         streams = [stream for stream in self.container.streams.video if stream.codec_context is not None]
         moving = [stream for stream in streams if not stream.disposition & Disposition.attached_pic]
         return next(iter([*moving, *streams]), None)
@@ -107,7 +107,7 @@ class MediaInput:
         return stream
 
     def decode(self, stream: Any) -> Iterator[Any]:
-        """Yield the frames of a stream; what can't be decoded is left out, as players do.
+        """Yield the frames of a stream; what can't be decoded is skipped, as players do.
 
         Raises:
             MediaFileError: if nothing can be decoded.
@@ -131,7 +131,7 @@ class MediaInput:
             try:
                 yield from self.container.demux(stream)
             except (FFmpegError, OSError):
-                self._lost += 1  # after an error libav goes on behind the damage
+                self._lost += 1  # after an error libav continues behind the damage
             else:
                 return
 
@@ -144,7 +144,7 @@ class MediaInput:
 
 
 class _Nameless:
-    """A file without its name, which libav would look at to guess a format."""
+    """A file without its name, by which libav would guess a format."""
 
     name = ""
 
@@ -153,7 +153,7 @@ class _Nameless:
         self.read, self.tell = file.read, file.tell
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place; -1 if there is none, such as one before the beginning that a damaged header names."""
+        """Seek; -1 if the position is invalid, such as one before the beginning in a damaged header."""
         try:
             return self._file.seek(offset, whence)
         except (OSError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Write a film: pictures and the original voice, both encoded exactly once, in MP4, MOV or WebM."""
+"""Write a film: frames and the original audio, both encoded exactly once, in MP4, MOV or WebM."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _AAC_FRAME, _OPUS_FRAME = 1024, 960
 _AAC_MAX_BITS = 6144  # per channel and frame: the format's own limit
 _VP9 = {"deadline": "good", "cpu-used": "4", "row-mt": "1", "b": "0"}
 _FRAGMENTS = (
-    "frag_keyframe+delay_moov+default_base_moof"  # needs no going back; delayed, the index knows where streams begin
+    "frag_keyframe+delay_moov+default_base_moof"  # needs no seeking; the delayed index knows where streams begin
 )
 
 
@@ -59,7 +59,7 @@ class MovieWriter:
     """A context manager: add sound and frames in step, leave the block, find the file complete under its name.
 
     While it is written the file has another name beside the final one; if the block is left by
-    an exception nothing remains. The voice begins with the first frame, and is written to its
+    an exception nothing remains. The audio begins with the first frame, and is written to its
     last sample even when there are fewer frames. Nothing but what the encoders hold is kept in memory.
     """
 
@@ -150,7 +150,7 @@ class MovieWriter:
             self._container.mux(self._video.encode(picture))
 
     def write_sound(self, piece: FloatArray) -> None:
-        """Add the next sound, float32 `[C, N]`; it should come with its frames, a few seconds early or late.
+        """Add the next sound, float32 `[C, N]`, within a few seconds of its frames.
 
         Raises:
             MediaFileError: if it has other channels than were announced, or the disk is full.
@@ -171,10 +171,10 @@ class MovieWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Finish and rename, or remove what was begun."""
+        """Finish and rename, or remove the partial file."""
         try:
             if kind is not None:
-                with contextlib.suppress(FFmpegError, OSError):  # what ended the block matters more
+                with contextlib.suppress(FFmpegError, OSError):  # the error that ended the block matters more
                     self._container.close()
                 return
             with errors_of(self._path):
@@ -206,7 +206,7 @@ class MovieWriter:
         self._video.pix_fmt = "yuv420p"
         context = self._video.codec_context
         context.time_base = self._time_base
-        # Say how the colours were converted, so that no player has to guess by the size.
+        # Record how the colours were converted, so that no player has to guess by the size.
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
         context.color_primaries, context.color_trc = 1, 1  # BT.709
 

@@ -1,4 +1,4 @@
-"""Where a file may be written, and how it appears there: whole or not at all."""
+"""Output files: checks of the path, and atomic writing."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from stream.errors import MediaFileError
 
 
 class OutputExistsError(MediaFileError):
-    """The file is there already, and nobody said that it may be replaced."""
+    """The file exists already, and overwriting was not requested."""
 
 
 def check_output(path: Path, inputs: Iterable[Path] = (), *, overwrite: bool = False) -> None:
-    """Refuse places where writing would destroy something.
+    """Refuse paths where writing would destroy data.
 
     Args:
         path: the file to write.
@@ -48,7 +48,7 @@ def check_output(path: Path, inputs: Iterable[Path] = (), *, overwrite: bool = F
 
 @contextlib.contextmanager
 def errors_of(path: Path) -> Iterator[None]:
-    """Turn what libav and the disk report into the error of this package."""
+    """Convert errors of libav and the file system to the error of this package."""
     try:
         yield
     except (FFmpegError, OSError, UnicodeEncodeError) as error:
@@ -67,7 +67,7 @@ class PartialFile:
             overwrite: whether a file that has appeared there meanwhile is replaced.
 
         Raises:
-            OSError: if there can be no file.
+            OSError: if it can't be created.
         """
         self.path, self._overwrite = path, overwrite
         folder = path.absolute().parent
@@ -76,7 +76,7 @@ class PartialFile:
         self.temporary.touch()
 
     def commit(self) -> None:
-        """Give it its name.
+        """Rename it to its final name.
 
         Raises:
             OutputExistsError: if there is a file of that name by now that may not be replaced.

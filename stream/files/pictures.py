@@ -1,4 +1,4 @@
-"""Write numbered pictures: `frame_%05d.png`."""
+"""Write numbered images: `frame_%05d.png`."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ _NUMBER = re.compile(r"%0?(\d?)d")
 
 
 def is_picture_pattern(path: Path) -> bool:
-    """Whether a name stands for numbered pictures."""
+    """Whether a name stands for numbered images."""
     return path.suffix.lower() == ".png" and len(_NUMBER.findall(path.name)) == 1
 
 
 class PictureWriter:
     """A context manager: add frames, leave the block, find one PNG per frame, counted from 1.
 
-    The pictures are kept in a folder of another name until the last one is there; if the block is
+    The images are kept in a folder of another name until the last one is there; if the block is
     left by an exception nothing remains.
     """
 
     def __init__(self, pattern: Path, *, overwrite: bool = True) -> None:
-        """Describe the pictures; nothing is written before the block is entered.
+        """Describe the images; nothing is written before the block is entered.
 
         Args:
             pattern: a name with one `%d` or `%05d` for the number; its folder is made where it is missing.
-            overwrite: whether pictures of the same numbers are replaced.
+            overwrite: whether images of the same numbers are replaced.
 
         Raises:
-            OutputExistsError: if there are pictures that fit the pattern, and they may not be replaced.
+            OutputExistsError: if there are images that fit the pattern, and they may not be replaced.
             MediaFileError: if the name is no pattern.
         """
         self._pattern = pattern
@@ -72,12 +72,12 @@ class PictureWriter:
             (self._temporary / f"{self._count}.png").write_bytes(data.tobytes())
 
     def write_sound(self, piece: FloatArray) -> None:
-        """Pictures have no sound."""
+        """Images have no sound."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the pictures their names, or remove them."""
+        """Rename the images to their final names, or remove them."""
         try:
             if kind is None:
                 with errors_of(self._pattern):

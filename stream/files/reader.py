@@ -1,4 +1,4 @@
-"""Read media files: any audio as pieces or chunks, any video as pictures at 25 fps."""
+"""Read media files: any audio as pieces or chunks, any video as frames at 25 fps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PIECE_S = 1  # seconds of audio that are handled at a time
 
 
 class Sound(Protocol):
-    """Sound that comes in pieces, so that its length costs no memory."""
+    """Audio read in pieces, so that memory does not depend on its length."""
 
     @property
     def rate(self) -> int:
@@ -87,9 +87,9 @@ class Recording:
             path: an audio file, or a video with sound. More than two channels are mixed to stereo;
                 a rate the pipeline can't use (below 8 kHz) is raised to 48 kHz.
             stream: which audio stream, counted from 1; None for the one that players choose.
-            from_first_frame: begin with the first picture of a video even where its sound begins
+            from_first_frame: begin with the first frame of a video even where its sound begins
                 earlier, so that sample 0 belongs to the first frame of `iter_video`. Sound that
-                begins later than the picture keeps its place in any case: silence comes before it.
+                begins later than the video keeps its position in any case: silence is put before it.
 
         Raises:
             MediaFileError: if there is no such file or stream, or it is no media file.
@@ -127,11 +127,11 @@ def read_audio(path: str | Path, *, stream: int | None = None, from_first_frame:
 
 
 def iter_video(path: str | Path, fps: int = FPS) -> Iterator[ByteArray]:
-    """Yield the pictures of a video, resampled to `fps` by showing what is on the screen then.
+    """Yield the frames of a video, resampled to `fps` by showing what is on the screen then.
 
     Args:
         path: any file with a video stream, or a still image (one frame).
-        fps: frames per second of the output; output k is the picture at time `k / fps` from the
+        fps: frames per second of the output; output k is the frame at time `k / fps` from the
             first frame, as a player would show it. A rotation flag is applied.
 
     Yields:
@@ -148,23 +148,23 @@ def iter_video(path: str | Path, fps: int = FPS) -> Iterator[ByteArray]:
 
 
 class TimedPicture(NamedTuple):
-    """A picture of a video as it was decoded, and when it is shown."""
+    """A frame of a video as it was decoded, and when it is shown."""
 
     rgb: ByteArray
     """uint8 `[H, W, 3]`, upright."""
     time: Fraction
-    """Seconds since the first picture of the video."""
+    """Seconds since the first frame of the video."""
 
 
 class VideoFormat(NamedTuple):
-    """What a video's header says of its timing."""
+    """The timing of a video by its header."""
 
     rate: Fraction
-    """Pictures per second on average."""
+    """Frames per second on average."""
     time_base: Fraction
     """The unit in which the container keeps times, seconds."""
     pictures: int | None
-    """How many pictures there are, None where the header does not say."""
+    """How many frames there are, None where the header does not say."""
 
 
 def video_format(path: str | Path) -> VideoFormat:
@@ -183,11 +183,11 @@ def video_format(path: str | Path) -> VideoFormat:
 
 
 def iter_pictures(path: str | Path, since: Fraction = Fraction(0)) -> Iterator[TimedPicture]:
-    """Yield every picture of a video once, at its own time.
+    """Yield every frame of a video once, at its own time.
 
     Args:
         path: any file with a video stream.
-        since: leave out what is shown earlier, seconds; the file is searched, not decoded, up to the
+        since: skip what is shown earlier, seconds; the file is searched, not decoded, up to the
             key frame before it.
 
     Raises:
@@ -221,7 +221,7 @@ def _timed(frames: Iterator[av.VideoFrame], rate: Fraction, start: Fraction | No
 
 
 def _resample_frames(pictures: Iterator[TimedPicture], fps: int, rate: Fraction) -> Iterator[ByteArray]:
-    """Hold each picture until the next one is due, at exact rational times."""
+    """Hold each frame until the next one is due, at exact rational times."""
     shown = 0
     held: ByteArray | None = None
     end = Fraction(0)

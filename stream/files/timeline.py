@@ -1,4 +1,4 @@
-"""Decoded sound in its place: silence where it starts late or has a gap, one rate and layout throughout."""
+"""Decoded audio on the file's timeline: silence where it starts late or has a gap, one rate and layout."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _SILENCE_S = 1  # of silence at a time
 
 
 def place(media: MediaInput, number: int | None, rate: int, channels: int, *, cut: bool) -> Iterator[FloatArray]:
-    """Yield the sound of a file from its first picture on, or from its first sample if that is earlier.
+    """Yield the sound of a file from its first frame on, or from its first sample if that is earlier.
 
     Args:
         media: the file.
         number: which audio stream, counted from 1; None for the best.
         rate: samples per second of the result.
         channels: 1 or 2.
-        cut: leave out what is earlier than the first picture.
+        cut: skip what is earlier than the first frame.
 
     Yields:
-        float32 `[C, N]`, -1..1; samples that are no numbers are silent.
+        float32 `[C, N]`, -1..1; samples that are NaN are silent.
     """
     stream = media.audio_stream(number)
     late_s = 0.0
@@ -51,7 +51,7 @@ def place(media: MediaInput, number: int | None, rate: int, channels: int, *, cu
 
 
 def _late_s(media: MediaInput, frame: av.AudioFrame) -> float:
-    """By how much the first sound is later than the first picture; 0 if a time is unknown or can't be."""
+    """By how much the first sound is later than the first frame; 0 if a time is unknown or can't be."""
     video = media.video_stream()
     if video is None or video.start_time is None or frame.pts is None:
         return 0.0
@@ -101,13 +101,13 @@ class _Converter:
 
     def __init__(self, rate: int, channels: int) -> None:
         self.broken = False
-        """Whether there were samples that are no numbers."""
+        """Whether there were samples that are NaN."""
         self._rate, self._layout = rate, "mono" if channels == 1 else "stereo"
         self._resampler: av.AudioResampler | None = None
         self._format: tuple[str, str, int] | None = None
 
     def push(self, frame: av.AudioFrame) -> Iterator[FloatArray]:
-        """Convert one frame; its time is forgotten."""
+        """Convert one frame; its time is ignored."""
         given = (frame.format.name, frame.layout.name, frame.sample_rate)
         if given != self._format:
             yield from self.flush()

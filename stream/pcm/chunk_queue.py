@@ -1,4 +1,4 @@
-"""Chunks on their way from a live source to one reader: bounded, and the oldest goes when the reader is too slow."""
+"""A bounded queue of chunks from a live source to one reader; drops the oldest when the reader is too slow."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Packets of any size, rate and layout become equal chunks; nothing is lost or invented.
+"""Converts packets of any size, rate and layout to equal chunks; no sample is lost or added.
 
-Two resamplers read the same input: one makes what is played (48 kHz int16 mono), one what the
-model hears (16 kHz float mono). libswresample's filters have zero phase, so both branches stay
+Two resamplers read the same input: one makes the output (48 kHz int16 mono), one the input of the
+model (16 kHz float mono). libswresample's filters have zero phase, so both branches stay
 aligned with the input; where the rate is already right the samples pass through bit for bit.
 """
 
@@ -26,7 +26,7 @@ from stream.media import (
 from stream.pcm.downmix import Downmix, as_table
 
 LEAD_IN_MS = 2
-"""Silence in front of a live stream that pays for the resampler's look-ahead (see `Chunker`)."""
+"""Silence in front of a live stream that covers the resampler's look-ahead (see `Chunker`)."""
 MIN_RATE, MAX_RATE = 8_000, 192_000
 _LAYOUTS = {1: "mono", 2: "stereo"}
 # Filter in float: the 16-bit path of libswresample rounds the coefficients to 15 bits.
@@ -98,8 +98,8 @@ class Chunker:
     """Cut a stream of audio packets into `AudioChunk`s of 40 ms.
 
     A chunk is complete only when the resampling filter has seen about a millisecond past its
-    end. Live, that would cost the wait for one more packet; `lead_in_ms` of silence in front of
-    the stream (in both branches alike) buys that millisecond instead.
+    end. Live, that would add the wait for one more packet; `lead_in_ms` of silence in front of
+    the stream (in both branches alike) provides that millisecond instead.
     """
 
     def __init__(self, *, lead_in_ms: int = 0, pts: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Stereo to mono without cancellation: where one channel is the other upside down, it is turned over first."""
+"""Stereo to mono without cancellation: where one channel is the inverse of the other, it is inverted first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stream.media import FloatArray
 
 _BLOCK_S = 0.01
 _MEMORY = 0.9  # of the level and the correlation, per block: a time constant of 100 ms
-_OPPOSED, _AGREED = -0.7, -0.3  # correlation below which the second channel is turned over, and above which back
+_OPPOSED, _AGREED = -0.7, -0.3  # correlation below which the second channel is inverted, and above which no longer
 _SILENT = 1e-8  # mean square below which nothing is decided
 _SCALE = {"u8": 1 / 128, "s16": 1 / 32768, "s32": 1 / 2147483648, "flt": 1.0, "dbl": 1.0}
 

@@ -89,7 +89,7 @@ def _frame(header: bytes) -> tuple[int, str]:
 
 
 def looks_like_float(data: bytes) -> bool | None:
-    """Tell float32 samples from int16 ones; None if there are too few that are not silent.
+    """Distinguish float32 samples from int16 ones; None if too few are not silent.
 
     The upper half of a float32 sample of magnitude 1e-9 to 2 is a number from a narrow range, its lower half is noise.
     """

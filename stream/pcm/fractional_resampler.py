@@ -35,7 +35,7 @@ class FractionalResampler:
         distance = taps[None, :] - np.arange(_PHASES + 1)[:, None] / _PHASES
         window = np.i0(_KAISER_BETA * np.sqrt(np.clip(1.0 - (distance / self.reach) ** 2, 0.0, None)))
         table = np.sinc(cutoff * distance) * window
-        # Every row sums to one: a constant stays constant, whatever the fraction.
+        # Every row sums to one: a constant stays constant at any fraction.
         table /= table.sum(axis=1, keepdims=True)
         self._filters = table[:-1].astype(np.float32)
         self._slopes = np.diff(table, axis=0).astype(np.float32)

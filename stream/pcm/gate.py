@@ -1,4 +1,4 @@
-"""A noise gate: what is quieter than a voice is taken down, and a voice passes bit for bit."""
+"""A noise gate: sound quieter than speech is attenuated, and speech passes bit for bit."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class NoiseGate:
 
         Args:
             threshold_db: power of 5 ms that opens the gate, in dBFS.
-            hysteresis_db: by how much quieter the voice may become before the gate closes.
+            hysteresis_db: by how much quieter speech may become before the gate closes.
             hold_ms: how long it stays open after that.
             release_ms: how long it takes to close; it opens in 5 ms.
             floor_db: gain of the closed gate; `-math.inf` for silence.
@@ -77,7 +77,7 @@ class NoiseGate:
         return self._open
 
     def reset(self) -> None:
-        """Forget everything: as newly made."""
+        """Reset to the initial state."""
         self._open = False
         self._quiet = 0
         self._gain = self._floor
@@ -102,7 +102,7 @@ class NoiseGate:
         return states
 
     def _ramp(self, opens: bool) -> FloatArray:
-        """Return the gain of 5 ms, from where it is towards where it shall be."""
+        """Return the gain of 5 ms, from its present value towards its target."""
         ahead = np.arange(1, _STEP + 1)
         if opens:
             gain = np.minimum(1.0, self._gain + ahead * ((1.0 - self._floor) / _ATTACK))

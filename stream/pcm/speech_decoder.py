@@ -1,4 +1,4 @@
-"""Bytes of one utterance become samples; what is not the announced PCM is decoded if it says how, or refused."""
+"""Decodes the bytes of one utterance: the announced PCM or a WAV; anything else is refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SpeechDecoder:
         """Begin a stream.
 
         Args:
-            announced: what the sender says that it sends.
+            announced: the format that the sender has announced.
         """
         self.announced = announced
         self._pcm = PcmDecoder(announced)

@@ -1,4 +1,4 @@
-"""Is somebody speaking? webrtcvad per 20 ms, an energy gate, and a hang-over.
+"""Voice activity detection: webrtcvad per 20 ms, an energy gate, and a hang-over.
 
 It gives the label that a page shows ("listening", "speaking"), and it decides when the user's microphone interrupts
 the presenter. It does not move the mouth: that is rendered from the sound itself.
@@ -20,7 +20,7 @@ _HALF = CHUNK_SAMPLES // 2  # webrtcvad takes 10, 20 or 30 ms; a chunk is two ha
 
 @dataclass(frozen=True, kw_only=True)
 class VadConfig:
-    """How eagerly speech is detected.
+    """Sensitivity of speech detection.
 
     Raises:
         StreamError: if a value is out of range.
@@ -62,13 +62,13 @@ class SpeechDetector:
         return self._speaking
 
     def push(self, chunk: AudioChunk) -> bool:
-        """Advance by one chunk (40 ms) and return whether somebody is speaking."""
+        """Advance by one chunk (40 ms) and return whether there is speech."""
         for half in (chunk.pcm[:_HALF], chunk.pcm[_HALF:]):
             self._step(self._is_voiced(half))
         return self._speaking
 
     def reset(self) -> None:
-        """Forget everything: as newly made."""
+        """Reset to the initial state."""
         self._vad = webrtcvad.Vad(self._config.aggressiveness)
         self._recent.clear()
         self._hang_steps = 0
@@ -76,7 +76,7 @@ class SpeechDetector:
 
     def _is_voiced(self, pcm: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bool:
         power = float(np.mean(np.square(pcm, dtype=np.float64)))
-        # Ask webrtcvad in any case: it adapts to the noise floor on what it hears.
+        # Call webrtcvad in any case: it adapts to the noise floor of its input.
         clipped = np.clip(pcm * 32768.0, -32768, 32767).astype(np.int16)
         voiced = bool(self._vad.is_speech(clipped.tobytes(), SAMPLE_RATE))
         return voiced and power > 10.0 ** (self._config.floor_dbfs / 10.0)

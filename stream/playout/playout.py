@@ -4,15 +4,15 @@ Rules, in order:
 
 1. Audio that was accepted is played, in order, without gaps. It is never dropped for being late.
 2. Audio does not wait for its frame, which may be attached until the audio starts, and leaves at that
-   instant. A frame that comes later is dropped, unless the caller asks to show it late. A chunk without
-   a frame leaves the last one standing.
+   instant. A later frame is dropped, unless the caller requests to show it late. A chunk without
+   a frame keeps the last one on the screen.
 3. When there is nothing to play, silence is played and the last frame stays; play resumes with
    once the jitter target is reached again.
 4. `put` refuses what would exceed `max_ms`: the caller waits. A live source can't wait, so its
-   delay is corrected where nobody hears it: in a pause, quiet chunks are skipped with their frames
+   delay is corrected where that is inaudible: in a pause, quiet chunks are skipped with their frames
    when more is held than jitter needs, and the pause is lengthened when less is. Only elastic chunks
-   are treated so; speech that came ahead of time is played as it is, pauses included.
-5. `clear` drops all that has not left; what is put next leaves at the very next tick, and so does
+   are treated so; speech received ahead of time is played unchanged, pauses included.
+5. `clear` drops all that is not released yet; what is put next leaves at the next tick, and so does
    what follows it.
 
 Time is an argument, in samples at 16 kHz of the session's clock. Not thread-safe: it belongs to
@@ -37,7 +37,7 @@ TICK_SAMPLES = CHUNK_SAMPLES // 2
 """One pull: 20 ms, the packet time of Opus; 320 samples at 16 kHz."""
 TICK_VOICE_SAMPLES = TICK_SAMPLES * VOICE_RATIO
 """Played samples per pull: 960 at 48 kHz."""
-_CLOSING_STARTS = 2  # one for each picture in which the mouth closes, should the second be late
+_CLOSING_STARTS = 2  # one for each frame in which the mouth closes, should the second be late
 _HOLD_SAMPLES = samples(200)  # the last frame is repeated this often while nothing new comes
 _FADE_SAMPLES = 240  # 5 ms at 48 kHz: an interrupt must not click
 
@@ -49,7 +49,7 @@ class Tick:
     time: int
     """Instant of release = timestamp of the audio, in samples at 16 kHz."""
     voice: Int16Array
-    """int16 `[960]`, 48 kHz mono; zeros when there is nothing to say."""
+    """int16 `[960]`, 48 kHz mono; zeros when there is nothing to play."""
     source_pts: int | None
     """Position of `voice` on the source's timeline, or None for silence that was inserted."""
     frame: VideoFrame | None = None
@@ -85,7 +85,7 @@ class PlayoutStats:
 
 
 class Playout:
-    """Queue of matched sound and pictures, pulled every 20 ms by `stream.playout.pump.PlayoutPump`."""
+    """Queue of matched audio and frames, pulled every 20 ms by `stream.playout.pump.PlayoutPump`."""
 
     def __init__(self, config: PlayoutConfig | None = None) -> None:
         """Start empty and silent."""
@@ -120,9 +120,9 @@ class Playout:
 
         Args:
             chunk: 40 ms of sound; contiguous with the chunk before or not.
-            frame: its picture, same pts; None if it was not rendered.
+            frame: of the same pts; None if it was not rendered.
             now: the session's clock, samples at 16 kHz.
-            elastic: it comes from a live source or fills a pause, so that it may be dropped or delayed while it is
+            elastic: it is from a live source or fills a pause, so that it may be dropped or delayed while it is
                 quiet.
 
         Returns:
@@ -140,11 +140,11 @@ class Playout:
         return True
 
     def attach(self, frame: VideoFrame, *, late: bool = False) -> bool:
-        """Give a chunk its frame, by its pts.
+        """Attach a frame to its chunk, by pts.
 
         Args:
             frame: what was rendered.
-            late: show it at the next tick if its audio has started: for silence, or instead of a frozen picture.
+            late: show it at the next tick if its audio has started: for silence, or instead of a frozen frame.
 
         Returns:
             False if the frame is dropped.
@@ -164,7 +164,7 @@ class Playout:
         """Return the pts of the next chunk that a frame can still be rendered for, or None.
 
         Args:
-            ahead_ms: how long rendering takes: the chunk's turn is no sooner.
+            ahead_ms: how long rendering takes: the chunk is due no sooner.
             stride: only every so many chunks get a frame.
         """
         due_ms = ms(self._current_left)
@@ -228,7 +228,7 @@ class Playout:
         self._current_left = CHUNK_SAMPLES
 
     def _leave(self, time: int) -> None:
-        """Give up a chunk that was played; playout stops if nothing follows, or a pause can be lengthened."""
+        """Drop a chunk that was played; playout stops if nothing follows, or a pause can be lengthened."""
         if not self._waiting:
             self._count(underruns=1)
             if not self._urgent_starts:
@@ -243,7 +243,7 @@ class Playout:
         waited_ms = ms(time - self._waiting[0].arrived)
         if not self._urgent_starts:
             self._jitter_target.refill(time)
-        # After an interrupt nothing is at stake but silence, and the mouth has to close.
+        # After an interrupt only silence is queued, and the mouth has to close.
         if self._urgent_starts:
             self._urgent_starts -= 1
         elif not self._jitter_target.is_reached(self.queued_ms, waited_ms):
@@ -252,7 +252,7 @@ class Playout:
         return True
 
     def _trim(self) -> None:
-        """Skip quiet chunks at the head while more is buffered than the jitter target asks for."""
+        """Skip quiet chunks at the head while more is buffered than the jitter target."""
         chunk_ms = ms(CHUNK_SAMPLES)
         while (
             self._config.live
@@ -277,7 +277,7 @@ class Playout:
         return voice
 
     def _show(self, time: int, voice: Int16Array, source_pts: int | None) -> Tick:
-        """Add the picture that leaves with this sound."""
+        """Add the frame that leaves with this sound."""
         frame, self._next_frame = self._next_frame, None
         if frame is not None:
             self._last_frame, self._last_frame_time = frame, time

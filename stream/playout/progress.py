@@ -17,7 +17,7 @@ from stream.playout.speech import SpeechChunk, Utterance
 from stream.wire import MarkReached, Playback, SpeakEnded, SpeakStarted, Word
 
 _REPORT_MS = 200.0  # between two reports of the position
-_WORDS_PER_TICK = 20  # more than anybody says in 20 ms; the rest of a heap follows with the next ticks
+_WORDS_PER_TICK = 20  # more than can be spoken in 20 ms; the rest of a burst follows with the next ticks
 _HISTORY_TICKS = 150  # 3 s of positions, for listeners that are late
 
 
@@ -44,12 +44,12 @@ class Progress:
 
     @property
     def pending(self) -> bool:
-        """Whether speech is on its way out, or its end has not been told yet."""
+        """Whether speech is queued for playout, or its end has not been reported yet."""
         return bool(self._expected) or self._playing is not None
 
     @property
     def speaking(self) -> bool:
-        """Whether an utterance has begun to leave and has not ended."""
+        """Whether an utterance has begun to play and has not ended."""
         return self._playing is not None
 
     def expects(self, pts: int) -> bool:
@@ -57,7 +57,7 @@ class Progress:
         return pts in self._expected
 
     def is_saying(self, utterance: str) -> bool:
-        """Whether some of an utterance is on its way out or its end has not been told."""
+        """Whether some of an utterance is queued for playout, or its end has not been reported."""
         coming = (speech.utterance for speech in self._expected.values())
         return any(known is not None and known.id == utterance for known in (self._playing, *coming))
 
@@ -76,7 +76,7 @@ class Progress:
             heard_time: release time of the sound heard last, samples at 16 kHz of the session's clock.
 
         Returns:
-            The utterance that was being said, or None, and how much of it was heard, in ms.
+            The utterance that was being played, or None, and how much of it was heard, in ms.
         """
         waiting = next(iter(self._expected.values()), None)
         current = self._playing or (waiting.utterance if waiting else None)

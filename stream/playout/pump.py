@@ -1,6 +1,6 @@
 """The playout pump: pulls the playout queue by the session's clock and hands each tick of 20 ms to every sink.
 
-Audio and video of one tick are handed out in the same step of the event loop, so matching sound and picture leave at
+Audio and video of one tick are handed out in the same step of the event loop, so matching audio and frames leave at
 the same instant. A sink that is slow bounds its own backlog (`TickSink.release` must not wait), so that none slows the
 others.
 """
@@ -15,7 +15,7 @@ from stream.clock import SessionClock, samples
 from stream.media import AudioChunk, VideoFrame
 from stream.playout.playout import TICK_SAMPLES, Playout, PlayoutStats, Tick
 
-_MAX_CATCH_UP = samples(500)  # after a longer stall (a suspended machine) the past is skipped
+_MAX_CATCH_UP = samples(500)  # after a longer stall (a suspended machine) missed ticks are skipped
 
 
 class TickSink(Protocol):
@@ -35,7 +35,7 @@ class PlayoutPump:
     """
 
     real_time = True
-    """Ticks leave by the clock, whether something is ready or not."""
+    """Ticks are released by the clock, whether something is ready or not."""
 
     def __init__(self, playout: Playout, clock: SessionClock) -> None:
         """Nothing runs yet."""
@@ -49,7 +49,7 @@ class PlayoutPump:
         self._room = asyncio.Event()
 
     async def run(self) -> None:
-        """Release a tick every 20 ms until cancelled; stops every sink on the way out."""
+        """Release a tick every 20 ms until cancelled; then stops every sink."""
         self.next_time = self._tick_after(self.clock.now())
         try:
             while True:
@@ -83,21 +83,21 @@ class PlayoutPump:
         self._observers.append(function)
 
     def request_matte(self, user: object) -> None:
-        """Note that somebody needs frames that carry their `cutout`, until `release_matte`."""
+        """Note that a subscriber needs frames that carry their `cutout`, until `release_matte`."""
         self._matte_users.add(user)
 
     def release_matte(self, user: object) -> None:
-        """Note that somebody needs the `cutout` no longer; nothing happens if it did not."""
+        """Note that a subscriber needs the `cutout` no longer; no effect if none did."""
         self._matte_users.discard(user)
 
     @property
     def matte_wanted(self) -> bool:
-        """Whether any user or sink has asked for the matte beside the picture; may be read from any thread."""
+        """Whether any user or sink needs the matte beside the frame; may be read from any thread."""
         return bool(self._matte_users)
 
     @property
     def queued_ms(self) -> float:
-        """Sound that was put and has not left yet."""
+        """Sound that was put and is not released yet."""
         return self._playout.queued_ms
 
     @property
@@ -120,7 +120,7 @@ class PlayoutPump:
         assert accepted, "put_now without room"
 
     def attach(self, frame: VideoFrame, *, late: bool = False) -> bool:
-        """Give a queued chunk its frame; see `Playout.attach`."""
+        """Attach a frame to a queued chunk; see `Playout.attach`."""
         return self._playout.attach(frame, late=late)
 
     def first_unrendered(self, ahead_ms: float, stride: int = 1) -> int | None:

@@ -1,7 +1,7 @@
-"""Speech that may come faster than it is spoken: buffered, bounded, cut into chunks when they are wanted.
+"""Speech that may arrive faster than real time: buffered, bounded, cut into chunks on demand.
 
-A TTS sends a sentence in a fraction of the time that it takes to say it. `SpeechQueue` keeps what came as it came and
-resamples only what the renderer asks for, so that a long message never holds up the event loop. Reading never
+A TTS sends a sentence in a fraction of its duration. `SpeechQueue` stores audio as received and
+resamples only what the renderer requests, so that a long message never blocks the event loop. Reading never
 blocks: a sender is told how much more fits (credit), and what does not fit is refused as a whole.
 
 Not thread-safe: it belongs to the event loop.
@@ -24,7 +24,7 @@ from stream.pcm.chunker import MAX_RATE, MIN_RATE, Chunker
 from stream.wire import WireError, Word
 
 _PIECE_MS = 200  # resampled at a time
-_REMEMBERED = 64  # utterances that words, marks and late audio are still known of
+_REMEMBERED = 64  # utterances kept, for late words, marks and audio
 _MAX_WORDS, _MAX_MARKS = 5000, 256  # waiting in one utterance
 
 
@@ -34,7 +34,7 @@ class SpeechFullError(StreamError):
 
 @dataclass(slots=True, eq=False)
 class Utterance:
-    """One thing that is said: sound, and what is tied to places in it. Times in ms from its start."""
+    """One utterance: audio, and the words and marks at positions in it. Times in ms from its start."""
 
     id: str
     rate: int
@@ -43,13 +43,13 @@ class Utterance:
     received: int = 0
     """Samples at `rate` that have come."""
     begun_ms: float = 0.0
-    """Where it goes on from, if it was taken to have ended before."""
+    """Where it continues from, if it was taken to have ended before."""
     taken: bool = False
-    """Whether any of it was given out."""
+    """Whether any of it was taken."""
     taken_ms: float = 0.0
-    """Sound given out as chunks, the silence that fills the last one not counted."""
+    """Sound taken as chunks, without the silence that fills the last one."""
     marks: deque[tuple[float, str]] = field(default_factory=deque)
-    """Names to be reported when `played_ms` has reached their place."""
+    """Names to be reported when `played_ms` has reached their position."""
     words: deque[Word] = field(default_factory=deque)
     """Words not yet reported."""
 
@@ -66,7 +66,7 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SpeechChunk:
-    """The next 40 ms to say, and their place in the utterance."""
+    """The next 40 ms to play, and their position in the utterance."""
 
     chunk: AudioChunk
     utterance: Utterance
@@ -98,12 +98,12 @@ class _Source:
         if len(self._chunks) < count and self.utterance.ended:
             self.flush()
             if not self._chunks and not self.utterance.taken:
-                # Without sound there is still a beginning and an end, which are told in their turn.
+                # Without audio there are still a beginning and an end to report, in order.
                 self._chunks.append(silence(0))
         return len(self._chunks)
 
     def flush(self) -> None:
-        """Give out what is left as a chunk filled up with silence; sound may still follow."""
+        """Complete the last chunk with silence; sound may still follow."""
         if not self._flushed and not self._pieces:
             self._chunks.extend(self._chunker.flush())
             self._flushed = True
@@ -146,7 +146,7 @@ class SpeechQueue:
     def push(self, pcm: npt.NDArray[np.int16], rate: int, utterance: str | None = None) -> None:
         """Add sound to an utterance, which begins with it; without an id, to the present one or a new one.
 
-        Sound for an utterance that was interrupted is ignored: it was on its way when that happened.
+        Sound for an utterance that was interrupted is ignored: it was in transit then.
 
         Args:
             pcm: int16 `[N]` or `[N, C]` with C of 1 or 2, any N.
@@ -173,13 +173,13 @@ class SpeechQueue:
             raise StreamError(
                 f"utterance {source.utterance.id}: expected {source.utterance.rate} Hz as before, got {rate} Hz"
             )
-        # One channel is what is said; two are averaged here, so that a change within an utterance does no harm.
+        # The output is mono: two channels are averaged here, so that their number may change within an utterance.
         source.add(pcm if pcm.ndim == 1 else np.round(pcm.mean(axis=1)).astype(np.int16))
 
     def end(self, utterance: str | None = None) -> None:
         """Note that an utterance is complete; without an id, the present one.
 
-        One of which no sound has come begins and ends in its turn, as 40 ms of silence. One that was interrupted, or
+        One without sound begins and ends in order, as 40 ms of silence. One that was interrupted, or
         has ended before, is ignored.
         """
         if (source := self._find(utterance)) is not None:
@@ -188,7 +188,7 @@ class SpeechQueue:
             self._append(Utterance(utterance, SAMPLE_RATE, ended=True))
 
     def begin(self, utterance: str) -> None:
-        """Take what comes under this name as something new, also if one of the same name was interrupted."""
+        """Begin a new utterance of this name, also if one of the same name was interrupted."""
         if (source := self._find(utterance)) is not None:
             source.utterance.ended = True
         self._ignored = deque((known for known in self._ignored if known != utterance), _REMEMBERED)
@@ -200,10 +200,10 @@ class SpeechQueue:
         return next(wanted, None)
 
     def add_words(self, words: Iterable[Word], utterance: str | None = None) -> None:
-        """Add what is said when; words of an unknown utterance are ignored.
+        """Add words with their times; those of an unknown utterance are ignored.
 
         Raises:
-            WireError: if more words wait than anybody says in one utterance.
+            WireError: if too many words wait already.
         """
         if (known := self.recent(utterance)) is None:
             return
@@ -233,7 +233,7 @@ class SpeechQueue:
         return False
 
     def take(self) -> SpeechChunk | None:
-        """Give the next chunk, or None if there is none yet."""
+        """Return the next chunk, or None if there is none yet."""
         while self._sources:
             head = self._sources[0]
             if head.prepare(1):
@@ -248,19 +248,19 @@ class SpeechQueue:
         return None
 
     def flush(self) -> None:
-        """Give out the last part of a chunk: the sender paused, and what it has sent should be played."""
+        """Release the last part of a chunk: the sender paused, and what it has sent should be played."""
         if self._sources:
             self._sources[0].flush()
 
     def clear(self) -> list[str]:
-        """Interrupt: drop all that was not taken, and what is still to come of it; returns the ids."""
+        """Interrupt: drop all that was not taken, and what still arrives for it; returns the ids."""
         dropped = [source.utterance.id for source in self._sources]
         for name in dropped:
             self.drop(name)
         return dropped
 
     def drop(self, utterance: str) -> None:
-        """Drop one utterance as `clear` drops all, also if nothing of it has come yet."""
+        """Drop one utterance as `clear` drops all, also if none of it has arrived yet."""
         for source in [source for source in self._sources if source.utterance.id == utterance]:
             source.utterance.ended = True
             self._sources.remove(source)
@@ -274,7 +274,7 @@ class SpeechQueue:
     def _begin(self, utterance: str | None, rate: int) -> _Source:
         begun = Utterance(utterance or f"unnamed-{next(self._numbers)}", rate)
         if utterance is not None and (earlier := self.recent(utterance)) is not None and earlier.rate == rate:
-            # It was taken to have ended, and goes on: its places go on as well.
+            # It was taken to have ended, and continues: so do its positions.
             begun.received, begun.begun_ms, begun.taken_ms = earlier.received, earlier.received_ms, earlier.received_ms
         return self._append(begun)
 

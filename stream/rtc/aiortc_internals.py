@@ -132,12 +132,12 @@ class SenderInternals:
     def replace_loop(
         self, run: Callable[[RTCRtpCodecParameters], Awaitable[None]], ask_keyframe: Callable[[], None]
     ) -> None:
-        """Replace what reads the track, encodes and sends, and what a lost picture leads to."""
+        """Replace the loop that reads the track, encodes and sends, and the handler of picture loss."""
         self._sender._run_rtp = run
         self._sender._send_keyframe = ask_keyframe
 
     def start_loop(self, history: dict[int, Any]) -> None:
-        """Note that the loop runs, and where packets that are asked for again are found."""
+        """Note that the loop runs, and where packets are kept for retransmission."""
         self._sender._RTCRtpSender__rtp_history = history
         self._sender._RTCRtpSender__rtp_started.set()
 
@@ -150,11 +150,11 @@ class SenderInternals:
         await self._sender._send_rtcp(packets)
 
     def filter_sent_rtcp(self, passes: Callable[[list[AnyRtcpPacket]], bool]) -> None:
-        """Let a function see, and change, all reports before they are sent; False drops them."""
+        """Call a function with all reports before they are sent, to change them; False drops them."""
         self._sender._send_rtcp = _filtered(self._sender._send_rtcp, passes)
 
     def filter_received_rtcp(self, passes: Callable[[AnyRtcpPacket], bool]) -> None:
-        """Let a function see all feedback before the sender does; False keeps it from the sender."""
+        """Call a function with all feedback before the sender processes it; False drops it."""
         self._sender._handle_rtcp_packet = _filtered(self._sender._handle_rtcp_packet, passes)
 
     def note_report(self, middle_of_ntp: int, at_s: float) -> None:
@@ -175,7 +175,7 @@ class ReceiverInternals:
         self._receiver._RTCRtpReceiver__jitter_buffer = buffer
 
     def discard_media(self) -> None:
-        """Drop all that comes from now on."""
+        """Drop all that arrives from now on."""
         self._receiver._enabled = False
 
     def observe_rtp(self, see: Callable[[RtpPacket], object]) -> None:
@@ -231,12 +231,12 @@ def accept_rsa_certificates(pc: RTCPeerConnection) -> None:
 
 
 class LiveH264Encoder(h264.H264Encoder):
-    """aiortc's H.264 encoder with a preset that keeps up with live pictures on a laptop."""
+    """aiortc's H.264 encoder with a preset fast enough for live video on a laptop."""
 
     single_nal = False  # packetization mode 0: each NAL unit is one payload (RFC 6184, 6.2)
 
     def encode(self, frame: Any, force_keyframe: bool = False) -> tuple[list[bytes], int]:
-        """Encode a picture to RTP payloads and its timestamp."""
+        """Encode a frame to RTP payloads and its timestamp."""
         if not self.single_nal:
             return super().encode(frame, force_keyframe)
         timestamp = convert_timebase(frame.pts, frame.time_base, VIDEO_TIME_BASE)  # encoding changes both

@@ -1,7 +1,7 @@
 """The encoders that all viewers of a session share: content in, packet payloads out.
 
 aiortc (1.16) makes an encoder for each `RTCRtpSender`. Its encoders are used here as they are, so
-that codec settings stay in one place, but one of them serves everybody: what comes out is already
+that codec settings stay in one place, but one of them serves all subscribers: its output is already
 cut into RTP payloads, which are the same for every viewer; only headers and keys differ.
 
 Not thread-safe, and slow: call one encoder from one worker thread at a time, never from the event
@@ -35,14 +35,14 @@ _VP8_OPTIONS = {
     "overshoot-pct": "15",
     "undershoot-pct": "100",
     "partitions": "0",  # one
-    "noise-sensitivity": "0",  # nothing here is a noisy camera: denoising takes 1 ms and costs 2.9 dB
+    "noise-sensitivity": "0",  # rendered frames have no camera noise: denoising takes 1 ms and costs 2.9 dB
     "static-thresh": "100",  # blocks of a background that differ by less are not coded again
 }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedFrame:
-    """20 ms of voice or one picture, ready to send."""
+    """20 ms of audio or one frame, encoded and cut into payloads."""
 
     time: int
     """Session time of the content, in samples at 16 kHz."""
@@ -53,11 +53,11 @@ class EncodedFrame:
     keyframe: bool = True
     """Whether it can be decoded without the frame before it."""
     audio_level: int | None = None
-    """Level of a voice in dBov, -127..0 (RFC 6464)."""
+    """Audio level in dBov, -127..0 (RFC 6464)."""
 
 
 class AudioEncoder:
-    """One encoder of the session's voice."""
+    """One encoder of the session's audio."""
 
     def __init__(self, codec: RTCRtpCodecParameters) -> None:
         """Prepare an encoder for a negotiated codec."""
@@ -73,7 +73,7 @@ class AudioEncoder:
         Returns:
             None while the codec holds sound back to resample it (never with Opus).
         """
-        # Stereo, because libswresample would lower a mono voice by 3 dB on the way to Opus.
+        # Stereo, because libswresample would attenuate mono audio by 3 dB when converting for Opus.
         frame = av.AudioFrame.from_ndarray(np.repeat(voice, 2)[None, :], format="s16", layout="stereo")
         frame.sample_rate = VOICE_RATE
         frame.pts, frame.time_base = time * VOICE_RATIO, Fraction(1, VOICE_RATE)
@@ -82,14 +82,14 @@ class AudioEncoder:
 
 
 class VideoEncoder:
-    """One encoder of the session's picture."""
+    """One encoder of the session's video."""
 
     def __init__(self, codec: RTCRtpCodecParameters, *, matte: bool = False) -> None:
         """Prepare an encoder for a negotiated codec, VP8 or H.264; its first frame is a keyframe.
 
         Args:
             codec: as negotiated.
-            matte: put the matte to the right of the picture.
+            matte: put the matte to the right of the frame.
         """
         self._h264 = codec.name.upper() == "H264"
         self._encoder: Any = LiveH264Encoder() if self._h264 else _LiveVp8Encoder()
@@ -99,17 +99,17 @@ class VideoEncoder:
 
     @classmethod
     def of(cls, name: str) -> VideoEncoder:
-        """An encoder of a codec, `VP8` or `H264`, that nobody has negotiated."""
+        """An encoder of a codec, `VP8` or `H264`, without negotiation."""
         parameters: ParametersDict = {"packetization-mode": "1"} if name == "H264" else {}
         codec = RTCRtpCodecParameters(f"video/{name}", VIDEO_CLOCK_RATE, payloadType=97, parameters=parameters)
         return cls(codec)
 
     def encode(self, time: int, picture: VideoFrame, *, keyframe: bool, bitrate: int) -> EncodedFrame:
-        """Encode one picture.
+        """Encode one frame.
 
         Args:
             time: samples at 16 kHz, growing from call to call.
-            picture: any size; another one than before makes a keyframe.
+            picture: any size; a change of size makes a keyframe.
             keyframe: whether it has to be one.
             bitrate: bits per second; a change by more than 10 % makes a keyframe.
         """
@@ -122,7 +122,7 @@ class VideoEncoder:
 
 
 def _frame(picture: VideoFrame) -> av.VideoFrame:
-    """Wrap a picture without copying it."""
+    """Wrap a frame without copying it."""
     height, width, _ = picture.rgb.shape
     if height % 2 or width % 2:
         return av.VideoFrame.from_numpy_buffer(picture.rgb, format="rgb24")
@@ -132,7 +132,7 @@ def _frame(picture: VideoFrame) -> av.VideoFrame:
 class _LiveVp8Encoder(Vp8Encoder):
     """aiortc's VP8 encoder with settings for a face before a still background, in one thread.
 
-    The two threads that aiortc asks for wait for each other by spinning: on two busy cores a picture then takes 13 ms
+    The two threads that aiortc requests wait for each other by spinning: on two busy cores a frame then takes 13 ms
     of processor time instead of 2, and one in twenty 120.
     """
 
@@ -156,9 +156,9 @@ class _LiveVp8Encoder(Vp8Encoder):
 
 
 def beside_matte(picture: VideoFrame) -> VideoFrame:
-    """Return the picture without its background and to its right its matte in grey: `[H, 2 W, 3]`.
+    """Return the frame without its background and to its right its matte in grey: `[H, 2 W, 3]`.
 
-    A picture that was not cut out is all background: nothing is shown rather than a wall around a face.
+    A frame without a cutout counts as all background, so that the background is never shown as foreground.
     """
     height, width, _ = picture.rgb.shape
     both = np.zeros((height, 2 * width, 3), np.uint8)
@@ -169,23 +169,23 @@ def beside_matte(picture: VideoFrame) -> VideoFrame:
 
 
 def level_dbov(voice: Int16Array) -> int:
-    """Return the level of a voice in dB below overload, -127..0 (RFC 6465, appendix A)."""
+    """Return the audio level in dB relative to overload, -127..0 (RFC 6465, appendix A)."""
     power = float(np.mean(np.square(voice, dtype=np.float64))) / 32767**2
     return max(_QUIETEST_DBOV, min(round(10 * math.log10(power)), 0)) if power else _QUIETEST_DBOV
 
 
 def packetization_mode(codec: RTCRtpCodecParameters) -> int:
-    """Return how H.264 is cut into packets: 0, one NAL unit each, unless the codec says more (RFC 6184 section 8.1)."""
+    """Return the H.264 packetization mode: by default 0, one NAL unit per packet (RFC 6184 section 8.1)."""
     return int(codec.parameters.get("packetization-mode") or 0)
 
 
 def is_vp8_keyframe(payload: bytes) -> bool:
-    """Return whether the first payload of a picture starts a VP8 keyframe (RFC 7741 section 4.3)."""
+    """Return whether the first payload of a frame starts a VP8 keyframe (RFC 7741 section 4.3)."""
     _, data = VpxPayloadDescriptor.parse(payload)
     return not data[0] & 1
 
 
 def is_h264_keyframe(payload: bytes) -> bool:
-    """Return whether the first payload of a picture starts with parameter sets (RFC 6184 section 5)."""
+    """Return whether the first payload of a frame starts with parameter sets (RFC 6184 section 5)."""
     first = payload[3] if payload[0] & 0x1F == _NAL_STAP_A else payload[0]
     return first & 0x1F == _NAL_SPS

@@ -1,4 +1,4 @@
-"""A bounded hand-over of encoded frames to one viewer, who may be slow."""
+"""A bounded queue of encoded frames to one viewer, who may be slow."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from stream.rtc.encoders import EncodedFrame
 
 
 class EncodedFrameQueue:
-    """A bounded hand-over of frames to one reader; whatever it gives out can be decoded.
+    """A bounded queue of frames to one reader; every frame that it returns can be decoded.
 
-    Frames depend on those before them, back to a keyframe. So when the oldest has to give way, those
-    that depend on it go as well, and nothing is taken in until the next keyframe. That is asked for
-    when the reader is there to use it: one that hangs costs the others no bits.
+    Frames depend on those before them, back to a keyframe. So when the oldest is dropped, those
+    that depend on it are dropped as well, and no frame is accepted until the next keyframe. That is requested
+    when the reader is waiting for it: one that hangs costs the others no bits.
     """
 
     def __init__(self, capacity: int, ask_keyframe: Callable[[], None]) -> None:
@@ -31,7 +31,7 @@ class EncodedFrameQueue:
         self._closed = False
 
     def put(self, frame: EncodedFrame) -> None:
-        """Take a frame in, if it can be decoded."""
+        """Add a frame, if it can be decoded."""
         if len(self._frames) == self._capacity:
             self._drop_oldest()
         self._unbroken |= frame.keyframe
@@ -43,7 +43,7 @@ class EncodedFrameQueue:
             self.dropped += self._begun
 
     def close(self) -> None:
-        """End: `get` raises once the frames is empty."""
+        """End: `get` raises once the queue is empty."""
         self._closed = True
         self._changed.set()
 
@@ -51,7 +51,7 @@ class EncodedFrameQueue:
         """Wait for the next frame.
 
         Raises:
-            MediaStreamError: when the frames was closed.
+            MediaStreamError: when the queue was closed.
         """
         while not self._frames:
             if self._closed:

@@ -1,7 +1,7 @@
 """The hub: one shared encoder per codec, a tick sink of the pump each, and the tracks that subscribe to them.
 
 Each codec is encoded once for all remote ends (`stream.rtc.shared_encoders`). An encoder exists while a track
-subscribes to it: nothing is encoded when nobody watches.
+subscribes to it: without subscribers nothing is encoded.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class EncoderHub:
         return self.pump.clock
 
     def tracks(self, *, bitrate: int, matte: bool = False) -> tuple[AudioTrack, VideoTrack]:
-        """Return the two tracks of a new remote end; they start at the present when first read.
+        """Return the two tracks of a new remote end; they start at the current time when first read.
 
         Args:
             bitrate: bits per second of video that the remote end can take, as far as is known.
-            matte: whether it wants the matte to the right of the picture.
+            matte: whether it wants the matte to the right of the frame.
         """
         video = VideoTrack(
             lambda codec: self._video_encoder(codec, matte=matte), self.pump.release_matte, bitrate=bitrate
@@ -58,7 +58,7 @@ class EncoderHub:
         return self._audio[key]
 
     def _video_encoder(self, codec: RTCRtpCodecParameters, *, matte: bool) -> SharedVideoEncoder:
-        """Return the shared encoder of a codec, after giving it the frame on the screen for who subscribes now."""
+        """Return the shared encoder of a codec, after giving it the frame on the screen for a new subscriber."""
         single = codec.name.upper() == "H264" and not packetization_mode(codec)
         key = codec.mimeType.lower() + ";packetization-mode=0" * single, matte
         if key not in self._video:

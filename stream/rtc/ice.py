@@ -1,4 +1,4 @@
-"""What ICE needs beside the session description: patience (RFC 8863) and `Link` headers (RFC 9725, 4.6)."""
+"""ICE beyond the session description: waiting for candidates (RFC 8863), `Link` headers (RFC 9725, 4.6)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _PARAMETER = re.compile(r';\s*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s";,]*))
 
 
 def without_end_of_candidates(sdp: str) -> str:
-    """Return a description that does not say that its candidates are complete.
+    """Return a description without the mark that its candidates are complete.
 
     A remote end may know none of its addresses, or hide them, and still connect: its checks show where they come from
     (RFC 8445, 7.3.1.3). An agent has to wait for them (RFC 8863); aiortc (1.16) fails at once if it has no candidate.
-    Who asks for the connection bounds the wait.
+    The caller bounds the wait.
     """
     return _END.sub("", sdp)
 

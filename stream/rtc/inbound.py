@@ -1,9 +1,9 @@
 """Incoming audio over WebRTC: packets of a remote track become chunks without buffering.
 
-aiortc (1.16) holds four audio packets back (80 ms) to put them in order, and after one lost packet
-its buffer keeps 320 ms for the rest of the call, because it lets out one packet for each that
-comes in. For live speech either is too much delay: here every packet is decoded when it arrives, one
-that comes after its successor is dropped, and what is missing is replaced by silence.
+aiortc (1.16) buffers four audio packets (80 ms) to reorder them, and after one lost packet
+its buffer keeps 320 ms for the rest of the call, because it releases one packet for each that
+arrives. For live speech either is too much delay: here every packet is decoded when it arrives, one
+that arrives after its successor is dropped, and what is missing is replaced by silence.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from stream.pcm.chunker import LEAD_IN_MS, Chunker, silent_like
 from stream.rtc.aiortc_internals import ReceiverInternals
 
 _MAX_FILL_S = 1  # a longer gap is a restart of the source, not loss
-_RESTART_PACKETS = 3  # this many in a row in a new place are a restart of the source, not strays
+_RESTART_PACKETS = 3  # this many in a row with a new numbering are a restart of the source, not stray packets
 
 
 class InOrder(JitterBuffer):
@@ -42,7 +42,7 @@ class InOrder(JitterBuffer):
         self._restart: tuple[int, int] | None = None  # SSRC and number that would confirm a restart
         self._restart_seen = 0
         self.late = 0
-        """Packets dropped because a later one had come before, or to tell a restart from a stray."""
+        """Packets dropped because a later one had arrived, or to distinguish a restart from a stray packet."""
 
     def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
         """Return the packet's content at once, or nothing if it is out of order."""
@@ -63,7 +63,7 @@ class InOrder(JitterBuffer):
         """Note a packet out of place; True once enough of them came in a row."""
         assert self._newest is not None
         if ssrc == self._ssrc and uint16_add(self._newest, -number) < MAX_MISORDER:
-            return False  # an ordinary latecomer
+            return False  # an ordinary late packet
         self._restart_seen = self._restart_seen + 1 if self._restart == (ssrc, number) else 1
         self._restart = ssrc, uint16_add(number, 1)
         return self._restart_seen >= _RESTART_PACKETS
@@ -85,7 +85,7 @@ class InboundVoice:
     """Chunks of one remote audio track, read by one consumer."""
 
     def __init__(self, *, backlog_ms: int) -> None:
-        """Keep at most `backlog_ms` for a slow reader; beyond that the oldest goes."""
+        """Keep at most `backlog_ms` for a slow reader; beyond that the oldest is dropped."""
         self._chunker = Chunker(lead_in_ms=LEAD_IN_MS)
         self._queue = ChunkQueue(backlog_ms)
         self._rate: int | None = None

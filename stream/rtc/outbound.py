@@ -74,7 +74,7 @@ class EncodedTrack(Protocol):
         """Wait for the next frame; raises `MediaStreamError` when the track has ended."""
 
     def ask_keyframe(self) -> None:
-        """Ask for a frame that can be decoded without the ones before."""
+        """Request a keyframe."""
 
     def stop(self) -> None:
         """End the track."""
@@ -140,7 +140,7 @@ class EncodedSender:
 
 
 class _History(dict[int, Any]):
-    """The packets sent last, kept as they were sent and taken apart when one is asked for again."""
+    """The packets sent last, kept as they were sent and parsed when a retransmission is requested."""
 
     def __init__(self, extensions: HeaderExtensionsMap) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""One WebRTC peer: an offer in, an answer out; microphone up, sound and picture down.
+"""One WebRTC peer: an offer in, an answer out; receives the microphone, sends audio and video.
 
-Transport only. What to do with the microphone and where the picture comes from is up to the caller.
+Transport only. The use of the microphone and the source of the video are up to the caller.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["Peer", "PeerConfig", "PeerStats"]
 logger = logging.getLogger(__name__)
 
 NEGOTIATION_TIMEOUT_S = 10.0
-"""An offer whose description isn't taken by then is refused: it may name hosts that nobody resolves."""
+"""An offer whose description isn't applied by then is refused: it may name hosts that can't be resolved."""
 
 _MAX_MESSAGE_BYTES = 16_384
 _MAX_BUFFERED_BYTES = 65_536  # of messages that the remote end has not acknowledged
@@ -64,12 +64,12 @@ class Peer:
         """Prepare a peer that plays what `hub` encodes.
 
         Args:
-            hub: source of sound and picture, and of the clock that the reports follow.
+            hub: source of audio and video, and of the clock that the reports follow.
             config: codec, bitrates, ICE.
             on_message: called on the event loop with each JSON object that arrives on the data
                 channel (at most 16 KiB each; others are ignored).
             receives_microphone: take the remote microphone, if there is one; no other media is ever taken.
-            matte: send the matte, grey, to the right of the picture.
+            matte: send the matte, grey, to the right of the frame.
         """
         self._hub = hub
         self._config = config or PeerConfig()
@@ -107,7 +107,7 @@ class Peer:
             await self.close()
             if isinstance(error, NegotiationError) or not isinstance(error, Exception):
                 raise
-            if not isinstance(error, (OperationError, ValueError)):  # not aiortc's way to refuse: perhaps a bug
+            if not isinstance(error, (OperationError, ValueError)):  # not how aiortc refuses: perhaps a bug
                 logger.warning("an offer could not be answered", exc_info=error)
             raise NegotiationError(f"offer can't be answered: {error or type(error).__name__}") from error
 
@@ -172,7 +172,7 @@ class Peer:
         return str(pc.localDescription.sdp)
 
     def _add_tracks(self, pc: RTCPeerConnection, kinds: set[str]) -> None:
-        """Add what the offer has room for; a track without a counterpart would never connect."""
+        """Add the tracks that the offer has sections for; a track without a counterpart would never connect."""
         for track in (self._audio, self._video):
             if track.kind in kinds:
                 receives = self._receives_microphone and track is self._audio
@@ -205,7 +205,7 @@ class Peer:
         try:
             self._on_message(message)
         except Exception:  # it would end aiortc's reception
-            if not self._on_message_failed:  # once: the remote end chooses how often
+            if not self._on_message_failed:  # logged once: the remote end controls how often it happens
                 logger.exception("a message on the data channel was not handled")
             self._on_message_failed = True
 

@@ -1,4 +1,4 @@
-"""How peers connect and what they may spend."""
+"""How peers connect, and their bitrates."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class PeerConfig:
         return RTCConfiguration(iceServers=self._servers() or list(instead))
 
     def ice_links(self) -> list[str]:
-        """Return `Link` header values that name the ICE servers, with what they ask for (RFC 9725, 4.6)."""
+        """Return `Link` header values that name the ICE servers, with their credentials (RFC 9725, 4.6)."""
         return ice_links(self._servers())
 
     def _servers(self) -> list[RTCIceServer]:

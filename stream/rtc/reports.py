@@ -6,11 +6,11 @@ time. aiortc (1.16) writes "the last packet's timestamp, at the time it was *sen
 200 ms after its audio, and the browser keeps that error.
 
 Here both tracks are mapped by `NTP = session epoch + pts`, independent of the delay in sending. RFC 3550
-(section 6.4.1) asks for exactly that: the RTP timestamp of a report corresponds to the same
+(section 6.4.1) requires exactly that: the RTP timestamp of a report corresponds to the same
 instant as its NTP timestamp, on the sampling clock. The report is dated now, and the RTP timestamp
 is the one that the session's clock has now.
 
-Three gaps of aiortc are closed on the way: no report is sent before the first packet (its fields
+It also corrects three faults of aiortc: no report is sent before the first packet (its fields
 would be zero); the first two reports leave at once instead of after up to 1.5 s, because a
 receiver can't align the tracks before; and the time kept for the round-trip estimate follows the
 corrected report.
@@ -78,7 +78,7 @@ class SenderReports:
     def note_frame(self, frame: RTCEncodedFrame, codec: RTCRtpCodecParameters) -> None:
         """Learn from a frame that the track gave out how codec timestamps relate to the session.
 
-        The first is believed, and afterwards what two in a row agree on: where the track's time jumps, Opus's encoder
+        The first is accepted, and afterwards what two in a row agree on: where the track's time jumps, Opus's encoder
         stamps one packet as if it had not.
         """
         if self._track.sent_time is None:

@@ -40,10 +40,10 @@ _SECTIONS = Counter(("audio", "video", "application"))
 
 
 def bounded(sdp: str, what: str) -> str:
-    """Check sizes and counts, in linear time, and leave out what would take long to resolve.
+    """Check sizes and counts, in linear time, and drop candidates that would take long to resolve.
 
-    Browsers hide their addresses behind `.local` names (draft-ietf-mmusic-mdns-ice-candidates), each of which is asked
-    for by multicast. The candidates of the first four names are kept, without those by TCP, which aiortc ignores.
+    Browsers hide their addresses behind `.local` names (draft-ietf-mmusic-mdns-ice-candidates), which are resolved
+    by multicast. The candidates of the first four names are kept, without those by TCP, which aiortc ignores.
 
     Args:
         sdp: the remote end's description.
@@ -102,7 +102,7 @@ def offered_kinds(offer_sdp: str) -> set[str]:
     """
     try:
         description = SessionDescription.parse(offer_sdp)
-    except Exception as error:  # aiortc raises whatever a malformed SDP leads to
+    except Exception as error:  # aiortc raises many types for malformed SDP
         raise NegotiationError(f"offer: expected an SDP, got {offer_sdp[:60]!r}") from error
     media = description.media
     kinds = Counter(section.kind for section in media)
@@ -121,7 +121,7 @@ def check_answer(answer_sdp: str) -> None:
 
     Raises:
         NegotiationError: if a section lacks what a secure connection needs.
-        Exception: whatever a malformed SDP leads to in aiortc.
+        Exception: of any type, for SDP that aiortc can't parse.
     """
     description = SessionDescription.parse(answer_sdp)
     check_dtls(description.media, "WHIP answer")
@@ -129,7 +129,7 @@ def check_answer(answer_sdp: str) -> None:
 
 
 def _check_bundle(description: SessionDescription, what: str) -> None:
-    """Check that sections that share a transport are told apart, and that it exists (RFC 9143, section 7.2).
+    """Check that sections that share a transport have distinct ids, and that it exists (RFC 9143, section 7.2).
 
     aiortc (1.16) would leave them without a transport, and then fail to close the connection.
     """
@@ -143,7 +143,7 @@ def _check_bundle(description: SessionDescription, what: str) -> None:
 
 
 def check_dtls(media: Iterable[MediaDescription], what: str) -> None:
-    """Check that each section says how it is secured (RFC 8842 section 5).
+    """Check that each section has a DTLS role and a fingerprint (RFC 8842 section 5).
 
     aiortc (1.16) detects their absence only while it connects, in a task whose errors are lost.
 

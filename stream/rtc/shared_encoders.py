@@ -1,8 +1,8 @@
 """Encode once, send to many: one encoder, a sink of the playout pump, for all subscribers that share a codec.
 
 A shared encoder encodes in a worker thread, one frame after the other, and hands what comes out to each of its
-subscribers in the same step of the event loop. It lives while it has subscribers: nothing is encoded when nobody
-watches. One that can't keep up drops the oldest frames *before* they are encoded, so what subscribers get is always one
+subscribers in the same step of the event loop. It exists while it has subscribers: without one nothing is
+encoded. One that can't keep up drops the oldest frames *before* they are encoded, so subscribers always get one
 unbroken stream.
 """
 
@@ -44,7 +44,7 @@ class Subscriber(Protocol):
 
 
 class VideoSubscriber(Subscriber, Protocol):
-    """A subscriber of pictures, which can take so many bits per second."""
+    """A subscriber of video, with the bitrate that it can receive."""
 
     bitrate: int
 
@@ -59,7 +59,7 @@ class EncodingStats:
 
 
 class KeyframeRequests:
-    """Merges the requests of all subscribers; knows no clock but the time of the frames."""
+    """Merges the requests of all subscribers; its only clock is the time of the frames."""
 
     def __init__(self) -> None:
         """Begin without a request."""
@@ -67,7 +67,7 @@ class KeyframeRequests:
         self._last: int | None = None
 
     def ask(self) -> None:
-        """Ask for a keyframe: of the frames to come, not of one that is being encoded."""
+        """Request a keyframe: among the next frames, not the one that is being encoded."""
         self._asked += 1
 
     def begin(self, time: int) -> bool:
@@ -77,7 +77,7 @@ class KeyframeRequests:
         return self._asked > self._answered and rested
 
     def made(self, time: int) -> None:
-        """Note that the frame that began last has become a keyframe, asked for or not."""
+        """Note that the frame that began last has become a keyframe, requested or not."""
         self._answered = self._covered
         self._last = time
 
@@ -122,7 +122,7 @@ class SharedEncoder(ABC, Generic[T, S]):
 
     @abstractmethod
     def _free(self) -> None:
-        """Give the codec's memory and threads back now: references to this object may live on for minutes."""
+        """Release the codec's memory and threads now: references to this object may exist for minutes."""
 
     def subscribe(self, subscriber: S) -> None:
         """Hand frames to a subscriber from now on."""
@@ -200,7 +200,7 @@ class SharedAudioEncoder(SharedEncoder[Int16Array, Subscriber]):
 
 
 class SharedVideoEncoder(SharedEncoder[VideoFrame, VideoSubscriber]):
-    """The session's picture in one codec, with or without its matte."""
+    """The session's video in one codec, with or without its matte."""
 
     def __init__(self, encoder: VideoEncoder, on_empty: Callable[[], None]) -> None:
         """Wait for subscribers."""
@@ -218,7 +218,7 @@ class SharedVideoEncoder(SharedEncoder[VideoFrame, VideoSubscriber]):
         self._offer(time, frame)
 
     def ask_keyframe(self) -> None:
-        """Let all subscribers start anew soon: one of them has just come, or has lost something."""
+        """Request a keyframe: a subscriber has joined, or has lost a frame."""
         self._requests.ask()
 
     def _free(self) -> None:

@@ -20,18 +20,18 @@ _VIDEO_BACKLOG = 8  # 320 ms
 
 
 class Track(ABC):
-    """One subscriber of a shared encoder: gives out frames that are encoded already.
+    """One subscriber of a shared encoder: returns frames that are encoded already.
 
-    Stands in for a `MediaStreamTrack` in an `RTCRtpSender`, see `stream.rtc.outbound`.
+    Replaces a `MediaStreamTrack` in an `RTCRtpSender`, see `stream.rtc.outbound`.
     """
 
     kind: ClassVar[str]
 
     def __init__(self, backlog: int) -> None:
-        """Subscribe on the first `next_frame`, so that nothing ages while a connection is being made."""
+        """Subscribe on the first `next_frame`, so that nothing is queued while a connection is being made."""
         self.id = str(uuid.uuid4())
         self.sent_time: int | None = None
-        """Timestamp of the last frame given out, samples at 16 kHz of the session's clock."""
+        """Timestamp of the last frame returned, samples at 16 kHz of the session's clock."""
         self._frames = EncodedFrameQueue(backlog, self.ask_keyframe)
         self._missed = 0
         self._joined = self._stopped = False
@@ -72,7 +72,7 @@ class Track(ABC):
 
     @abstractmethod
     def ask_keyframe(self) -> None:
-        """Ask for a frame that can be decoded without the ones before."""
+        """Request a keyframe."""
 
     @abstractmethod
     def _join(self, codec: RTCRtpCodecParameters) -> None: ...
@@ -106,7 +106,7 @@ class AudioTrack(Track):
 
 
 class VideoTrack(Track):
-    """The session's picture for one remote end, from a keyframe on, with strictly growing timestamps."""
+    """The session's video for one remote end, from a keyframe on, with strictly growing timestamps."""
 
     kind = "video"
 
@@ -130,7 +130,7 @@ class VideoTrack(Track):
         self.bitrate = bitrate
 
     def ask_keyframe(self) -> None:
-        """Ask for a keyframe: the remote end has lost something."""
+        """Request a keyframe: the remote end has lost something."""
         if self._encoder is not None:
             self._encoder.ask_keyframe()
 

@@ -1,4 +1,4 @@
-"""WHIP: publishes a session to a media server, which sends it on (RFC 9725)."""
+"""WHIP: publishes a session to a media server, which distributes it (RFC 9725)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class WhipPublisher:
     """One publication. `publish` once, `close` at any time.
 
     The encoders are shared with the session's other remote ends. ICE servers that the endpoint names in `Link` headers
-    are used if none is configured. They come after the candidates were sent, so it is offered to a second time then.
+    are used if none is configured. They arrive after the candidates were sent, so a second offer is made then.
     """
 
     def __init__(self, hub: EncoderHub, targets: WhipTargets, config: PeerConfig | None = None) -> None:
@@ -64,7 +64,7 @@ class WhipPublisher:
         """Set when the publication has ended, by either side or by failure."""
 
     async def publish(self, url: str, token: str | None = None) -> None:
-        """Offer sound and picture to an endpoint and take its answer.
+        """Offer audio and video to an endpoint and take its answer.
 
         Args:
             url: the WHIP endpoint, http or https; redirects 307 and 308 to listed targets are followed.
@@ -117,7 +117,7 @@ class WhipPublisher:
         self._expiry = asyncio.create_task(self._expire())
         await self._accept(pc, answer)
         for transceiver in pc.getTransceivers():
-            # aiortc believes an answer that claims more than was offered, and nobody would read it.
+            # aiortc accepts an answer with more media than was offered, which would never be read.
             ReceiverInternals(transceiver.receiver).discard_media()
 
     async def _offer(self, endpoint: URL) -> tuple[RTCPeerConnection, str]:
@@ -143,7 +143,7 @@ class WhipPublisher:
                 await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         except NegotiationError:
             raise
-        except Exception as error:  # aiortc raises whatever a malformed SDP leads to; it may quote the endpoint
+        except Exception as error:  # aiortc raises many types for malformed SDP; it may quote the endpoint
             raise NegotiationError("WHIP: expected an SDP answer that fits the offer, got another text") from error
 
     def _checked(self, url: str) -> URL:
@@ -157,7 +157,7 @@ class WhipPublisher:
     async def _post(self, endpoint: URL, offer: str) -> str:
         """Exchange offer for answer, and note where the publication can be deleted.
 
-        No error or log quotes the body: who may choose the endpoint may not be who may read what it says.
+        No error or log quotes the body: a client that may choose the endpoint may not be allowed to read from it.
         """
         async with self._session() as http:
             for _ in range(_MAX_REDIRECTS + 1):

@@ -1,7 +1,7 @@
-"""Where a publication may go: the hosts that the owner of the server has listed, and no address behind them but theirs.
+"""Allowed targets of publications: the configured hosts, at public addresses or addresses that are listed themselves.
 
-A client chooses the URL of a publication, so without a list it could make this server ask what only this server can
-reach (server-side request forgery, CWE-918).
+A client chooses the URL of a publication, so without a list it could make this server send requests to what only the
+server can reach (server-side request forgery, CWE-918).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class WhipTargets:
 
 
 class TargetResolver(AbstractResolver):
-    """Resolves names and checks what they lead to: the addresses that are checked are those that are used."""
+    """Resolves names and checks the addresses, so that the addresses checked are those connected to."""
 
     def __init__(self, targets: WhipTargets) -> None:
         """Allow what is listed."""
@@ -94,17 +94,17 @@ class TargetResolver(AbstractResolver):
         """Return the addresses of a name.
 
         Raises:
-            TargetError: if one of them must not be asked.
+            TargetError: if a request to one of them is not allowed.
             OSError: if there are none.
         """
         found = await self._resolver.resolve(host, port, family)
-        if _plain(host) != "localhost":  # where that leads is known to who lists it
+        if _plain(host) != "localhost":  # whoever lists it means this machine
             for one in found:
                 self._targets.check_address(one["host"], port)
         return found
 
     async def close(self) -> None:
-        """Hold nothing."""
+        """Close the resolver."""
         await self._resolver.close()
 
 

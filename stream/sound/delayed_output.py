@@ -15,7 +15,7 @@ from stream.sound.delayed_player import DelayedPlayer, OutputStats
 from stream.sound.device_stream import BLOCKS_PER_S, DeviceStream
 
 _MARGIN_MS = 15.0  # the resampler's reach, and an event loop that is late with a tick
-_LOOK_S = 0.5  # after so long the device's latency is known
+_LOOK_S = 0.5  # after so long the device's latency is measured
 _CHANGED_MS = 10.0  # a latency that differs by so much is another one
 
 
@@ -45,7 +45,7 @@ class DelayedOutput:
 
     @property
     def delay_ms(self) -> float:
-        """From a tick to its sound at the device; send its picture as late."""
+        """From a tick to its sound at the device; send its frame as late."""
         return self._player.delay_ms
 
     def observe_delay(self, function: Callable[[float], None]) -> None:

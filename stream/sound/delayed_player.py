@@ -1,6 +1,6 @@
 """Plays a session's sound on a device: the sample of session time s at s + delay, without drift.
 
-The virtual camera sends the picture of the same tick at the same s + delay, so the two stay in step (docs/adr/0010).
+The virtual camera sends the frame of the same tick at the same s + delay, so the two stay in sync (docs/adr/0010).
 The event loop writes ticks to a ring buffer; the device's thread reads it through a fractional resampler, at the
 position that is due when its block is played, at a rate that follows the drift between the two clocks.
 """
@@ -35,7 +35,7 @@ class OutputStats:
     ppm: float = 0.0
     """By how much the device's rate exceeds its nominal rate."""
     underruns: int = 0
-    """Times that sound was missing because ticks came too late."""
+    """Underruns: times that sound was missing because ticks were late."""
     jumps: int = 0
     """Times that the read position was more than 50 ms off, or the delay was set, and it changed at once."""
 
@@ -88,7 +88,7 @@ class Playhead:
         return before is not None and self.position != before
 
     def advance(self) -> None:
-        """Go on to the next block."""
+        """Advance to the next block."""
         if self.position is not None:
             self.position += self._count * self.step
 
@@ -201,7 +201,7 @@ class DelayedPlayer:
             ticking = not (self._ring.is_empty or self._stopped)
         ramp = np.arange(1, count + 1) / (_FADE_S * self._rate)
         gain = np.minimum(reading.gain + ramp, 1.0) if rising else np.maximum(reading.gain - ramp, 0.0)
-        # Fade out before the end of the ring: later samples would come too late.
+        # Fade out before the end of the ring: later samples would be late.
         left = (end - self._resampler.reach - at) / (_FADE_S * VOICE_RATE)
         gain = np.minimum(gain, np.clip(left, 0.0, 1.0))
         if rising:

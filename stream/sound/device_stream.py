@@ -24,10 +24,10 @@ BLOCKS_PER_S = 100
 _LATENCY_S = 0.02
 _CHECK_S = 0.25
 _STALLED_CHECKS = 4
-_FIRST_CHECKS = 20  # a PulseAudio sink that was idle, and its monitor, take up to 2 s to get going
+_FIRST_CHECKS = 20  # an idle PulseAudio sink and its monitor take up to 2 s to start
 _PULSE_CHECKS = 4
 _RETRY_S = 2.0
-_RESTART_RETRIES = 5  # looking for new devices interrupts other streams: then only every 10 s
+_RESTART_RETRIES = 5  # a scan for new devices interrupts other streams: then only every 10 s
 _MAX_AHEAD_S = 1.0
 
 
@@ -54,7 +54,7 @@ class DeviceStream:
             callback: called in PortAudio's thread with a block `[N, C]`, C of 1 or 2, to read before it returns
                 (input) or to fill (output), and with the seconds until an output's first sample is played (0 for
                 an input).
-            on_change: called on the event loop with what to tell the user when the device goes or comes back.
+            on_change: called on the event loop with a message for the user when the device is lost or back.
             dtype: type of the samples.
         """
         self._kind: Kind = kind
@@ -148,7 +148,7 @@ class DeviceStream:
         while not self._closed and self._stream is not None:
             await asyncio.sleep(_CHECK_S)
             checks += 1
-            # Blocks are counted, not timed: a suspended machine or a blocked loop is no loss.
+            # Blocks are counted, not timed: a suspended machine or a blocked loop is no loss of the device.
             still = 0 if self._blocks != blocks else still + 1
             blocks = self._blocks
             stalled = still >= _STALLED_CHECKS and checks >= _FIRST_CHECKS
@@ -253,7 +253,7 @@ class DeviceStream:
         ahead_s = times.outputBufferDacTime - times.currentTime
         if 0.0 < ahead_s < _MAX_AHEAD_S:
             self._ahead.append(ahead_s)
-        else:  # the first blocks, and some interfaces, come without one of the times
+        else:  # the first blocks, and some interfaces, lack one of the times
             ahead_s = self._open_latency_s
         self._call(block, ahead_s)
 

@@ -110,7 +110,7 @@ def route(device: AudioDevice) -> tuple[int, dict[str, str]]:
     """Return the number that PortAudio is to open, and the environment to do it in.
 
     Raises:
-        DeviceError: if it is a device of PulseAudio, and ALSA has no way there.
+        DeviceError: if it is a device of PulseAudio, and ALSA has no plug-in for it.
     """
     if device.index is not None:
         return device.index, {}

@@ -32,7 +32,7 @@ class Corrector(Protocol):
 
     @property
     def ppm(self) -> float:
-        """How much faster than its name the device runs."""
+        """How much faster than its nominal rate the device runs."""
 
     def push(self, pcm: FloatArray, now_s: float) -> FloatArray:
         """Add float32 `[N]` that came at `now_s`; returns float32 `[M]`."""
@@ -72,14 +72,14 @@ class Microphone:
         Args:
             device: as `stream.sound.devices.find_input` takes it.
             clock: tells when a block has arrived.
-            gate: takes noise between words out.
+            gate: attenuates noise between words.
             corrector: makes one for a rate in Hz, anew whenever the device was opened; None to use the device's
                 clock as the session's.
-            backlog_ms: how much is kept for a slow reader; beyond that the oldest goes.
-            on_change: called with what to tell the user when the device goes or comes back.
+            backlog_ms: how much is kept for a slow reader; beyond that the oldest is dropped.
+            on_change: called with a message for the user when the device is lost or back.
         """
         self.muted = False
-        """Set it at any time: chunks become silence, and time goes on."""
+        """Set it at any time: chunks become silence, and time continues."""
         self._clock = clock
         self._gate = gate
         self._make_corrector = corrector
@@ -105,7 +105,7 @@ class Microphone:
 
     @property
     def latency_ms(self) -> float:
-        """From a sound to the block that brings it, as far as the system tells."""
+        """From a sound to the block that contains it, as far as the system reports."""
         return 1000 * self._device.latency_s
 
     @property
@@ -127,7 +127,7 @@ class Microphone:
         self._running = self._loop.create_task(self._device.run())
 
     def chunks(self) -> AsyncIterator[AudioChunk]:
-        """Yield chunks as they complete, until `close`; none come while the device is gone."""
+        """Yield chunks as they complete, until `close`; none arrive while the device is gone."""
         return self._queue.chunks()
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""All access to PortAudio: loading, listing, opening, closing and restarting, one at a time.
+"""All access to PortAudio, serialised: loading, listing, opening, closing and restarting.
 
 PortAudio is not thread-safe outside its callbacks, and sees devices that are plugged in only after a restart,
 which closes every open stream of the process.
@@ -41,7 +41,7 @@ def library() -> Any:
 
 
 def restarts() -> int:
-    """Return how often PortAudio was restarted: a stream that was opened at another count is dead."""
+    """Return how often PortAudio was restarted: a stream that was opened at another count is closed."""
     return _restarts
 
 
@@ -84,7 +84,7 @@ def close_stream(stream: Any) -> None:
 
 
 def restart() -> None:
-    """Close all streams and look for devices anew."""
+    """Close all streams and scan for devices again."""
     global _restarts
     sounddevice = library()
     with lock:

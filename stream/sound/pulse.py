@@ -142,7 +142,7 @@ class VirtualMicrophone:
         before = _fields(pactl("info"))
         try:
             self._make()
-            # The server may take what is new for the user's choice, and move to it whoever follows that.
+            # The server may make a new device the default, and move streams that follow the default to it.
             for kind in ("sink", "source"):
                 if chosen := before.get(f"Default {kind.capitalize()}"):
                     pactl(f"set-default-{kind}", chosen)
@@ -174,13 +174,13 @@ class VirtualMicrophone:
 
     def _remove(self) -> None:
         while self._modules:
-            with contextlib.suppress(DeviceError):  # somebody else removed it, or the server is gone
+            with contextlib.suppress(DeviceError):  # already removed, or the server is gone
                 pactl("unload-module", self._modules.pop())
 
 
 def named(kind: Literal["sink", "source"], description: str) -> str:
-    """Return the argument of a module that says how programs show its sink or source."""
-    # The server takes the outer quotes off, and the parser of properties the inner ones.
+    """Return the argument of a module that sets the description of its sink or source."""
+    # The server removes the outer quotes, and the parser of properties the inner ones.
     return f"{kind}_properties='device.description=\"{description}\"'"
 
 

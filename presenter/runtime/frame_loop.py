@@ -74,10 +74,6 @@ class FrameLoop:
             self._drop()
         self._wake.set()
 
-    def wake(self) -> None:
-        """Check again what is due."""
-        self._wake.set()
-
     def clear(self) -> None:
         """Interrupt: render nothing of what was offered."""
         self._offered.clear()

@@ -112,21 +112,14 @@ class RenderThreads:
     async def close(self) -> None:
         """Release the renderer and end the threads."""
         try:
-            await self._run(self._audio, _nothing)  # after jobs of a cancelled task
-            await self._run(self._frames, self._close)
+            await self._run(self._audio, lambda: None)  # after jobs of a cancelled task
+            await self._run(self._frames, lambda: self._renderer.close())
         finally:
             del self._renderer  # tens of megabytes, which a session's references to itself would keep
             self._audio.shutdown(wait=False)
             self._frames.shutdown(wait=False)
 
-    def _close(self) -> None:
-        self._renderer.close()
-
     async def _run(
         self, executor: ThreadPoolExecutor, function: Callable[P, T], *arguments: P.args, **named: P.kwargs
     ) -> T:
         return await asyncio.get_running_loop().run_in_executor(executor, partial(function, *arguments, **named))
-
-
-def _nothing() -> None:
-    pass

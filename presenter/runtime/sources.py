@@ -16,8 +16,7 @@ STALLED_MS = 400
 """After this much inserted silence the incomplete last chunk is played."""
 GIVEN_UP_MS = 2000
 """After this much of it the utterance is taken to have ended."""
-MARGIN_MS = 10.0
-"""A rendered frame has to be ready this long before it is due."""
+_SLACK_MS = 20.0  # silence is made this much earlier than its frame needs
 
 
 class Work(NamedTuple):
@@ -101,4 +100,4 @@ class Sources:
         if self._speech.open and ms(self._stalled * CHUNK_SAMPLES) < STALLED_MS:
             return queued_ms <= STARVED_MS
         # Early enough for the frame: levels are checked once a tick.
-        return queued_ms <= max(IDLE_MS, frame_ms + ms(TICK_SAMPLES) + 2 * MARGIN_MS)
+        return queued_ms <= max(IDLE_MS, frame_ms + ms(TICK_SAMPLES) + _SLACK_MS)

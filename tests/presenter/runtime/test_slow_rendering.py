@@ -3,60 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
 
-from models.head_motion import HeadMotion, IdleMotion
 from presenter.runtime.frame_loop import FULL_RATE_MS, stride_for
-from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.session import Session
-from stream.media import CHUNK_SAMPLES, VOICE_RATE, VOICE_SAMPLES, AudioChunk, VideoFrame
+from stream.media import CHUNK_SAMPLES, VOICE_RATE, VOICE_SAMPLES, AudioChunk
 from stream.pcm.formats import AudioFormat, PcmDecoder
 from stream.playout.playout import Playout, Tick
 from stream.playout.pump import PlayoutPump
+from tests.blank_renderer import BlankRenderer
 from tests.simulated import SimulatedExecutor, SimulatedLoop, simulate
 
 SECONDS = 60
 LEVEL = 3000  # of every sample: what is not this is a hole
 RATE = 24_000
-
-
-class Blank:
-    """A renderer of black frames with the look-ahead of the real one; what it costs is its executor's affair."""
-
-    latency_samples = 2 * CHUNK_SAMPLES
-    size = (16, 16)
-    matte = False
-
-    def __init__(self) -> None:
-        self.motion: HeadMotion = IdleMotion()
-        self._waiting: deque[AudioChunk] = deque()
-
-    def advance(self, chunk: AudioChunk) -> list[tuple[AudioChunk, RenderFrame]]:
-        self._waiting.append(chunk)
-        if len(self._waiting) <= 2:
-            return []
-        complete = self._waiting.popleft()
-        return [(complete, lambda: VideoFrame(np.zeros((16, 16, 3), np.uint8), complete.pts))]
-
-    def add_matte(self) -> None:
-        raise AssertionError("nobody wants it")
-
-    def remove_matte(self) -> None:
-        """There is none."""
-
-    def interrupt(self, shown_pts: int | None, pts: int) -> int:
-        raise AssertionError("nobody interrupts")
-
-    def take_over(self, other: FrameRenderer) -> None:
-        raise AssertionError("nobody else is shown")
-
-    def close(self) -> None:
-        """Nothing to give back."""
 
 
 class Collector:
@@ -89,7 +53,7 @@ def session_of(loop: SimulatedLoop, frame_ms: float) -> tuple[Session, Collector
     pump, collector = PlayoutPump(Playout(), loop.clock()), Collector()
     pump.add(collector)
     slow = SimulatedExecutor(frame_ms / 1000)
-    session = Session(Blank(), pump, slow, Metrics(), audio_executor=SimulatedExecutor(0.003))
+    session = Session(BlankRenderer(), pump, slow, Metrics(), audio_executor=SimulatedExecutor(0.003))
     session.start()
     return session, collector
 

@@ -26,14 +26,14 @@ def shared_engine() -> Engine:
 
 @pytest.fixture
 def serve(shared_engine: Engine, tmp_path: Path) -> Callable[..., None]:
-    """Run a scenario against a server of its own; keyword arguments change the server's settings."""
+    """Run a scenario against a server of its own, within so many seconds; other arguments are the server's settings."""
 
-    def run(scenario: Callable[[Server], Awaitable[None]], **settings: Any) -> None:
+    def run(scenario: Callable[[Server], Awaitable[None]], *, within_s: float = 120, **settings: Any) -> None:
         async def inner() -> None:
             config = AppConfig(server=dataclasses.replace(ServerConfig(max_sessions=1), **settings))
             async with TestClient(TestServer(create_app(shared_engine, IdentityStore(tmp_path), config))) as client:
                 await scenario(client)
 
-        asyncio.run(asyncio.wait_for(inner(), 120))
+        asyncio.run(asyncio.wait_for(inner(), within_s))
 
     return run

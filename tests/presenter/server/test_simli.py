@@ -3,44 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 from collections.abc import Awaitable, Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import aiohttp
 import numpy as np
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
-
-from presenter.config import AppConfig, ServerConfig, load_config
-from presenter.runtime.engine import Engine
-from presenter.runtime.identities import IdentityStore
-from presenter.server.app import create_app
+from aiohttp.test_utils import TestClient
 
 pytestmark = pytest.mark.usefixtures("light_painting")
 Server = TestClient[Any, Any]
 Scenario = Callable[[Server], Awaitable[None]]
 
 
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine.load(load_config("tiny"), slots=1)
-
-
 @pytest.fixture
-def play(engine: Engine, tmp_path: Path) -> Callable[..., None]:
-    def run(scenario: Scenario, **settings: Any) -> None:
-        async def inner() -> None:
-            server = dataclasses.replace(ServerConfig(max_sessions=1), **settings)
-            app = create_app(engine, IdentityStore(tmp_path), AppConfig(server=server))
-            async with TestClient(TestServer(app)) as client:
-                await scenario(client)
-
-        asyncio.run(asyncio.wait_for(inner(), 60))
-
-    return run
+def play(serve: Callable[..., None]) -> Callable[..., None]:
+    return partial(serve, within_s=60)
 
 
 def tone(seconds: float) -> bytes:

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import dataclasses
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import aiohttp
 import numpy as np
 import pytest
 import websockets
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from presenter.client.client import ClientError, connect
-from presenter.config import AppConfig, ServerConfig, load_config
-from presenter.runtime.engine import Engine
-from presenter.runtime.identities import IdentityStore
-from presenter.server.app import create_app
 from presenter.server.app_keys import SESSIONS
 from stream.media import AudioChunk
 from stream.wire import (
@@ -43,30 +38,9 @@ Server = TestClient[Any, Any]
 Scenario = Callable[[Server], Awaitable[None]]
 
 
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine.load(load_config("tiny"), slots=1)
-
-
 @pytest.fixture
-def play(engine: Engine, tmp_path: Path) -> Callable[..., None]:
-    """Run a scenario against a server of its own; keyword arguments change the server's settings."""
-
-    def run(scenario: Scenario, **settings: Any) -> None:
-        @asynccontextmanager
-        async def serving() -> AsyncIterator[Server]:
-            server = dataclasses.replace(ServerConfig(), **settings)
-            app = create_app(engine, IdentityStore(tmp_path), AppConfig(server=server))
-            async with TestClient(TestServer(app)) as client:
-                yield client
-
-        async def inner() -> None:
-            async with serving() as client:
-                await scenario(client)
-
-        asyncio.run(asyncio.wait_for(inner(), 60))
-
-    return run
+def play(serve: Callable[..., None]) -> Callable[..., None]:
+    return partial(serve, within_s=60)
 
 
 def address(server: Server) -> str:

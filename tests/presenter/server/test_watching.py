@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +15,6 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
 
 from presenter.client.client import connect
-from presenter.config import AppConfig, ServerConfig, load_config
-from presenter.runtime.engine import Engine
-from presenter.runtime.identities import IdentityStore
-from presenter.server.app import create_app
 from presenter.server.app_keys import SESSIONS
 from stream.rtc.aiortc_internals import patch_process_host_addresses
 from stream.wire import Interrupted, Playback
@@ -31,25 +25,17 @@ Scenario = Callable[[Server, str], Awaitable[None]]
 SDP = {"Content-Type": "application/sdp"}
 
 
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine.load(load_config("tiny"), slots=1)
-
-
 @pytest.fixture
-def play(engine: Engine, tmp_path: Path) -> Callable[..., None]:
+def play(serve: Callable[..., None]) -> Callable[..., None]:
     """Run a scenario against a server with one session that a bot holds open."""
 
     def run(scenario: Scenario, **settings: Any) -> None:
-        async def inner() -> None:
-            server = dataclasses.replace(ServerConfig(), **settings)
-            app = create_app(engine, IdentityStore(tmp_path), AppConfig(server=server))
-            async with TestClient(TestServer(app)) as client:
-                base = str(client.make_url("/")).rstrip("/")
-                async with connect(base, token=settings.get("token")) as presenter:
-                    await scenario(client, presenter.session)
+        async def held(client: Server) -> None:
+            base = str(client.make_url("/")).rstrip("/")
+            async with connect(base, token=settings.get("token")) as presenter:
+                await scenario(client, presenter.session)
 
-        asyncio.run(asyncio.wait_for(inner(), 60))
+        serve(held, within_s=60, **settings)
 
     return run
 

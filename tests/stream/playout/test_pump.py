@@ -3,41 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from stream.clock import SessionClock, samples
-from stream.media import CHUNK_SAMPLES, AudioChunk, VideoFrame
-from stream.playout.playout import Playout, PlayoutConfig, Tick
+from stream.media import CHUNK_SAMPLES
+from stream.playout.playout import Playout, Tick
 from stream.playout.pump import PlayoutPump
-
-
-def pair(k: int) -> tuple[AudioChunk, VideoFrame]:
-    """Chunk and frame number k: the voice says k, the picture shows k."""
-    chunk = AudioChunk(np.full(640, 0.1, np.float32), np.full(1920, k + 1, np.int16), k * CHUNK_SAMPLES)
-    return chunk, VideoFrame(np.full((16, 16, 3), k % 256, np.uint8), chunk.pts)
-
-
-@asynccontextmanager
-async def playing(**config: int) -> AsyncIterator[PlayoutPump]:
-    pump = PlayoutPump(Playout(PlayoutConfig(**config)), SessionClock())
-    task = asyncio.create_task(pump.run())
-    try:
-        yield pump
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def feed(pump: PlayoutPump, count: int) -> None:
-    """Put pairs at the pace of real time, as a renderer does."""
-    start = pump.clock.now()
-    for k in range(count):
-        await pump.clock.sleep_until(start + k * CHUNK_SAMPLES)
-        await pump.put(*pair(k))
+from tests.stream.playing import feed, numbered, playing
 
 
 class Recorder:
@@ -106,7 +81,7 @@ def test_a_full_queue_makes_the_source_wait_and_loses_nothing(run: Callable) -> 
             recorder = Recorder(pump)
             start = pump.clock.elapsed_ns()
             for k in range(20):
-                await pump.put(*pair(k))
+                await pump.put(*numbered(k))
             took = (pump.clock.elapsed_ns() - start) / 1e9
             await recorder.until(lambda tick: tick.source_pts == 19 * CHUNK_SAMPLES + 320)
             return [int(tick.voice[0]) for tick in recorder.ticks if tick.source_pts is not None], took
@@ -121,7 +96,7 @@ def test_an_interrupt_is_heard_within_a_tick(run: Callable) -> None:
         async with playing(target_ms=40) as pump:
             recorder = Recorder(pump)
             for k in range(20):
-                await pump.put(*pair(k))
+                await pump.put(*numbered(k))
             await recorder.until(lambda tick: bool(tick.voice.any()))
             pump.clear()
             at = pump.clock.elapsed_ns()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
-import itertools
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import numpy as np
 import pytest
 from aiortc import RTCCertificate, rtcpeerconnection
 from cryptography import x509
@@ -18,12 +15,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from OpenSSL import SSL
 
-from stream.clock import SessionClock
-from stream.media import CHUNK_SAMPLES, VideoFrame, silence
-from stream.playout.playout import Playout
-from stream.playout.pump import PlayoutPump
 from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import Peer
+from tests.stream.playing import green, playing
 
 
 class RsaCertificate(RTCCertificate):
@@ -46,20 +40,8 @@ class RsaCertificate(RTCCertificate):
 
 @asynccontextmanager
 async def show() -> AsyncIterator[EncoderHub]:
-    hub = EncoderHub(PlayoutPump(Playout(), SessionClock()))
-
-    async def act() -> None:
-        for k in itertools.count():
-            rgb = np.full((64, 64, 3), (40, 200, 40), np.uint8)
-            await hub.pump.put(silence(k * CHUNK_SAMPLES), VideoFrame(rgb, k * CHUNK_SAMPLES))
-
-    tasks = [asyncio.create_task(hub.pump.run()), asyncio.create_task(act())]
-    try:
-        yield hub
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async with playing(green) as pump:
+        yield EncoderHub(pump)
 
 
 async def watch(viewer: Any, change: Callable[[str], str], count: int = 3) -> tuple[str, set[str]]:

@@ -13,24 +13,17 @@ import pytest
 from aiortc.exceptions import InvalidStateError
 from aiortc.mediastreams import VideoStreamTrack
 
-from stream.clock import SessionClock
 from stream.errors import NegotiationError, StreamError
 from stream.media import AudioChunk, VideoFrame, silence
-from stream.playout.playout import Playout, PlayoutConfig
-from stream.playout.pump import PlayoutPump
 from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import Peer, PeerConfig
+from tests.stream.playing import playing
 
 
 @asynccontextmanager
 async def session() -> AsyncIterator[EncoderHub]:
-    hub = EncoderHub(PlayoutPump(Playout(PlayoutConfig(target_ms=60)), SessionClock()))
-    task = asyncio.create_task(hub.pump.run())
-    try:
-        yield hub
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    async with playing(target_ms=60) as pump:
+        yield EncoderHub(pump)
 
 
 async def mirror(peer: Peer, hub: EncoderHub) -> None:

@@ -17,38 +17,17 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtcrtpsender import RTCEncodedFrame
 
-from stream.clock import SessionClock
-from stream.media import CHUNK_SAMPLES, AudioChunk, VideoFrame, silence
-from stream.playout.playout import Playout, PlayoutConfig
-from stream.playout.pump import PlayoutPump
+from stream.media import VideoFrame, silence
 from stream.rtc.encoders import is_vp8_keyframe
 from stream.rtc.hub import EncoderHub
 from stream.rtc.tracks import Track, VideoTrack
-
-
-def pair(k: int) -> tuple[AudioChunk, VideoFrame]:
-    """Chunk and frame number k: the voice says k, the picture shows k."""
-    chunk = AudioChunk(np.full(640, 0.1, np.float32), np.full(1920, k + 1, np.int16), k * CHUNK_SAMPLES)
-    return chunk, VideoFrame(np.full((16, 16, 3), k % 256, np.uint8), chunk.pts)
+from tests.stream.playing import feed, playing
 
 
 @asynccontextmanager
-async def playing(**config: int) -> AsyncIterator[EncoderHub]:
-    hub = EncoderHub(PlayoutPump(Playout(PlayoutConfig(**config)), SessionClock()))
-    task = asyncio.create_task(hub.pump.run())
-    try:
-        yield hub
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def feed(hub: EncoderHub, count: int) -> None:
-    """Put pairs at the pace of real time, as a renderer does."""
-    start = hub.clock.now()
-    for k in range(count):
-        await hub.clock.sleep_until(start + k * CHUNK_SAMPLES)
-        await hub.pump.put(*pair(k))
+async def hub_playing(**config: int) -> AsyncIterator[EncoderHub]:
+    async with playing(**config) as pump:
+        yield EncoderHub(pump)
 
 
 VP8 = RTCRtpCodecParameters(mimeType="video/VP8", clockRate=90_000, payloadType=97)
@@ -68,7 +47,7 @@ def decoded(frames: list[RTCEncodedFrame], codec: RTCRtpCodecParameters) -> list
 
 def test_sound_and_picture_of_a_viewer_are_stamped_alike(run: Callable) -> None:
     async def scenario() -> tuple[dict[int, int], dict[int, int]]:
-        async with playing(target_ms=40) as hub:
+        async with hub_playing(target_ms=40) as hub:
             voice, face = hub.tracks(bitrate=1_000_000)
             heard: dict[int, int] = {}
             seen: dict[int, int] = {}
@@ -79,7 +58,7 @@ def test_sound_and_picture_of_a_viewer_are_stamped_alike(run: Callable) -> None:
                     assert track.sent_time is not None
                     stamps[track.sent_time] = stamp
 
-            await asyncio.gather(feed(hub, 15), read(voice, OPUS, heard), read(face, VP8, seen))
+            await asyncio.gather(feed(hub.pump, 15), read(voice, OPUS, heard), read(face, VP8, seen))
             return heard, seen
 
     heard, seen = run(scenario())
@@ -92,9 +71,9 @@ def test_sound_and_picture_of_a_viewer_are_stamped_alike(run: Callable) -> None:
 
 def test_a_late_viewer_sees_the_present_face_at_once(run: Callable) -> None:
     async def scenario() -> tuple[float, list[np.ndarray]]:
-        async with playing(target_ms=40) as hub:
+        async with hub_playing(target_ms=40) as hub:
             _, face = hub.tracks(bitrate=1_000_000)
-            await feed(hub, 3)
+            await feed(hub.pump, 3)
             await asyncio.wait_for(face.next_frame(VP8), 1)
             await asyncio.sleep(0.5)
             _, late = hub.tracks(bitrate=1_000_000)
@@ -109,9 +88,9 @@ def test_a_late_viewer_sees_the_present_face_at_once(run: Callable) -> None:
 
 def test_nothing_is_encoded_before_a_viewer_reads_or_after_the_last_left(run: Callable) -> None:
     async def scenario() -> None:
-        async with playing() as hub:
+        async with hub_playing() as hub:
             viewers = [hub.tracks(bitrate=1_000_000) for _ in range(2)]
-            await feed(hub, 4)
+            await feed(hub.pump, 4)
             assert hub.encodings() == {}
             for voice, face in viewers:
                 await voice.next_frame(OPUS)
@@ -138,13 +117,13 @@ def test_one_encode_per_frame_however_many_viewers(run: Callable, monkeypatch: p
     monkeypatch.setattr(Vp8Encoder, "encode", counted)
 
     async def scenario() -> list[list[bytes]]:
-        async with playing(target_ms=40) as hub:
+        async with hub_playing(target_ms=40) as hub:
             faces = [hub.tracks(bitrate=1_000_000)[1] for _ in range(5)]
 
             async def watch(face: VideoTrack) -> list[bytes]:
                 return [(await face.next_frame(VP8)).payloads[0] for _ in range(10)]
 
-            feeding = asyncio.create_task(feed(hub, 25))
+            feeding = asyncio.create_task(feed(hub.pump, 25))
             seen = await asyncio.gather(*map(watch, faces))
             await feeding
             return seen
@@ -160,7 +139,7 @@ def test_codecs_and_mattes_side_by_side(run: Callable) -> None:
     cutout[:, 16:, 3] = 255
 
     async def scenario() -> tuple[dict[str, list[np.ndarray]], set[str]]:
-        async with playing(target_ms=40) as hub:
+        async with hub_playing(target_ms=40) as hub:
             wanted = [("vp8", VP8, False), ("h264", H264, False), ("vp8 matte", VP8, True), ("h264 matte", H264, True)]
             assert not hub.pump.matte_wanted
             faces = {name: hub.tracks(bitrate=1_000_000, matte=matte)[1] for name, _, matte in wanted}
@@ -188,7 +167,7 @@ def test_codecs_and_mattes_side_by_side(run: Callable) -> None:
 
 def test_a_slow_viewer_gets_an_unbroken_stream_again_and_slows_nobody(run: Callable) -> None:
     async def scenario() -> tuple[int, int, list[RTCEncodedFrame], list[RTCEncodedFrame], int]:
-        async with playing(target_ms=40) as hub:
+        async with hub_playing(target_ms=40) as hub:
             _, quick = hub.tracks(bitrate=1_000_000)
             _, slow = hub.tracks(bitrate=1_000_000)
             seen: list[RTCEncodedFrame] = []
@@ -197,7 +176,7 @@ def test_a_slow_viewer_gets_an_unbroken_stream_again_and_slows_nobody(run: Calla
                 while len(seen) < 40:
                     seen.append(await quick.next_frame(VP8))
 
-            feeding = asyncio.create_task(feed(hub, 60))
+            feeding = asyncio.create_task(feed(hub.pump, 60))
             watching = asyncio.create_task(watch())
             await slow.next_frame(VP8)
             await watching
@@ -216,7 +195,7 @@ def test_a_slow_viewer_gets_an_unbroken_stream_again_and_slows_nobody(run: Calla
 
 def test_a_stalled_listener_stays_bounded(run: Callable) -> None:
     async def scenario() -> tuple[float, float]:
-        async with playing() as hub:
+        async with hub_playing() as hub:
             voice, _ = hub.tracks(bitrate=1_000_000)
             await voice.next_frame(OPUS)
             await asyncio.sleep(1.0)
@@ -231,7 +210,7 @@ def test_a_stalled_listener_stays_bounded(run: Callable) -> None:
 
 def test_tracks_end_with_the_playback_and_by_stop(run: Callable) -> None:
     async def scenario() -> None:
-        async with playing() as hub:
+        async with hub_playing() as hub:
             voice, face = hub.tracks(bitrate=1_000_000)
             other, _ = hub.tracks(bitrate=1_000_000)
             await voice.next_frame(OPUS)
@@ -264,9 +243,9 @@ def test_an_encoder_that_fails_ends_its_viewers_and_nobody_else(
     monkeypatch.setattr(Vp8Encoder, "encode", fail)
 
     async def scenario() -> None:
-        async with playing(target_ms=40) as hub:
+        async with hub_playing(target_ms=40) as hub:
             voice, face = hub.tracks(bitrate=1_000_000)
-            feeding = asyncio.create_task(feed(hub, 5))
+            feeding = asyncio.create_task(feed(hub.pump, 5))
             with pytest.raises(MediaStreamError):
                 await face.next_frame(VP8)
             await feeding

@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream.clock import SessionClock
 from stream.media import CHUNK_SAMPLES, AudioChunk, VideoFrame
-from stream.playout.playout import Playout, PlayoutConfig
-from stream.playout.pump import PlayoutPump
 from stream.rtc.encoders import is_h264_keyframe, is_vp8_keyframe
 from stream.rtc.hub import EncoderHub
 from stream.rtc.peer import Peer
+from tests.stream.playing import playing
 
 BEAT = 25  # chunks from flash to flash
 
@@ -45,19 +43,8 @@ def pair(k: int) -> tuple[AudioChunk, VideoFrame]:
 @asynccontextmanager
 async def show() -> AsyncIterator[EncoderHub]:
     """A session that plays pairs for as long as it is open."""
-    hub = EncoderHub(PlayoutPump(Playout(PlayoutConfig(target_ms=80)), SessionClock()))
-
-    async def act() -> None:
-        for k in itertools.count():
-            await hub.pump.put(*pair(k))
-
-    tasks = [asyncio.create_task(hub.pump.run()), asyncio.create_task(act())]
-    try:
-        yield hub
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async with playing(pair, target_ms=80) as pump:
+        yield EncoderHub(pump)
 
 
 def receiver_of(client: Any, kind: str) -> Any:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import itertools
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import numpy as np
 import pytest
 from aiohttp import web
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
@@ -18,7 +16,6 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack, VideoStreamT
 
 from stream.clock import SessionClock
 from stream.errors import NegotiationError, StreamError, TargetError
-from stream.media import CHUNK_SAMPLES, VideoFrame, silence
 from stream.playout.playout import Playout
 from stream.playout.pump import PlayoutPump
 from stream.rtc import whip
@@ -27,6 +24,7 @@ from stream.rtc.peer import Peer
 from stream.rtc.peer_config import PeerConfig
 from stream.rtc.whip import WhipPublisher
 from stream.rtc.whip_targets import WhipTargets
+from tests.stream.playing import green, playing
 
 SDP = "application/sdp"
 LOCAL = WhipTargets(["127.0.0.1"])
@@ -88,20 +86,8 @@ async def serving(*routes: web.RouteDef) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def show() -> AsyncIterator[EncoderHub]:
-    hub = EncoderHub(PlayoutPump(Playout(), SessionClock()))
-
-    async def act() -> None:
-        for k in itertools.count():
-            rgb = np.full((64, 64, 3), (40, 200, 40), np.uint8)
-            await hub.pump.put(silence(k * CHUNK_SAMPLES), VideoFrame(rgb, k * CHUNK_SAMPLES))
-
-    tasks = [asyncio.create_task(hub.pump.run()), asyncio.create_task(act())]
-    try:
-        yield hub
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async with playing(green) as pump:
+        yield EncoderHub(pump)
 
 
 async def until(condition: Callable[[], bool]) -> None:

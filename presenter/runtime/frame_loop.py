@@ -75,8 +75,8 @@ class FrameLoop:
         self._wake.set()
 
     def clear(self) -> None:
-        """Interrupt: render nothing of what was offered."""
-        self._offered.clear()
+        """Interrupt: show nothing of what was offered, nor what is being rendered."""
+        self._offered = {}
         self._urgent.clear()
 
     async def run(self) -> None:
@@ -87,12 +87,13 @@ class FrameLoop:
                 await self._wake.wait()
                 continue
             pts, late = chosen
+            offered = self._offered
             begun = self._sink.clock.now()
-            frame = await self._threads.render(self._offered.pop(pts))
+            frame = await self._threads.render(offered.pop(pts))
             self._urgent.discard(pts)
             now = self._sink.clock.now()
             self._note(ms(now - begun))
-            if self._sink.attach(frame, late=late):
+            if offered is self._offered and self._sink.attach(frame, late=late):
                 self._last = now
                 self._show(frame.pts, now)
             else:

@@ -177,8 +177,8 @@ class _Tray:
 class TalkingHead:
     """One presenter, driven by its consumer: an async iterator of `Pair` that ends with `aclose`.
 
-    Speech is rendered ahead of the consumer by up to a second; while idle a pair is made each time that one is taken
-    for, so that the consumer sets the pace. One consumer.
+    Speech is rendered ahead of the consumer by up to a second; while idle a pair is made each time that one is
+    requested, so that the consumer sets the pace. One consumer.
     """
 
     def __init__(self, renderer: FrameRenderer, executor: ThreadPoolExecutor, *, real_time: bool = False) -> None:

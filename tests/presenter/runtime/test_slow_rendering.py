@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from presenter.runtime.frame_loop import FULL_RATE_MS, stride_for
+from presenter.runtime.frame_loop import FULL_RATE_MS, FrameLoop, stride_for
+from presenter.runtime.latencies import Latencies
 from presenter.runtime.metrics import Metrics
+from presenter.runtime.render_thread import RenderThreads
 from presenter.runtime.session import Session
-from stream.media import CHUNK_SAMPLES, VOICE_RATE, VOICE_SAMPLES, AudioChunk
+from stream.media import CHUNK_SAMPLES, VOICE_RATE, VOICE_SAMPLES, AudioChunk, VideoFrame
 from stream.pcm.formats import AudioFormat, PcmDecoder
 from stream.playout.playout import Playout, Tick
 from stream.playout.pump import PlayoutPump
@@ -117,3 +119,27 @@ def test_the_rate_changes_with_hysteresis() -> None:
     assert stride_for(36, 2) == 2, "not back at once"
     assert stride_for(30, 2) == 1
     assert stride_for(300, 1) == 8
+
+
+def test_a_late_frame_of_what_was_interrupted_is_not_shown() -> None:
+    """Frames that are late anyway may be shown late, but not after the interrupt that came while they were rendered."""
+
+    async def scenario(loop: SimulatedLoop) -> list[int]:
+        pump, collector = PlayoutPump(Playout(), loop.clock()), Collector()
+        pump.add(collector)
+        latencies, audio = Latencies(), SimulatedExecutor()
+        threads = RenderThreads(BlankRenderer(), SimulatedExecutor(0.3), audio)
+        frames = FrameLoop(threads, pump, latencies, Metrics())
+        tasks = [asyncio.create_task(work) for work in (pump.run(), frames.run())]
+        frames.offer(0, lambda: VideoFrame(np.zeros((16, 16, 3), np.uint8), 0), urgent=True)
+        await asyncio.sleep(0.1)
+        frames.clear()
+        await asyncio.sleep(1)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await threads.close()
+        assert (frames.shown, frames.dropped) == (0, 1)
+        return [tick.frame.pts for tick in collector.ticks if tick.frame is not None]
+
+    assert simulate(scenario) == []

@@ -155,9 +155,9 @@ class Paster:
         self._scale = np.full((4, bottom - top, right - left), 255, np.float32)
         self._scale[3] *= crop_mask()[top:bottom, left:right]
 
-    def paste(self, frame: Picture, painted: Floats) -> None:
+    def paste(self, frame: Picture, rendered: Floats) -> None:
         """Blend colour and mask `[4, 256, 256]` (0..1) into `frame [H, W, 3]`, in place."""
-        layer = cv2.merge(list((painted[self._source] * self._scale + 0.5).astype(np.uint8)))
+        layer = cv2.merge(list((rendered[self._source] * self._scale + 0.5).astype(np.uint8)))
         moved = cv2.warpAffine(layer, self._inverse, self._size, flags=cv2.INTER_LINEAR)
         alpha = cv2.extractChannel(moved, 3).astype(np.float32) / 255
         colour = cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB)

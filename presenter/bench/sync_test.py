@@ -78,7 +78,7 @@ class SyncTestRenderer:
         """Nothing to release."""
 
     def _picture(self, chunk: AudioChunk) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        if np.abs(chunk.voice.astype(np.int32)).max() >= LOUD:
+        if np.abs(chunk.audio.astype(np.int32)).max() >= LOUD:
             return np.full((SIZE, SIZE, 3), 255, np.uint8)
         self._shown += 1
         return np.roll(self._dark, self._shown, axis=1)

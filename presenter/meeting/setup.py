@@ -14,7 +14,7 @@ from models.matting import MattingError
 from presenter.config import AppConfig, CameraConfig
 from presenter.errors import ConfigError
 from presenter.meeting.head_follower import HeadFollower
-from presenter.meeting.meeting import Cast, Meeting
+from presenter.meeting.meeting import AvailablePresenters, Meeting
 from presenter.meeting.virtual_microphone import choose_output
 from presenter.runtime.engine import Engine
 from presenter.runtime.frame_renderer import FrameRenderer
@@ -104,9 +104,9 @@ async def open_meeting(
         output = await _open_output(device, clock, stack)
         head = await devices.open(_open_webcam, settings, clock)
         engine = await asyncio.to_thread(Engine.load, config)
-        cast = Cast(store.names(), lambda name: wrap(engine.renderer(store.load(name))))
+        presenters = AvailablePresenters(store.names(), lambda name: wrap(engine.renderer(store.load(name))))
         pump = PlayoutPump(Playout(PLAYOUT), clock)
-        renderer, executor = await make_in_thread(lambda: cast.call(presenter))
+        renderer, executor = await make_in_thread(lambda: presenters.load(presenter))
         session = Session(renderer, pump, executor, Metrics())
         stack.push_async_callback(session.close)
         pump.add(camera, matte=canvas.needs_cutout)
@@ -117,7 +117,7 @@ async def open_meeting(
                 await session.add_matte()
             except MattingError as error:
                 raise ConfigError(f"presenter {presenter!r} can't be cut out: {error}; use --background own") from error
-        yield Meeting(session, cast, presenter, microphone, camera, output, head, settings.offset_ms)
+        yield Meeting(session, presenters, presenter, microphone, camera, output, head, settings.offset_ms)
 
 
 async def _open_microphone(settings: CameraConfig, clock: SessionClock, stack: AsyncExitStack) -> Microphone:

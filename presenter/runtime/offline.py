@@ -12,7 +12,7 @@ from presenter.runtime.engine import Engine
 from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.output import Output
 from presenter.runtime.renderer import Renderer
-from stream.files.movie import Voice
+from stream.files.movie import SoundFormat
 from stream.files.reader import Sound
 from stream.media import FPS, FloatArray, VideoFrame
 from stream.pcm.chunker import Chunker
@@ -57,7 +57,7 @@ def render_audio(config: AppConfig, sound: Sound, stored: StoredIdentity, out: O
     total = None if sound.duration_s is None else math.ceil(sound.duration_s * FPS)
     count = 0
     try:
-        with out.open_film(renderer.size, Voice(sound.rate, sound.channels), sound.duration_s) as writer:
+        with out.open_film(renderer.size, SoundFormat(sound.rate, sound.channels), sound.duration_s) as writer:
             frames = render_frames(renderer, sound, writer.write_sound)
             name = "stdout" if out.path is None else out.path.name
             for frame in tqdm(frames, total=total, unit="frame", desc=name):

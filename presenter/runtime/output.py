@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from presenter.errors import PresenterError
-from stream.files.movie import MOVIE_SUFFIXES, MovieWriter, Voice
+from stream.files.movie import MOVIE_SUFFIXES, MovieWriter, SoundFormat
 from stream.files.output import OutputExistsError, check_output
 from stream.files.pictures import PictureWriter, is_picture_pattern
 
@@ -30,19 +30,21 @@ class Output:
         """The name that users gave."""
         return "standard output" if self.path is None else str(self.path)
 
-    def open_film(self, size: tuple[int, int], voice: Voice, duration_s: float | None) -> MovieWriter | PictureWriter:
+    def open_film(
+        self, size: tuple[int, int], audio: SoundFormat, duration_s: float | None
+    ) -> MovieWriter | PictureWriter:
         """Return the writer of a film, not entered yet.
 
         Args:
             size: (height, width) of the frames.
-            voice: the sound.
+            audio: the sound.
             duration_s: how long it will be, as far as is known.
         """
         if self.path is None:
-            return MovieWriter(binary_stdout(), size, voice=voice)
+            return MovieWriter(binary_stdout(), size, audio=audio)
         if is_picture_pattern(self.path):
             return PictureWriter(self.path, overwrite=self.overwrite)
-        return MovieWriter(self.path, size, voice=voice, overwrite=self.overwrite, endless=(duration_s or 0) > _LONG_S)
+        return MovieWriter(self.path, size, audio=audio, overwrite=self.overwrite, endless=(duration_s or 0) > _LONG_S)
 
 
 def prepare_output(

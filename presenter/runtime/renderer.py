@@ -17,7 +17,7 @@ from models.mesh import Floats
 from models.speech_motion import SpeechMotion, SpeechState
 from models.syncformer import StyleSyncFormer
 from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
-from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame, silence
+from stream.media import CHUNK_SAMPLES, PLAYOUT_SAMPLES, AudioChunk, VideoFrame, silence
 
 CLOSING = (0.45,)
 """Share of the mouth's last shape in the frames after an interrupt; the next one is at rest. With the path to
@@ -173,11 +173,11 @@ class Renderer:
         """Return what the look-ahead still holds, as if silence followed; then `reset`."""
         pairs: list[tuple[AudioChunk, VideoFrame]] = []
         silence = np.zeros(CHUNK_SAMPLES, np.float32)
-        voice = np.zeros(VOICE_SAMPLES, np.int16)
+        audio = np.zeros(PLAYOUT_SAMPLES, np.int16)
         held = len(self._waiting)
         while len(pairs) < held:
             pts = self._waiting[-1].pts + CHUNK_SAMPLES
-            pairs += self.push(AudioChunk(silence, voice, pts))
+            pairs += self.push(AudioChunk(silence, audio, pts))
         self.reset()
         return pairs
 

@@ -15,7 +15,7 @@ from models.crop import CROP_SIDE, CROP_SIZE, crop_transform
 from models.mesh import Floats, Pose, aperture, canonicalise, closed_mouth_neutral
 from models.tracker import FaceTracker
 from presenter.errors import MediaError
-from stream.files.reader import TimedPicture
+from stream.files.reader import TimedFrame
 
 Picture = NDArray[np.uint8]
 
@@ -100,7 +100,7 @@ def cut_detailed(rgb: Picture, pose: Pose, detail: int) -> Picture:
     )
 
 
-def track_face(pictures: Iterable[TimedPicture], face_index: int | None = None) -> FaceTrack:
+def track_face(pictures: Iterable[TimedFrame], face_index: int | None = None) -> FaceTrack:
     """Follow one face through a video; of the frames only the references are kept.
 
     Args:

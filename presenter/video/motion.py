@@ -31,20 +31,20 @@ class SpeechMotion:
         state = syncformer.init_state(1)
         rows: list[torch.Tensor] = []
 
-        def hear(pcm: Floats) -> None:
+        def process(pcm: Floats) -> None:
             with torch.inference_mode():
                 rows.append(syncformer.step(torch.from_numpy(pcm).to(device)[None], syncformer.null_style, state)[0])
 
         chunker = Chunker()
         for piece in sound.pieces():
             for chunk in chunker.push(piece.T, sound.rate):
-                hear(chunk.pcm)
+                process(chunk.pcm)
         for chunk in chunker.flush():
-            hear(chunk.pcm)
+            process(chunk.pcm)
         self.frames = len(rows)
         """Frames of 40 ms that the recording lasts."""
         for _ in range(delay + _QUIET_FRAMES):
-            hear(np.zeros(CHUNK_SAMPLES, np.float32))
+            process(np.zeros(CHUNK_SAMPLES, np.float32))
         self._coefficients = torch.cat(rows)[delay:]
 
     @property

@@ -16,11 +16,11 @@ from tqdm import tqdm
 from presenter.config import AppConfig
 from presenter.errors import MediaError
 from presenter.runtime.engine import Engine
-from presenter.video.face_painter import FacePainter
+from presenter.video.face_compositor import FaceCompositor
 from presenter.video.face_track import FaceTrack, Picture, track_face
 from presenter.video.motion import SpeechMotion
-from stream.files.movie import MovieWriter, Voice
-from stream.files.reader import Sound, TimedPicture, VideoFormat, iter_pictures, video_format
+from stream.files.movie import MovieWriter, SoundFormat
+from stream.files.reader import Sound, TimedFrame, VideoFormat, iter_frames, video_format
 from stream.media import FloatArray
 
 FADE_FRAMES = 3
@@ -75,7 +75,7 @@ def resync_video(
     """
     engine = Engine.load(config)
     timing = video_format(video)
-    passes = tqdm(iter_pictures(video), total=timing.pictures, unit="frame", desc="tracking")
+    passes = tqdm(iter_frames(video), total=timing.frames, unit="frame", desc="tracking")
     try:
         track = track_face(passes, face_index)
     except MediaError as error:
@@ -89,7 +89,7 @@ def resync_video(
     pieces = _SoundUntil(sound, length)
     count = 0
     with MovieWriter(
-        out, size, timing.rate, Voice(sound.rate, sound.channels), overwrite=overwrite, time_base=timing.time_base
+        out, size, timing.rate, SoundFormat(sound.rate, sound.channels), overwrite=overwrite, time_base=timing.time_base
     ) as writer:
         for rgb, time in tqdm(frames, total=total, unit="frame", desc=out.name):
             for piece in pieces.up_to(time + 1):
@@ -103,7 +103,7 @@ def resync_video(
 
 def resync_frames(
     engine: Engine, video: Path, track: FaceTrack, motion: SpeechMotion, length: Fraction | None = None
-) -> Iterator[TimedPicture]:
+) -> Iterator[TimedFrame]:
     """The frames of a video with another mouth, at their own times.
 
     Args:
@@ -113,13 +113,13 @@ def resync_frames(
         motion: Of the mouth.
         length: Seconds to fill by playing the video there and back; None to play it once.
     """
-    painter = FacePainter(track, engine.folded_for(track.references[0].resized(1)))
+    compositor = FaceCompositor(track, engine.folded_for(track.references[0].resized(1)))
     weights = fade_weights([face is not None for face in track.faces])
     for index, rgb, time in _played(video, track, length):
         face = track.faces[index]
         if face is not None and weights[index] > 0:
-            rgb = painter.paint(rgb, face, motion.at(time), weights[index])
-        yield TimedPicture(rgb, time)
+            rgb = compositor.compose(rgb, face, motion.at(time), weights[index])
+        yield TimedFrame(rgb, time)
 
 
 def fade_weights(usable: list[bool]) -> list[float]:
@@ -155,7 +155,7 @@ def _played(video: Path, track: FaceTrack, length: Fraction | None) -> Iterator[
 
 def _forwards(video: Path, offset: Fraction) -> Iterator[tuple[int, Picture, Fraction]]:
     """Yield index, picture and time of the whole video, `offset` seconds later."""
-    for index, (rgb, time) in enumerate(iter_pictures(video)):
+    for index, (rgb, time) in enumerate(iter_frames(video)):
         yield index, rgb, offset + time
 
 
@@ -166,7 +166,7 @@ def _backwards(video: Path, track: FaceTrack) -> Iterator[tuple[int, Picture, Fr
     for end in range(len(track.times), 0, -block):
         begin = max(end - block, 0)
         held: list[Picture] = []
-        for rgb, _ in iter_pictures(video, track.times[begin]):
+        for rgb, _ in iter_frames(video, track.times[begin]):
             held.append(rgb)
             if len(held) == end - begin:
                 break

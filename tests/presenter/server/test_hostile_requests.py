@@ -189,7 +189,7 @@ async def offer() -> tuple[RTCPeerConnection, str]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors in /proc")
-@pytest.mark.usefixtures("light_painting")
+@pytest.mark.usefixtures("light_rendering")
 def test_a_session_that_ends_while_viewers_join_leaks_nothing(serve: Serve) -> None:
     def descriptors() -> int:
         gc.collect()

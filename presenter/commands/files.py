@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from presenter.commands.terminal import confirm_overwrite
 from presenter.config import AppConfig
 from presenter.errors import PresenterError
 
 if TYPE_CHECKING:
     from presenter.runtime.output import Output
-    from stream.files.reader import Recording
 
 _OVERWRITE = "replace what is there; without it you are asked, or told"
 _FILM = (
@@ -75,83 +75,61 @@ def add_parsers(verbs: Any) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
-def _inputs(arguments: argparse.Namespace, *others: Path) -> list[Path]:
-    """Files that a command reads; a name that is none is ignored."""
-    return [*others, Path(arguments.presenter), Path(arguments.config)]
-
-
 def run_render(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Render a recording."""
-    from presenter.runtime.output import prepare_output
-    from stream.files.reader import Recording
+    from presenter import api
 
-    read = [arguments.audio] if arguments.video is None else [arguments.audio, arguments.video]
-    out = prepare_output(arguments.out, _inputs(arguments, *read), overwrite=arguments.overwrite)
-    recording = Recording(arguments.audio, stream=arguments.audio_stream)
-    if arguments.video is not None:
-        return _resync(config, arguments, recording, out)
-
-    from presenter.enroll.enrolment import find_presenter  # slow to import: what is wrong with the files is said first
-    from presenter.runtime.offline import render_audio
-
-    count = render_audio(config, recording, find_presenter(config, arguments.presenter), out)
-    print(f"{out}: {count} frames", file=sys.stdout if out.path else sys.stderr)
-    return 0
-
-
-def _resync(config: AppConfig, arguments: argparse.Namespace, recording: Recording, out: Output) -> int:
-    """Render a recording to the face in a video."""
-    from presenter.video.resync import resync_video
-    from stream.files.movie import MOVIE_SUFFIXES
-
-    if out.path is None or out.path.suffix.lower() not in MOVIE_SUFFIXES:
-        raise PresenterError(f"{out}: with --video, expected a name in {', '.join(MOVIE_SUFFIXES)}")
-    if arguments.face_index is not None and arguments.face_index < 0:
-        raise PresenterError(f"--face-index: expected 0 or more, got {arguments.face_index}")
-    summary = resync_video(
-        config, arguments.video, recording, out.path,
-        face_index=arguments.face_index, loop=arguments.loop, overwrite=out.overwrite,
-    )  # fmt: skip
-    print(f"{out}: {summary}")
+    done = api.render(
+        arguments.audio,
+        arguments.out,
+        presenter=arguments.presenter,
+        video=arguments.video,
+        face_index=arguments.face_index,
+        loop=arguments.loop,
+        audio_stream=arguments.audio_stream,
+        overwrite=arguments.overwrite,
+        config=arguments.config,
+        confirm=confirm_overwrite,
+    )
+    _report(done, done.out)
     return 0
 
 
 def run_say(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Speak a text."""
-    from presenter.runtime.output import prepare_output
-    from presenter.tts.say import SOUND_SUFFIX, say_file
+    from presenter import api
 
-    out = prepare_output(arguments.out, _inputs(arguments), overwrite=arguments.overwrite, others=(SOUND_SUFFIX,))
     text = sys.stdin.read() if arguments.text == "-" else arguments.text
-    seconds = say_file(config, text, arguments.presenter, out)
-    print(f"{out}: {seconds:.1f} s of speech", file=sys.stdout if out.path else sys.stderr)
+    done = api.say(
+        text,
+        arguments.out,
+        presenter=arguments.presenter,
+        overwrite=arguments.overwrite,
+        config=arguments.config,
+        confirm=confirm_overwrite,
+    )
+    _report(done, done.out)
     return 0
+
+
+def _report(done: object, out: Output) -> None:
+    print(done, file=sys.stdout if out.path else sys.stderr)
 
 
 def run_enroll(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Make a presenter from a photo."""
-    from presenter.enroll.enrolment import enroll_presenter
-    from presenter.runtime.identities import IdentityStore
-    from presenter.runtime.names import check_name
-
-    store = IdentityStore(config.presenters_dir)
-    name = check_name(arguments.name, store.taken_names())
+    from presenter import api
 
     def progress(fraction: float, message: str) -> None:
         print(f"{fraction:4.0%} {message}")
 
-    def warn(doubt: str) -> None:
-        print(f"Warning: {doubt}", file=sys.stderr)
-
-    enroll_presenter(
-        store,
-        config.engine,
+    name = api.enroll(
         arguments.photo,
-        name,
-        progress,
+        arguments.name,
         consent_by=arguments.consent,
         face=arguments.face,
-        warn=warn,
+        config=arguments.config,
+        progress=progress,
     )
     print(f"{name} is ready: presenter render --presenter {name!r} …, or choose it on the page")
     if not arguments.consent.strip():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from presenter.commands.terminal import confirm, has_terminal
 from presenter.config import AppConfig
 from presenter.errors import IdentityDamagedError, PresenterError
 from presenter.runtime.identities import Entry, IdentityStore
@@ -79,10 +79,9 @@ def _rename(store: IdentityStore, arguments: argparse.Namespace) -> int:
 def _delete(store: IdentityStore, arguments: argparse.Namespace) -> int:
     entry = store.entry(arguments.name)
     if not arguments.yes:
-        if not sys.stdin.isatty():
+        if not has_terminal():
             raise PresenterError(f"expected --yes to delete {entry.name} for good, as nobody can be asked here")
-        print(f"Delete {entry.name} for good? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().casefold() not in ("y", "yes"):
+        if not confirm(f"Delete {entry.name} for good?"):
             return 1
     store.delete(entry.name)
     print(f"{entry.name} is deleted")

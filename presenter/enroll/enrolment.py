@@ -12,9 +12,8 @@ from presenter.errors import IdentityNotFoundError
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.identity_folder import StoredIdentity, consent_now
 from presenter.runtime.networks import load_networks
+from presenter.runtime.progress import Progress
 
-Progress = Callable[[float, str], None]
-"""Called with the share of the work that is done, 0..1, and a message."""
 Warn = Callable[[str], None]
 """Called with each warning about a photo that is used nevertheless."""
 

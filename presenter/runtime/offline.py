@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from tqdm import tqdm
-
 from presenter.config import AppConfig
 from presenter.runtime.engine import Engine
 from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.output import Output
+from presenter.runtime.progress import Progress, tracked
 from presenter.runtime.renderer import Renderer
 from stream.files.movie import SoundFormat
 from stream.files.reader import Sound
@@ -38,7 +37,9 @@ def render_frames(
     yield from (frame for _, frame in renderer.flush())
 
 
-def render_audio(config: AppConfig, sound: Sound, stored: StoredIdentity, out: Output) -> int:
+def render_audio(
+    config: AppConfig, sound: Sound, stored: StoredIdentity, out: Output, progress: Progress | None = None
+) -> int:
     """Render a recording to a film; the sound is encoded once, from the original samples.
 
     Args:
@@ -46,6 +47,7 @@ def render_audio(config: AppConfig, sound: Sound, stored: StoredIdentity, out: O
         sound: The recording; read in pieces, so that memory does not depend on its length.
         stored: The presenter.
         out: The output; a file is written atomically.
+        progress: Called after each frame; None draws a bar on the terminal.
 
     Returns:
         How many frames were written.
@@ -60,7 +62,7 @@ def render_audio(config: AppConfig, sound: Sound, stored: StoredIdentity, out: O
         with out.open_film(renderer.size, SoundFormat(sound.rate, sound.channels), sound.duration_s) as writer:
             frames = render_frames(renderer, sound, writer.write_sound)
             name = "stdout" if out.path is None else out.path.name
-            for frame in tqdm(frames, total=total, unit="frame", desc=name):
+            for frame in tracked(frames, total, name, progress):
                 writer.write(frame.rgb)
                 count += 1
     finally:

@@ -12,6 +12,7 @@ from presenter.config import AppConfig
 from presenter.enroll.enrolment import find_presenter
 from presenter.runtime.offline import render_audio
 from presenter.runtime.output import Output
+from presenter.runtime.progress import Progress
 from presenter.tts.voice import Voice
 from stream.files.output import PartialFile, errors_of
 from stream.media import FloatArray, Int16Array
@@ -47,7 +48,7 @@ class SpokenText:
             yield (pcm.astype(np.float32) / np.float32(32768))[None]
 
 
-def say_file(config: AppConfig, text: str, name_or_photo: str, out: Output) -> float:
+def say_file(config: AppConfig, text: str, name_or_photo: str, out: Output, progress: Progress | None = None) -> float:
     """Speak a text into a file.
 
     Args:
@@ -55,6 +56,7 @@ def say_file(config: AppConfig, text: str, name_or_photo: str, out: Output) -> f
         text: The text to speak.
         name_or_photo: A presenter's name, or a photo; not used for a WAV.
         out: A `.wav` for the sound alone, anything else is a film of the presenter saying it.
+        progress: Called after each frame; None draws a bar on the terminal.
 
     Returns:
         Length of the speech in seconds.
@@ -68,7 +70,7 @@ def say_file(config: AppConfig, text: str, name_or_photo: str, out: Output) -> f
     if out.path is not None and out.path.suffix.lower() == SOUND_SUFFIX:
         _write_wav(spoken, out.path, out.overwrite)
     else:
-        render_audio(config, spoken, find_presenter(config, name_or_photo), out)
+        render_audio(config, spoken, find_presenter(config, name_or_photo), out, progress)
     return spoken.spoken / spoken.rate
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from presenter.config import AppConfig
 from presenter.errors import MediaError
 from presenter.runtime.engine import Engine
+from presenter.runtime.progress import Progress, tracked
 from presenter.video.face_compositor import FaceCompositor
 from presenter.video.face_track import FaceTrack, Picture, track_face
 from presenter.video.motion import SpeechMotion
@@ -24,27 +23,8 @@ from stream.files.reader import Sound, TimedFrame, VideoFormat, iter_frames, vid
 from stream.media import FloatArray
 
 FADE_FRAMES = 3
+_TRACKING = 0.3  # share of the time that the first pass takes
 _BLOCK_BYTES = 256 * 2**20  # of frames that are held while a video is played backwards
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What was done.
-
-    Attributes:
-        frames: Written.
-        left_out: Frames of the video that stay as they are, by reason.
-    """
-
-    frames: int
-    left_out: dict[str, int]
-
-    def __str__(self) -> str:
-        """One line for the user."""
-        if not self.left_out:
-            return f"{self.frames} frames"
-        why = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
-        return f"{self.frames} frames; of the video's frames left as they are: {why}"
 
 
 def resync_video(
@@ -56,7 +36,8 @@ def resync_video(
     face_index: int | None = None,
     loop: bool = False,
     overwrite: bool = False,
-) -> Summary:
+    progress: Progress | None = None,
+) -> tuple[int, dict[str, int]]:
     """Lip-sync the person in a video to a recording; size, times and orientation of its frames are kept.
 
     Args:
@@ -68,6 +49,10 @@ def resync_video(
         loop: Where the recording is longer than the video, play the video backwards and forwards until it
             ends; else the film ends with the video.
         overwrite: Whether a film of that name is replaced.
+        progress: Called after each frame; None draws a bar on the terminal.
+
+    Returns:
+        How many frames were written, and of the video's frames those left as they are, by reason.
 
     Raises:
         MediaError: If the video shows no face that can be used.
@@ -75,7 +60,7 @@ def resync_video(
     """
     engine = Engine.load(config)
     timing = video_format(video)
-    passes = tqdm(iter_frames(video), total=timing.frames, unit="frame", desc="tracking")
+    passes = tracked(iter_frames(video), timing.frames, "tracking", progress, (0.0, _TRACKING))
     try:
         track = track_face(passes, face_index)
     except MediaError as error:
@@ -91,14 +76,14 @@ def resync_video(
     with MovieWriter(
         out, size, timing.rate, SoundFormat(sound.rate, sound.channels), overwrite=overwrite, time_base=timing.time_base
     ) as writer:
-        for rgb, time in tqdm(frames, total=total, unit="frame", desc=out.name):
+        for rgb, time in tracked(frames, total, out.name, progress, (_TRACKING, 1.0)):
             for piece in pieces.up_to(time + 1):
                 writer.write_sound(piece)
             writer.write(_even(rgb, size), time)
             count += 1
         for piece in pieces.up_to(length):
             writer.write_sound(piece)
-    return Summary(count, dict(track.left_out))
+    return count, dict(track.unchanged)
 
 
 def resync_frames(

@@ -83,7 +83,7 @@ def silence(seconds: float) -> AudioFile:
 
 def test_the_mouth_follows_the_sound_and_nothing_else_changes(engine: Engine, video: Path) -> None:
     track = track_face(iter_frames(video))
-    assert track.left_out == {"without a face": 5}
+    assert track.unchanged == {"without a face": 5}
     motion = SpeechMotion(engine.syncformer, spoken("We saw how far the water flows, oh my, what a wide river."), CPU)
     filmed = list(iter_frames(video))
     made = list(resync_frames(engine, video, track, motion))

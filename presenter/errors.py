@@ -93,7 +93,7 @@ class PublicationNotFoundError(NotFoundError):
 
 
 class JobNotFoundError(NotFoundError):
-    """No enrolment has this id."""
+    """No enrolment or render has this id."""
 
 
 class OfferError(PresenterError):

@@ -18,6 +18,8 @@ from presenter.runtime.names import check_name
 from presenter.server.uploads import Uploads
 
 KEPT_JOBS = 100
+MAX_UPLOADS = 4
+"""Photos on disk at a time, whether they are arriving, waiting or being enrolled."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +66,12 @@ class Enrolments:
         self._tasks: set[asyncio.Future[None]] = set()
         self._reserved: set[str] = set()
         self._stop = threading.Event()
-        self.uploads = Uploads(store.own / ".uploads")
+        self.uploads = Uploads(
+            store.own / ".uploads",
+            "photo",
+            MAX_UPLOADS,
+            "Several photos are being prepared already; try again in a minute.",
+        )
         """Where photos are stored until their job ends."""
 
     def job(self, job_id: str) -> Job:

@@ -27,7 +27,7 @@ Text = Annotated[str, Field(min_length=1)]
 Body = TypeVar("Body", bound=BaseModel)
 
 
-class _LimitedLines:
+class LimitedLines:
     """A request's body that limits the number of lines read; reads by size are not counted."""
 
     def __init__(self, content: StreamReader) -> None:
@@ -35,6 +35,7 @@ class _LimitedLines:
         self._left = MAX_FORM_LINES
 
     async def readline(self, **options: Any) -> bytes:
+        """As of the reader; raises `ValueError` after `MAX_FORM_LINES` calls."""
         self._left -= 1
         if self._left < 0:
             raise ValueError(f"expected a form with at most {MAX_FORM_LINES} lines of headers, got more")
@@ -137,7 +138,7 @@ async def read_upload(request: web.Request, uploads: Uploads, limit: int) -> Upl
     if not request.content_type.startswith("multipart/"):
         raise ApiError(400, "bad_request", 'Send multipart/form-data with the fields "name" and "photo".')
     if (request.content_length or 0) > limit + CHUNK_BYTES:
-        raise _too_large(limit)
+        raise too_large(limit)
     uploads.check_room()
     try:
         with contextlib.ExitStack() as stack:
@@ -157,20 +158,20 @@ async def _read_form(request: web.Request, uploads: Uploads, limit: int, stack: 
     face: int | None = None
     upload: Path | None = None
     # The preamble and the headers are read line by line, without yielding while lines are available.
-    content: Any = _LimitedLines(request.content)
+    content: Any = LimitedLines(request.content)
     async for part in MultipartReader(request.headers, content):
         if not isinstance(part, BodyPartReader):
             raise ApiError(400, "bad_request", "Nested multipart is not understood here.")
         if part.name == "name":
-            name = await _read_text(part)
+            name = await read_text(part)
         elif part.name == "consent":
-            consent = await _read_text(part)
+            consent = await read_text(part)
         elif part.name == "face":
-            face = _face_number(await _read_text(part))
+            face = _face_number(await read_text(part))
         elif part.name == "photo" and upload is None:
             upload = uploads.open(part.filename or "")
             stack.callback(uploads.discard, upload)
-            await _save(part, upload, limit)
+            await save_part(part, upload, limit)
     if name is None or upload is None or upload.stat().st_size == 0:
         raise ApiError(400, "bad_request", 'The form needs a "name" and a "photo" that is not empty.')
     return UploadForm(name, consent, upload, face)
@@ -185,7 +186,12 @@ def _face_number(text: str) -> int | None:
     return int(text)
 
 
-async def _read_text(part: BodyPartReader) -> str:
+async def read_text(part: BodyPartReader) -> str:
+    """A short field of a form.
+
+    Raises:
+        ApiError: if it is longer than `MAX_NAME_BYTES`.
+    """
     text = b""
     while data := await part.read_chunk(MAX_NAME_BYTES):  # a field may arrive in several chunks
         text += data
@@ -194,15 +200,22 @@ async def _read_text(part: BodyPartReader) -> str:
     return text.decode(errors="replace")
 
 
-async def _save(part: BodyPartReader, path: Path, limit: int) -> None:
+async def save_part(part: BodyPartReader, path: Path, limit: int) -> int:
+    """Write a file of a form to disk; returns its size in bytes.
+
+    Raises:
+        ApiError: if it has more than `limit` bytes.
+    """
     size = 0
     with path.open("wb") as file:
         while data := await part.read_chunk(CHUNK_BYTES):
             size += len(data)
             if size > limit:
-                raise _too_large(limit)
+                raise too_large(limit)
             file.write(data)
+    return size
 
 
-def _too_large(limit: int) -> ApiError:
+def too_large(limit: int) -> ApiError:
+    """The refusal of a file with more than `limit` bytes."""
     return ApiError(413, "too_large", f"The file is too large; at most {limit >> 20} MB are accepted.")

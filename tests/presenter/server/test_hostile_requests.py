@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestClient
 from aiortc import RTCConfiguration, RTCPeerConnection
 
 from presenter.server import parsing
-from presenter.server.uploads import MAX_UPLOADS
+from presenter.server.enrolment_jobs import MAX_UPLOADS
 from stream.rtc.aiortc_internals import patch_process_host_addresses
 
 Server = TestClient[Any, Any]
@@ -120,7 +120,7 @@ def form(name: str) -> aiohttp.FormData:
 
 
 def test_of_eight_uploads_of_one_name_one_is_accepted(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("presenter.server.uploads.MAX_UPLOADS", 100)
+    monkeypatch.setattr("presenter.server.enrolment_jobs.MAX_UPLOADS", 100)
 
     async def scenario(client: Server) -> None:
         for name in ("Anna", "Berta", "Clara"):

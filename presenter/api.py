@@ -25,9 +25,10 @@ from presenter.runtime.progress import Progress
 if TYPE_CHECKING:
     from presenter.runtime.identities import Entry
     from presenter.runtime.output import Output
-    from stream.files.reader import Recording
 
 __all__ = ["Rendered", "Spoken", "enroll", "presenters", "render", "say"]
+
+_TRACKING = 0.3  # share of the time that tracking a driver takes
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,13 @@ class Spoken:
 
 
 def render(
-    audio: str | Path,
+    audio: str | Path | None,
     out: str | Path,
     *,
     presenter: str = "default",
     video: str | Path | None = None,
+    driving: str | Path | None = None,
+    driving_head: bool = False,
     face_index: int | None = None,
     loop: bool = False,
     audio_stream: int | None = None,
@@ -83,15 +86,17 @@ def render(
     progress: Progress | None = None,
     confirm: Callable[[str], bool] = lambda problem: False,
 ) -> Rendered:
-    """Render a recording: a presenter speaks it, or the person in a video.
+    """Render a presenter, or the person in a video: a recording moves the mouth, or another person's face does.
 
     Args:
-        audio: Any file with sound.
+        audio: Any file with sound; None for that of `driving`.
         out: A name in `.mp4`, `.mov` or `.webm`, or, without `video`, pictures (`frames/`, `frame_%05d.png`) or `-`.
         presenter: A presenter's name, or a photo.
-        video: Show this video instead, its mouth moved to follow the recording.
+        video: Show this video instead, its mouth moved.
+        driving: A video of a person whose mouth, jaw and cheeks move the face, instead of the recording.
+        driving_head: Whether the driver's head and eyelids move the presenter's as well; not with `video`.
         face_index: Whose face of the video, counted from 0 by size; None for the largest.
-        loop: Play the video back and forth until the recording ends; else the film ends with the video.
+        loop: Play the video back and forth until the motion ends; else the film ends with the video.
         audio_stream: Which sound of the file, counted from 1; None for what players choose.
         overwrite: Whether a file of that name is replaced.
         config: A preset's name, a YAML file, or settings.
@@ -99,46 +104,64 @@ def render(
         confirm: Asks whether an existing file may be replaced.
 
     Raises:
-        PresenterError: If the presenter, the photo, the video or the output can't be used; says why.
+        PresenterError: If the presenter, the photo, a video or the output can't be used; says why.
         MediaFileError: If a file can't be read or written.
     """
-    from stream.files.reader import Recording
+    from stream.files.reader import Recording, Sound
 
     settings = _settings(config)
-    read = [Path(audio), Path(presenter), *_file(config), *([] if video is None else [Path(video)])]
-    target = prepare_output(_name(out), read, overwrite=overwrite, confirm=confirm)
-    recording = Recording(Path(audio), stream=audio_stream)
+    read = [Path(name) for name in (audio, presenter, video, driving) if name is not None]
+    target = prepare_output(_name(out), [*read, *_file(config)], overwrite=overwrite, confirm=confirm)
+    if audio is None and driving is None:
+        raise PresenterError("expected a recording (--audio) or a driver (--driving), got neither")
     if video is not None:
-        return _resync(settings, Path(video), recording, target, face_index, loop, progress)
+        _check_resync(target, face_index, driving_head)
+    recording = None if audio is None else Recording(Path(audio), stream=audio_stream)
 
-    from presenter.enroll.enrolment import find_presenter  # slow to import: what is wrong with the files is said first
+    # Slow to import: what is wrong with the files is said first.
+    from presenter.enroll.enrolment import find_presenter
+    from presenter.runtime.engine import Engine
     from presenter.runtime.offline import render_audio
-
-    stored = find_presenter(settings, presenter)
-    return Rendered(target, render_audio(settings, recording, stored, target, progress), {})
-
-
-def _resync(
-    settings: AppConfig,
-    video: Path,
-    recording: Recording,
-    out: Output,
-    face_index: int | None,
-    loop: bool,
-    progress: Progress | None,
-) -> Rendered:
+    from presenter.video.driving import render_driven, sound_of, track_driver
+    from presenter.video.motion import MouthMotion, SpeechMotion
     from presenter.video.resync import resync_video
+
+    stored = None if video is not None else find_presenter(settings, presenter)
+    engine = Engine.load(settings)
+    if driving is None:
+        assert recording is not None
+        if stored is not None:
+            return Rendered(target, render_audio(engine, recording, stored, target, progress), {})
+        motion: MouthMotion = SpeechMotion(engine.syncformer, recording, engine.device)
+        sound: Sound = recording
+        span = 0.0, 1.0
+    else:
+        motion = driven = track_driver(Path(driving), progress, (0.0, _TRACKING))
+        sound = recording or sound_of(Path(driving), driven.duration)
+        span = _TRACKING, 1.0
+        if stored is not None:
+            count = render_driven(
+                engine, stored, driven, sound, target, head=driving_head, progress=progress, span=span
+            )  # fmt: skip
+            return Rendered(target, count, {})
+    assert video is not None
+    assert target.path is not None
+    frames, unchanged = resync_video(
+        engine, Path(video), motion, sound, target.path,
+        face_index=face_index, loop=loop, overwrite=target.overwrite, progress=progress, span=span,
+    )  # fmt: skip
+    return Rendered(target, frames, unchanged)
+
+
+def _check_resync(out: Output, face_index: int | None, driving_head: bool) -> None:
     from stream.files.movie import MOVIE_SUFFIXES
 
     if out.path is None or out.path.suffix.lower() not in MOVIE_SUFFIXES:
         raise PresenterError(f"{out}: with a video, expected a name in {', '.join(MOVIE_SUFFIXES)}")
     if face_index is not None and face_index < 0:
         raise PresenterError(f"face index: expected 0 or more, got {face_index}")
-    frames, unchanged = resync_video(
-        settings, video, recording, out.path,
-        face_index=face_index, loop=loop, overwrite=out.overwrite, progress=progress,
-    )  # fmt: skip
-    return Rendered(out, frames, unchanged)
+    if driving_head:
+        raise PresenterError("the head of a video stays as it is; drive a presenter's head, or leave it out")
 
 
 def say(

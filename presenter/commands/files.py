@@ -23,7 +23,7 @@ _FILM = (
 def add_parsers(verbs: Any) -> None:
     """Describe the verbs to argparse."""
     render = verbs.add_parser("render", help="render a recording to a film")
-    render.add_argument("--audio", type=Path, required=True, help="any file with sound")
+    render.add_argument("--audio", type=Path, help="any file with sound; not needed with --driving")
     render.add_argument(
         "--audio-stream",
         type=int,
@@ -32,8 +32,12 @@ def add_parsers(verbs: Any) -> None:
     )
     render.add_argument("--presenter", default="default", help="a presenter's name, or a photo")
     render.add_argument("--video", type=Path, help="show this video instead, its mouth moved to follow the recording")
+    render.add_argument(
+        "--driving", type=Path, metavar="CLIP", help="a video of a person whose mouth moves the face, instead of sound"
+    )
+    render.add_argument("--driving-head", action="store_true", help="the driver's head and eyelids move as well")
     render.add_argument("--face-index", type=int, metavar="N", help="whose face of a video, counted from 0 by size")
-    render.add_argument("--loop", action="store_true", help="play a video back and forth until the recording ends")
+    render.add_argument("--loop", action="store_true", help="play a video back and forth until the motion ends")
     render.add_argument("--out", required=True, help=_FILM)
     render.add_argument("--overwrite", action="store_true", help=_OVERWRITE)
     render.set_defaults(run=run_render)
@@ -84,6 +88,8 @@ def run_render(config: AppConfig, arguments: argparse.Namespace) -> int:
         arguments.out,
         presenter=arguments.presenter,
         video=arguments.video,
+        driving=arguments.driving,
+        driving_head=arguments.driving_head,
         face_index=arguments.face_index,
         loop=arguments.loop,
         audio_stream=arguments.audio_stream,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from presenter.config import AppConfig
 from presenter.runtime.engine import Engine
 from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.output import Output
@@ -38,12 +37,12 @@ def render_frames(
 
 
 def render_audio(
-    config: AppConfig, sound: Sound, stored: StoredIdentity, out: Output, progress: Progress | None = None
+    engine: Engine, sound: Sound, stored: StoredIdentity, out: Output, progress: Progress | None = None
 ) -> int:
     """Render a recording to a film; the sound is encoded once, from the original samples.
 
     Args:
-        config: Names the networks.
+        engine: Makes the renderer.
         sound: The recording; read in pieces, so that memory does not depend on its length.
         stored: The presenter.
         out: The output; a file is written atomically.
@@ -55,7 +54,7 @@ def render_audio(
     Raises:
         MediaFileError: If the recording can't be decoded or the film can't be written.
     """
-    renderer = Engine.load(config).renderer(stored)
+    renderer = engine.renderer(stored)
     total = None if sound.duration_s is None else math.ceil(sound.duration_s * FPS)
     count = 0
     try:

@@ -10,6 +10,7 @@ import numpy as np
 
 from presenter.config import AppConfig
 from presenter.enroll.enrolment import find_presenter
+from presenter.runtime.engine import Engine
 from presenter.runtime.offline import render_audio
 from presenter.runtime.output import Output
 from presenter.runtime.progress import Progress
@@ -70,7 +71,8 @@ def say_file(config: AppConfig, text: str, name_or_photo: str, out: Output, prog
     if out.path is not None and out.path.suffix.lower() == SOUND_SUFFIX:
         _write_wav(spoken, out.path, out.overwrite)
     else:
-        render_audio(config, spoken, find_presenter(config, name_or_photo), out, progress)
+        stored = find_presenter(config, name_or_photo)
+        render_audio(Engine.load(config), spoken, stored, out, progress)
     return spoken.spoken / spoken.rate
 
 

@@ -1,8 +1,9 @@
-"""The mouth's motion for a recording, at any time."""
+"""The mouth's motion, at any time: for a recording, or from a driver (`presenter.video.driving`)."""
 
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,6 +15,17 @@ from stream.media import CHUNK_SAMPLES, FPS
 from stream.pcm.chunker import Chunker
 
 _QUIET_FRAMES = FPS  # of silence after the recording, until the mouth rests
+
+
+class MouthMotion(Protocol):
+    """What moves a mouth."""
+
+    @property
+    def duration(self) -> Fraction:
+        """How long, seconds."""
+
+    def at(self, time: Fraction) -> Floats:
+        """Displacement `[478, 3]` from neutral at a time in seconds, inter-ocular distances."""
 
 
 class SpeechMotion:

@@ -1,4 +1,4 @@
-"""Lip-sync of a video to another recording: two passes over its frames, none of which is kept."""
+"""Lip-sync of a video to a recording or to a driver: two passes over its frames, none of which is kept."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 
-from presenter.config import AppConfig
 from presenter.errors import MediaError
 from presenter.runtime.engine import Engine
 from presenter.runtime.progress import Progress, tracked
 from presenter.video.face_compositor import FaceCompositor
 from presenter.video.face_track import FaceTrack, Picture, track_face
-from presenter.video.motion import SpeechMotion
+from presenter.video.motion import MouthMotion
 from stream.files.movie import MovieWriter, SoundFormat
 from stream.files.reader import Sound, TimedFrame, VideoFormat, iter_frames, video_format
 from stream.media import FloatArray
@@ -28,8 +26,9 @@ _BLOCK_BYTES = 256 * 2**20  # of frames that are held while a video is played ba
 
 
 def resync_video(
-    config: AppConfig,
+    engine: Engine,
     video: Path,
+    motion: MouthMotion,
     sound: Sound,
     out: Path,
     *,
@@ -37,19 +36,22 @@ def resync_video(
     loop: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    span: tuple[float, float] = (0.0, 1.0),
 ) -> tuple[int, dict[str, int]]:
-    """Lip-sync the person in a video to a recording; size, times and orientation of its frames are kept.
+    """Lip-sync the person in a video; size, times and orientation of its frames are kept.
 
     Args:
-        config: Names the networks.
+        engine: Its generator renders the mouth.
         video: What is shown.
-        sound: The recording; replaces the video's own sound.
+        motion: Of the mouth.
+        sound: Replaces the video's own sound.
         out: The film to write, `.mp4`, `.mov` or `.webm`; appears only when complete.
         face_index: Which face, counted from 0 by size; None for the largest.
-        loop: Where the recording is longer than the video, play the video backwards and forwards until it
+        loop: Where the motion is longer than the video, play the video backwards and forwards until it
             ends; else the film ends with the video.
         overwrite: Whether a film of that name is replaced.
         progress: Called after each frame; None draws a bar on the terminal.
+        span: The part of the whole work that this is.
 
     Returns:
         How many frames were written, and of the video's frames those left as they are, by reason.
@@ -58,25 +60,24 @@ def resync_video(
         MediaError: If the video shows no face that can be used.
         MediaFileError: If a file can't be read or written.
     """
-    engine = Engine.load(config)
     timing = video_format(video)
-    passes = tracked(iter_frames(video), timing.frames, "tracking", progress, (0.0, _TRACKING))
+    half = span[0] + _TRACKING * (span[1] - span[0])
+    passes = tracked(iter_frames(video), timing.frames, "tracking", progress, (span[0], half))
     try:
         track = track_face(passes, face_index)
     except MediaError as error:
         raise MediaError(f"{video}: {error}") from error
-    motion = SpeechMotion(engine.syncformer, sound, torch.device(config.engine.device))
     length = motion.duration if loop and motion.duration > _end(track, timing) else _end(track, timing)
     frames = resync_frames(engine, video, track, motion, length if loop else None)
     height, width = track.size
     size = height + height % 2, width + width % 2
     total = len(track.times) if not loop else int(length * timing.rate)
-    pieces = _SoundUntil(sound, length)
+    pieces = SoundUntil(sound, length)
     count = 0
     with MovieWriter(
         out, size, timing.rate, SoundFormat(sound.rate, sound.channels), overwrite=overwrite, time_base=timing.time_base
     ) as writer:
-        for rgb, time in tracked(frames, total, out.name, progress, (_TRACKING, 1.0)):
+        for rgb, time in tracked(frames, total, out.name, progress, (half, span[1])):
             for piece in pieces.up_to(time + 1):
                 writer.write_sound(piece)
             writer.write(_even(rgb, size), time)
@@ -87,7 +88,7 @@ def resync_video(
 
 
 def resync_frames(
-    engine: Engine, video: Path, track: FaceTrack, motion: SpeechMotion, length: Fraction | None = None
+    engine: Engine, video: Path, track: FaceTrack, motion: MouthMotion, length: Fraction | None = None
 ) -> Iterator[TimedFrame]:
     """The frames of a video with another mouth, at their own times.
 
@@ -165,8 +166,13 @@ def _end(track: FaceTrack, timing: VideoFormat) -> Fraction:
     return track.times[-1] + 1 / timing.rate
 
 
-class _SoundUntil:
-    """Hands out a recording in step with the frames, to a given end."""
+class SoundUntil:
+    """Yields a recording in step with frames, to a given end.
+
+    Args:
+        sound: The recording.
+        end: Seconds.
+    """
 
     def __init__(self, sound: Sound, end: Fraction) -> None:
         self._pieces = sound.pieces()

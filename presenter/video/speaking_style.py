@@ -19,7 +19,7 @@ from presenter.runtime.networks import load_networks
 from presenter.runtime.progress import Progress, tracked
 from presenter.runtime.styles import StyleStore
 from presenter.video.face_track import Face, track_face
-from stream.files.reader import TimedFrame, iter_video
+from stream.files.reader import TimedFrame, iter_video, video_format
 from stream.media import FPS
 
 MIN_SECONDS = 2
@@ -53,9 +53,11 @@ def style_of_clip(clip: Path, network: StyleSyncFormer, progress: Progress | Non
         MediaError: If it shows no face that can be used, or too little speech.
         MediaFileError: If it can't be read.
     """
+    timing = video_format(clip)
+    total = timing.frames and round(timing.frames / timing.rate * FPS)
     timed = (TimedFrame(rgb, Fraction(k, FPS)) for k, rgb in enumerate(iter_video(clip)))
     try:
-        track = track_face(tracked(timed, None, f"tracking {clip.name}", progress))
+        track = track_face(tracked(timed, total, f"tracking {clip.name}", progress))
     except MediaError as error:
         raise MediaError(f"{clip}: {error}") from error
     style = speaking_style(track.faces, track.neutral, network)

@@ -83,7 +83,20 @@ def test_bad_input_is_one_line(folder: Path, options: str, expected: str) -> Non
 
 def test_every_command_is_tried() -> None:
     tried = {word for options, _ in BAD for word in options.split()}
-    assert {"serve", "camera", "devices", "render", "say", "style", "styles", "enroll", "train", "evaluate", "bench", "doctor"} <= tried
+    assert {
+        "serve",
+        "camera",
+        "devices",
+        "render",
+        "say",
+        "style",
+        "styles",
+        "enroll",
+        "train",
+        "evaluate",
+        "bench",
+        "doctor",
+    } <= tried
 
 
 @pytest.mark.parametrize("kind", [PresenterError, StreamError, ModelError, OSError])

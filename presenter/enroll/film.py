@@ -33,11 +33,11 @@ class FilmFrame(NamedTuple):
     """A frame of a film.
 
     Attributes:
-        index: At 25 frames a second, from 0.
+        number: At 25 frames a second, from 0.
         rgb: `[H, W, 3]`, upright by the file's rotation.
     """
 
-    index: int
+    number: int
     rgb: NDArray[np.uint8]
 
 
@@ -81,9 +81,13 @@ class Film:
         if self._path.stat().st_size > MAX_BYTES:
             raise EnrollError(f"{self._path.name}: expected a film of at most {MAX_BYTES >> 30} GB; use a shorter one")
         command = [sys.executable, "-I", "-X", "utf8", str(_WORKER), str(self._path.absolute()), json.dumps(wanted)]
-        single = {key: "1" for key in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        single = os.environ | {key: "1" for key in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ | single
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | single,
         )
         watch = _Watch(process, self._stop, self._wall_s)
         assert process.stdout is not None

@@ -1,8 +1,8 @@
 """One presenter on disk: written atomically, read with every part checked.
 
 A presenter is a folder: `frame.png` (the image), `matte.png` (the person's opacity in it; older
-folders have none), `identity.safetensors` (meshes, pose, codes, eyelids, who consented) and, when the
-generator was personalised, `generator.safetensors`.
+folders have none), `identity.safetensors` (meshes, pose, codes, eyelids, who consented) and, if it was made from a
+film, `template.safetensors`, and, if the generator was personalised, `generator.safetensors`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ from models.mesh import Pose
 from models.still import Blinks
 from presenter.errors import IdentityDamagedError
 from presenter.runtime.names import name_of
+from presenter.runtime.template_file import load_template, save_template
 
 IDENTITY, FRAME, MATTE, GENERATOR = "identity.safetensors", "frame.png", "matte.png", "generator.safetensors"
-FILES = (IDENTITY, FRAME, MATTE, GENERATOR)
+TEMPLATE = "template.safetensors"
+FILES = (IDENTITY, FRAME, MATTE, GENERATOR, TEMPLATE)
 """All that a presenter's folder may hold."""
 _PNG_END = b"IEND\xaeB`\x82"
 _POINTS = 478
@@ -82,6 +84,8 @@ def save_identity(
         for name, picture in pictures.items():
             # Encoded here and written by Python, because OpenCV opens no names beyond ASCII on Windows.
             (partial / name).write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+        if identity.template is not None:
+            save_template(partial / TEMPLATE, identity.template)
         if generator is not None:
             shutil.copy(generator, partial / GENERATOR)
         save_checkpoint(partial / IDENTITY, _tensors(identity), _facts(identity, consent))
@@ -163,6 +167,7 @@ def _load(folder: Path) -> StoredIdentity:
         speaking_style=None if style is None else SpeakingStyle(style.float()),
         blinks=Blinks((top, left), arrays["blinks"]),
         matte=matte,
+        template=load_template(folder / TEMPLATE, frame.shape[:2]) if (folder / TEMPLATE).is_file() else None,
     )
     generator = folder / GENERATOR
     if generator.is_file():

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.mesh import Floats, aperture
+from models.mesh import OUTER_LIP_RING, Floats, aperture
 from models.template import MAX_FRAMES
 from presenter.video.face_track import Face
 from stream.media import FPS
@@ -16,6 +16,7 @@ MIN_FRAMES = FPS
 """A shorter stretch repeats itself visibly."""
 _CLOSED = 0.03  # opening above the person's closed lips, inter-ocular distances
 _STILL = 0.012  # change of the opening per frame
+_SAME_SHAPE = 0.11  # mean distance of the lips from their usual shape while closed: more is a smile or a grimace
 _MAX_YAW, _MAX_PITCH = 18.0, 20.0
 _MAX_STEP = 0.08  # what a head moves per frame, inter-ocular distances; more is a cut or a jerk
 _GAP = 2  # frames that a stretch may have with lips that move: the tracker's noise
@@ -48,6 +49,9 @@ def find_stretch(faces: list[Face | None]) -> Stretch | None:
     """
     seen = _Seen.of(faces)
     quiet = seen.usable & (seen.opening <= closed_opening(faces) + _CLOSED) & (seen.change < _STILL)
+    if quiet.any():
+        usual = np.median(seen.lips[quiet], 0)
+        quiet &= np.linalg.norm(seen.lips - usual, axis=-1).mean(1) < _SAME_SHAPE
     runs = [
         run for run in _runs(_bridged(quiet, seen.usable & (seen.step < _MAX_STEP))) if run[1] - run[0] >= MIN_FRAMES
     ]
@@ -74,6 +78,7 @@ class _Seen(NamedTuple):
     step: Floats  # what the head moves from the frame before
     turn: Floats  # away from the front, degrees
     eyes: Floats  # opening in relation to the usual one
+    lips: Floats  # [T, 20, 3], canonical
 
     @classmethod
     def of(cls, faces: list[Face | None]) -> _Seen:
@@ -81,10 +86,12 @@ class _Seen(NamedTuple):
         opening, turn, eyes = (np.zeros(count, np.float32) for _ in range(3))
         step = np.full(count, np.inf, np.float32)
         usable = np.zeros(count, bool)
+        lips = np.zeros((count, len(OUTER_LIP_RING), 3), np.float32)
         before: Face | None = None
         for i, face in enumerate(faces):
             if face is not None:
                 opening[i] = aperture(face.mesh)
+                lips[i] = face.mesh[OUTER_LIP_RING]
                 eyes[i] = np.linalg.norm(face.mesh[_UPPER_LIDS] - face.mesh[_LOWER_LIDS], axis=1).mean()
                 yaw, pitch = abs(face.pose.yaw_degrees), abs(face.pose.pitch_degrees)
                 turn[i] = np.hypot(yaw, pitch)
@@ -95,7 +102,8 @@ class _Seen(NamedTuple):
             before = face
         change = np.abs(np.gradient(opening)).astype(np.float32) if count > 1 else np.zeros(count, np.float32)
         usual = np.median(eyes[usable]) if usable.any() else 1.0
-        return cls(usable, opening, change, step, turn, (eyes / max(float(usual), 1e-3)).astype(np.float32))
+        eyes /= max(float(usual), 1e-3)
+        return cls(usable, opening, change, step, turn, eyes, lips)
 
 
 def _bridged(quiet: NDArray[np.bool_], allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -123,8 +131,9 @@ def _calmest(begin: int, end: int, seen: _Seen) -> tuple[int, int]:
 
 
 def _worth(begin: int, end: int, seen: _Seen) -> float:
-    """A stretch is worth its length, less what the head is turned."""
-    return float(min(end - begin, _ENOUGH) * (1 - 0.02 * seen.turn[begin:end].mean()))
+    """A stretch is worth its length, less what the head is turned and what the eyes are closed."""
+    awake = float((seen.eyes[begin:end] > _EYES_OPEN).mean())
+    return float(min(end - begin, _ENOUGH) * (1 - 0.02 * seen.turn[begin:end].mean()) * (0.5 + awake))
 
 
 def _turning_points(begin: int, end: int, seen: _Seen) -> tuple[int, int]:

@@ -45,8 +45,14 @@ def add_parsers(verbs: Any) -> None:
     say.add_argument("--overwrite", action="store_true", help=_OVERWRITE)
     say.set_defaults(run=run_say)
 
-    enroll = verbs.add_parser("enroll", help="make a presenter from a photo")
-    enroll.add_argument("photo", type=Path, help="one frontal face, well lit: JPEG, PNG, WebP or AVIF")
+    enroll = verbs.add_parser("enroll", help="make a presenter from a photo or a film")
+    enroll.add_argument(
+        "photo", type=Path, metavar="PHOTO|VIDEO",
+        help="one frontal face, well lit: JPEG, PNG, WebP or AVIF; or 10 to 60 s of one person: MP4, MOV, WebM or MKV",
+    )  # fmt: skip
+    enroll.add_argument(
+        "--personalize", action="store_true", help="learn the mouth of the person in the video: up to ten minutes"
+    )
     enroll.add_argument(
         "--face", type=int, metavar="N", help="which of several faces in the photo, counted from the left from 1"
     )
@@ -129,16 +135,19 @@ def run_say(config: AppConfig, arguments: argparse.Namespace) -> int:
 
 
 def run_enroll(config: AppConfig, arguments: argparse.Namespace) -> int:
-    """Make a presenter from a photo."""
-    from presenter.enroll.enrolment import enroll_presenter
+    """Make a presenter from a photo or a film."""
+    from presenter.enroll.enrolment import can_continue, enroll_presenter
     from presenter.runtime.identities import IdentityStore
     from presenter.runtime.names import check_name
 
     store = IdentityStore(config.presenters_dir)
-    name = check_name(arguments.name, store.taken_names())
+    taken = store.taken_names()
+    if arguments.personalize and can_continue(store, arguments.name, arguments.photo):
+        taken.discard(arguments.name)
+    name = check_name(arguments.name, taken)
 
     def progress(fraction: float, message: str) -> None:
-        print(f"{fraction:4.0%} {message}")
+        print(f"{fraction:4.0%} {message}", flush=True)
 
     def warn(doubt: str) -> None:
         print(f"Warning: {doubt}", file=sys.stderr)
@@ -151,6 +160,7 @@ def run_enroll(config: AppConfig, arguments: argparse.Namespace) -> int:
         progress,
         consent_by=arguments.consent,
         face=arguments.face,
+        personalise=arguments.personalize,
         warn=warn,
     )
     print(f"{name} is ready: presenter render --presenter {name!r} …, or choose it on the page")

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,22 +89,21 @@ class Film:
             stderr=subprocess.DEVNULL,
             env=os.environ | single,
         )
-        watch = _Watch(process, self._stop, self._wall_s)
+        watch = Watch(process, self._stop, self._wall_s)
         assert process.stdout is not None
         try:
-            yield from self._records(process.stdout)
+            yield from self._records(process.stdout, watch)
         finally:
             watch.end()
             process.kill()
             process.wait()
             process.stdout.close()
 
-    def _records(self, pipe: IO[bytes]) -> Iterator[FilmFrame]:
+    def _records(self, pipe: IO[bytes], watch: Watch) -> Iterator[FilmFrame]:
         while True:
             line = pipe.readline(1 << 16)
             if not line:  # killed: by the watch, by a resource limit, or by a fault of a decoder
-                if self._stop.is_set():
-                    raise DecodingStoppedError(f"{self._path.name}: the program ended before the film was decoded")
+                watch.check_stopped(f"{self._path.name} was decoded")
                 raise EnrollError(f"{self._path.name}: takes too much time or memory to decode; {_SAVE_ANEW}")
             header = json.loads(line)
             if "error" in header:
@@ -123,18 +122,25 @@ class Film:
 _SAVE_ANEW = "save it anew as a plain MP4 (H.264)"
 
 
-class _Watch:
-    """Kills a process when it is to stop or has run for too long."""
+class Watch:
+    """Kills a process when it is to stop or has run for too long.
 
-    def __init__(self, process: subprocess.Popen[bytes], stop: threading.Event, wall_s: float) -> None:
+    Args:
+        process: Which.
+        stop: Set from another thread to cancel.
+        wall_s: Seconds that it may run.
+    """
+
+    def __init__(self, process: subprocess.Popen[Any], stop: threading.Event, wall_s: float) -> None:
+        self._stop = stop
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(process, stop, wall_s), daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(process, wall_s), daemon=True)
         self._thread.start()
 
-    def _run(self, process: subprocess.Popen[bytes], stop: threading.Event, wall_s: float) -> None:
+    def _run(self, process: subprocess.Popen[Any], wall_s: float) -> None:
         end = time.monotonic() + wall_s
         while not self._ended.wait(_POLL_S):
-            if stop.is_set() or time.monotonic() > end:
+            if self._stop.is_set() or time.monotonic() > end:
                 process.kill()
                 return
 
@@ -142,3 +148,12 @@ class _Watch:
         """Watch no longer."""
         self._ended.set()
         self._thread.join()
+
+    def check_stopped(self, before: str) -> None:
+        """Say that it was cancelled, before what.
+
+        Raises:
+            DecodingStoppedError: If it was.
+        """
+        if self._stop.is_set():
+            raise DecodingStoppedError(f"the program ended before {before}")

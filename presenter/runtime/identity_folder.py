@@ -33,6 +33,8 @@ IDENTITY, FRAME, MATTE, GENERATOR = "identity.safetensors", "frame.png", "matte.
 TEMPLATE = "template.safetensors"
 FILES = (IDENTITY, FRAME, MATTE, GENERATOR, TEMPLATE)
 """All that a presenter's folder may hold."""
+Figures = dict[str, dict[str, float]]
+"""Of personalisation, measured on frames that were kept back: by name, `before` and `after`."""
 _PNG_END = b"IEND\xaeB`\x82"
 _POINTS = 478
 _SHAPES = {"mesh": (_POINTS, 3), "neutral": (_POINTS, 3), "rotation": (3, 3), "translation": (3,)}
@@ -48,11 +50,12 @@ class Consent:
 
 @dataclass(frozen=True, eq=False)
 class StoredIdentity:
-    """An identity, the path of its own generator, if it has one, and who consented, if recorded."""
+    """An identity, the path of its own generator, if it has one, who consented, and what personalisation gained."""
 
     identity: Identity
     generator: Path | None
     consent: Consent | None = None
+    personalised: Figures | None = None
 
 
 def consent_now(by: str) -> Consent | None:
@@ -61,7 +64,11 @@ def consent_now(by: str) -> Consent | None:
 
 
 def save_identity(
-    folder: Path, identity: Identity, generator: Path | None = None, consent: Consent | None = None
+    folder: Path,
+    identity: Identity,
+    generator: Path | None = None,
+    consent: Consent | None = None,
+    personalised: Figures | None = None,
 ) -> None:
     """Write an identity's folder atomically.
 
@@ -70,6 +77,7 @@ def save_identity(
         identity: What to write.
         generator: Checkpoint of its personal generator, to be copied along.
         consent: Who agreed to be shown.
+        personalised: What its generator is better by.
 
     Raises:
         OSError: If it can't be written.
@@ -88,7 +96,7 @@ def save_identity(
             save_template(partial / TEMPLATE, identity.template)
         if generator is not None:
             shutil.copy(generator, partial / GENERATOR)
-        save_checkpoint(partial / IDENTITY, _tensors(identity), _facts(identity, consent))
+        save_checkpoint(partial / IDENTITY, _tensors(identity), _facts(identity, consent, personalised))
         if folder.exists():
             os.replace(folder, Path(temporary) / "replaced")
         os.replace(partial, folder)
@@ -108,7 +116,7 @@ def _tensors(identity: Identity) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _facts(identity: Identity, consent: Consent | None) -> dict[str, Any]:
+def _facts(identity: Identity, consent: Consent | None, personalised: Figures | None) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "name": identity.name,
         "style_of": identity.style_of,
@@ -118,6 +126,8 @@ def _facts(identity: Identity, consent: Consent | None) -> dict[str, Any]:
     }
     if consent is not None:
         facts["consent"] = {"by": consent.by, "at": consent.at}
+    if personalised is not None:
+        facts["personalised"] = personalised
     return facts
 
 
@@ -174,7 +184,7 @@ def _load(folder: Path) -> StoredIdentity:
         load_checkpoint(generator)
     given = facts.get("consent")
     consent = Consent(str(given["by"]), str(given["at"])) if given else None
-    return StoredIdentity(identity, generator if generator.is_file() else None, consent)
+    return StoredIdentity(identity, generator if generator.is_file() else None, consent, facts.get("personalised"))
 
 
 def _read_png(path: Path, how: int) -> NDArray[np.uint8]:

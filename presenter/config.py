@@ -46,6 +46,7 @@ class ServerConfig:
         limit_loopback: Whether that holds for this machine's own address as well, from which a reverse proxy asks.
         max_speech_s: Speech that one session buffers, in seconds, when a bot sends it faster than it is said.
         max_upload_mb: Largest photo that can be uploaded.
+        max_film_mb: Largest film that can be uploaded.
         public_origin: `https://host` of the page behind a reverse proxy that changes the Host header; else empty.
         ice_servers: STUN and TURN URLs for servers behind NAT; none are needed on a machine with its own address.
         ice_username: For TURN. WHEP answers name the servers in `Link` headers, with this and `ice_credential`.
@@ -64,6 +65,7 @@ class ServerConfig:
     limit_loopback: Annotated[bool, Field(strict=True)] = False
     max_speech_s: Annotated[_Whole, Field(ge=1, le=3600)] = 300
     max_upload_mb: Annotated[_Whole, Field(ge=1, le=1000)] = 20
+    max_film_mb: Annotated[_Whole, Field(ge=1, le=2000)] = 200
     public_origin: str = ""
     ice_servers: tuple[str, ...] = ()
     ice_username: str = ""

@@ -24,7 +24,6 @@ from presenter.enroll.photo import style_code_of
 from presenter.errors import EnrollError
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.identity_folder import StoredIdentity
-from presenter.runtime.names import folder_of
 
 TRAINING_S = 480.0
 """Of the ten minutes that enrolling and personalising may take on two cores."""
@@ -42,7 +41,7 @@ class WorkFolder(NamedTuple):
     @classmethod
     def of(cls, store: IdentityStore, name: str) -> WorkFolder:
         """The folder for a presenter."""
-        return cls(store.own / f".personalising-{folder_of(name)}")
+        return cls(store.work_folder(name))
 
     def is_of(self, film: Path) -> bool:
         """Whether it holds what was begun with this film."""

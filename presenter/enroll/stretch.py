@@ -16,7 +16,7 @@ MIN_FRAMES = FPS
 """A shorter stretch repeats itself visibly."""
 _CLOSED = 0.03  # opening above the person's closed lips, inter-ocular distances
 _STILL = 0.012  # change of the opening per frame
-_SAME_SHAPE = 0.11  # mean distance of the lips from their usual shape while closed: more is a smile or a grimace
+_SAME_SHAPE = 0.08  # mean distance of the lips from their usual shape while closed: more is a smile or a grimace
 _MAX_YAW, _MAX_PITCH = 18.0, 20.0
 _MAX_STEP = 0.08  # what a head moves per frame, inter-ocular distances; more is a cut or a jerk
 _GAP = 2  # frames that a stretch may have with lips that move: the tracker's noise

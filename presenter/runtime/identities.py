@@ -131,6 +131,10 @@ class IdentityStore:
         save_identity(folder, identity, generator, consent, personalised)
         return StoredIdentity(identity, None if generator is None else folder / GENERATOR, consent, personalised)
 
+    def work_folder(self, name: str) -> Path:
+        """Where what is still being computed for a presenter is kept; deleted with it."""
+        return self.own / f".personalising-{folder_of(name)}"
+
     def rename(self, name: str, new_name: str, reserved: Iterable[str] = ()) -> str:
         """Rename a presenter of the user's; returns the name as it is stored.
 
@@ -158,6 +162,7 @@ class IdentityStore:
             PresenterError: If it comes with the package.
         """
         entry = self._own_entry(name, "deleted")
+        shutil.rmtree(self.work_folder(entry.name), ignore_errors=True)
         if entry.folder.is_symlink():
             entry.folder.unlink()
             return

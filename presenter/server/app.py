@@ -13,9 +13,10 @@ from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.signals import stopped_by_signals
 from presenter.server import middleware, presenter_routes, session_routes, viewer_routes
-from presenter.server.app_keys import ENROLMENTS, METRICS, PEER_CONFIG, SESSIONS, STORE, UPLOAD_LIMIT
+from presenter.server.app_keys import ENROLMENTS, METRICS, PEER_CONFIG, SESSIONS, STORE, UPLOAD_LIMITS
 from presenter.server.enrolment_jobs import Enrolments
 from presenter.server.error_responses import ApiError, json_errors
+from presenter.server.parsing import UploadLimits
 from presenter.server.rate_limit import limit_rate
 from presenter.server.session_manager import SessionManager
 from presenter.server.simli_routes import add_simli
@@ -66,7 +67,7 @@ def create_app(engine: RendererPool, store: IdentityStore, config: AppConfig) ->
         server,
         app[PEER_CONFIG],
     )
-    app[UPLOAD_LIMIT] = server.max_upload_mb * 1024 * 1024
+    app[UPLOAD_LIMITS] = UploadLimits(server.max_upload_mb << 20, server.max_film_mb << 20)
     app.on_response_prepare.append(middleware.add_headers)
     app.on_shutdown.append(_shut_down)
     for table in (routes, presenter_routes.routes, session_routes.routes, viewer_routes.routes):

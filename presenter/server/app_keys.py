@@ -5,6 +5,7 @@ from aiohttp import web
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
 from presenter.server.enrolment_jobs import Enrolments
+from presenter.server.parsing import UploadLimits
 from presenter.server.session_host import SessionHost
 from presenter.server.session_manager import SessionManager
 from stream.rtc.peer_config import PeerConfig
@@ -14,7 +15,7 @@ PEER_CONFIG = web.AppKey("peer_config", PeerConfig)
 METRICS = web.AppKey("metrics", Metrics)
 SESSIONS = web.AppKey("sessions", SessionManager)
 STORE = web.AppKey("store", IdentityStore)
-UPLOAD_LIMIT = web.AppKey("upload_limit", int)
+UPLOAD_LIMITS = web.AppKey("upload_limits", UploadLimits)
 
 
 def host_of(request: web.Request) -> SessionHost:

@@ -1,4 +1,4 @@
-"""The folder of photos that are being uploaded or wait for their enrolment: limited in number, always removed."""
+"""The folder of photos and films that arrive or wait for their enrolment: limited in number, always removed."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from presenter.errors import CapacityError
 
 MAX_UPLOADS = 4
-"""Photos on disk at a time, whether they are arriving, waiting or being enrolled."""
+"""Photos and films on disk at a time, whether they are arriving, waiting or being enrolled."""
 
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
 _OWNED = re.compile(r"(\d+)-.*")
@@ -37,7 +37,7 @@ class Uploads:
     def check_room(self) -> None:
         """Raise `CapacityError` if there are as many uploads as there may be."""
         if len(self._paths) >= MAX_UPLOADS:
-            raise CapacityError("Several photos are being prepared already; try again in a minute.")
+            raise CapacityError("Several presenters are being prepared already; try again in a minute.")
 
     def open(self, filename: str) -> Path:
         """Return a new path to write to, until `discard`; of the user's file name only the extension is taken.

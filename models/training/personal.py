@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +30,6 @@ IMAGES, POINTS, ABOUT, HELD_OUT = "images.npy", "points.npy", "about.json", "hel
 _CLOSED_SHARE = 0.25  # of the crops: those with the least open mouths serve as references
 _NEAREST = 4
 _JITTER = 0.35  # pixels: what a tracker is off
-_CHECK_EVERY = 60
 _PATIENCE = 4  # checks without a gain, before the training stops
 Progress = Callable[[float, str], None]
 
@@ -57,7 +57,7 @@ class Figures(NamedTuple):
             self.psnr_db > other.psnr_db
             and self.ssim > other.ssim
             and self.lmd_px < other.lmd_px + 0.1
-            and abs(np.log(self.sharpness)) < abs(np.log(other.sharpness)) + 0.1
+            and abs(math.log(self.sharpness)) < abs(math.log(other.sharpness)) + 0.1
         )
 
 
@@ -88,6 +88,9 @@ class PersonalTraining:
         steps: Optimiser steps at the most.
         seconds: Time after which it stops; what an interrupted run took is not counted.
         threads: Of the processor.
+        learning_rate: At first; it falls to a tenth.
+        batch_size: Crops per step.
+        check_every: Steps from one look at the frames that were kept back to the next; what was learnt is saved then.
     """
 
     crops: Path
@@ -98,6 +101,7 @@ class PersonalTraining:
     threads: int = 2
     learning_rate: float = 3e-4
     batch_size: int = 4
+    check_every: int = 60
 
 
 class PersonalPairs(Dataset[Sample]):
@@ -237,7 +241,7 @@ def personalise(settings: PersonalTraining, progress: Progress = lambda fraction
             share = max(trainer.step / settings.steps, took / settings.seconds)
             progress(min(share, 1.0), f"Step {trainer.step}, at most {rest:.0f} s left; so far {best.psnr_db:.2f} dB")
         is_over = trainer.step >= settings.steps or took > settings.seconds
-        if trainer.step % _CHECK_EVERY and not is_over:
+        if trainer.step % settings.check_every and not is_over:
             continue
         trainer.save()
         now = judge.judge(Generator.load(settings.out))

@@ -55,10 +55,19 @@ class FilmFacts:
             EnrollError: If it is.
         """
         if self._last is not None:
-            try:
-                check_exposure(self._last)
-            except EnrollError as error:
-                raise EnrollError(str(error).replace("photo", "film")) from error
+            check_film_exposure(self._last)
+
+
+def check_film_exposure(rgb: NDArray[np.uint8]) -> None:
+    """`check_exposure` for a frame of a film.
+
+    Raises:
+        EnrollError: If it is nearly black, white or without detail.
+    """
+    try:
+        check_exposure(rgb)
+    except EnrollError as error:
+        raise EnrollError(str(error).replace("photo", "film")) from error
 
 
 def check_film(track: FaceTrack, facts: FilmFacts, film: Film, warn: Warn) -> None:

@@ -17,10 +17,10 @@ from models.mesh import Floats, Pose, canonicalise
 from models.still import draw_blinks
 from models.template import LivingTemplate, compress
 from models.tracker.detector import FaceDetector
-from presenter.enroll.checks import Warn, check_exposure, check_face
+from presenter.enroll.checks import Warn, check_face
 from presenter.enroll.faces import find_faces
 from presenter.enroll.film import Film, FilmFrame
-from presenter.enroll.film_checks import FilmFacts, check_film, without_stretch
+from presenter.enroll.film_checks import FilmFacts, check_film, check_film_exposure, without_stretch
 from presenter.enroll.photo import FRAME_SIZE, close_lips, head_box, matte_of, style_code_of
 from presenter.enroll.speaking_style import speaking_style
 from presenter.enroll.stretch import Stretch, best_frame, find_stretch
@@ -120,7 +120,7 @@ def _orientation(film: Film, warn: Warn) -> int:
                 warn(f"the film was turned by {90 * turns} degrees; it was turned upright")
             return turns
     if looked is not None:
-        check_exposure(looked)
+        check_film_exposure(looked)
     return 0
 
 

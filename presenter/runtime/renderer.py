@@ -220,10 +220,10 @@ class Renderer:
     def _move(self, moved: _Moved) -> tuple[HeadPose, int]:
         motion = self.motion
         pose, eyelids = motion.at(moved.frame)
-        if isinstance(motion, IdleMotion):
+        if isinstance(motion, IdleMotion) and self._identity.template is not None:
+            pose = AT_REST  # a film has a motion of its own
+        elif isinstance(motion, IdleMotion):
             spoken = moved.speech.pose(self._head_motion)
-            if self._identity.template is not None:  # a film has its own idle motion
-                pose = AT_REST
             pose = HeadPose(*(idle + speech for idle, speech in zip(pose, spoken, strict=True)))
         if motion is not self._followed:
             self._followed = motion

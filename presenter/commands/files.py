@@ -30,7 +30,7 @@ def add_parsers(verbs: Any) -> None:
         metavar="N",
         help="which sound of it, counted from 1; else what players choose",
     )
-    render.add_argument("--presenter", default="default", help="a presenter's name, or a photo")
+    render.add_argument("--presenter", default="default", help="a presenter's name, or a photo or film of someone")
     render.add_argument("--video", type=Path, help="show this video instead, its mouth moved to follow the recording")
     render.add_argument("--face-index", type=int, metavar="N", help="whose face of a video, counted from 0 by size")
     render.add_argument("--loop", action="store_true", help="play a video back and forth until the recording ends")
@@ -40,7 +40,7 @@ def add_parsers(verbs: Any) -> None:
 
     say = verbs.add_parser("say", help="speak a text into a film or a WAV (needs the extra [voice])")
     say.add_argument("text", help="what to say, in English; - reads it from standard input")
-    say.add_argument("--presenter", default="default", help="a presenter's name, or a photo")
+    say.add_argument("--presenter", default="default", help="a presenter's name, or a photo or film of someone")
     say.add_argument("--out", default="say.mp4", help=f"{_FILM}; .wav for the sound alone")
     say.add_argument("--overwrite", action="store_true", help=_OVERWRITE)
     say.set_defaults(run=run_say)

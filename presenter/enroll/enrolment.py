@@ -1,4 +1,4 @@
-"""From a photo or a film on disk to a stored presenter, or from a photo to a temporary one."""
+"""From a photo or a film on disk to a stored presenter, or to a temporary one."""
 
 from __future__ import annotations
 
@@ -106,25 +106,32 @@ def _check_readable(source: Path) -> None:
         raise EnrollError(f"{source.name}: expected a photo or a film, could not read it ({error.strerror})") from error
 
 
-def find_presenter(config: AppConfig, name_or_photo: str) -> StoredIdentity:
-    """Return a presenter by its name, or a temporary one made from a photo.
+def find_presenter(config: AppConfig, name_or_file: str) -> StoredIdentity:
+    """Return a presenter by its name, or a temporary one made from a photo or a film.
 
     Raises:
         IdentityNotFoundError: If it is neither.
         IdentityDamagedError: If the presenter can't be read.
-        EnrollError: If the photo can't be used.
+        EnrollError: If the photo or film can't be used.
     """
     store = IdentityStore(config.presenters_dir)
-    path = Path(name_or_photo)
+    path = Path(name_or_file)
     try:
-        return store.load(name_or_photo)
+        return store.load(name_or_file)
     except IdentityNotFoundError as error:
         if not path.is_file():
             raise IdentityNotFoundError(
-                f"expected a presenter ({', '.join(store.names())}) or a photo, found no {name_or_photo!r}"
+                f"expected a presenter ({', '.join(store.names())}) or a photo or film, found no {name_or_file!r}"
             ) from error
-    from presenter.enroll.photo import enroll_photo  # imports the tracker
+    from presenter.enroll.film import Film, is_film  # imports the tracker
+    from presenter.enroll.from_film import enroll_film
+    from presenter.enroll.photo import enroll_photo
 
     networks = load_networks(config.engine)
-    identity = enroll_photo(path, path.stem, lambda fraction, message: None, networks, warn=_log.warning)
-    return StoredIdentity(identity, None)
+    if is_film(path):
+        return StoredIdentity(enroll_film(Film(path), path.stem, _untold, networks, warn=_log.warning)[0], None)
+    return StoredIdentity(enroll_photo(path, path.stem, _untold, networks, warn=_log.warning), None)
+
+
+def _untold(fraction: float, message: str) -> None:
+    pass

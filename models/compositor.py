@@ -37,7 +37,7 @@ class Backend(Protocol):
 class FrameCompositor:
     """Composes the frames of one identity.
 
-    What depends only on a template frame is computed once for a photo, and when it is shown for a film; a frame costs
+    What depends only on a template frame is computed once for a photo, and when it is shown for a video; a frame costs
     one rasterisation and one pass of the folded generator on top. Call it from one thread.
 
     Args:
@@ -73,8 +73,8 @@ class FrameCompositor:
         Args:
             displacement: Of the mesh from its neutral `[478, 3]`, inter-ocular distances.
             pose: Of the head.
-            eyelids: Level of closure, 0 for open eyes to `EYES_CLOSED`; a film has its own.
-            number: Of the frame in its stream: it says which frame of a film is shown.
+            eyelids: Level of closure, 0 for open eyes to `EYES_CLOSED`; a video has its own.
+            number: Of the frame in its stream: it says which frame of a video is shown.
         """
         return self.compose(self.layer(displacement, number), pose, eyelids, number)
 

@@ -53,8 +53,8 @@ class FoldedGenerator(nn.Module):
             target: `encode_target`'s features `[B, C, 64, 64]`.
             live: Stacked live inputs `[B, 6, 256, 256]`.
         """
-        painted: Tensor = self.synthesis(self.encoder(target, live), live, window=self.window)
-        return self.window.put_back(painted)
+        rendered: Tensor = self.synthesis(self.encoder(target, live), live, window=self.window)
+        return self.window.put_back(rendered)
 
     def patches(self, target: Tensor, live: Tensor) -> Tensor:
         """What `forward` is made of: raw outputs of each patch of the window `[B, 64, h / 4, w / 4]`.

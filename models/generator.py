@@ -71,8 +71,8 @@ class Generator(nn.Module):
     def forward(self, masked_target: Tensor, live: LiveInputs, style: Tensor) -> Tensor:
         """Colour and blend mask `[B, 4, 256, 256]`; see `Synthesis.forward`."""
         maps = self.encoder(self.encoder.encode_target(masked_target), live.stacked())
-        painted: Tensor = self.synthesis(maps, live.stacked(), style)
-        return painted
+        rendered: Tensor = self.synthesis(maps, live.stacked(), style)
+        return rendered
 
     def fold(self, style: Tensor, *, winograd: bool = False) -> FoldedGenerator:
         """The same network for one constant style code `[style_dim]`, with plain or Winograd convolutions."""
@@ -104,13 +104,13 @@ class Generator(nn.Module):
         return model.eval()
 
 
-def composite(target: Tensor, painted: Tensor, mask: Tensor) -> Tensor:
+def composite(target: Tensor, rendered: Tensor, mask: Tensor) -> Tensor:
     """Blend the rendered crop into the target crop.
 
     Args:
         target: `[B, 3, S, S]`.
-        painted: Colour and blend mask `[B, 4, S, S]`.
+        rendered: Colour and blend mask `[B, 4, S, S]`.
         mask: The crop mask `[S, S]`, feathered.
     """
-    alpha = painted[:, 3:] * mask
-    return target + alpha * (painted[:, :3] - target)
+    alpha = rendered[:, 3:] * mask
+    return target + alpha * (rendered[:, :3] - target)

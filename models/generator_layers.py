@@ -147,13 +147,13 @@ class Synthesis(nn.Module):
         Returns:
             Colour (0..1) and blend mask (0..1) `[B, 4, 256, 256]`, or of the window's size.
         """
-        painted = F.pixel_shuffle(self.patches(maps, style, window), PATCH).float()
+        rendered = F.pixel_shuffle(self.patches(maps, style, window), PATCH).float()
         if window:
             live = window.cut(live)
         coverage = face_coverage(live)
-        rgb = (live[:, :3] + soften(coverage) * painted[:, :3]).clamp(0.0, 1.0)
+        rgb = (live[:, :3] + soften(coverage) * rendered[:, :3]).clamp(0.0, 1.0)
         # On the face the layer always covers: what lies behind shows another mouth. Around it, the network decides.
-        return torch.cat([rgb, torch.maximum(torch.sigmoid(painted[:, 3:] + COVERING), soften(coverage, shrink=2))], 1)
+        return torch.cat([rgb, torch.maximum(torch.sigmoid(rendered[:, 3:] + COVERING), soften(coverage, shrink=2))], 1)
 
 
 def face_coverage(live: Tensor) -> Tensor:

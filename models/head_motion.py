@@ -14,6 +14,7 @@ from models.mesh import Floats
 FPS = 25
 EYES_CLOSED = 4
 """The level of closed eyelids; 0 is open."""
+_LIDS_FALL, _LIDS_RISE = 2, 1  # levels per frame: eyelids close faster than they open
 BLINK_CURVE = (1, 2, 4, 4, 3, 2, 1)  # eyelid levels of one blink, frame by frame
 _MEAN_BLINK_S = 4.0
 _FROM_SHOULDERS = 0.8  # an idle head tilts about a point so far below the one in its neck
@@ -80,6 +81,11 @@ def blink_schedule(frame: int) -> int:
     start = (number * 2654435761 >> 7) % (span - 2 * len(BLINK_CURVE)) + len(BLINK_CURVE) // 2
     step = position - start
     return BLINK_CURVE[step] if 0 <= step < len(BLINK_CURVE) else 0
+
+
+def follow_lids(level: int, wanted: int, frames: int = 1) -> int:
+    """Eyelids on their way from a level towards another one, as many frames of 40 ms later."""
+    return min(max(wanted, level - _LIDS_RISE * frames), level + _LIDS_FALL * frames)
 
 
 def sway(frame: int) -> HeadPose:

@@ -35,7 +35,7 @@ class Identity:
         speaking_style: How this presenter moves; None for the neutral style.
         blinks: Eyelid overlays.
         matte: Where in the frame the person is `[H, W]`; None if it was enrolled without.
-        template: The film of the person that is animated instead of the frame; None if there is but the frame.
+        template: The video of the person that is animated instead of the frame; None if there is but the frame.
     """
 
     name: str

@@ -57,10 +57,10 @@ def layer_of_patches(patches: Tensor, planes: Planes, window: Window) -> Layer:
     return layer
 
 
-def layer_of_picture(painted: Tensor, window: Window) -> Layer:
+def layer_of_picture(rendered: Tensor, window: Window) -> Layer:
     """The same from what the generator's `forward` gives, `[1, 4, 256, 256]` on any device."""
-    mask = torch.from_numpy(_mask_255(window)).to(painted.device)
-    cut = window.cut(painted)[0]
+    mask = torch.from_numpy(_mask_255(window)).to(rendered.device)
+    cut = window.cut(rendered)[0]
     scaled = torch.cat([255 * cut[:3], mask * cut[3:]]) + 0.5
     layer: Layer = scaled.byte().permute(1, 2, 0).contiguous().cpu().numpy()
     return layer

@@ -1,4 +1,4 @@
-"""What of a frame is not the rendered mouth: a still picture whose head moves, or a film of a quiet person."""
+"""What of a frame is not the rendered mouth: a still picture whose head moves, or a video of a quiet person."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class StillScene:
 
 
 class FilmedScene:
-    """A living template: head, eyes and breath are the film's own; a pose that is asked for is added to them.
+    """A living template: head, eyes and breath are the video's own; a pose that is asked for is added to them.
 
     Args:
         identity: Who it shows.
@@ -122,10 +122,10 @@ class FilmedScene:
     def prepare_cutout(self) -> None:
         """See `Scene`: mattes are drawn at enrolment."""
         if not self._film.mattes:
-            raise MattingError("the presenter's film shows no person before a background; enrol another one")
+            raise MattingError("the presenter's video shows no person before a background; enrol another one")
 
     def compose(self, layer: Layer, index: int, pose: HeadPose, eyelids: int, *, cutout: bool) -> list[Picture]:
-        """See `Scene`; eyelids are the film's own."""
+        """See `Scene`; eyelids are the video's own."""
         shown = self.template(index)
         height, width = shown.picture.shape[:2]
         paster = Paster((height, width), crop_transform(shown.pose), self._window)
@@ -143,7 +143,7 @@ class FilmedScene:
 
 
 def scene_of(identity: Identity, window: Window) -> Scene:
-    """The scene of an identity: its film if it has one, else its picture."""
+    """The scene of an identity: its video if it has one, else its picture."""
     if identity.template is None:
         return StillScene(identity, window)
     return FilmedScene(identity, identity.template, window)

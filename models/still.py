@@ -153,11 +153,11 @@ class Paster:
         inverse[:, 2] += inverse[:, :2] @ [self._window.left, self._window.top] - [x0, y0]
         self._inverse = inverse
 
-    def paste(self, frame: Picture, painted: Floats) -> None:
+    def paste(self, frame: Picture, rendered: Floats) -> None:
         """Blend colour and mask `[4, 256, 256]` (0..1) into `frame [H, W, 3]`, in place."""
         window = np.s_[self._window.top : self._window.bottom, self._window.left : self._window.right]
         # Colour and mask of the crop become bytes, and the mask fades out towards the border.
-        colour, mask = 255 * painted[:3][:, *window], 255 * painted[3:][:, *window] * crop_mask()[window]
+        colour, mask = 255 * rendered[:3][:, *window], 255 * rendered[3:][:, *window] * crop_mask()[window]
         self.paste_layer(frame, cv2.merge(list((np.concatenate([colour, mask]) + 0.5).astype(np.uint8))))
 
     def paste_layer(self, frame: Picture, layer: Picture) -> None:

@@ -46,7 +46,7 @@ class ServerConfig:
         limit_loopback: Whether that holds for this machine's own address as well, from which a reverse proxy asks.
         max_speech_s: Speech that one session buffers, in seconds, when a bot sends it faster than it is said.
         max_upload_mb: Largest photo that can be uploaded.
-        max_film_mb: Largest film that can be uploaded.
+        max_video_mb: Largest video or recording that can be uploaded.
         public_origin: `https://host` of the page behind a reverse proxy that changes the Host header; else empty.
         ice_servers: STUN and TURN URLs for servers behind NAT; none are needed on a machine with its own address.
         ice_username: For TURN. WHEP answers name the servers in `Link` headers, with this and `ice_credential`.
@@ -65,7 +65,7 @@ class ServerConfig:
     limit_loopback: Annotated[bool, Field(strict=True)] = False
     max_speech_s: Annotated[_Whole, Field(ge=1, le=3600)] = 300
     max_upload_mb: Annotated[_Whole, Field(ge=1, le=1000)] = 20
-    max_film_mb: Annotated[_Whole, Field(ge=1, le=2000)] = 200
+    max_video_mb: Annotated[_Whole, Field(ge=1, le=100_000)] = 500
     public_origin: str = ""
     ice_servers: tuple[str, ...] = ()
     ice_username: str = ""
@@ -114,6 +114,8 @@ class CameraConfig:
         background: `own`, a colour, or an image.
         place: Where the presenter stands: `left`, `centre` or `right`.
         webcam: The camera that watches the user's head: its number or a video file; empty for none.
+        style: A speaking style by its name; empty for each presenter's own.
+        style_strength: 0 (neutral) to 1.5.
         gate_dbfs: Sound below this level is silenced; 0 for no gate.
         offset_ms: How much later than its voice the picture leaves, for programs that delay one of them.
     """
@@ -125,6 +127,8 @@ class CameraConfig:
     background: str = "own"
     place: Literal["left", "centre", "right"] = "centre"
     webcam: str = ""
+    style: str = ""
+    style_strength: Annotated[_Number, Field(ge=0, le=1.5)] = 1.0
     gate_dbfs: Annotated[_Number, Field(ge=-90, le=0)] = 0.0
     offset_ms: Annotated[_Number, Field(ge=-500, le=500)] = 0.0
 

@@ -77,12 +77,12 @@ def _presenters(config: AppConfig) -> str:
 def _one_frame(config: AppConfig) -> str:
     from presenter.runtime.engine import Engine
     from presenter.runtime.identities import DEFAULT, IdentityStore
-    from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk
+    from stream.media import CHUNK_SAMPLES, PLAYOUT_SAMPLES, AudioChunk
 
     renderer = Engine.load(config).renderer(IdentityStore(config.presenters_dir).load(DEFAULT))
     times = []
     for k in range(15):
-        chunk = AudioChunk(np.zeros(CHUNK_SAMPLES, np.float32), np.zeros(VOICE_SAMPLES, np.int16), k * CHUNK_SAMPLES)
+        chunk = AudioChunk(np.zeros(CHUNK_SAMPLES, np.float32), np.zeros(PLAYOUT_SAMPLES, np.int16), k * CHUNK_SAMPLES)
         started = time.perf_counter()
         renderer.push(chunk)
         times.append(1000 * (time.perf_counter() - started))
@@ -97,11 +97,11 @@ def _pace(frame_ms: float) -> str:
         return f"a frame takes {frame_ms:.0f} ms of the 40 ms it may: 25 frames a second"
     if frame_ms <= 2 * FULL_RATE_MS:
         return (
-            f"a frame takes {frame_ms:.0f} ms: 12.5 pictures a second (every second one is painted), sound whole;"
+            f"a frame takes {frame_ms:.0f} ms: 12.5 frames per second (every second one is rendered), sound whole;"
             f" 25 need at most {FULL_RATE_MS:.0f} ms"
         )
     raise PresenterError(
-        f"a frame takes {frame_ms:.0f} ms; even 12.5 pictures a second need at most {2 * FULL_RATE_MS:.0f}"
+        f"a frame takes {frame_ms:.0f} ms; even 12.5 frames per second need at most {2 * FULL_RATE_MS:.0f}"
     )
 
 

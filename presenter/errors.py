@@ -7,13 +7,14 @@ PresenterError
 ├── IdentityDamagedError     a presenter's folder can't be read
 ├── MediaError               a media file can't be used
 ├── MissingError             what only a part of the program needs is not here (presenter.doctor)
+├── StyleDamagedError        a speaking style can't be read
 ├── VoiceMissingError        the extra [voice] is missing
 ├── OfferError               a WebRTC offer can't be answered
 ├── PageConnectedError       a session has its page already
 ├── PublishError             a media server refuses a publication
 ├── PublishTargetError       a publication may not go where it was told to
 └── NotFoundError            nothing has this name or id
-    ├── IdentityNotFoundError, SessionNotFoundError, ViewerNotFoundError
+    ├── IdentityNotFoundError, StyleNotFoundError, SessionNotFoundError, ViewerNotFoundError
     └── PublicationNotFoundError, JobNotFoundError
 """
 
@@ -68,6 +69,10 @@ class MediaError(PresenterError):
     """A media file can't be read, or holds not what is needed."""
 
 
+class StyleDamagedError(PresenterError):
+    """A speaking style can't be read."""
+
+
 class VoiceMissingError(PresenterError):
     """The voice built in can't be loaded: packages of the extra `[voice]` are missing or broken."""
 
@@ -78,6 +83,10 @@ class NotFoundError(PresenterError):
 
 class IdentityNotFoundError(NotFoundError):
     """No presenter has this name."""
+
+
+class StyleNotFoundError(NotFoundError):
+    """No speaking style has this name."""
 
 
 class SessionNotFoundError(NotFoundError):
@@ -93,7 +102,7 @@ class PublicationNotFoundError(NotFoundError):
 
 
 class JobNotFoundError(NotFoundError):
-    """No enrolment has this id."""
+    """No enrolment or render has this id."""
 
 
 class OfferError(PresenterError):

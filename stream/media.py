@@ -20,11 +20,11 @@ FPS = 25
 """Video frames per second."""
 CHUNK_SAMPLES = SAMPLE_RATE // FPS
 """Length of one chunk and of one video frame: 640 samples = 40 ms."""
-VOICE_RATE = 48_000
+PLAYOUT_RATE = 48_000
 """Rate of played audio, in Hz: the rate at which Opus works."""
-VOICE_SAMPLES = VOICE_RATE // FPS
+PLAYOUT_SAMPLES = PLAYOUT_RATE // FPS
 """Played samples in one chunk: 1920."""
-VOICE_RATIO = VOICE_RATE // SAMPLE_RATE
+PLAYOUT_RATIO = PLAYOUT_RATE // SAMPLE_RATE
 """Played samples per sample of the session's clock: 3."""
 QUIET_DBFS = -48.0
 """A chunk below this level is a pause."""
@@ -53,7 +53,7 @@ class AudioChunk:
 
     pcm: FloatArray
     """The model's input: float32 `[640]`, 16 kHz, -1..1."""
-    voice: Int16Array
+    audio: Int16Array
     """What is played: int16 `[1920]`, 48 kHz mono."""
     pts: int
     """First sample of the chunk on the source's timeline, in samples at 16 kHz."""
@@ -61,7 +61,7 @@ class AudioChunk:
     def __post_init__(self) -> None:
         """Check types and shapes once, at the boundary."""
         _check("AudioChunk.pcm", self.pcm, np.float32, (CHUNK_SAMPLES,))
-        _check("AudioChunk.voice", self.voice, np.int16, (VOICE_SAMPLES,))
+        _check("AudioChunk.audio", self.audio, np.int16, (PLAYOUT_SAMPLES,))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +107,7 @@ class VideoFrame:
 def silence(pts: int) -> AudioChunk:
     """Return one chunk of digital silence at `pts` (samples at 16 kHz)."""
     pcm = np.zeros(CHUNK_SAMPLES, np.float32)
-    return AudioChunk(pcm, np.zeros(VOICE_SAMPLES, np.int16), pts)
+    return AudioChunk(pcm, np.zeros(PLAYOUT_SAMPLES, np.int16), pts)
 
 
 def is_quiet(chunk: AudioChunk, level_dbfs: float = QUIET_DBFS) -> bool:

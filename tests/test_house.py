@@ -41,14 +41,15 @@ PRESENTER = {
     "enroll": {"errors", "config", "runtime", "video"},
     "tts": {"errors", "config", "runtime", "enroll"},
     "meeting": {"errors", "config", "runtime"},
-    "server": {"errors", "config", "runtime", "enroll", "tts"},
+    "api": {"errors", "config", "runtime", "enroll", "tts", "video"},
+    "server": {"errors", "config", "runtime", "enroll", "tts", "api"},
     "integrations": {"errors", "config", "runtime"},
     "doctor": {"errors", "config", "runtime", "meeting", "tts"},
     "studio": set(),
     "recipe": {"errors", "config", "runtime", "enroll"},
     "bench": {"errors", "config", "client", "runtime", "meeting", "server"},
     "commands": {
-        *("errors", "config", "runtime", "enroll", "tts", "video", "meeting", "server", "doctor"),
+        *("errors", "config", "runtime", "meeting", "api", "server", "doctor"),
         *("recipe", "bench"),  # the only ones who run them
     },
     "cli": {"errors", "config", "commands", "recipe"},

@@ -132,17 +132,17 @@ class GeneratorTrainer:
         self._set_rate()
         with torch.autocast("cpu", torch.bfloat16):
             style = self.generator.style_code(reference)
-            painted = self.generator(masked, live, style)
+            rendered = self.generator(masked, live, style)
         # Live, the pixels under the mask show another mouth: blend over the reference, never over
         # the target, or the blend mask learns to pass the target through.
         behind = target + self.mask * (reference - target)
-        fake = composite(behind, painted, self.mask)
+        fake = composite(behind, rendered, self.mask)
         weight = self.mask * (1 + 4 * mouth) + 2 * live.interior
         losses = {
             "l1": ((fake - target).abs() * weight).mean(),
             "gradient": gradient_loss(fake, target, weight),
             # Colour must be right also where the blend mask hides it.
-            "paint": ((painted[:, :3] - target).abs() * weight).mean() * 0.5,
+            "rendered": ((rendered[:, :3] - target).abs() * weight).mean() * 0.5,
         }
         small, wanted = crop_mouth(fake), crop_mouth(target)
         sharpen = self.step >= self.config.sharpen_from

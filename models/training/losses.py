@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-MOUTH_BOX = (slice(92, 220), slice(64, 192))  # rows, columns of the crop where a mouth can be
+_MOUTH_AREA = (slice(92, 220), slice(64, 192))  # rows, columns of the crop where a mouth can be
 
 
 def crop_mouth(picture: Tensor) -> Tensor:
     """The mouth's part `[B, C, 128, 128]` of crops `[B, C, 256, 256]`."""
-    return picture[..., MOUTH_BOX[0], MOUTH_BOX[1]]
+    return picture[..., _MOUTH_AREA[0], _MOUTH_AREA[1]]
 
 
 def gradient_loss(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Personalisation: the base generator tuned on crops of one person's film, and judged on frames kept back from it."""
+"""Personalisation: the base generator tuned on crops of one person's video, and judged on frames kept back from it."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ Progress = Callable[[float, str], None]
 
 
 class Figures(NamedTuple):
-    """How like the film what is rendered is, in the box around the mouth, on frames that were kept back."""
+    """How like the video what is rendered is, in the box around the mouth, on frames that were kept back."""
 
     psnr_db: float
     ssim: float
     lmd_px: float
     """Mean distance of the lips' landmarks, pixels of a frame of 512."""
     sharpness: float
-    """In relation to the film's."""
+    """In relation to the video's."""
 
     def __str__(self) -> str:
         """One line for the user."""
         return (
             f"PSNR {self.psnr_db:.1f} dB, SSIM {self.ssim:.3f}, lip landmarks {self.lmd_px:.2f} px off,"
-            f" sharpness {self.sharpness:.2f} of the film's"
+            f" sharpness {self.sharpness:.2f} of the video's"
         )
 
     def is_better_than(self, other: Figures) -> bool:
@@ -105,10 +105,10 @@ class PersonalTraining:
 
 
 class PersonalPairs(Dataset[Sample]):
-    """Crops of a film, open mouths more often, with what is live as reference: a closed mouth in a like pose.
+    """Crops of a video, open mouths more often, with what is live as reference: a closed mouth in a like pose.
 
     Args:
-        crops: All of the film's.
+        crops: All of the video's.
         length: Pairs per epoch.
         seed: Pairs are a function of this and the position in the epoch.
     """

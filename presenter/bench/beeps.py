@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream.media import VOICE_RATE, Int16Array
+from stream.media import PLAYOUT_RATE, Int16Array
 
 LOUD = 3000
 """Of int16: a beep reaches this at once, and what is between beeps never does."""
 
-_APART = VOICE_RATE // 10  # in which no second beep begins
+_APART = PLAYOUT_RATE // 10  # in which no second beep begins
 
 
-def beeps(seconds: int, rate: int = VOICE_RATE) -> Int16Array:
+def beeps(seconds: int, rate: int = PLAYOUT_RATE) -> Int16Array:
     """A beep each second, 40 ms long and half a second in, int16 `[seconds * rate]`: it begins where a chunk does."""
-    voice = np.zeros(seconds * rate, np.int16)
+    audio = np.zeros(seconds * rate, np.int16)
     t = np.arange(rate // 25) / rate
     beep = (20_000 * np.sin(2 * np.pi * 1000 * t)).astype(np.int16)
     for second in range(seconds):
         at = second * rate + 13 * rate // 25  # where a chunk begins
-        voice[at : at + len(beep)] = beep
-    return voice
+        audio[at : at + len(beep)] = beep
+    return audio
 
 
 class BeepDetector:

@@ -20,7 +20,7 @@ from presenter.bench.beeps import beeps
 from presenter.bench.servers import running_sync_test
 from presenter.client.client import PresenterClient, connect
 from presenter.errors import PresenterError
-from stream.media import VOICE_RATE
+from stream.media import PLAYOUT_RATE
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required")
@@ -145,11 +145,11 @@ async def _beep(presenter: PresenterClient, seconds: float) -> None:
     """Send a beep once a second, as one long utterance."""
     minute = beeps(60).astype("<i2").tobytes()
     pieces = (
-        minute[at : at + 2 * VOICE_RATE]
+        minute[at : at + 2 * PLAYOUT_RATE]
         for _ in range(int(seconds / 60) + 1)
-        for at in range(0, len(minute), 2 * VOICE_RATE)
+        for at in range(0, len(minute), 2 * PLAYOUT_RATE)
     )
-    await presenter.speak(pieces, VOICE_RATE)
+    await presenter.speak(pieces, PLAYOUT_RATE)
 
 
 def _report(found: dict[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from presenter.config import AppConfig, CameraConfig
 from presenter.meeting.meeting import Meeting
 from presenter.meeting.setup import open_meeting
 from presenter.runtime.frame_renderer import FrameRenderer
-from stream.media import VOICE_RATE, VOICE_RATIO, ByteArray
+from stream.media import PLAYOUT_RATE, PLAYOUT_RATIO, ByteArray
 
 _BACKEND = "presenter-bench"
 _SETTLE_S = 10.0  # at first, while clocks are learned, nothing is measured
@@ -142,8 +142,8 @@ def _of_times(said: list[float], heard: list[float], beeps_at: list[int], seen: 
     pts = np.array(sorted(seen))
     delays, skews = [], []
     for place in beeps_at:
-        picture = pts[np.argmin(np.abs(pts * VOICE_RATIO - place))]
-        shown = seen[int(picture)] + (place - int(picture) * VOICE_RATIO) / VOICE_RATE
+        picture = pts[np.argmin(np.abs(pts * PLAYOUT_RATIO - place))]
+        shown = seen[int(picture)] + (place - int(picture) * PLAYOUT_RATIO) / PLAYOUT_RATE
         began = _nearest(heard, shown)
         skews.append(1000 * (began - shown))
         delays.append(1000 * (began - max((one for one in said if one < began), default=began)))

@@ -11,9 +11,10 @@ from functools import partial
 import numpy as np
 
 from models.head_motion import HeadMotion
+from models.identity import SpeakingStyle
 from presenter.bench.beeps import BeepDetector
 from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
-from stream.media import CHUNK_SAMPLES, VOICE_RATIO, AudioChunk, ByteArray, VideoFrame
+from stream.media import CHUNK_SAMPLES, PLAYOUT_RATIO, AudioChunk, ByteArray, VideoFrame
 
 SIZE = 512  # of the frame
 BITS = 20  # 11 hours of chunks
@@ -40,6 +41,15 @@ class FrameIdOverlay:
         self._renderer.motion = motion
 
     @property
+    def speaking_style(self) -> SpeakingStyle | None:
+        """How the mouth moves."""
+        return self._renderer.speaking_style
+
+    @speaking_style.setter
+    def speaking_style(self, style: SpeakingStyle | None) -> None:
+        self._renderer.speaking_style = style
+
+    @property
     def size(self) -> tuple[int, int]:
         """`(height, width)` of the frames."""
         return self._renderer.size
@@ -64,7 +74,7 @@ class FrameIdOverlay:
 
     def advance(self, chunk: AudioChunk) -> list[tuple[AudioChunk, RenderFrame]]:
         """Process a chunk; the frame that is complete with it will be marked."""
-        self.beeps.push(chunk.voice, chunk.pts * VOICE_RATIO)
+        self.beeps.push(chunk.audio, chunk.pts * PLAYOUT_RATIO)
         return [(complete, partial(_marked, render)) for complete, render in self._renderer.advance(chunk)]
 
     def interrupt(self, shown_pts: int | None, pts: int) -> int:

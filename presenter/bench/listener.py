@@ -16,18 +16,18 @@ import sys
 import time
 
 from presenter.bench.beeps import BeepDetector
-from stream.media import VOICE_RATE
+from stream.media import PLAYOUT_RATE
 from stream.pcm.drift import ClockFilter
 from stream.pcm.formats import AudioFormat, PcmDecoder
 
-_RECORD = ("parec", "--raw", "--format=s16le", f"--rate={VOICE_RATE}", "--channels=1", "--latency-msec=10")
+_RECORD = ("parec", "--raw", "--format=s16le", f"--rate={PLAYOUT_RATE}", "--channels=1", "--latency-msec=10")
 _MOST_BYTES = 1 << 16
-_AWAKE = 3 * VOICE_RATE  # until then a source is irregular, which would disturb a clock estimate for a minute
+_AWAKE = 3 * PLAYOUT_RATE  # until then a source is irregular, which would disturb a clock estimate for a minute
 
 
 def listen(source: str) -> list[float]:
     """Record until standard input ends; returns when beeps began."""
-    finder, clock, decoder = BeepDetector(), ClockFilter(VOICE_RATE), PcmDecoder(AudioFormat(VOICE_RATE))
+    finder, clock, decoder = BeepDetector(), ClockFilter(PLAYOUT_RATE), PcmDecoder(AudioFormat(PLAYOUT_RATE))
     times: list[float] = []
     heard = last = 0
     with subprocess.Popen([*_RECORD, f"--device={source}"], stdout=subprocess.PIPE) as recorder:
@@ -42,7 +42,7 @@ def listen(source: str) -> list[float]:
                 break
             if heard < _AWAKE <= heard + len(sound):
                 clock.reset()
-            clock.observe(last, time.monotonic() - len(sound) / VOICE_RATE)
+            clock.observe(last, time.monotonic() - len(sound) / PLAYOUT_RATE)
             finder.push(sound, heard)
             times += [clock.time_s + (place - heard) * clock.period_s for place in finder.found[len(times) :]]
             heard, last = heard + len(sound), len(sound)

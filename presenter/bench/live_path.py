@@ -23,7 +23,7 @@ from presenter.runtime.identities import DEFAULT, IdentityStore
 from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.networks import load_networks
 from presenter.runtime.renderer import Renderer
-from stream.media import CHUNK_SAMPLES, FPS, SAMPLE_RATE, VOICE_RATE, VOICE_SAMPLES, AudioChunk, VideoFrame
+from stream.media import CHUNK_SAMPLES, FPS, PLAYOUT_RATE, PLAYOUT_SAMPLES, SAMPLE_RATE, AudioChunk, VideoFrame
 from stream.rtc.encoders import VideoEncoder
 from stream.yuv import i420
 
@@ -69,11 +69,11 @@ def speech_like(seconds: float, seed: int = 0) -> list[AudioChunk]:
     count = int(seconds * FPS)
     t = np.arange(count * CHUNK_SAMPLES) / SAMPLE_RATE
     pcm = (0.1 * rng.standard_normal(len(t)) * np.clip(np.sin(2 * np.pi * 4 * t), 0, 1)).astype(np.float32)
-    voice = (np.repeat(pcm, VOICE_RATE // SAMPLE_RATE) * 32767).astype(np.int16)
+    audio = (np.repeat(pcm, PLAYOUT_RATE // SAMPLE_RATE) * 32767).astype(np.int16)
     return [
         AudioChunk(
             pcm[k * CHUNK_SAMPLES : (k + 1) * CHUNK_SAMPLES],
-            voice[k * VOICE_SAMPLES : (k + 1) * VOICE_SAMPLES],
+            audio[k * PLAYOUT_SAMPLES : (k + 1) * PLAYOUT_SAMPLES],
             k * CHUNK_SAMPLES,
         )
         for k in range(count)

@@ -16,7 +16,7 @@ from aiortc.rtcrtpreceiver import StreamStatistics
 
 from presenter.errors import ConfigError
 from stream.clock import SessionClock
-from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame, silence
+from stream.media import CHUNK_SAMPLES, PLAYOUT_SAMPLES, AudioChunk, VideoFrame, silence
 from stream.playout.playout import Playout
 from stream.playout.pump import PlayoutPump
 from stream.rtc.aiortc_internals import ReceiverInternals, patch_process_host_addresses
@@ -111,11 +111,11 @@ async def _act(pump: PlayoutPump) -> None:
         picture = np.roll(still, min(k, 2 * _SWAY - k), axis=1)
         picture[mouth] = np.clip(picture[mouth] + rng.normal(0, 30, picture[mouth].shape), 0, 255)
         pictures.append(picture)
-    voice = rng.normal(0, 2000, (len(pictures), VOICE_SAMPLES)).astype(np.int16)
+    audio = rng.normal(0, 2000, (len(pictures), PLAYOUT_SAMPLES)).astype(np.int16)
     pcm, k = silence(0).pcm, 0
     while True:
         pts, at = k * CHUNK_SAMPLES, k % len(pictures)
-        await pump.put(AudioChunk(pcm, voice[at], pts), VideoFrame(pictures[at], pts))
+        await pump.put(AudioChunk(pcm, audio[at], pts), VideoFrame(pictures[at], pts))
         k += 1
 
 

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from presenter.commands.terminal import confirm_overwrite
 from presenter.config import AppConfig
 from presenter.errors import PresenterError
 
 if TYPE_CHECKING:
     from presenter.runtime.output import Output
-    from stream.files.reader import Recording
 
 _OVERWRITE = "replace what is there; without it you are asked, or told"
 _FILM = (
@@ -23,29 +23,35 @@ _FILM = (
 def add_parsers(verbs: Any) -> None:
     """Describe the verbs to argparse."""
     render = verbs.add_parser("render", help="render a recording to a film")
-    render.add_argument("--audio", type=Path, required=True, help="any file with sound")
+    render.add_argument("--audio", type=Path, help="any file with sound; not needed with --driving")
     render.add_argument(
         "--audio-stream",
         type=int,
         metavar="N",
         help="which sound of it, counted from 1; else what players choose",
     )
-    render.add_argument("--presenter", default="default", help="a presenter's name, or a photo or film of someone")
+    render.add_argument("--presenter", default="default", help="a presenter's name, or a photo or video of someone")
     render.add_argument("--video", type=Path, help="show this video instead, its mouth moved to follow the recording")
+    render.add_argument(
+        "--driving", type=Path, metavar="CLIP", help="a video of a person whose mouth moves the face, instead of sound"
+    )
+    render.add_argument("--driving-head", action="store_true", help="the driver's head and eyelids move as well")
+    _add_style(render)
     render.add_argument("--face-index", type=int, metavar="N", help="whose face of a video, counted from 0 by size")
-    render.add_argument("--loop", action="store_true", help="play a video back and forth until the recording ends")
+    render.add_argument("--loop", action="store_true", help="play a video back and forth until the motion ends")
     render.add_argument("--out", required=True, help=_FILM)
     render.add_argument("--overwrite", action="store_true", help=_OVERWRITE)
     render.set_defaults(run=run_render)
 
     say = verbs.add_parser("say", help="speak a text into a film or a WAV (needs the extra [voice])")
     say.add_argument("text", help="what to say, in English; - reads it from standard input")
-    say.add_argument("--presenter", default="default", help="a presenter's name, or a photo or film of someone")
+    say.add_argument("--presenter", default="default", help="a presenter's name, or a photo or video of someone")
+    _add_style(say)
     say.add_argument("--out", default="say.mp4", help=f"{_FILM}; .wav for the sound alone")
     say.add_argument("--overwrite", action="store_true", help=_OVERWRITE)
     say.set_defaults(run=run_say)
 
-    enroll = verbs.add_parser("enroll", help="make a presenter from a photo or a film")
+    enroll = verbs.add_parser("enroll", help="make a presenter from a photo or a video")
     enroll.add_argument(
         "photo", type=Path, metavar="PHOTO|VIDEO",
         help="one frontal face, well lit: JPEG, PNG, WebP or AVIF; or 10 to 60 s of one person: MP4, MOV, WebM or MKV",
@@ -59,6 +65,17 @@ def add_parsers(verbs: Any) -> None:
     enroll.add_argument("--name", required=True, help="what to call the presenter")
     enroll.add_argument("--consent", metavar="NAME", default="", help="who agreed to be shown; kept with the presenter")
     enroll.set_defaults(run=run_enroll)
+
+    style = verbs.add_parser("style", help="keep how the person in a video moves the mouth, as a speaking style")
+    style.add_argument("clip", type=Path, help="a video of a person who talks, a few seconds to a minute")
+    style.add_argument("--name", required=True, help="what to call the style")
+    style.set_defaults(run=run_style)
+
+    styles = verbs.add_parser("styles", help="list or delete speaking styles")
+    styles.set_defaults(run=run_styles, what="list")
+    which = styles.add_subparsers(dest="what", metavar="WHAT")
+    which.add_parser("list", help="all of them (default)")
+    which.add_parser("delete", help="remove one for good").add_argument("name", help="its name")
 
     presenters = verbs.add_parser("presenters", help="list, show, rename, export, import or delete presenters")
     presenters.set_defaults(run=run_presenters, what="list", json=False)
@@ -81,91 +98,102 @@ def add_parsers(verbs: Any) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
-def _inputs(arguments: argparse.Namespace, *others: Path) -> list[Path]:
-    """Files that a command reads; a name that is none is ignored."""
-    return [*others, Path(arguments.presenter), Path(arguments.config)]
+def _add_style(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--style", help="a speaking style by its name, or a video of whose speaker it is")
+    parser.add_argument(
+        "--style-strength", type=float, default=1.0, metavar="X", help="0 (neutral) to 1.5 (exaggerated), 1 by default"
+    )
 
 
 def run_render(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Render a recording."""
-    from presenter.runtime.output import prepare_output
-    from stream.files.reader import Recording
+    from presenter import api
 
-    read = [arguments.audio] if arguments.video is None else [arguments.audio, arguments.video]
-    out = prepare_output(arguments.out, _inputs(arguments, *read), overwrite=arguments.overwrite)
-    recording = Recording(arguments.audio, stream=arguments.audio_stream)
-    if arguments.video is not None:
-        return _resync(config, arguments, recording, out)
-
-    from presenter.enroll.enrolment import find_presenter  # slow to import: what is wrong with the files is said first
-    from presenter.runtime.offline import render_audio
-
-    count = render_audio(config, recording, find_presenter(config, arguments.presenter), out)
-    print(f"{out}: {count} frames", file=sys.stdout if out.path else sys.stderr)
-    return 0
-
-
-def _resync(config: AppConfig, arguments: argparse.Namespace, recording: Recording, out: Output) -> int:
-    """Render a recording to the face in a video."""
-    from presenter.video.resync import resync_video
-    from stream.files.movie import MOVIE_SUFFIXES
-
-    if out.path is None or out.path.suffix.lower() not in MOVIE_SUFFIXES:
-        raise PresenterError(f"{out}: with --video, expected a name in {', '.join(MOVIE_SUFFIXES)}")
-    if arguments.face_index is not None and arguments.face_index < 0:
-        raise PresenterError(f"--face-index: expected 0 or more, got {arguments.face_index}")
-    summary = resync_video(
-        config, arguments.video, recording, out.path,
-        face_index=arguments.face_index, loop=arguments.loop, overwrite=out.overwrite,
-    )  # fmt: skip
-    print(f"{out}: {summary}")
+    done = api.render(
+        arguments.audio,
+        arguments.out,
+        presenter=arguments.presenter,
+        video=arguments.video,
+        driving=arguments.driving,
+        driving_head=arguments.driving_head,
+        style=arguments.style,
+        style_strength=arguments.style_strength,
+        face_index=arguments.face_index,
+        loop=arguments.loop,
+        audio_stream=arguments.audio_stream,
+        overwrite=arguments.overwrite,
+        config=arguments.config,
+        confirm=confirm_overwrite,
+    )
+    _report(done, done.out)
     return 0
 
 
 def run_say(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Speak a text."""
-    from presenter.runtime.output import prepare_output
-    from presenter.tts.say import SOUND_SUFFIX, say_file
+    from presenter import api
 
-    out = prepare_output(arguments.out, _inputs(arguments), overwrite=arguments.overwrite, others=(SOUND_SUFFIX,))
     text = sys.stdin.read() if arguments.text == "-" else arguments.text
-    seconds = say_file(config, text, arguments.presenter, out)
-    print(f"{out}: {seconds:.1f} s of speech", file=sys.stdout if out.path else sys.stderr)
+    done = api.say(
+        text,
+        arguments.out,
+        presenter=arguments.presenter,
+        style=arguments.style,
+        style_strength=arguments.style_strength,
+        overwrite=arguments.overwrite,
+        config=arguments.config,
+        confirm=confirm_overwrite,
+    )
+    _report(done, done.out)
     return 0
 
 
-def run_enroll(config: AppConfig, arguments: argparse.Namespace) -> int:
-    """Make a presenter from a photo or a film."""
-    from presenter.enroll.enrolment import can_continue, enroll_presenter
-    from presenter.runtime.identities import IdentityStore
-    from presenter.runtime.names import check_name
+def _report(done: object, out: Output) -> None:
+    print(done, file=sys.stdout if out.path else sys.stderr)
 
-    store = IdentityStore(config.presenters_dir)
-    taken = store.taken_names()
-    if arguments.personalize and can_continue(store, arguments.name, arguments.photo):
-        taken.discard(arguments.name)
-    name = check_name(arguments.name, taken)
+
+def run_enroll(config: AppConfig, arguments: argparse.Namespace) -> int:
+    """Make a presenter from a photo or a video."""
+    from presenter import api
 
     def progress(fraction: float, message: str) -> None:
         print(f"{fraction:4.0%} {message}", flush=True)
 
-    def warn(doubt: str) -> None:
-        print(f"Warning: {doubt}", file=sys.stderr)
-
-    enroll_presenter(
-        store,
-        config.engine,
+    name = api.enroll(
         arguments.photo,
-        name,
-        progress,
+        arguments.name,
         consent_by=arguments.consent,
         face=arguments.face,
         personalise=arguments.personalize,
-        warn=warn,
+        config=arguments.config,
+        progress=progress,
     )
     print(f"{name} is ready: presenter render --presenter {name!r} …, or choose it on the page")
     if not arguments.consent.strip():
         print("Nobody's consent is recorded; --consent NAME does so.", file=sys.stderr)
+    return 0
+
+
+def run_style(config: AppConfig, arguments: argparse.Namespace) -> int:
+    """Keep the speaking style of a video."""
+    from presenter import api
+
+    name = api.make_style(arguments.clip, arguments.name, config=arguments.config)
+    print(f"{name} is ready: presenter render --style {name!r} …")
+    return 0
+
+
+def run_styles(config: AppConfig, arguments: argparse.Namespace) -> int:
+    """List or delete speaking styles."""
+    from presenter.runtime.styles import StyleStore
+
+    store = StyleStore(config.presenters_dir)
+    if arguments.what == "delete":
+        store.delete(arguments.name)
+        print(f"{arguments.name} is deleted")
+        return 0
+    for name in store.names():
+        print(f"{name}: of {store.load(name).clip}")
     return 0
 
 

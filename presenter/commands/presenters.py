@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from presenter.commands.terminal import confirm, has_terminal
 from presenter.config import AppConfig
 from presenter.errors import IdentityDamagedError, PresenterError
 from presenter.runtime.identities import Entry, IdentityStore
@@ -77,7 +77,7 @@ def _facts(store: IdentityStore, entry: Entry) -> dict[str, Any]:
         "name": entry.name,
         "kind": "enrolled here" if entry.own else "comes with the package",
         "folder": str(entry.folder),
-        "moves": "a picture" if template is None else f"a film of {len(template) / FPS:.1f} s",
+        "moves": "a picture" if template is None else f"a video of {len(template) / FPS:.1f} s",
         "style": "its own" if style else "",
         "personalised": personalised,
         "consent": None if consent is None else vars(consent),
@@ -93,10 +93,9 @@ def _rename(store: IdentityStore, arguments: argparse.Namespace) -> int:
 def _delete(store: IdentityStore, arguments: argparse.Namespace) -> int:
     entry = store.entry(arguments.name)
     if not arguments.yes:
-        if not sys.stdin.isatty():
+        if not has_terminal():
             raise PresenterError(f"expected --yes to delete {entry.name} for good, as nobody can be asked here")
-        print(f"Delete {entry.name} for good? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().casefold() not in ("y", "yes"):
+        if not confirm(f"Delete {entry.name} for good?"):
             return 1
     store.delete(entry.name)
     print(f"{entry.name} is deleted")

@@ -1,4 +1,4 @@
-"""From a photo or a film on disk to a stored presenter, or to a temporary one."""
+"""From a photo or a video on disk to a stored presenter, or to a temporary one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from presenter.errors import EnrollError, IdentityNotFoundError
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.identity_folder import StoredIdentity, consent_now
 from presenter.runtime.networks import load_networks
+from presenter.runtime.progress import Progress
 
-Progress = Callable[[float, str], None]
-"""Called with the share of the work that is done, 0..1, and a message."""
 Warn = Callable[[str], None]
 """Called with each warning about a photo that is used nevertheless."""
 
@@ -36,23 +35,23 @@ def enroll_presenter(
     personalise: bool = False,
     warn: Warn = _log.warning,
 ) -> StoredIdentity:
-    """Make a presenter from a photo or a film and save it.
+    """Make a presenter from a photo or a video and save it.
 
     Args:
         store: Where it is kept.
         engine: Names the networks.
-        source: The photo or film, recognised by content.
+        source: The photo or video, recognised by content.
         name: The presenter's name.
         progress: Called with the progress.
         consent_by: Who agreed to be shown; kept with the presenter, and when.
         stop: Set from another thread to cancel.
         face: Which of several faces of a photo, counted from the left from 1.
-        personalise: Tune the generator to the person in a film. The presenter is saved before; if this is
-            interrupted, another call with the same name and film continues.
+        personalise: Tune the generator to the person in a video. The presenter is saved before; if this is
+            interrupted, another call with the same name and video continues.
         warn: Called with each warning about what is used nevertheless.
 
     Raises:
-        EnrollError: If the photo or film can't be used; says why.
+        EnrollError: If the photo or video can't be used; says why.
     """
     from presenter.enroll.film import Film, is_film  # imports the tracker, which a live session never needs
     from presenter.enroll.from_film import enroll_film
@@ -63,7 +62,7 @@ def enroll_presenter(
     consent = consent_now(consent_by)
     if not is_film(source):
         if personalise:
-            raise EnrollError(f"{source.name}: expected a film to personalise with, found a photo")
+            raise EnrollError(f"{source.name}: expected a video to personalise with, found a photo")
         identity = enroll_photo(source, name, progress, load_networks(engine), stop, face=face, warn=warn)
         stored = store.save(identity, consent)
         progress(1.0, "Ready")
@@ -92,7 +91,7 @@ def enroll_presenter(
 
 
 def can_continue(store: IdentityStore, name: str, source: Path) -> bool:
-    """Whether a presenter of this name was made of this film, and its personalisation was interrupted."""
+    """Whether a presenter of this name was made of this video, and its personalisation was interrupted."""
     from presenter.enroll.personal import WorkFolder
 
     return source.is_file() and WorkFolder.of(store, name).is_of(source) and name in store.names()
@@ -103,16 +102,18 @@ def _check_readable(source: Path) -> None:
         with source.open("rb"):
             pass
     except OSError as error:
-        raise EnrollError(f"{source.name}: expected a photo or a film, could not read it ({error.strerror})") from error
+        raise EnrollError(
+            f"{source.name}: expected a photo or a video, could not read it ({error.strerror})"
+        ) from error
 
 
 def find_presenter(config: AppConfig, name_or_file: str) -> StoredIdentity:
-    """Return a presenter by its name, or a temporary one made from a photo or a film.
+    """Return a presenter by its name, or a temporary one made from a photo or a video.
 
     Raises:
         IdentityNotFoundError: If it is neither.
         IdentityDamagedError: If the presenter can't be read.
-        EnrollError: If the photo or film can't be used.
+        EnrollError: If the photo or video can't be used.
     """
     store = IdentityStore(config.presenters_dir)
     path = Path(name_or_file)
@@ -121,7 +122,7 @@ def find_presenter(config: AppConfig, name_or_file: str) -> StoredIdentity:
     except IdentityNotFoundError as error:
         if not path.is_file():
             raise IdentityNotFoundError(
-                f"expected a presenter ({', '.join(store.names())}) or a photo or film, found no {name_or_file!r}"
+                f"expected a presenter ({', '.join(store.names())}) or a photo or video, found no {name_or_file!r}"
             ) from error
     from presenter.enroll.film import Film, is_film  # imports the tracker
     from presenter.enroll.from_film import enroll_film

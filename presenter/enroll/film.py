@@ -1,4 +1,4 @@
-"""Untrusted films, decoded at 25 frames a second in a process that can be stopped."""
+"""Untrusted videos, decoded at 25 frames a second in a process that can be stopped."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MATROSKA = b"\x1aE\xdf\xa3"
 
 
 class FilmFrame(NamedTuple):
-    """A frame of a film.
+    """A frame of a video.
 
     Attributes:
         number: At 25 frames a second, from 0.
@@ -51,7 +51,7 @@ def is_film(path: Path) -> bool:
 
 
 class Film:
-    """A film on disk; it can be read several times.
+    """A video on disk; it can be read several times.
 
     Args:
         path: MP4, MOV, WebM or MKV, recognised by content.
@@ -73,13 +73,13 @@ class Film:
             wanted: Which frames; None for all.
 
         Raises:
-            EnrollError: If it is no film, damaged, too large, or takes too long; says which.
+            EnrollError: If it is no video, damaged, too large, or takes too long; says which.
             DecodingStoppedError: If `stop` was set.
         """
         if not is_film(self._path):
-            raise EnrollError(f"{self._path.name}: expected a film ({KINDS}), found another kind of file")
+            raise EnrollError(f"{self._path.name}: expected a video ({KINDS}), found another kind of file")
         if self._path.stat().st_size > MAX_BYTES:
-            raise EnrollError(f"{self._path.name}: expected a film of at most {MAX_BYTES >> 30} GB; use a shorter one")
+            raise EnrollError(f"{self._path.name}: expected a video of at most {MAX_BYTES >> 30} GB; use a shorter one")
         command = [sys.executable, "-I", "-X", "utf8", str(_WORKER), str(self._path.absolute()), json.dumps(wanted)]
         single = os.environ | {key: "1" for key in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Checks of a film for enrolment: each error says what to do; what may reduce quality is a warning."""
+"""Checks of a video for enrolment: each error says what to do; what may reduce quality is a warning."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HOW = (
 
 
 class FilmFacts:
-    """What is noted of a film once a second."""
+    """What is noted of a video once a second."""
 
     def __init__(self) -> None:
         """Nothing noted yet."""
@@ -37,7 +37,7 @@ class FilmFacts:
         self._last = rgb
 
     def check(self) -> None:
-        """Refuse films with several people.
+        """Refuse videos with several people.
 
         Raises:
             EnrollError: If there are.
@@ -49,7 +49,7 @@ class FilmFacts:
             )
 
     def check_light(self) -> None:
-        """Say whether a film is too dark or too bright to show a face.
+        """Say whether a video is too dark or too bright to show a face.
 
         Raises:
             EnrollError: If it is.
@@ -59,7 +59,7 @@ class FilmFacts:
 
 
 def check_film_exposure(rgb: NDArray[np.uint8]) -> None:
-    """`check_exposure` for a frame of a film.
+    """`check_exposure` for a frame of a video.
 
     Raises:
         EnrollError: If it is nearly black, white or without detail.
@@ -67,27 +67,27 @@ def check_film_exposure(rgb: NDArray[np.uint8]) -> None:
     try:
         check_exposure(rgb)
     except EnrollError as error:
-        raise EnrollError(str(error).replace("photo", "film")) from error
+        raise EnrollError(str(error).replace("photo", "video")) from error
 
 
 def check_film(track: FaceTrack, facts: FilmFacts, film: Film, warn: Warn) -> None:
     """Refuse or warn by length, frames without a face, several faces and size.
 
     Raises:
-        EnrollError: If the film can't be used; states what was measured and what to do.
+        EnrollError: If the video can't be used; states what was measured and what to do.
     """
     seconds = len(track.faces) / FPS
     if seconds < MIN_SECONDS:
-        raise EnrollError(f"the film is too short: expected at least {MIN_SECONDS} s, found {seconds:.1f}; {_HOW}")
+        raise EnrollError(f"the video is too short: expected at least {MIN_SECONDS} s, found {seconds:.1f}; {_HOW}")
     if seconds < GOOD_SECONDS:
-        warn(f"the film is short ({seconds:.1f} s); best: {_HOW}")
+        warn(f"the video is short ({seconds:.1f} s); best: {_HOW}")
     if film.was_cut:
-        warn(f"only the first {seconds:.0f} s of the film are used")
+        warn(f"only the first {seconds:.0f} s of the video are used")
     facts.check()
-    missing = sum(track.left_out.values()) / len(track.faces)
+    missing = sum(track.unchanged.values()) / len(track.faces)
     if missing > _MISSING:
         facts.check_light()
-        why = ", ".join(f"{count / len(track.faces):.0%} {reason}" for reason, count in track.left_out.items())
+        why = ", ".join(f"{count / len(track.faces):.0%} {reason}" for reason, count in track.unchanged.items())
         raise EnrollError(
             f"the face can't be used in {missing:.0%} of the frames ({why}): expected at most {_MISSING:.0%};"
             " keep the whole face in the picture and look into the camera"

@@ -1,4 +1,4 @@
-"""What personalisation learns from: face crops of a film, and whole frames of a tenth of it that are kept back."""
+"""What personalisation learns from: face crops of a video, and whole frames of a tenth of it that are kept back."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from presenter.video.face_track import Face
 _MOST, _MOST_HELD_OUT = 320, 36
 _TRAINED_FRAMES = 0.9
 _MAX_YAW = 30.0
-_BLOCKS = 30  # of the film; every tenth is kept back, as a whole: neighbouring frames are nearly the same
+_BLOCKS = 30  # of the video; every tenth is kept back, as a whole: neighbouring frames are nearly the same
 _EVERY = 10
 
 
 def write_crops(folder: Path, filmed: FilmedFace) -> int:
-    """Cut the crops of a film; returns how many there are to learn from.
+    """Cut the crops of a video; returns how many there are to learn from.
 
     Args:
         folder: Where `images.npy` `[N, 256, 256, 3]`, `points.npy` `[N, 514, 3]`, `about.json` and the frames that

@@ -1,6 +1,6 @@
-"""Decodes one untrusted film: a separate program, which may be killed at any time.
+"""Decodes one untrusted video: a separate program, which may be killed at any time.
 
-It is run by its path with two arguments, the film and a JSON list of the frames that are wanted, at 25 a second; null
+It is run by its path with two arguments, the video and a JSON list of the frames that are wanted, at 25 a second; null
 stands for all. To standard output it writes records: a line of JSON, and after that of a frame its raw pixels.
 """
 
@@ -22,7 +22,7 @@ MAX_SIDE = 1920
 
 
 def main() -> int:
-    """Decode the film that the arguments name."""
+    """Decode the video that the arguments name."""
     _limit()
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # isolated as it runs, it finds nothing by itself
     from stream.errors import StreamError

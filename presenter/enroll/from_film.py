@@ -1,4 +1,4 @@
-"""From a film of a person to an identity with a living template."""
+"""From a video of a person to an identity with a living template."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from presenter.enroll.faces import find_faces
 from presenter.enroll.film import Film, FilmFrame
 from presenter.enroll.film_checks import FilmFacts, check_film, check_film_exposure, without_stretch
 from presenter.enroll.photo import FRAME_SIZE, close_lips, head_box, matte_of, style_code_of
-from presenter.enroll.speaking_style import speaking_style
 from presenter.enroll.stretch import Stretch, best_frame, find_stretch
 from presenter.errors import EnrollError, MediaError
 from presenter.runtime.networks import Networks
 from presenter.video.face_track import Face, FaceTrack, track_face
-from stream.files.reader import TimedPicture
+from presenter.video.speaking_style import speaking_style
+from stream.files.reader import TimedFrame
 from stream.media import FPS
 
 Picture = NDArray[np.uint8]
 Progress = Callable[[float, str], None]
 
-_ORIENTATION_FRAMES = 3  # frames a second apart that vote on how the film is held
+_ORIENTATION_FRAMES = 3  # frames a second apart that vote on how the video is held
 _MATTE_EVERY = 4  # frames; between them mattes are blended: a quiet person moves little
 _POSE_SMOOTH = 2.0  # frames: standard deviation of the filter over the pose of a quiet head
 
@@ -57,17 +57,17 @@ class FilmedFace(NamedTuple):
 def enroll_film(
     film: Film, name: str, progress: Progress, networks: Networks, *, warn: Warn
 ) -> tuple[Identity, FilmedFace]:
-    """Make an identity from a film; without a quiet second in it, one with a still picture.
+    """Make an identity from a video; without a quiet second in it, one with a still picture.
 
     Args:
         film: 3 to 60 seconds of one person, held in any way.
         name: The presenter's name.
         progress: Called with the share of the work that is done, 0..1, and a message.
         networks: The networks that will render it.
-        warn: Called with each warning about a film that is used nevertheless.
+        warn: Called with each warning about a video that is used nevertheless.
 
     Raises:
-        EnrollError: Says what the film lacks and what to do.
+        EnrollError: Says what the video lacks and what to do.
     """
     turns = _orientation(film, warn)
     facts = FilmFacts()
@@ -104,20 +104,20 @@ def enroll_film(
 
 
 def upright_frames(film: Film, turns: int, wanted: list[int] | None = None) -> Iterator[FilmFrame]:
-    """Frames of a film that is held in another way than its file says."""
+    """Frames of a video that is held in another way than its file says."""
     for index, rgb in film.frames(wanted):
         yield FilmFrame(index, np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb)
 
 
 def _orientation(film: Film, warn: Warn) -> int:
-    """How many quarter turns make the film upright, by the faces in its first seconds."""
+    """How many quarter turns make the video upright, by the faces in its first seconds."""
     looked: Picture | None = None
     for _, rgb in film.frames([FPS * second for second in range(_ORIENTATION_FRAMES)]):
         looked = rgb
         turns, faces = find_faces(rgb)
         if faces:
             if turns:
-                warn(f"the film was turned by {90 * turns} degrees; it was turned upright")
+                warn(f"the video was turned by {90 * turns} degrees; it was turned upright")
             return turns
     if looked is not None:
         check_film_exposure(looked)
@@ -127,15 +127,15 @@ def _orientation(film: Film, warn: Warn) -> int:
 def _track(film: Film, turns: int, facts: FilmFacts, progress: Progress) -> FaceTrack:
     detector = FaceDetector()
 
-    def pictures() -> Iterator[TimedPicture]:
+    def timed() -> Iterator[TimedFrame]:
         for index, rgb in upright_frames(film, turns):
             if index % FPS == 0:
                 facts.note(rgb, [region.side for region, _ in detector.detections(rgb, 4)])
                 progress(min(0.05 + index / 4000, 0.45), f"Following the face: {index // FPS} s")
-            yield TimedPicture(rgb, Fraction(index, FPS))
+            yield TimedFrame(rgb, Fraction(index, FPS))
 
     try:
-        return track_face(pictures())
+        return track_face(timed())
     except MediaError as error:
         raise EnrollError(f"{error}; {_ADVICE}") from error
 
@@ -150,7 +150,7 @@ class _Cut:
     Attributes:
         pictures: `[512, 512, 3]` each.
         faces: In them.
-        scale: By how much the film was shrunk.
+        scale: By how much the video was shrunk.
     """
 
     pictures: list[Picture]
@@ -185,15 +185,15 @@ def _cut(film: Film, turns: int, track: FaceTrack, stretch: Stretch, warn: Warn)
 
 
 def check_film_face(rgb: Picture, face: Face, warn: Warn) -> None:
-    """`check_face` for a frame of a film.
+    """`check_face` for a frame of a video.
 
     Raises:
         EnrollError: If the face can't be used; states what was measured and what to do.
     """
     try:
-        check_face(rgb, face.pose.project(face.mesh), face.pose, lambda doubt: warn(doubt.replace("photo", "film")))
+        check_face(rgb, face.pose.project(face.mesh), face.pose, lambda doubt: warn(doubt.replace("photo", "video")))
     except EnrollError as error:
-        raise EnrollError(str(error).replace("photo", "film")) from error
+        raise EnrollError(str(error).replace("photo", "video")) from error
 
 
 def _moved(face: Face, scale: float, offset: Floats) -> Face:

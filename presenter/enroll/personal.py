@@ -1,4 +1,4 @@
-"""Personalises a presenter that was made from a film: its generator is tuned in another process, and kept if better."""
+"""Personalises a presenter made from a video: its generator is tuned in another process, and kept if it is better."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ class WorkFolder(NamedTuple):
         return cls(store.work_folder(name))
 
     def is_of(self, film: Path) -> bool:
-        """Whether it holds what was begun with this film."""
+        """Whether it holds what was begun with this video."""
         mark = self.path / _OF
         return mark.is_file() and mark.read_text() == _digest(film)
 
     def fill(self, film: Path, filmed: FilmedFace) -> None:
-        """Cut the crops of a film."""
+        """Cut the crops of a video."""
         self.remove()
         if not write_crops(self.path / _CROPS, filmed):
-            raise EnrollError("no frame of the film can be learnt from; film the face from the front")
+            raise EnrollError("no frame of the video can be learnt from; film the face from the front")
         (self.path / _OF).write_text(_digest(film))  # last: without it the folder is incomplete
 
     def remove(self) -> None:

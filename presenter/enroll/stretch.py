@@ -1,4 +1,4 @@
-"""Which part of a film of a person becomes the living template: lips closed, head and gaze to the front, no cut."""
+"""Which part of a video of a person becomes the living template: lips closed, head and gaze to the front, no cut."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _SAME_SHAPE = 0.08  # mean distance of the lips from their usual shape while clo
 _MAX_YAW, _MAX_PITCH = 18.0, 20.0
 _MAX_STEP = 0.08  # what a head moves per frame, inter-ocular distances; more is a cut or a jerk
 _GAP = 3  # frames that a stretch may have with lips that seem to move: noise of the tracker
-_TURN = FPS // 2  # where in from each end the film may turn round
+_TURN = FPS // 2  # where in from each end the video may turn round
 _ENOUGH = 10 * FPS  # longer is no better
 _EYES_OPEN = 0.8  # of the usual opening of the eyes
 _UPPER_LIDS, _LOWER_LIDS = [159, 386], [145, 374]
 
 
 class Stretch(NamedTuple):
-    """Frames `begin` to `end` (without it) of a film, and the one that stands for them."""
+    """Frames `begin` to `end` (without it) of a video, and the one that stands for them."""
 
     begin: int
     end: int
@@ -40,9 +40,9 @@ def closed_opening(faces: list[Face | None]) -> float:
 
 
 def find_stretch(faces: list[Face | None]) -> Stretch | None:
-    """The longest quiet stretch of a film, at most `MAX_FRAMES` long; None if none lasts a second.
+    """The longest quiet stretch of a video, at most `MAX_FRAMES` long; None if none lasts a second.
 
-    It begins and ends where the head hardly moves and the eyes are open, because there the film turns round.
+    It begins and ends where the head hardly moves and the eyes are open, because there the video turns round.
 
     Args:
         faces: Of each frame, 25 a second; None where there is none that can be used.

@@ -31,7 +31,7 @@ from presenter.config import AppConfig
 from presenter.integrations.paced import PacedHead
 from presenter.runtime.talking_head import TalkingHead
 from stream.errors import StreamError
-from stream.media import FPS, VOICE_RATE, Int16Array, VideoFrame
+from stream.media import FPS, PLAYOUT_RATE, Int16Array, VideoFrame
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class PresenterVideoGenerator(VideoGenerator):
         """Format of the frames and the audio, for the runner."""
         height, width = self._head.size
         return AvatarOptions(
-            video_width=width, video_height=height, video_fps=FPS, audio_sample_rate=VOICE_RATE, audio_channels=1
+            video_width=width, video_height=height, video_fps=FPS, audio_sample_rate=PLAYOUT_RATE, audio_channels=1
         )
 
     async def push_audio(self, frame: rtc.AudioFrame | AudioSegmentEnd) -> None:
@@ -102,8 +102,8 @@ class PresenterVideoGenerator(VideoGenerator):
                 except StopAsyncIteration:
                     return
                 yield _video(shown.frame)
-                if len(shown.voice):
-                    yield _audio(shown.voice, shown.origin or {})
+                if len(shown.audio):
+                    yield _audio(shown.audio, shown.origin or {})
                 for end in shown.marks:
                     yield end
 
@@ -197,5 +197,5 @@ def _video(frame: VideoFrame) -> rtc.VideoFrame:
     return rtc.VideoFrame(width, height, rtc.VideoBufferType.RGBA, rgba.tobytes())
 
 
-def _audio(voice: Int16Array, userdata: dict[str, Any]) -> rtc.AudioFrame:
-    return rtc.AudioFrame(voice.tobytes(), VOICE_RATE, 1, len(voice), userdata=dict(userdata))
+def _audio(audio: Int16Array, userdata: dict[str, Any]) -> rtc.AudioFrame:
+    return rtc.AudioFrame(audio.tobytes(), PLAYOUT_RATE, 1, len(audio), userdata=dict(userdata))

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from presenter.runtime.talking_head import TalkingHead
-from stream.media import FPS, VOICE_RATE, Int16Array, VideoFrame
+from stream.media import FPS, PLAYOUT_RATE, Int16Array, VideoFrame
 
 PERIOD = 1 / FPS
 """Duration of one frame, in seconds."""
@@ -30,12 +30,12 @@ class Shown(Generic[MarkT, OriginT]):
     """One frame, the audio that goes with it, and the marks behind that audio."""
 
     frame: VideoFrame
-    voice: Int16Array
+    audio: Int16Array
     """int16 `[N]`, 48 kHz mono, N up to 1920; empty while idle. The silence that fills the last chunk is cut off."""
     marks: list[MarkT]
-    """Marks up to the end of `voice`, in order."""
+    """Marks up to the end of `audio`, in order."""
     origin: OriginT | None
-    """Passed with the audio that holds the first sample of `voice`; None while idle."""
+    """Passed with the audio that holds the first sample of `audio`; None while idle."""
 
 
 class PacedHead(Generic[MarkT, OriginT]):
@@ -108,7 +108,7 @@ class PacedHead(Generic[MarkT, OriginT]):
             if not self._origins or self._origins[-1][1] != origin:
                 self._origins.append((ceil(self._given), origin))
             self._rate = rate
-            self._given += Fraction(len(pcm) * VOICE_RATE, rate)
+            self._given += Fraction(len(pcm) * PLAYOUT_RATE, rate)
             self._quiet.clear()
 
     def end(self) -> None:
@@ -144,8 +144,8 @@ class PacedHead(Generic[MarkT, OriginT]):
         self._next = (self._next if now - self._next < PERIOD else now) + PERIOD
         self._spoke = pair.speech
         begin = self._taken
-        voice = self._account(pair.chunk.voice if pair.speech else pair.chunk.voice[:0])
-        return Shown(pair.frame, voice, self._passed(), self._origin(begin) if len(voice) else None)
+        audio = self._account(pair.chunk.audio if pair.speech else pair.chunk.audio[:0])
+        return Shown(pair.frame, audio, self._passed(), self._origin(begin) if len(audio) else None)
 
     async def interrupt(self) -> list[MarkT]:
         """Drop what was not taken yet; returns the marks that were dropped."""
@@ -153,16 +153,16 @@ class PacedHead(Generic[MarkT, OriginT]):
         await self._head.interrupt()
         return lost
 
-    def _account(self, voice: Int16Array) -> Int16Array:
+    def _account(self, audio: Int16Array) -> Int16Array:
         """Cut off the silence that fills the last chunk of an utterance, and count the rest."""
         end = self._ends[0] if self._ends else ceil(self._given)
-        voice = voice[: end - self._taken]
-        self._taken += len(voice)
+        audio = audio[: end - self._taken]
+        self._taken += len(audio)
         if self._ends and self._taken == end:
             self._ends.popleft()
         if self._taken >= self._given:
             self._quiet.set()
-        return voice
+        return audio
 
     def _passed(self) -> list[MarkT]:
         passed: list[MarkT] = []

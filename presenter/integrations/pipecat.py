@@ -29,7 +29,7 @@ from presenter.config import AppConfig
 from presenter.integrations.paced import PacedHead, Shown
 from presenter.runtime.talking_head import TalkingHead
 from stream.errors import StreamError
-from stream.media import VOICE_RATE
+from stream.media import PLAYOUT_RATE
 
 
 class _Origin(NamedTuple):
@@ -157,9 +157,9 @@ class PresenterVideoService(AIService):
         image = OutputImageRawFrame(shown.frame.rgb.tobytes(), (width, height), "RGB")
         image.sync_with_audio = True
         await self.push_frame(image)
-        if len(shown.voice):
+        if len(shown.audio):
             await self.stop_ttfb_metrics()
-            audio = TTSAudioRawFrame(shown.voice.tobytes(), VOICE_RATE, 1)
+            audio = TTSAudioRawFrame(shown.audio.tobytes(), PLAYOUT_RATE, 1)
             if shown.origin is not None:
                 audio.context_id, audio.transport_destination = shown.origin
             await self.push_frame(audio)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.head_motion import EYES_CLOSED, FPS, Handover, HeadPose, IdleMotion
+from models.head_motion import EYES_CLOSED, FPS, Handover, HeadPose, IdleMotion, follow_lids
 from models.tracker import FaceTracker
 from models.user_head import AWAY_S, UserHead, UserMove
 from stream.camera.webcam import Webcam, WebcamPicture
@@ -28,7 +28,6 @@ _REMEMBERED = 64  # moves: four seconds
 _LEAVING_FRAMES, _RETURNING_FRAMES = FPS, FPS // 2
 _OFF_SAMPLES = samples(200)  # a timeline that is further off was interrupted
 _CREEP = 0.05  # share of a timeline's error that is corrected per frame
-_FALL, _RISE = 2, 1  # levels per frame: eyelids close faster than they open
 _AWAY_SAMPLES = int(AWAY_S * SAMPLE_RATE)
 
 _log = logging.getLogger(__name__)
@@ -181,6 +180,5 @@ class HeadFollower:
         self._shutting = self._eyelids < EYES_CLOSED and (self._shutting or wanted == EYES_CLOSED) and self.following
         if self._shutting:
             wanted = EYES_CLOSED
-        low, high = self._eyelids - _RISE * frames, self._eyelids + _FALL * frames
-        self._eyelids = min(max(wanted, low), high)
+        self._eyelids = follow_lids(self._eyelids, wanted, frames)
         return self._eyelids

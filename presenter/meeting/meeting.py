@@ -24,11 +24,11 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Cast:
-    """The presenters that can be shown."""
+class AvailablePresenters:
+    """The presenters that can be shown, and how to load them."""
 
     names: Sequence[str]
-    call: Callable[[str], FrameRenderer]
+    load: Callable[[str], FrameRenderer]
     """Makes the renderer of a name; blocks for seconds, callable from any thread."""
 
     def numbered(self) -> str:
@@ -42,7 +42,7 @@ class Meeting:
     def __init__(
         self,
         session: Session,
-        cast: Cast,
+        presenters: AvailablePresenters,
         shown: str,
         microphone: Microphone,
         camera: VirtualCamera,
@@ -54,8 +54,8 @@ class Meeting:
 
         Args:
             session: shows the presenter `shown`; its playback's sinks are `camera` and `output`.
-            cast: who else can be shown.
-            shown: a name of the cast.
+            presenters: which can be shown.
+            shown: one of their names.
             microphone: input.
             camera: video output.
             output: delayed audio output, in step with the frame; None for none.
@@ -66,7 +66,7 @@ class Meeting:
         self.shows = Shows.LIVE
         self.following = head is not None
         self._session = session
-        self._cast = cast
+        self._presenters = presenters
         self._microphone = microphone
         self._camera = camera
         self._output = output
@@ -146,16 +146,16 @@ class Meeting:
         self._session.follow(self._head if self._head is not None and follows else self._idle)
 
     async def show_next(self) -> None:
-        """Show the next presenter of the cast."""
-        names = self._cast.names
+        """Show the next presenter."""
+        names = self._presenters.names
         at = names.index(self.shown) if self.shown in names else -1
         await self.show(names[(at + 1) % len(names)])
 
     async def show_number(self, number: int) -> None:
         """Show the presenter of a number, 1 for the first; see `show`."""
-        if number > len(self._cast.names):
-            raise PresenterError(f"there is no presenter {number}; there are {self._cast.numbered()}")
-        await self.show(self._cast.names[number - 1])
+        if number > len(self._presenters.names):
+            raise PresenterError(f"there is no presenter {number}; there are {self._presenters.numbered()}")
+        await self.show(self._presenters.names[number - 1])
 
     async def show(self, name: str) -> None:
         """Switch to another presenter from one frame to the next, also during speech.
@@ -166,7 +166,7 @@ class Meeting:
         """
         async with self._casting:
             if name != self.shown:
-                await self._session.show(await asyncio.to_thread(self._cast.call, name))
+                await self._session.show(await asyncio.to_thread(self._presenters.load, name))
                 self.shown = name
 
     # ---- status ----
@@ -176,7 +176,7 @@ class Meeting:
         microphone = f" and the microphone {microphone_name(self._output.name)!r}" if self._output else ""
         return (
             f"In the meeting choose the camera {self._camera.device!r}{microphone}. Your own microphone is"
-            f" {self._microphone.device.name!r}. Presenters: {self._cast.numbered()}. ? shows the keys, q quits."
+            f" {self._microphone.device.name!r}. Presenters: {self._presenters.numbered()}. ? shows the keys, q quits."
         )
 
     def status(self) -> Status:

@@ -14,7 +14,7 @@ from models.matting import MattingError
 from presenter.config import AppConfig, CameraConfig
 from presenter.errors import ConfigError
 from presenter.meeting.head_follower import HeadFollower
-from presenter.meeting.meeting import Cast, Meeting
+from presenter.meeting.meeting import AvailablePresenters, Meeting
 from presenter.meeting.virtual_microphone import choose_output
 from presenter.runtime.engine import Engine
 from presenter.runtime.frame_renderer import FrameRenderer
@@ -22,6 +22,7 @@ from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.render_thread import make_in_thread
 from presenter.runtime.session import Session
+from presenter.runtime.styles import StyleStore, styled
 from stream.camera.canvas import Canvas
 from stream.camera.virtual_camera import VirtualCamera
 from stream.camera.webcam import Webcam
@@ -104,9 +105,14 @@ async def open_meeting(
         output = await _open_output(device, clock, stack)
         head = await devices.open(_open_webcam, settings, clock)
         engine = await asyncio.to_thread(Engine.load, config)
-        cast = Cast(store.names(), lambda name: wrap(engine.renderer(store.load(name))))
+        style = StyleStore(config.presenters_dir).load(settings.style).style if settings.style else None
+
+        def load(name: str) -> FrameRenderer:
+            return wrap(engine.renderer(styled(store.load(name), style, settings.style_strength)))
+
+        presenters = AvailablePresenters(store.names(), load)
         pump = PlayoutPump(Playout(PLAYOUT), clock)
-        renderer, executor = await make_in_thread(lambda: cast.call(presenter))
+        renderer, executor = await make_in_thread(lambda: presenters.load(presenter))
         session = Session(renderer, pump, executor, Metrics())
         stack.push_async_callback(session.close)
         pump.add(camera, matte=canvas.needs_cutout)
@@ -117,7 +123,7 @@ async def open_meeting(
                 await session.add_matte()
             except MattingError as error:
                 raise ConfigError(f"presenter {presenter!r} can't be cut out: {error}; use --background own") from error
-        yield Meeting(session, cast, presenter, microphone, camera, output, head, settings.offset_ms)
+        yield Meeting(session, presenters, presenter, microphone, camera, output, head, settings.offset_ms)
 
 
 async def _open_microphone(settings: CameraConfig, clock: SessionClock, stack: AsyncExitStack) -> Microphone:

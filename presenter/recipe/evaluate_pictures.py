@@ -47,7 +47,7 @@ class PictureJudge:
         frames = [i for i in range(0, len(clip.frames), _STEP) if i != best]
         for i in frames:
             target, points = _crop(clip, i)
-            made, warped = self._paint(folded, target, points, match_colour(reference, target), source)
+            made, warped = self._render(folded, target, points, match_colour(reference, target), source)
             box = mouth_box(points, len(target))
             rows.append(
                 {
@@ -63,7 +63,7 @@ class PictureJudge:
         figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
         return figures | ({"identity_cosine": float(np.mean(similar))} if similar else {})
 
-    def _paint(
+    def _render(
         self, folded: FoldedGenerator, target: Picture, points: Floats, reference: Picture, source: Floats
     ) -> tuple[Picture, Picture]:
         """The crop as generated, and as the bare warp of the reference."""
@@ -71,10 +71,10 @@ class PictureJudge:
         planes = live_planes(self._rasteriser, points, reference, source)
         with torch.inference_mode():
             encoded = folded.encode_target(masked_target(picture_tensor(target)))
-            painted = folded(encoded, picture_tensor(planes))[0].permute(1, 2, 0).numpy()
+            rendered = folded(encoded, picture_tensor(planes))[0].permute(1, 2, 0).numpy()
         # The reference is blended over, as live: the target must not be visible.
         behind = target * (1 - mask) + reference * mask
-        made = behind + painted[..., 3:] * mask * (painted[..., :3] * 255 - behind)
+        made = behind + rendered[..., 3:] * mask * (rendered[..., :3] * 255 - behind)
         warped = target * (1 - mask) + planes[..., :3] * mask
         return _to_picture(made), _to_picture(warped)
 

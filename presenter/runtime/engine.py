@@ -89,6 +89,11 @@ class Engine:
         return self._syncformer.latency_samples
 
     @property
+    def device(self) -> torch.device:
+        """Where the networks run."""
+        return self._device
+
+    @property
     def syncformer(self) -> StyleSyncFormer:
         """Audio to motion, shared by all streams."""
         return self._syncformer

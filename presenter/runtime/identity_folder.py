@@ -2,7 +2,7 @@
 
 A presenter is a folder: `frame.png` (the image), `matte.png` (the person's opacity in it; older
 folders have none), `identity.safetensors` (meshes, pose, codes, eyelids, who consented) and, if it was made from a
-film, `template.safetensors`, and, if the generator was personalised, `generator.safetensors`.
+video, `template.safetensors`, and, if the generator was personalised, `generator.safetensors`.
 """
 
 from __future__ import annotations

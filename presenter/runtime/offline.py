@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from tqdm import tqdm
-
-from presenter.config import AppConfig
 from presenter.runtime.engine import Engine
 from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.output import Output
+from presenter.runtime.progress import Progress, tracked
 from presenter.runtime.renderer import Renderer
-from stream.files.movie import Voice
+from stream.files.movie import SoundFormat
 from stream.files.reader import Sound
 from stream.media import FPS, FloatArray, VideoFrame
 from stream.pcm.chunker import Chunker
@@ -38,14 +36,17 @@ def render_frames(
     yield from (frame for _, frame in renderer.flush())
 
 
-def render_audio(config: AppConfig, sound: Sound, stored: StoredIdentity, out: Output) -> int:
+def render_audio(
+    engine: Engine, sound: Sound, stored: StoredIdentity, out: Output, progress: Progress | None = None
+) -> int:
     """Render a recording to a film; the sound is encoded once, from the original samples.
 
     Args:
-        config: Names the networks.
+        engine: Makes the renderer.
         sound: The recording; read in pieces, so that memory does not depend on its length.
         stored: The presenter.
         out: The output; a file is written atomically.
+        progress: Called after each frame; None draws a bar on the terminal.
 
     Returns:
         How many frames were written.
@@ -53,14 +54,14 @@ def render_audio(config: AppConfig, sound: Sound, stored: StoredIdentity, out: O
     Raises:
         MediaFileError: If the recording can't be decoded or the film can't be written.
     """
-    renderer = Engine.load(config).renderer(stored)
+    renderer = engine.renderer(stored)
     total = None if sound.duration_s is None else math.ceil(sound.duration_s * FPS)
     count = 0
     try:
-        with out.open_film(renderer.size, Voice(sound.rate, sound.channels), sound.duration_s) as writer:
+        with out.open_film(renderer.size, SoundFormat(sound.rate, sound.channels), sound.duration_s) as writer:
             frames = render_frames(renderer, sound, writer.write_sound)
             name = "stdout" if out.path is None else out.path.name
-            for frame in tqdm(frames, total=total, unit="frame", desc=name):
+            for frame in tracked(frames, total, name, progress):
                 writer.write(frame.rgb)
                 count += 1
     finally:

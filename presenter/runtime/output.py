@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from presenter.errors import PresenterError
-from stream.files.movie import MOVIE_SUFFIXES, MovieWriter, Voice
+from stream.files.movie import MOVIE_SUFFIXES, MovieWriter, SoundFormat
 from stream.files.output import OutputExistsError, check_output
 from stream.files.pictures import PictureWriter, is_picture_pattern
 
@@ -30,31 +30,39 @@ class Output:
         """The name that users gave."""
         return "standard output" if self.path is None else str(self.path)
 
-    def open_film(self, size: tuple[int, int], voice: Voice, duration_s: float | None) -> MovieWriter | PictureWriter:
+    def open_film(
+        self, size: tuple[int, int], audio: SoundFormat, duration_s: float | None
+    ) -> MovieWriter | PictureWriter:
         """Return the writer of a film, not entered yet.
 
         Args:
             size: (height, width) of the frames.
-            voice: the sound.
+            audio: the sound.
             duration_s: how long it will be, as far as is known.
         """
         if self.path is None:
-            return MovieWriter(binary_stdout(), size, voice=voice)
+            return MovieWriter(binary_stdout(), size, audio=audio)
         if is_picture_pattern(self.path):
             return PictureWriter(self.path, overwrite=self.overwrite)
-        return MovieWriter(self.path, size, voice=voice, overwrite=self.overwrite, endless=(duration_s or 0) > _LONG_S)
+        return MovieWriter(self.path, size, audio=audio, overwrite=self.overwrite, endless=(duration_s or 0) > _LONG_S)
 
 
 def prepare_output(
-    name: str, inputs: Iterable[Path] = (), *, overwrite: bool = False, others: tuple[str, ...] = ()
+    name: str,
+    inputs: Iterable[Path] = (),
+    *,
+    overwrite: bool = False,
+    others: tuple[str, ...] = (),
+    confirm: Callable[[str], bool] = lambda what: False,
 ) -> Output:
-    """Check a name before any work is done; on a terminal, ask whether an existing file may be replaced.
+    """Check a name before any work is done.
 
     Args:
         name: as the user gave it: a file, a folder with a slash at its end, a pattern, or `-`.
         inputs: files that are read.
         overwrite: whether the user allowed it beforehand.
         others: suffixes that the command accepts besides those of films.
+        confirm: asks whether an existing file may be replaced, told what is wrong with the name.
 
     Raises:
         PresenterError: if the suffix is unknown, or standard output is a terminal.
@@ -75,7 +83,7 @@ def prepare_output(
     try:
         _check(path, inputs, overwrite)
     except OutputExistsError as error:
-        if not _agreed(str(error)):
+        if not confirm(str(error)):
             raise
         overwrite = True
         _check(path, inputs, overwrite)
@@ -87,14 +95,6 @@ def _check(path: Path, inputs: Iterable[Path], overwrite: bool) -> None:
         PictureWriter(path, overwrite=overwrite)
     else:
         check_output(path, inputs, overwrite=overwrite)
-
-
-def _agreed(what: str) -> bool:
-    """Ask on a terminal; without one the answer is no."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
-    print(f"{what.partition(';')[0]}. Overwrite it? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().casefold() in ("y", "yes")
 
 
 def binary_stdout() -> IO[bytes]:

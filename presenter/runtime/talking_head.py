@@ -4,7 +4,7 @@
         head.push(pcm, rate=24_000)
         head.end()
         async for pair in head:
-            play(pair.chunk.voice, pair.frame)
+            play(pair.chunk.audio, pair.frame)
 
 It is a `Session` whose sink is emptied by hand.
 """
@@ -30,7 +30,7 @@ from presenter.runtime.session import Session
 from presenter.runtime.sink import SessionEvent
 from stream.clock import SessionClock, ms
 from stream.media import CHUNK_SAMPLES, SAMPLE_RATE, AudioChunk, Int16Array, VideoFrame, is_quiet
-from stream.playout.playout import TICK_SAMPLES, TICK_VOICE_SAMPLES, PlayoutStats, Tick
+from stream.playout.playout import TICK_PLAYOUT_SAMPLES, TICK_SAMPLES, PlayoutStats, Tick
 from stream.wire import SpeakEnded
 
 _PATIENCE_MS = 30.0
@@ -43,7 +43,7 @@ class Pair:
     """40 ms of audio and their frame."""
 
     chunk: AudioChunk
-    """`voice` is int16 `[1920]`, 48 kHz mono; silence while idle."""
+    """`audio` is int16 `[1920]`, 48 kHz mono; silence while idle."""
     frame: VideoFrame
     """`rgb` is uint8 `[H, W, 3]`; in real time the frame before, where this chunk's was not ready."""
     speech: bool
@@ -166,8 +166,8 @@ class _Tray:
         self._shown = shown = put.frame or self._shown
         assert shown is not None, "ready without a frame"
         for part in (0, 1):
-            voice = put.chunk.voice[part * TICK_VOICE_SAMPLES : (part + 1) * TICK_VOICE_SAMPLES]
-            tick = Tick(self._time, voice, put.chunk.pts + part * TICK_SAMPLES)
+            audio = put.chunk.audio[part * TICK_PLAYOUT_SAMPLES : (part + 1) * TICK_PLAYOUT_SAMPLES]
+            tick = Tick(self._time, audio, put.chunk.pts + part * TICK_SAMPLES)
             self._time += TICK_SAMPLES
             for observe in self._observers:
                 observe(tick)

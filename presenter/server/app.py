@@ -12,12 +12,21 @@ from presenter.runtime.frame_renderer import RendererPool
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.signals import stopped_by_signals
-from presenter.server import middleware, presenter_routes, session_routes, viewer_routes
-from presenter.server.app_keys import ENROLMENTS, METRICS, PEER_CONFIG, SESSIONS, STORE, UPLOAD_LIMITS
+from presenter.server import middleware, presenter_routes, render_routes, session_routes, viewer_routes
+from presenter.server.app_keys import (
+    ENROLMENTS,
+    METRICS,
+    PEER_CONFIG,
+    RENDERS,
+    SESSIONS,
+    STORE,
+    UPLOAD_LIMIT,
+    VIDEO_LIMIT,
+)
 from presenter.server.enrolment_jobs import Enrolments
 from presenter.server.error_responses import ApiError, json_errors
-from presenter.server.parsing import UploadLimits
 from presenter.server.rate_limit import limit_rate
+from presenter.server.render_jobs import Renders
 from presenter.server.session_manager import SessionManager
 from presenter.server.simli_routes import add_simli
 from presenter.server.web_folder import web_folder
@@ -59,6 +68,7 @@ def create_app(engine: RendererPool, store: IdentityStore, config: AppConfig) ->
     app[METRICS] = metrics
     app[STORE] = store
     app[ENROLMENTS] = Enrolments(store, config.engine)
+    app[RENDERS] = Renders(store, config)
     app[PEER_CONFIG] = peer_config(server)
     app[SESSIONS] = SessionManager(
         engine,
@@ -67,10 +77,11 @@ def create_app(engine: RendererPool, store: IdentityStore, config: AppConfig) ->
         server,
         app[PEER_CONFIG],
     )
-    app[UPLOAD_LIMITS] = UploadLimits(server.max_upload_mb << 20, server.max_film_mb << 20)
+    app[UPLOAD_LIMIT] = server.max_upload_mb * 1024 * 1024
+    app[VIDEO_LIMIT] = server.max_video_mb * 1024 * 1024
     app.on_response_prepare.append(middleware.add_headers)
     app.on_shutdown.append(_shut_down)
-    for table in (routes, presenter_routes.routes, session_routes.routes, viewer_routes.routes):
+    for table in (routes, presenter_routes.routes, render_routes.routes, session_routes.routes, viewer_routes.routes):
         app.add_routes(table)
     add_simli(app, server.token or "", app[PEER_CONFIG])
     app.router.add_static("/static/", web_folder())
@@ -143,6 +154,7 @@ def page_url(host: str, port: int) -> str:
 async def _shut_down(app: web.Application) -> None:
     await app[SESSIONS].close()
     await app[ENROLMENTS].close()
+    await app[RENDERS].close()
 
 
 @routes.get("/")

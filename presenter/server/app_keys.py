@@ -5,7 +5,7 @@ from aiohttp import web
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
 from presenter.server.enrolment_jobs import Enrolments
-from presenter.server.parsing import UploadLimits
+from presenter.server.render_jobs import Renders
 from presenter.server.session_host import SessionHost
 from presenter.server.session_manager import SessionManager
 from stream.rtc.peer_config import PeerConfig
@@ -13,9 +13,11 @@ from stream.rtc.peer_config import PeerConfig
 ENROLMENTS = web.AppKey("enrolments", Enrolments)
 PEER_CONFIG = web.AppKey("peer_config", PeerConfig)
 METRICS = web.AppKey("metrics", Metrics)
+RENDERS = web.AppKey("renders", Renders)
 SESSIONS = web.AppKey("sessions", SessionManager)
 STORE = web.AppKey("store", IdentityStore)
-UPLOAD_LIMITS = web.AppKey("upload_limits", UploadLimits)
+UPLOAD_LIMIT = web.AppKey("upload_limit", int)
+VIDEO_LIMIT = web.AppKey("video_limit", int)
 
 
 def host_of(request: web.Request) -> SessionHost:

@@ -70,7 +70,7 @@ class Connection:
         microphone, counted = lost.microphone, before.microphone
         metrics.sound_filled_seconds.inc((microphone.filled_ms - counted.filled_ms) / 1000)
         metrics.sound_lost_seconds.inc((microphone.dropped_ms - counted.dropped_ms) / 1000)
-        metrics.sound_lost_seconds.inc((lost.voice_dropped_ms - before.voice_dropped_ms) / 1000)
+        metrics.sound_lost_seconds.inc((lost.audio_dropped_ms - before.audio_dropped_ms) / 1000)
         metrics.frames_dropped.inc(lost.frames_dropped - before.frames_dropped)
         self._counted = lost
         return lost
@@ -81,7 +81,7 @@ class Connection:
         self.peer.send(
             figures
             | {
-                "lost_ms": round(figures["lost_ms"] + microphone.dropped_ms + lost.voice_dropped_ms, 1),
+                "lost_ms": round(figures["lost_ms"] + microphone.dropped_ms + lost.audio_dropped_ms, 1),
                 "filled_ms": round(microphone.filled_ms, 1),
                 "late_packets": microphone.late_packets,
                 "frames_dropped": lost.frames_dropped,

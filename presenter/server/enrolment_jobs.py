@@ -18,6 +18,8 @@ from presenter.runtime.names import check_name
 from presenter.server.uploads import Uploads
 
 KEPT_JOBS = 100
+MAX_UPLOADS = 4
+"""Photos and videos on disk at a time, whether they are arriving, waiting or being enrolled."""
 
 _log = logging.getLogger(__name__)
 
@@ -67,8 +69,13 @@ class Enrolments:
         self._tasks: set[asyncio.Future[None]] = set()
         self._reserved: set[str] = set()
         self._stop = threading.Event()
-        self.uploads = Uploads(store.own / ".uploads")
-        """Where photos and films are stored until their job ends."""
+        self.uploads = Uploads(
+            store.own / ".uploads",
+            "upload",
+            MAX_UPLOADS,
+            "Several presenters are being prepared already; try again in a minute.",
+        )
+        """Where photos and videos are stored until their job ends."""
 
     def job(self, job_id: str) -> Job:
         """Return a job.
@@ -87,10 +94,10 @@ class Enrolments:
     async def submit(
         self, path: Path, name: str, consent_by: str = "", face: int | None = None, *, personalise: bool = False
     ) -> Job:
-        """Queue the photo or film at `path`, which is discarded when the job ends or is refused.
+        """Queue the photo or video at `path`, which is discarded when the job ends or is refused.
 
         `consent_by` is kept with it; `face` chooses one of several, counted from the left from 1; `personalise` tunes
-        the generator to the person in a film.
+        the generator to the person in a video.
 
         The name is reserved before the stored ones are looked up: of several uploads of one name, one is accepted.
 

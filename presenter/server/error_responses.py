@@ -21,6 +21,8 @@ from presenter.errors import (
     PublishError,
     PublishTargetError,
     SessionNotFoundError,
+    StyleDamagedError,
+    StyleNotFoundError,
     ViewerNotFoundError,
     VoiceMissingError,
 )
@@ -41,6 +43,8 @@ STATUS_AND_CODE: dict[type[Exception], tuple[int, str]] = {
     PublishError: (502, "whip_failed"),
     PublishTargetError: (403, "whip_target"),
     SessionNotFoundError: (404, "session_not_found"),
+    StyleDamagedError: (422, "style_damaged"),
+    StyleNotFoundError: (404, "style_not_found"),
     ViewerNotFoundError: (404, "viewer_not_found"),
     VoiceMissingError: (501, "no_voice"),
     PresenterError: (400, "bad_request"),

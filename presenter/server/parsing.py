@@ -1,4 +1,4 @@
-"""Parses request bodies: JSON objects, SDP, and the form of an enrolment, whose photo or film is streamed to disk."""
+"""Parses request bodies: JSON objects, SDP, and the form of an enrolment, whose photo or video is streamed to disk."""
 
 import asyncio
 import contextlib
@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from presenter.errors import first_mistake
 from presenter.runtime.microphone import MicrophoneUse
+from presenter.runtime.styles import MAX_STRENGTH
 from presenter.server.error_responses import ApiError
 from presenter.server.uploads import Uploads
 from stream.rtc.sdp import MAX_SDP_BYTES
@@ -24,15 +25,15 @@ _NUMBER = re.compile("[1-9][0-9]{0,2}")
 UPLOAD_TIMEOUT_S = 120.0
 """An upload that takes longer is refused, so that slow senders do not block others."""
 FILM_TIMEOUT_S = 600.0
-"""The same for a film."""
-_TIMES = f"a photo within {UPLOAD_TIMEOUT_S:.0f} s, a film within {FILM_TIMEOUT_S:.0f} s"
+"""The same for a video."""
+_TIMES = f"a photo within {UPLOAD_TIMEOUT_S:.0f} s, a video within {FILM_TIMEOUT_S:.0f} s"
 _YES, _NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
 Text = Annotated[str, Field(min_length=1)]
 Body = TypeVar("Body", bound=BaseModel)
 
 
-class _LimitedLines:
+class LimitedLines:
     """A request's body that limits the number of lines read; reads by size are not counted."""
 
     def __init__(self, content: StreamReader) -> None:
@@ -40,6 +41,7 @@ class _LimitedLines:
         self._left = MAX_FORM_LINES
 
     async def readline(self, **options: Any) -> bytes:
+        """As of the reader; raises `ValueError` after `MAX_FORM_LINES` calls."""
         self._left -= 1
         if self._left < 0:
             raise ValueError(f"expected a form with at most {MAX_FORM_LINES} lines of headers, got more")
@@ -54,6 +56,15 @@ class SessionRequest(BaseModel):
 
     presenter: Text
     microphone: MicrophoneUse = "voice"
+    style: Text | None = None
+    style_strength: Annotated[float, Field(ge=0, le=MAX_STRENGTH)] = 1.0
+
+
+class StyleRequest(BaseModel):
+    """`PATCH /api/sessions/{id}`; no style is the presenter's own."""
+
+    style: Text | None = None
+    style_strength: Annotated[float, Field(ge=0, le=MAX_STRENGTH)] = 1.0
 
 
 class OfferRequest(BaseModel):
@@ -89,7 +100,7 @@ class UploadForm(NamedTuple):
     consent: str
     """Who consented; empty if not given."""
     photo: Path
-    """Or film; what it is is recognised by its content."""
+    """Or video; what it is is recognised by its content."""
     face: int | None
     """Which of several faces, counted from the left from 1."""
     personalise: bool
@@ -153,7 +164,7 @@ async def read_upload(request: web.Request, uploads: Uploads, limits: UploadLimi
     if not request.content_type.startswith("multipart/"):
         raise ApiError(400, "bad_request", 'Send multipart/form-data with the fields "name" and "photo" or "video".')
     if (request.content_length or 0) > max(limits) + CHUNK_BYTES:
-        raise _too_large(max(limits))
+        raise too_large(max(limits))
     uploads.check_room()
     try:
         with contextlib.ExitStack() as stack:
@@ -183,24 +194,24 @@ async def _read_form(
     face: int | None = None
     upload: Path | None = None
     # The preamble and the headers are read line by line, without yielding while lines are available.
-    content: Any = _LimitedLines(request.content)
+    content: Any = LimitedLines(request.content)
     async for part in MultipartReader(request.headers, content):
         if not isinstance(part, BodyPartReader):
             raise ApiError(400, "bad_request", "Nested multipart is not understood here.")
         if part.name == "name":
-            name = await _read_text(part)
+            name = await read_text(part)
         elif part.name == "consent":
-            consent = await _read_text(part)
+            consent = await read_text(part)
         elif part.name == "face":
-            face = _face_number(await _read_text(part))
+            face = _face_number(await read_text(part))
         elif part.name == "personalize":
-            personalise = _truth(await _read_text(part))
+            personalise = _truth(await read_text(part))
         elif part.name in ("photo", "video") and upload is None:
             upload = uploads.open(part.filename or "")
             stack.callback(uploads.discard, upload)
             if part.name == "video":
                 expect_film()
-            await _save(part, upload, limits.video if part.name == "video" else limits.photo)
+            await save_part(part, upload, limits.video if part.name == "video" else limits.photo)
     if name is None or upload is None or upload.stat().st_size == 0:
         raise ApiError(400, "bad_request", 'The form needs a "name" and a "photo" or "video" that is not empty.')
     return UploadForm(name, consent, upload, face, personalise)
@@ -221,7 +232,12 @@ def _face_number(text: str) -> int | None:
     return int(text)
 
 
-async def _read_text(part: BodyPartReader) -> str:
+async def read_text(part: BodyPartReader) -> str:
+    """A short field of a form.
+
+    Raises:
+        ApiError: if it is longer than `MAX_NAME_BYTES`.
+    """
     text = b""
     while data := await part.read_chunk(MAX_NAME_BYTES):  # a field may arrive in several chunks
         text += data
@@ -230,15 +246,22 @@ async def _read_text(part: BodyPartReader) -> str:
     return text.decode(errors="replace")
 
 
-async def _save(part: BodyPartReader, path: Path, limit: int) -> None:
+async def save_part(part: BodyPartReader, path: Path, limit: int) -> int:
+    """Write a file of a form to disk; returns its size in bytes.
+
+    Raises:
+        ApiError: if it has more than `limit` bytes.
+    """
     size = 0
     with path.open("wb") as file:
         while data := await part.read_chunk(CHUNK_BYTES):
             size += len(data)
             if size > limit:
-                raise _too_large(limit)
+                raise too_large(limit)
             file.write(data)
+    return size
 
 
-def _too_large(limit: int) -> ApiError:
+def too_large(limit: int) -> ApiError:
+    """The refusal of a file with more than `limit` bytes."""
     return ApiError(413, "too_large", f"The file is too large; at most {limit >> 20} MB are accepted.")

@@ -20,7 +20,7 @@ from presenter.server.client_masking import require_masking
 from presenter.server.event_writer import EventWriter
 from presenter.server.session_host import SessionHost
 from stream.errors import StreamError
-from stream.media import VOICE_RATE
+from stream.media import PLAYOUT_RATE
 from stream.pcm.formats import AudioFormat
 from stream.pcm.speech_decoder import SpeechDecoder
 from stream.playout.speech import SpeechFullError
@@ -153,7 +153,7 @@ async def serve_bot(
             return socket
         commands = CommandHandler(session)
         events = EventWriter(codec, socket, session, lambda: commands.received_ms)
-        events.put(Ready(session_id, VOICE_RATE, int(session.free_ms)))
+        events.put(Ready(session_id, PLAYOUT_RATE, int(session.free_ms)))
         unsubscribe = session.subscribe(commands.follow)
         try:
             await _serve(socket, host, events, _read(socket, codec, commands, events))

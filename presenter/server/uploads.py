@@ -1,4 +1,4 @@
-"""The folder of photos and films that arrive or wait for their enrolment: limited in number, always removed."""
+"""Folders of uploads that are arriving, waiting or being worked on: limited in number, always removed."""
 
 import contextlib
 import os
@@ -11,9 +11,6 @@ from pathlib import Path
 
 from presenter.errors import CapacityError
 
-MAX_UPLOADS = 4
-"""Photos and films on disk at a time, whether they are arriving, waiting or being enrolled."""
-
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
 _OWNED = re.compile(r"(\d+)-.*")
 _STALE_S = 24 * 3600.0
@@ -22,13 +19,19 @@ _STALE_S = 24 * 3600.0
 class Uploads:
     """Paths to write uploads to, each in a folder of its own, named after this process."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, name: str, limit: int, busy: str) -> None:
         """Delete leftovers of processes that have ended.
 
         Args:
             root: shared by all servers of a user; made with the first upload.
+            name: of each file, in a folder of its own.
+            limit: how many there may be at a time.
+            busy: what a client is told when there are as many.
         """
         self._root = root
+        self._name = name
+        self._limit = limit
+        self._busy = busy
         self._paths: set[Path] = set()
         for folder in root.iterdir() if root.is_dir() else ():
             if _is_left_over(folder):
@@ -36,8 +39,8 @@ class Uploads:
 
     def check_room(self) -> None:
         """Raise `CapacityError` if there are as many uploads as there may be."""
-        if len(self._paths) >= MAX_UPLOADS:
-            raise CapacityError("Several presenters are being prepared already; try again in a minute.")
+        if len(self._paths) >= self._limit:
+            raise CapacityError(self._busy)
 
     def open(self, filename: str) -> Path:
         """Return a new path to write to, until `discard`; of the user's file name only the extension is taken.
@@ -50,7 +53,7 @@ class Uploads:
         suffix = Path(filename).suffix.lower()
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=self._root, prefix=f"{os.getpid()}-"))
-        path = folder / ("photo" + (suffix if _SUFFIX.fullmatch(suffix) else ""))
+        path = folder / (self._name + (suffix if _SUFFIX.fullmatch(suffix) else ""))
         self._paths.add(path)
         return path
 

@@ -15,7 +15,7 @@ from models.crop import CROP_SIDE, CROP_SIZE, crop_transform
 from models.mesh import Floats, Pose, aperture, canonicalise, closed_mouth_neutral
 from models.tracker import FaceTracker
 from presenter.errors import MediaError
-from stream.files.reader import TimedPicture
+from stream.files.reader import TimedFrame
 
 Picture = NDArray[np.uint8]
 
@@ -69,7 +69,7 @@ class FaceTrack:
         open_references: Frames that show the inside of the mouth, if there are any.
         neutral: The person's closed-mouth mesh `[478, 3]`.
         size: `(height, width)` of the frames.
-        left_out: Why frames have no face, and how many.
+        unchanged: Why frames have no usable face, and how many.
     """
 
     times: list[Fraction]
@@ -78,7 +78,7 @@ class FaceTrack:
     open_references: list[Reference]
     neutral: Floats
     size: tuple[int, int]
-    left_out: Counter[str] = field(default_factory=Counter)
+    unchanged: Counter[str] = field(default_factory=Counter)
 
     @property
     def detail(self) -> int:
@@ -100,7 +100,7 @@ def cut_detailed(rgb: Picture, pose: Pose, detail: int) -> Picture:
     )
 
 
-def track_face(pictures: Iterable[TimedPicture], face_index: int | None = None) -> FaceTrack:
+def track_face(pictures: Iterable[TimedFrame], face_index: int | None = None) -> FaceTrack:
     """Follow one face through a video; of the frames only the references are kept.
 
     Args:
@@ -124,7 +124,7 @@ class _FirstPass:
         self._index = face_index
         self._times: list[Fraction] = []
         self._landmarks: list[Floats | None] = []
-        self._left_out: Counter[str] = Counter()
+        self._unchanged: Counter[str] = Counter()
         self._closed: dict[tuple[int, int], Reference] = {}
         self._open: dict[tuple[int, int], Reference] = {}
         self._last: Floats | None = None
@@ -137,7 +137,7 @@ class _FirstPass:
         self._last = landmarks
         reason = "without a face" if landmarks is None else self._unusable(landmarks)
         if reason:
-            self._left_out[reason] += 1
+            self._unchanged[reason] += 1
             landmarks = None
         self._landmarks.append(landmarks)
         if landmarks is not None:
@@ -147,14 +147,14 @@ class _FirstPass:
         faces = [None if points is None else Face(*canonicalise(points)) for points in _smoothed(self._landmarks)]
         meshes = [face.mesh for face in faces if face is not None]
         if not meshes:
-            why = ", ".join(f"{count} {reason}" for reason, count in self._left_out.items()) or "no frames"
+            why = ", ".join(f"{count} {reason}" for reason, count in self._unchanged.items()) or "no frames"
             raise MediaError(f"expected a video that shows a face from the front, got {why}")
         neutral = closed_mouth_neutral(np.stack(meshes))
         closed = float(min(aperture(reference.face.mesh) for reference in self._closed.values()))
         limit = max(closed, float(aperture(neutral))) + _OPEN
         references = [each for each in self._closed.values() if aperture(each.face.mesh) <= limit]
         opened = list(self._open.values())
-        return FaceTrack(self._times, faces, references, opened, neutral, self._size, self._left_out)
+        return FaceTrack(self._times, faces, references, opened, neutral, self._size, self._unchanged)
 
     def _choose(self, faces: list[Floats]) -> Floats | None:
         """The face that was followed, else the one that the index names."""

@@ -1,109 +1,95 @@
-"""Lip-sync of a video to another recording: two passes over its frames, none of which is kept."""
+"""Lip-sync of a video to a recording or to a driver: two passes over its frames, none of which is kept."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
-from tqdm import tqdm
 
-from presenter.config import AppConfig
 from presenter.errors import MediaError
 from presenter.runtime.engine import Engine
-from presenter.video.face_painter import FacePainter
+from presenter.runtime.progress import Progress, tracked
+from presenter.video.face_compositor import FaceCompositor
 from presenter.video.face_track import FaceTrack, Picture, track_face
-from presenter.video.motion import SpeechMotion
-from stream.files.movie import MovieWriter, Voice
-from stream.files.reader import Sound, TimedPicture, VideoFormat, iter_pictures, video_format
+from presenter.video.motion import MouthMotion
+from stream.files.movie import MovieWriter, SoundFormat
+from stream.files.reader import Sound, TimedFrame, VideoFormat, iter_frames, video_format
 from stream.media import FloatArray
 
 FADE_FRAMES = 3
+_TRACKING = 0.3  # share of the time that the first pass takes
 _BLOCK_BYTES = 256 * 2**20  # of frames that are held while a video is played backwards
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What was done.
-
-    Attributes:
-        frames: Written.
-        left_out: Frames of the video that stay as they are, by reason.
-    """
-
-    frames: int
-    left_out: dict[str, int]
-
-    def __str__(self) -> str:
-        """One line for the user."""
-        if not self.left_out:
-            return f"{self.frames} frames"
-        why = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
-        return f"{self.frames} frames; of the video's frames left as they are: {why}"
-
-
 def resync_video(
-    config: AppConfig,
+    engine: Engine,
     video: Path,
+    motion: MouthMotion,
     sound: Sound,
     out: Path,
     *,
     face_index: int | None = None,
     loop: bool = False,
     overwrite: bool = False,
-) -> Summary:
-    """Lip-sync the person in a video to a recording; size, times and orientation of its frames are kept.
+    progress: Progress | None = None,
+    span: tuple[float, float] = (0.0, 1.0),
+) -> tuple[int, dict[str, int]]:
+    """Lip-sync the person in a video; size, times and orientation of its frames are kept.
 
     Args:
-        config: Names the networks.
+        engine: Its generator renders the mouth.
         video: What is shown.
-        sound: The recording; replaces the video's own sound.
+        motion: Of the mouth.
+        sound: Replaces the video's own sound.
         out: The film to write, `.mp4`, `.mov` or `.webm`; appears only when complete.
         face_index: Which face, counted from 0 by size; None for the largest.
-        loop: Where the recording is longer than the video, play the video backwards and forwards until it
+        loop: Where the motion is longer than the video, play the video backwards and forwards until it
             ends; else the film ends with the video.
         overwrite: Whether a film of that name is replaced.
+        progress: Called after each frame; None draws a bar on the terminal.
+        span: The part of the whole work that this is.
+
+    Returns:
+        How many frames were written, and of the video's frames those left as they are, by reason.
 
     Raises:
         MediaError: If the video shows no face that can be used.
         MediaFileError: If a file can't be read or written.
     """
-    engine = Engine.load(config)
     timing = video_format(video)
-    passes = tqdm(iter_pictures(video), total=timing.pictures, unit="frame", desc="tracking")
+    half = span[0] + _TRACKING * (span[1] - span[0])
+    passes = tracked(iter_frames(video), timing.frames, "tracking", progress, (span[0], half))
     try:
         track = track_face(passes, face_index)
     except MediaError as error:
         raise MediaError(f"{video}: {error}") from error
-    motion = SpeechMotion(engine.syncformer, sound, torch.device(config.engine.device))
     length = motion.duration if loop and motion.duration > _end(track, timing) else _end(track, timing)
     frames = resync_frames(engine, video, track, motion, length if loop else None)
     height, width = track.size
     size = height + height % 2, width + width % 2
     total = len(track.times) if not loop else int(length * timing.rate)
-    pieces = _SoundUntil(sound, length)
+    pieces = SoundUntil(sound, length)
     count = 0
     with MovieWriter(
-        out, size, timing.rate, Voice(sound.rate, sound.channels), overwrite=overwrite, time_base=timing.time_base
+        out, size, timing.rate, SoundFormat(sound.rate, sound.channels), overwrite=overwrite, time_base=timing.time_base
     ) as writer:
-        for rgb, time in tqdm(frames, total=total, unit="frame", desc=out.name):
+        for rgb, time in tracked(frames, total, out.name, progress, (half, span[1])):
             for piece in pieces.up_to(time + 1):
                 writer.write_sound(piece)
             writer.write(_even(rgb, size), time)
             count += 1
         for piece in pieces.up_to(length):
             writer.write_sound(piece)
-    return Summary(count, dict(track.left_out))
+    return count, dict(track.unchanged)
 
 
 def resync_frames(
-    engine: Engine, video: Path, track: FaceTrack, motion: SpeechMotion, length: Fraction | None = None
-) -> Iterator[TimedPicture]:
+    engine: Engine, video: Path, track: FaceTrack, motion: MouthMotion, length: Fraction | None = None
+) -> Iterator[TimedFrame]:
     """The frames of a video with another mouth, at their own times.
 
     Args:
@@ -113,13 +99,13 @@ def resync_frames(
         motion: Of the mouth.
         length: Seconds to fill by playing the video there and back; None to play it once.
     """
-    painter = FacePainter(track, engine.folded_for(track.references[0].resized(1)))
+    compositor = FaceCompositor(track, engine.folded_for(track.references[0].resized(1)))
     weights = fade_weights([face is not None for face in track.faces])
     for index, rgb, time in _played(video, track, length):
         face = track.faces[index]
         if face is not None and weights[index] > 0:
-            rgb = painter.paint(rgb, face, motion.at(time), weights[index])
-        yield TimedPicture(rgb, time)
+            rgb = compositor.compose(rgb, face, motion.at(time), weights[index])
+        yield TimedFrame(rgb, time)
 
 
 def fade_weights(usable: list[bool]) -> list[float]:
@@ -155,7 +141,7 @@ def _played(video: Path, track: FaceTrack, length: Fraction | None) -> Iterator[
 
 def _forwards(video: Path, offset: Fraction) -> Iterator[tuple[int, Picture, Fraction]]:
     """Yield index, picture and time of the whole video, `offset` seconds later."""
-    for index, (rgb, time) in enumerate(iter_pictures(video)):
+    for index, (rgb, time) in enumerate(iter_frames(video)):
         yield index, rgb, offset + time
 
 
@@ -166,7 +152,7 @@ def _backwards(video: Path, track: FaceTrack) -> Iterator[tuple[int, Picture, Fr
     for end in range(len(track.times), 0, -block):
         begin = max(end - block, 0)
         held: list[Picture] = []
-        for rgb, _ in iter_pictures(video, track.times[begin]):
+        for rgb, _ in iter_frames(video, track.times[begin]):
             held.append(rgb)
             if len(held) == end - begin:
                 break
@@ -180,8 +166,13 @@ def _end(track: FaceTrack, timing: VideoFormat) -> Fraction:
     return track.times[-1] + 1 / timing.rate
 
 
-class _SoundUntil:
-    """Hands out a recording in step with the frames, to a given end."""
+class SoundUntil:
+    """Yields a recording in step with frames, to a given end.
+
+    Args:
+        sound: The recording.
+        end: Seconds.
+    """
 
     def __init__(self, sound: Sound, end: Fraction) -> None:
         self._pieces = sound.pieces()

@@ -77,6 +77,7 @@ class Webcam:
         """
         self.source = int(source) if isinstance(source, str) and source.isdecimal() else source
         self._clock = clock
+        self._begun = clock.now()
         self._open = open_capture or _open
         self._is_file = isinstance(self.source, str) and Path(self.source).is_file()
         capture = self._open(self.source)
@@ -167,9 +168,9 @@ class Webcam:
     def _play(self, capture: Any) -> None:
         """Publish each frame of a file at its time; late ones are dropped."""
         length = SAMPLE_RATE / (capture.get(cv2.CAP_PROP_FPS) or _RATE)
-        begun, number = self._clock.now(), 1
+        number = 1
         while not self._closing.is_set():
-            early = begun + number * length - self._clock.now()
+            early = self._begun + number * length - self._clock.now()
             if early > 0:
                 self._closing.wait(min(early / SAMPLE_RATE, _NAP_S))
                 continue

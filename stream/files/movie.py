@@ -46,7 +46,7 @@ MOVIE_SUFFIXES = tuple(_CONTAINERS)
 
 
 @dataclass(frozen=True)
-class Voice:
+class SoundFormat:
     """The sound of a film."""
 
     rate: int
@@ -68,7 +68,7 @@ class MovieWriter:
         target: str | Path | IO[bytes],
         size: tuple[int, int],
         fps: int | Fraction = FPS,
-        voice: Voice | None = None,
+        audio: SoundFormat | None = None,
         *,
         overwrite: bool = True,
         endless: bool = False,
@@ -83,7 +83,7 @@ class MovieWriter:
                 rewound, which gets an MP4 in fragments and is left open.
             size: (height, width) of the frames, both even.
             fps: frames per second; on average, where `time_base` is given.
-            voice: of the recording that comes with the frames; None for a film without sound.
+            audio: of the recording that comes with the frames; None for a film without sound.
             overwrite: whether a file of that name is replaced.
             endless: write an MP4 or MOV in fragments, whose index needs no memory however long the film is.
             time_base: the unit of the times that `write` gets, seconds; None for a constant rate.
@@ -103,7 +103,7 @@ class MovieWriter:
         self._kind = _CONTAINERS[suffix]
         fragmented = self._kind.options and (endless or self._stream is not None)
         self._muxing = {"movflags": _FRAGMENTS} if fragmented else self._kind.options
-        self._size, self._fps, self._format = size, fps, voice
+        self._size, self._fps, self._format = size, fps, audio
         self._options = {"crf": str(crf)} | (_VP9 if self._kind.video != "libx264" else {"preset": preset})
         self._overwrite = overwrite
         self._time_base = time_base or 1 / Fraction(fps)
@@ -163,7 +163,7 @@ class MovieWriter:
         self._samples += piece.shape[1]
         with errors_of(self._path):
             for part in self._resampler.resample(frame):
-                self._container.mux(self._voice.encode(part))
+                self._container.mux(self._audio.encode(part))
 
     def __exit__(
         self,
@@ -210,19 +210,19 @@ class MovieWriter:
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
         context.color_primaries, context.color_trc = 1, 1  # BT.709
 
-    def _add_audio_stream(self, voice: Voice) -> None:
-        self._layout = "mono" if voice.channels == 1 else "stereo"
+    def _add_audio_stream(self, audio: SoundFormat) -> None:
+        self._layout = "mono" if audio.channels == 1 else "stereo"
         if self._kind.format == "webm":
             rate, frame, sample_format = _OPUS_RATE, _OPUS_FRAME, "flt"
-            self._voice = self._container.add_stream("libopus", rate=rate)
-            self._voice.bit_rate = 96_000 * voice.channels
+            self._audio = self._container.add_stream("libopus", rate=rate)
+            self._audio.bit_rate = 96_000 * audio.channels
         else:
-            rate = voice.rate if voice.rate in _AAC_RATES else 48_000
+            rate = audio.rate if audio.rate in _AAC_RATES else 48_000
             frame, sample_format = _AAC_FRAME, "fltp"
-            self._voice = self._container.add_stream("aac", rate=rate)
-            self._voice.bit_rate = min(192_000, _AAC_MAX_BITS * rate * voice.channels // _AAC_FRAME)
-        self._voice.layout = self._layout
-        self._voice.codec_context.format = sample_format
+            self._audio = self._container.add_stream("aac", rate=rate)
+            self._audio.bit_rate = min(192_000, _AAC_MAX_BITS * rate * audio.channels // _AAC_FRAME)
+        self._audio.layout = self._layout
+        self._audio.codec_context.format = sample_format
         self._resampler = av.AudioResampler(sample_format, self._layout, rate, frame)
 
     def _finish(self) -> None:
@@ -230,5 +230,5 @@ class MovieWriter:
         self._container.mux(self._video.encode(None))
         if self._format is not None:
             for part in self._resampler.resample(None) if self._samples else ():
-                self._container.mux(self._voice.encode(part))
-            self._container.mux(self._voice.encode(None))
+                self._container.mux(self._audio.encode(part))
+            self._container.mux(self._audio.encode(None))

@@ -147,7 +147,7 @@ def iter_video(path: str | Path, fps: int = FPS) -> Iterator[ByteArray]:
         yield from _resample_frames(_timed(media.decode(stream), rate), fps, rate)
 
 
-class TimedPicture(NamedTuple):
+class TimedFrame(NamedTuple):
     """A frame of a video as it was decoded, and when it is shown."""
 
     rgb: ByteArray
@@ -163,7 +163,7 @@ class VideoFormat(NamedTuple):
     """Frames per second on average."""
     time_base: Fraction
     """The unit in which the container keeps times, seconds."""
-    pictures: int | None
+    frames: int | None
     """How many frames there are, None where the header does not say."""
 
 
@@ -182,7 +182,7 @@ def video_format(path: str | Path) -> VideoFormat:
         return VideoFormat(rate, Fraction(stream.time_base or 1 / rate), count or None)
 
 
-def iter_pictures(path: str | Path, since: Fraction = Fraction(0)) -> Iterator[TimedPicture]:
+def iter_frames(path: str | Path, since: Fraction = Fraction(0)) -> Iterator[TimedFrame]:
     """Yield every frame of a video once, at its own time.
 
     Args:
@@ -202,14 +202,14 @@ def iter_pictures(path: str | Path, since: Fraction = Fraction(0)) -> Iterator[T
             return
         first = next(media.decode(stream), None)
         if first is None or first.pts is None or first.time_base is None:
-            yield from (each for each in iter_pictures(path) if each.time >= since)
+            yield from (each for each in iter_frames(path) if each.time >= since)
             return
         start = first.pts * Fraction(first.time_base)
         media.container.seek(int((start + since) / Fraction(first.time_base)), stream=stream, backward=True)
         yield from (each for each in _timed(media.decode(stream), rate, start) if each.time >= since)
 
 
-def _timed(frames: Iterator[av.VideoFrame], rate: Fraction, start: Fraction | None = None) -> Iterator[TimedPicture]:
+def _timed(frames: Iterator[av.VideoFrame], rate: Fraction, start: Fraction | None = None) -> Iterator[TimedFrame]:
     """Give each frame its time since `start`, by default the first frame's; by `rate` where it has none of its own."""
     for index, frame in enumerate(frames):
         if frame.pts is not None and frame.time_base is not None:
@@ -217,10 +217,10 @@ def _timed(frames: Iterator[av.VideoFrame], rate: Fraction, start: Fraction | No
         else:
             time = Fraction(index) / rate
         start = time if start is None else start
-        yield TimedPicture(_upright(frame), time - start)
+        yield TimedFrame(_upright(frame), time - start)
 
 
-def _resample_frames(pictures: Iterator[TimedPicture], fps: int, rate: Fraction) -> Iterator[ByteArray]:
+def _resample_frames(pictures: Iterator[TimedFrame], fps: int, rate: Fraction) -> Iterator[ByteArray]:
     """Hold each frame until the next one is due, at exact rational times."""
     shown = 0
     held: ByteArray | None = None

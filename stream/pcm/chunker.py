@@ -16,9 +16,9 @@ import numpy.typing as npt
 from stream.errors import StreamError
 from stream.media import (
     CHUNK_SAMPLES,
+    PLAYOUT_RATE,
+    PLAYOUT_SAMPLES,
     SAMPLE_RATE,
-    VOICE_RATE,
-    VOICE_SAMPLES,
     AudioChunk,
     FloatArray,
     Int16Array,
@@ -109,9 +109,9 @@ class Chunker:
         self._rate: int | None = None
         self._layout = ""
         self._downmix: Downmix | None = None
-        self._to_voice = Resampler(VOICE_RATE, "s16")
+        self._to_playout = Resampler(PLAYOUT_RATE, "s16")
         self._to_model = Resampler(SAMPLE_RATE, "flt")
-        self._voice: Int16Array = np.zeros(0, np.int16)
+        self._audio: Int16Array = np.zeros(0, np.int16)
         self._model: FloatArray = np.zeros(0, np.float32)
 
     @property
@@ -161,10 +161,10 @@ class Chunker:
 
         The chunker can be used again afterwards; its timeline continues.
         """
-        self._append(self._to_voice.flush(), self._to_model.flush())
+        self._append(self._to_playout.flush(), self._to_model.flush())
         self._rate = None
-        chunks = -(-len(self._voice) // VOICE_SAMPLES)
-        self._voice = np.pad(self._voice, (0, chunks * VOICE_SAMPLES - len(self._voice)))
+        chunks = -(-len(self._audio) // PLAYOUT_SAMPLES)
+        self._audio = np.pad(self._audio, (0, chunks * PLAYOUT_SAMPLES - len(self._audio)))
         # Two roundings up (48 kHz, 16 kHz) can't differ by a chunk, only by a sample.
         self._model = np.pad(self._model, (0, CHUNK_SAMPLES))[: chunks * CHUNK_SAMPLES]
         return self._take()
@@ -190,20 +190,20 @@ class Chunker:
             mono = av.AudioFrame.from_ndarray(self._downmix.push(as_table(frame))[None], format="flt", layout="mono")
             mono.sample_rate = frame.sample_rate
             frame = mono
-        self._append(self._to_voice.push(frame), self._to_model.push(frame))
+        self._append(self._to_playout.push(frame), self._to_model.push(frame))
 
-    def _append(self, voice: npt.NDArray[np.generic], model: npt.NDArray[np.generic]) -> None:
-        self._voice = np.concatenate([self._voice, voice.astype(np.int16, copy=False)])
+    def _append(self, audio: npt.NDArray[np.generic], model: npt.NDArray[np.generic]) -> None:
+        self._audio = np.concatenate([self._audio, audio.astype(np.int16, copy=False)])
         self._model = np.concatenate([self._model, model.astype(np.float32, copy=False)])
 
     def _take(self) -> list[AudioChunk]:
-        count = min(len(self._voice) // VOICE_SAMPLES, len(self._model) // CHUNK_SAMPLES)
+        count = min(len(self._audio) // PLAYOUT_SAMPLES, len(self._model) // CHUNK_SAMPLES)
         chunks = []
         for k in range(count):
             pcm = self._model[k * CHUNK_SAMPLES : (k + 1) * CHUNK_SAMPLES].copy()
-            voice = self._voice[k * VOICE_SAMPLES : (k + 1) * VOICE_SAMPLES].copy()
-            chunks.append(AudioChunk(pcm, voice, self._pts))
+            audio = self._audio[k * PLAYOUT_SAMPLES : (k + 1) * PLAYOUT_SAMPLES].copy()
+            chunks.append(AudioChunk(pcm, audio, self._pts))
             self._pts += CHUNK_SAMPLES
         self._model = self._model[count * CHUNK_SAMPLES :]
-        self._voice = self._voice[count * VOICE_SAMPLES :]
+        self._audio = self._audio[count * PLAYOUT_SAMPLES :]
         return chunks

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from stream.errors import StreamError
-from stream.media import CHUNK_SAMPLES, SAMPLE_RATE, VOICE_RATIO, VOICE_SAMPLES, AudioChunk, FloatArray
+from stream.media import CHUNK_SAMPLES, PLAYOUT_RATIO, PLAYOUT_SAMPLES, SAMPLE_RATE, AudioChunk, FloatArray
 
 _STEP = SAMPLE_RATE // 200  # the level is measured per 5 ms
 _STEPS = CHUNK_SAMPLES // _STEP
 _ATTACK = _STEP
-_VOICE_AT = ((np.arange(VOICE_SAMPLES) - (VOICE_RATIO - 1)) / VOICE_RATIO).astype(np.float32)
+_PLAYOUT_AT = ((np.arange(PLAYOUT_SAMPLES) - (PLAYOUT_RATIO - 1)) / PLAYOUT_RATIO).astype(np.float32)
 
 
 def with_gain(chunk: AudioChunk, gain: FloatArray, before: float) -> AudioChunk:
@@ -24,9 +24,9 @@ def with_gain(chunk: AudioChunk, gain: FloatArray, before: float) -> AudioChunk:
     if before == 1.0 and bool((gain == 1.0).all()):
         return chunk
     curve = np.concatenate([np.array([before], np.float32), gain])
-    fine = np.interp(_VOICE_AT, np.arange(-1, CHUNK_SAMPLES), curve)
-    voice = np.rint(chunk.voice * fine).astype(np.int16)
-    return AudioChunk(chunk.pcm * gain, voice, chunk.pts)
+    fine = np.interp(_PLAYOUT_AT, np.arange(-1, CHUNK_SAMPLES), curve)
+    audio = np.rint(chunk.audio * fine).astype(np.int16)
+    return AudioChunk(chunk.pcm * gain, audio, chunk.pts)
 
 
 class NoiseGate:

@@ -28,14 +28,14 @@ import numpy as np
 
 from stream.clock import ms, samples
 from stream.errors import StreamError
-from stream.media import CHUNK_SAMPLES, VOICE_RATIO, AudioChunk, Int16Array, VideoFrame, is_quiet
+from stream.media import CHUNK_SAMPLES, PLAYOUT_RATIO, AudioChunk, Int16Array, VideoFrame, is_quiet
 from stream.playout.config import PlayoutConfig
 
-__all__ = ["TICK_SAMPLES", "TICK_VOICE_SAMPLES", "Playout", "PlayoutConfig", "PlayoutStats", "Tick"]
+__all__ = ["TICK_SAMPLES", "TICK_PLAYOUT_SAMPLES", "Playout", "PlayoutConfig", "PlayoutStats", "Tick"]
 
 TICK_SAMPLES = CHUNK_SAMPLES // 2
 """One pull: 20 ms, the packet time of Opus; 320 samples at 16 kHz."""
-TICK_VOICE_SAMPLES = TICK_SAMPLES * VOICE_RATIO
+TICK_PLAYOUT_SAMPLES = TICK_SAMPLES * PLAYOUT_RATIO
 """Played samples per pull: 960 at 48 kHz."""
 _CLOSING_STARTS = 2  # one for each frame in which the mouth closes, should the second be late
 _HOLD_SAMPLES = samples(200)  # the last frame is repeated this often while nothing new comes
@@ -48,10 +48,10 @@ class Tick:
 
     time: int
     """Instant of release = timestamp of the audio, in samples at 16 kHz."""
-    voice: Int16Array
+    audio: Int16Array
     """int16 `[960]`, 48 kHz mono; zeros when there is nothing to play."""
     source_pts: int | None
-    """Position of `voice` on the source's timeline, or None for silence that was inserted."""
+    """Position of `audio` on the source's timeline, or None for silence that was inserted."""
     frame: VideoFrame | None = None
     """The frame that leaves now, if one does; `time` is its timestamp as well."""
 
@@ -201,12 +201,12 @@ class Playout:
             self._advance(time)
         if self._current is None or not self._current_left:
             return self._show(time, self._silence(), None)
-        voice = self._rest_of_current()[:TICK_VOICE_SAMPLES]
+        audio = self._rest_of_current()[:TICK_PLAYOUT_SAMPLES]
         source_pts = self._current.pts + CHUNK_SAMPLES - self._current_left
         self._current_left -= TICK_SAMPLES
         self._jitter_target.observe(self.queued_ms)
         self._count(played_ms=ms(TICK_SAMPLES))
-        return self._show(time, voice, source_pts)
+        return self._show(time, audio, source_pts)
 
     def stats(self) -> PlayoutStats:
         """Return the counters and the present level."""
@@ -214,7 +214,7 @@ class Playout:
 
     def _rest_of_current(self) -> Int16Array:
         assert self._current is not None
-        return self._current.voice[len(self._current.voice) - self._current_left * VOICE_RATIO :]
+        return self._current.audio[len(self._current.audio) - self._current_left * PLAYOUT_RATIO :]
 
     def _advance(self, time: int) -> None:
         """Start the next chunk, or note that there is none."""
@@ -268,26 +268,26 @@ class Playout:
         return entry.elastic and is_quiet(entry.chunk, self._config.quiet_dbfs)
 
     def _silence(self) -> Int16Array:
-        voice = np.zeros(TICK_VOICE_SAMPLES, np.int16)
+        audio = np.zeros(TICK_PLAYOUT_SAMPLES, np.int16)
         if self._fading is not None:
             ramp = np.linspace(1.0, 0.0, len(self._fading))
-            voice[: len(self._fading)] = (self._fading * ramp).astype(np.int16)
+            audio[: len(self._fading)] = (self._fading * ramp).astype(np.int16)
             self._fading = None
         self._count(silence_ms=ms(TICK_SAMPLES))
-        return voice
+        return audio
 
-    def _show(self, time: int, voice: Int16Array, source_pts: int | None) -> Tick:
+    def _show(self, time: int, audio: Int16Array, source_pts: int | None) -> Tick:
         """Add the frame that leaves with this sound."""
         frame, self._next_frame = self._next_frame, None
         if frame is not None:
             self._last_frame, self._last_frame_time = frame, time
             self._count(shown=1)
-            return Tick(time, voice, source_pts, frame)
+            return Tick(time, audio, source_pts, frame)
         if self._last_frame is not None and time - self._last_frame_time >= _HOLD_SAMPLES:
             self._last_frame_time = time
             self._count(held=1)
-            return Tick(time, voice, source_pts, self._last_frame)
-        return Tick(time, voice, source_pts)
+            return Tick(time, audio, source_pts, self._last_frame)
+        return Tick(time, audio, source_pts)
 
     def _count(self, **deltas: float) -> None:
         changed = {name: getattr(self._stats, name) + delta for name, delta in deltas.items()}

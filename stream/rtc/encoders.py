@@ -21,7 +21,7 @@ from aiortc.codecs import get_encoder
 from aiortc.codecs.vpx import Vp8Encoder, VpxPayloadDescriptor
 from aiortc.rtcrtpparameters import ParametersDict, RTCRtpCodecParameters
 
-from stream.media import SAMPLE_RATE, VOICE_RATE, VOICE_RATIO, Int16Array, VideoFrame
+from stream.media import PLAYOUT_RATE, PLAYOUT_RATIO, SAMPLE_RATE, Int16Array, VideoFrame
 from stream.rtc.aiortc_internals import LiveH264Encoder
 from stream.rtc.codec_context import reopened_codec
 
@@ -64,22 +64,22 @@ class AudioEncoder:
         """Prepare an encoder for a negotiated codec."""
         self._encoder: Any = get_encoder(codec)
 
-    def encode(self, time: int, voice: Int16Array) -> EncodedFrame | None:
+    def encode(self, time: int, audio: Int16Array) -> EncodedFrame | None:
         """Encode one tick.
 
         Args:
             time: of its first sample, in samples at 16 kHz.
-            voice: int16 `[960]`, 48 kHz mono.
+            audio: int16 `[960]`, 48 kHz mono.
 
         Returns:
             None while the codec holds sound back to resample it (never with Opus).
         """
         # Stereo, because libswresample would attenuate mono audio by 3 dB when converting for Opus.
-        frame = av.AudioFrame.from_ndarray(np.repeat(voice, 2)[None, :], format="s16", layout="stereo")
-        frame.sample_rate = VOICE_RATE
-        frame.pts, frame.time_base = time * VOICE_RATIO, Fraction(1, VOICE_RATE)
+        frame = av.AudioFrame.from_ndarray(np.repeat(audio, 2)[None, :], format="s16", layout="stereo")
+        frame.sample_rate = PLAYOUT_RATE
+        frame.pts, frame.time_base = time * PLAYOUT_RATIO, Fraction(1, PLAYOUT_RATE)
         payloads, timestamp = self._encoder.encode(frame)
-        return EncodedFrame(time, timestamp, payloads, audio_level=level_dbov(voice)) if payloads else None
+        return EncodedFrame(time, timestamp, payloads, audio_level=level_dbov(audio)) if payloads else None
 
 
 class VideoEncoder:
@@ -160,9 +160,9 @@ def beside_matte(picture: VideoFrame) -> VideoFrame:
     return VideoFrame(both, picture.pts)
 
 
-def level_dbov(voice: Int16Array) -> int:
+def level_dbov(audio: Int16Array) -> int:
     """Return the audio level in dB relative to overload, -127..0 (RFC 6465, appendix A)."""
-    power = float(np.mean(np.square(voice, dtype=np.float64))) / 32767**2
+    power = float(np.mean(np.square(audio, dtype=np.float64))) / 32767**2
     return max(_QUIETEST_DBOV, min(round(10 * math.log10(power)), 0)) if power else _QUIETEST_DBOV
 
 

@@ -81,7 +81,7 @@ class InboundStats:
     """Sound dropped because the reader was further behind than the bound."""
 
 
-class InboundVoice:
+class InboundAudio:
     """Chunks of one remote audio track, read by one consumer."""
 
     def __init__(self, *, backlog_ms: int) -> None:

@@ -22,7 +22,7 @@ from stream.playout.playout import TICK_SAMPLES
 from stream.rtc.aiortc_internals import accept_rsa_certificates, patch_process_host_addresses
 from stream.rtc.hub import EncoderHub
 from stream.rtc.ice import without_end_of_candidates
-from stream.rtc.inbound import InboundStats, InboundVoice
+from stream.rtc.inbound import InboundAudio, InboundStats
 from stream.rtc.outbound import send_track
 from stream.rtc.peer_config import PeerConfig
 from stream.rtc.sdp import bounded, offered_kinds
@@ -43,7 +43,7 @@ class PeerStats:
     """What one peer lost, and where."""
 
     microphone: InboundStats = InboundStats()
-    voice_dropped_ms: float = 0.0
+    audio_dropped_ms: float = 0.0
     """Sound that was not encoded, or not fetched by its sender, in time."""
     frames_dropped: int = 0
     """Frames that were not encoded, or not fetched by its sender, in time."""
@@ -77,7 +77,7 @@ class Peer:
         self._on_message_failed = False
         self._receives_microphone = receives_microphone
         self._audio, self._video = hub.tracks(bitrate=self._config.start_bitrate, matte=matte)
-        self._inbound = InboundVoice(backlog_ms=self._config.microphone_backlog_ms)
+        self._inbound = InboundAudio(backlog_ms=self._config.microphone_backlog_ms)
         self._reader: asyncio.Task[None] | None = None
         self._channel: RTCDataChannel | None = None
         self._pc: RTCPeerConnection | None = None

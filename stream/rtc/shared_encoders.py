@@ -190,7 +190,7 @@ class SharedAudioEncoder(SharedEncoder[Int16Array, Subscriber]):
 
     def release(self, tick: Tick) -> None:
         """Take one tick of the pump."""
-        self._offer(tick.time, tick.voice)
+        self._offer(tick.time, tick.audio)
 
     def _free(self) -> None:
         del self._encoder

@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from stream.clock import SessionClock
-from stream.media import VOICE_RATE
+from stream.media import PLAYOUT_RATE
 from stream.playout.playout import Tick
 from stream.sound.delayed_player import DelayedPlayer, OutputStats
 from stream.sound.device_stream import BLOCKS_PER_S, DeviceStream
@@ -36,7 +36,7 @@ class DelayedOutput:
         self._device = DeviceStream("output", device, self._fill, dtype="int16")
         self._player = DelayedPlayer(0.0)
         self._on_delay: Callable[[float], None] = lambda delay_ms: None
-        self._rate = VOICE_RATE
+        self._rate = PLAYOUT_RATE
 
     @property
     def name(self) -> str:

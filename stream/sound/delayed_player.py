@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream.media import VOICE_RATE, VOICE_RATIO, FloatArray, Int16Array
+from stream.media import PLAYOUT_RATE, PLAYOUT_RATIO, FloatArray, Int16Array
 from stream.pcm.drift import GAP_S, OFF_S, ClockFilter
 from stream.pcm.fractional_resampler import FractionalResampler
 from stream.playout.playout import Tick
@@ -50,7 +50,7 @@ class Playhead:
         """Begin without a position, until a device of `rate` samples per second was observed for half a second."""
         self.position: float | None = None
         """Where the next block begins, or None for silence."""
-        self.step = VOICE_RATE / rate
+        self.step = PLAYOUT_RATE / rate
         """Samples of the session per sample of the device, in the next block."""
         self.skew_s = 0.0
         self._filter = ClockFilter(rate)
@@ -77,11 +77,11 @@ class Playhead:
         before = self.position
         if abs(self._filter.observe(self._count, heard_at_s)) > GAP_S:
             self.position = None
-        due = (self._filter.time_s - delay_s) * VOICE_RATE
+        due = (self._filter.time_s - delay_s) * PLAYOUT_RATE
         if self.position is None:
             if self._filter.settled:
                 self.position, self.skew_s = due, 0.0
-        elif delay_s != self._delay_s or (self._filter.settled and abs(due - self.position) > OFF_S * VOICE_RATE):
+        elif delay_s != self._delay_s or (self._filter.settled and abs(due - self.position) > OFF_S * PLAYOUT_RATE):
             self.position, self.skew_s = due, 0.0
         self._delay_s, self._count = delay_s, count
         self._follow(due)
@@ -96,10 +96,10 @@ class Playhead:
         """Choose the resampling rate that removes the timing error within some seconds."""
         late_s = 0.0
         if self.position is not None and self._filter.settled:
-            late_s = (due - self.position) / VOICE_RATE
+            late_s = (due - self.position) / PLAYOUT_RATE
             self.skew_s += (late_s - self.skew_s) * min(1.0, self._count / self._rate / _SKEW_OVER_S)
         stretch = self._filter.period_s * self._rate * (1.0 + late_s / _FOLLOW_S)
-        self.step = VOICE_RATE / self._rate * min(max(stretch, 1.0 - _MAX_STRETCH), 1.0 + _MAX_STRETCH)
+        self.step = PLAYOUT_RATE / self._rate * min(max(stretch, 1.0 - _MAX_STRETCH), 1.0 + _MAX_STRETCH)
 
 
 @dataclass(slots=True)
@@ -118,7 +118,7 @@ class DelayedPlayer:
     either.
     """
 
-    def __init__(self, delay_ms: float, rate: int = VOICE_RATE) -> None:
+    def __init__(self, delay_ms: float, rate: int = PLAYOUT_RATE) -> None:
         """Start silent.
 
         Args:
@@ -129,8 +129,8 @@ class DelayedPlayer:
         self._delay_s = delay_ms / 1000
         self._rate = rate
         self._head = Playhead(rate, self._delay_s)
-        self._resampler = FractionalResampler(VOICE_RATE / rate)
-        self._ring = SampleRing(self._capacity(), round(_FADE_S * VOICE_RATE))
+        self._resampler = FractionalResampler(PLAYOUT_RATE / rate)
+        self._ring = SampleRing(self._capacity(), round(_FADE_S * PLAYOUT_RATE))
         self._lock = threading.Lock()
         self._reading: _Reading | None = None
         self._leaving: _Reading | None = None
@@ -151,7 +151,7 @@ class DelayedPlayer:
     def release(self, tick: Tick) -> None:
         """Take one tick; its sound is played `delay_ms` after `tick.time`."""
         with self._lock:
-            self._ring.put(tick.time * VOICE_RATIO, tick.voice)
+            self._ring.put(tick.time * PLAYOUT_RATIO, tick.audio)
 
     def stop(self) -> None:
         """Note that no more ticks will come: what is buffered is played, and silence after it is no underrun."""
@@ -189,7 +189,7 @@ class DelayedPlayer:
         return np.clip(np.rint(made), -32768, 32767).astype(np.int16)
 
     def _capacity(self) -> int:
-        return round((self._delay_s + _SPARE_S) * VOICE_RATE)
+        return round((self._delay_s + _SPARE_S) * PLAYOUT_RATE)
 
     def _read(self, reading: _Reading, count: int, *, rising: bool) -> FloatArray:
         """Read on, fading in or out."""
@@ -202,7 +202,7 @@ class DelayedPlayer:
         ramp = np.arange(1, count + 1) / (_FADE_S * self._rate)
         gain = np.minimum(reading.gain + ramp, 1.0) if rising else np.maximum(reading.gain - ramp, 0.0)
         # Fade out before the end of the ring: later samples would be late.
-        left = (end - self._resampler.reach - at) / (_FADE_S * VOICE_RATE)
+        left = (end - self._resampler.reach - at) / (_FADE_S * PLAYOUT_RATE)
         gain = np.minimum(gain, np.clip(left, 0.0, 1.0))
         if rising:
             dry = ticking and left[-1] < 1.0

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.clock import SessionClock
-from stream.media import CHUNK_SAMPLES, VOICE_RATE, AudioChunk, FloatArray
+from stream.media import CHUNK_SAMPLES, PLAYOUT_RATE, AudioChunk, FloatArray
 from stream.pcm.chunk_queue import ChunkQueue
 from stream.pcm.chunker import LEAD_IN_MS, Chunker
 from stream.pcm.downmix import Downmix
@@ -85,7 +85,7 @@ class Microphone:
         self._make_corrector = corrector
         self._corrector: Corrector | None = None
         self._device = DeviceStream("input", device, self._heard, on_change=on_change)
-        self._downmix = Downmix(VOICE_RATE)
+        self._downmix = Downmix(PLAYOUT_RATE)
         self._chunker = Chunker(lead_in_ms=LEAD_IN_MS)
         self._queue = ChunkQueue(backlog_ms)
         self._loop: asyncio.AbstractEventLoop | None = None

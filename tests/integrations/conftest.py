@@ -22,14 +22,14 @@ class NumberedHead(TalkingHead):
     def __init__(self, *arguments, **named):
         super().__init__(*arguments, **named)
         self.size = (48, 64)
-        self.painted = 0
+        self.rendered = 0
         self.closed = 0
 
     async def __anext__(self):
         pair = await super().__anext__()
         rgb = np.full((*self.size, 3), SPEECH if pair.speech else IDLE, np.uint8)
-        rgb[0, 0] = self.painted % 256
-        self.painted += 1
+        rgb[0, 0] = self.rendered % 256
+        self.rendered += 1
         return replace(pair, frame=VideoFrame(rgb, pair.frame.pts))
 
     async def aclose(self):

@@ -30,8 +30,8 @@ async def take_until_quiet(paced):
     return shown
 
 
-def voice_of(shown):
-    return np.concatenate([one.voice for one in shown])
+def audio_of(shown):
+    return np.concatenate([one.audio for one in shown])
 
 
 @pytest.mark.parametrize("packet", [1, 441, 1920, 7000])
@@ -41,7 +41,7 @@ def test_every_sample_comes_out_once(play, speech, packet):
         for k in range(0, len(said), packet):
             paced.push(said[k : k + packet], 48_000)
         paced.end()
-        assert np.array_equal(voice_of(await take_until_quiet(paced)), said)
+        assert np.array_equal(audio_of(await take_until_quiet(paced)), said)
 
     play(scenario)
 
@@ -55,7 +55,7 @@ def test_utterances_keep_their_length_at_any_rate(play, speech, rate):
             paced.mark(k)
         taken, ends = 0, []
         for shown in await take_until_quiet(paced):
-            taken += len(shown.voice)
+            taken += len(shown.audio)
             ends += [taken] * len(shown.marks)
         assert ends == [pytest.approx(48_000 * s, abs=3) for s in (0.2, 0.41, 0.63)]
 
@@ -72,8 +72,8 @@ def test_marks_come_out_behind_their_sound(play, speech):
         paced.end()
         paced.mark("last")
         shown = await take_until_quiet(paced)
-        spoken = [one for one in shown if len(one.voice)]
-        assert [(len(one.voice), one.marks) for one in spoken] == [
+        spoken = [one for one in shown if len(one.audio)]
+        assert [(len(one.audio), one.marks) for one in spoken] == [
             (1920, []),
             (1920, ["two pictures on"]),
             (1920, []),
@@ -87,18 +87,18 @@ def test_nothing_comes_out_after_an_interruption(play, speech):
     async def scenario(paced):
         paced.push(speech(1.0, 48_000), 48_000)
         paced.mark("lost")
-        while not len((await paced.take()).voice):
+        while not len((await paced.take()).audio):
             pass
         assert await paced.interrupt() == ["lost"]
         assert not paced.speaking
         after = [await paced.take() for _ in range(5)]
-        assert not any(len(one.voice) or one.marks for one in after)
+        assert not any(len(one.audio) or one.marks for one in after)
         said = speech(0.1, 24_000, 1)
         paced.push(said, 24_000)
         paced.end()
         paced.mark("new")
         shown = await take_until_quiet(paced)
-        assert len(voice_of(shown)) == 4800
+        assert len(audio_of(shown)) == 4800
         assert shown[-1].marks == ["new"]
 
     play(scenario)
@@ -110,7 +110,7 @@ def test_refused_audio_is_not_counted(play):
             paced.push(np.zeros((480, 5), np.int16), 48_000)
         paced.end()
         assert not paced.speaking
-        assert not len((await paced.take()).voice)
+        assert not len((await paced.take()).audio)
 
     play(scenario)
 
@@ -124,9 +124,9 @@ def test_bytes_may_be_cut_anywhere_but_not_over_a_change(play, speech):
         paced.push_bytes(b"\1\2\3", 48_000, 2)  # not a whole sample, and never completed
         paced.push_bytes(speech(0.1, 24_000).tobytes(), 24_000, 1)
         paced.end()
-        voice = voice_of(await take_until_quiet(paced))
-        assert np.array_equal(voice[: len(said)], said[:, 0])
-        assert len(voice) == 9600
+        audio = audio_of(await take_until_quiet(paced))
+        assert np.array_equal(audio[: len(said)], said[:, 0])
+        assert len(audio) == 9600
 
     play(scenario)
 
@@ -136,7 +136,7 @@ def test_speech_keeps_its_origin(play, speech):
         for k, origin in enumerate(("a", "a", "b", None)):
             paced.push(speech(0.04, 48_000, k), 48_000, origin)
         paced.end()
-        shown = [one for one in await take_until_quiet(paced) if len(one.voice)]
+        shown = [one for one in await take_until_quiet(paced) if len(one.audio)]
         assert [one.origin for one in shown] == ["a", "a", "b", None]
         await paced.interrupt()
         assert (await paced.take()).origin is None
@@ -173,7 +173,7 @@ def test_speech_that_stalls_goes_on_whole(play, speech):
         paced.end()
         paced.mark("end")
         heard += await take_until_quiet(paced)
-        assert np.array_equal(voice_of(heard), said)
+        assert np.array_equal(audio_of(heard), said)
         assert heard[-1].marks == ["end"]
 
     play(scenario)
@@ -184,7 +184,7 @@ def test_the_rate_may_change_within_speech(play, speech):
         for rate in (48_000, 24_000, 16_000):
             paced.push(speech(0.1, rate), rate)
         paced.end()
-        assert len(voice_of(await take_until_quiet(paced))) == 14_400
+        assert len(audio_of(await take_until_quiet(paced))) == 14_400
 
     play(scenario)
 

@@ -306,8 +306,8 @@ def test_unusable_audio_is_left_out(monkeypatch, head_class, config, speech):
 def test_the_voice_goes_on_without_a_face_that_fails(monkeypatch, head_class, config, speech):
     class Failing(head_class):
         async def __anext__(self):
-            if self.painted == 5:
-                raise RuntimeError("no more paint")
+            if self.rendered == 5:
+                raise RuntimeError("no more frames")
             return await super().__anext__()
 
     async def scenario(bot):

@@ -101,17 +101,17 @@ def test_folding_leaves_the_generator_unchanged():
 def test_output_is_colour_and_mask():
     masked, live, reference = random_inputs()
     generator = random_generator()
-    painted = generator(masked, live, generator.style_code(reference))
-    assert painted.shape == (2, 4, 256, 256)
-    assert painted.min() >= 0
-    assert painted.max() <= 1
+    rendered = generator(masked, live, generator.style_code(reference))
+    assert rendered.shape == (2, 4, 256, 256)
+    assert rendered.min() >= 0
+    assert rendered.max() <= 1
 
 
 def test_composite_keeps_what_the_mask_excludes():
-    target, painted = torch.rand(1, 3, 8, 8), torch.rand(1, 4, 8, 8)
+    target, rendered = torch.rand(1, 3, 8, 8), torch.rand(1, 4, 8, 8)
     mask = torch.zeros(8, 8)
     mask[2:4, 2:4] = 1
-    blended = composite(target, painted, mask)
+    blended = composite(target, rendered, mask)
     assert torch.equal(blended[..., mask == 0], target[..., mask == 0])
     assert not torch.equal(blended[..., mask == 1], target[..., mask == 1])
 

@@ -62,13 +62,13 @@ def test_paste_blends_by_mask_and_alpha():
     transform = np.array([[1, 0, -offset[0]], [0, 1, -offset[1]]], np.float32)
     rng = np.random.default_rng(2)
     frame = rng.integers(0, 256, (400, 400, 3)).astype(np.uint8)
-    painted = rng.uniform(0, 1, (4, CROP_SIZE, CROP_SIZE)).astype(np.float32)
+    rendered = rng.uniform(0, 1, (4, CROP_SIZE, CROP_SIZE)).astype(np.float32)
     pasted = frame.copy()
-    Paster((400, 400), transform).paste(pasted, painted)
+    Paster((400, 400), transform).paste(pasted, rendered)
     place = np.s_[offset[1] : offset[1] + CROP_SIZE, offset[0] : offset[0] + CROP_SIZE]
-    alpha = (painted[3] * crop_mask())[..., None]
+    alpha = (rendered[3] * crop_mask())[..., None]
     wanted = frame.astype(np.float32)
-    wanted[place] += alpha * (255 * painted[:3].transpose(1, 2, 0) - wanted[place])
+    wanted[place] += alpha * (255 * rendered[:3].transpose(1, 2, 0) - wanted[place])
     assert np.abs(pasted - wanted).max() <= 1.6  # colour and alpha are bytes
     untouched = np.ones((400, 400), bool)
     untouched[place] = crop_mask() == 0

@@ -27,7 +27,7 @@ _CONTROL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 @pytest.fixture
-def light_painting(monkeypatch: pytest.MonkeyPatch) -> None:
+def light_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the mouth, for tests that are about time: they must not depend on how fast this machine renders."""
     window = Window.around_mask(margin=8, unit=8)
     blank = np.zeros((window.bottom - window.top, window.right - window.left, 4), np.uint8)

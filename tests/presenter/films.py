@@ -1,4 +1,4 @@
-"""Films of the shipped presenter, as telephones make them: rotated, HEVC, at a variable rate."""
+"""Videos of the shipped presenter, as telephones make them: rotated, HEVC, at a variable rate."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write(
     rate: int = 25,
     times: list[int] | None = None,
 ) -> Path:
-    """Encode a film; `times` are those of the frames in milliseconds, else `rate` gives them."""
+    """Encode a video; `times` are those of the frames in milliseconds, else `rate` gives them."""
     with av.open(str(path), "w", format=container) as file:
         stream = file.add_stream(codec, rate=rate)
         stream.height, stream.width = pictures.shape[1:3]

@@ -69,10 +69,11 @@ BOUNDS = [
     ("server.requests_per_minute", 0, 100_000),
     ("server.max_speech_s", 1, 3600),
     ("server.max_upload_mb", 1, 1000),
-    ("server.max_film_mb", 1, 2000),
+    ("server.max_video_mb", 1, 100_000),
     ("engine.threads", 1, 1024),
     ("engine.head_motion", 0, 1),
     ("camera.gate_dbfs", -90, 0),
+    ("camera.style_strength", 0, 1.5),
     ("camera.offset_ms", -500, 500),
 ]
 

@@ -49,7 +49,7 @@ def test_what_is_optional_does_not_fail_the_machine(
 
 def test_the_pace_is_what_the_frame_time_allows() -> None:
     assert "25 frames a second" in doctor._pace(28)
-    assert "12.5 pictures a second" in doctor._pace(56)
+    assert "12.5 frames per second" in doctor._pace(56)
     assert "sound whole" in doctor._pace(75)
     with pytest.raises(PresenterError, match="90 ms"):
         doctor._pace(90)

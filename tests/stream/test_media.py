@@ -6,10 +6,10 @@ import pytest
 from stream.errors import StreamError
 from stream.media import (
     CHUNK_SAMPLES,
+    PLAYOUT_RATE,
+    PLAYOUT_RATIO,
+    PLAYOUT_SAMPLES,
     SAMPLE_RATE,
-    VOICE_RATE,
-    VOICE_RATIO,
-    VOICE_SAMPLES,
     AudioChunk,
     VideoFrame,
     is_quiet,
@@ -19,22 +19,22 @@ from stream.media import (
 
 def test_both_branches_of_a_chunk_last_exactly_one_frame() -> None:
     assert CHUNK_SAMPLES * 25 == SAMPLE_RATE
-    assert VOICE_SAMPLES * 25 == VOICE_RATE
-    assert VOICE_SAMPLES == CHUNK_SAMPLES * VOICE_RATIO
+    assert PLAYOUT_SAMPLES * 25 == PLAYOUT_RATE
+    assert PLAYOUT_SAMPLES == CHUNK_SAMPLES * PLAYOUT_RATIO
 
 
 @pytest.mark.parametrize(
-    ("pcm", "voice", "text"),
+    ("pcm", "audio", "text"),
     [
         (np.zeros(639, np.float32), np.zeros(1920, np.int16), r"pcm: expected float32 \[640\]"),
         (np.zeros(640, np.float64), np.zeros(1920, np.int16), "got float64"),
-        (np.zeros(640, np.float32), np.zeros(1920, np.float32), "voice: expected int16"),
+        (np.zeros(640, np.float32), np.zeros(1920, np.float32), "audio: expected int16"),
         (np.zeros(640, np.float32), np.zeros((1920, 1), np.int16), r"got int16 \[1920, 1\]"),
     ],
 )
-def test_a_chunk_of_another_shape_or_type_is_refused(pcm: np.ndarray, voice: np.ndarray, text: str) -> None:
+def test_a_chunk_of_another_shape_or_type_is_refused(pcm: np.ndarray, audio: np.ndarray, text: str) -> None:
     with pytest.raises(StreamError, match=text):
-        AudioChunk(pcm, voice, 0)
+        AudioChunk(pcm, audio, 0)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_silence_is_silent_in_both_branches() -> None:
     chunk = silence(1280)
     assert chunk.pts == 1280
     assert not chunk.pcm.any()
-    assert not chunk.voice.any()
+    assert not chunk.audio.any()
 
 
 @pytest.mark.parametrize(("dbfs", "quiet"), [(-50.0, True), (-46.0, False)])

@@ -14,7 +14,7 @@ from presenter.enroll.enrolment import enroll_presenter
 from presenter.runtime.engine import Engine
 from presenter.runtime.identities import IdentityStore, shipped_dir
 from presenter.runtime.identity_folder import StoredIdentity, load_identity, save_identity
-from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk
+from stream.media import CHUNK_SAMPLES, PLAYOUT_SAMPLES, AudioChunk
 
 WHITE = 255.0
 
@@ -38,7 +38,7 @@ def renderer(engine, stored):
 
 def chunk(number: int) -> AudioChunk:
     pcm = np.zeros(CHUNK_SAMPLES, np.float32)
-    return AudioChunk(pcm, np.zeros(VOICE_SAMPLES, np.int16), number * CHUNK_SAMPLES)
+    return AudioChunk(pcm, np.zeros(PLAYOUT_SAMPLES, np.int16), number * CHUNK_SAMPLES)
 
 
 def over(rgb: np.ndarray, alpha: np.ndarray, background: float | np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Personalisation: on crops of a film, judged on frames that are kept back, continued after an interruption."""
+"""Personalisation: on crops of a video, judged on frames that are kept back, continued after an interruption."""
 
 from __future__ import annotations
 

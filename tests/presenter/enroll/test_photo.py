@@ -22,7 +22,7 @@ from presenter.errors import EnrollError, IdentityNotFoundError
 from presenter.runtime.engine import Engine, style_code
 from presenter.runtime.identities import IdentityStore, shipped_dir
 from presenter.runtime.identity_folder import load_identity, save_identity
-from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk
+from stream.media import CHUNK_SAMPLES, PLAYOUT_SAMPLES, AudioChunk
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_a_photo_becomes_a_presenter(tmp_path, store, face):
     assert renderer.size == (512, 512)
     for k in range(4):
         pairs = renderer.push(
-            AudioChunk(np.zeros(CHUNK_SAMPLES, np.float32), np.zeros(VOICE_SAMPLES, np.int16), k * CHUNK_SAMPLES)
+            AudioChunk(np.zeros(CHUNK_SAMPLES, np.float32), np.zeros(PLAYOUT_SAMPLES, np.int16), k * CHUNK_SAMPLES)
         )
     assert pairs[0][1].rgb.std() > 10
 

@@ -1,4 +1,4 @@
-"""Which part of a film becomes the living template."""
+"""Which part of a video becomes the living template."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from presenter.meeting.status import Shows, Webcam
 from presenter.meeting.status_line import StatusLine
 from presenter.meeting.terminal import KEYS, Controls
 from stream.errors import DeviceError, StreamError
-from stream.media import VOICE_RATE
+from stream.media import PLAYOUT_RATE
 from stream.sound.pulse import VirtualMicrophone
 
 BACKEND = "presenter-test"
@@ -86,7 +86,7 @@ def attend(config: AppConfig, scenario: Scenario) -> None:
 
 def syllables(seconds: int) -> np.ndarray:
     """Something that is taken for speech, int16 at 48 kHz."""
-    times = np.arange(seconds * VOICE_RATE) / VOICE_RATE
+    times = np.arange(seconds * PLAYOUT_RATE) / PLAYOUT_RATE
     buzz = sum(np.sin(2 * np.pi * 130 * k * times) / k for k in range(1, 12))
     return np.rint(6000 * buzz * np.clip(1.5 * np.sin(2 * np.pi * 3 * times), 0, 1)).astype(np.int16)
 
@@ -107,7 +107,7 @@ def test_sound_and_picture_come_out_together(tmp_path: Path, pulse: PulseServer)
     assert abs(report["told"]["delay_ms"] - report["delay_ms"]["p50"]) < 150
 
 
-@pytest.mark.usefixtures("light_painting", "screen")
+@pytest.mark.usefixtures("light_rendering", "screen")
 def test_mute_idle_still_and_back(tmp_path: Path, pulse: PulseServer) -> None:
     async def scenario(meeting: Meeting) -> None:
         controls = Controls(meeting, StatusLine(KEYS))
@@ -143,7 +143,7 @@ def test_mute_idle_still_and_back(tmp_path: Path, pulse: PulseServer) -> None:
     attend(settings(tmp_path), scenario)
 
 
-@pytest.mark.usefixtures("light_painting", "screen")
+@pytest.mark.usefixtures("light_rendering", "screen")
 def test_presenters_change_while_somebody_speaks(
     tmp_path: Path, pulse: PulseServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -170,7 +170,7 @@ def test_presenters_change_while_somebody_speaks(
         attend(settings(tmp_path, background="#204060", gate_dbfs=-50.0), scenario)
 
 
-@pytest.mark.usefixtures("light_painting", "screen")
+@pytest.mark.usefixtures("light_rendering", "screen")
 def test_a_virtual_microphone_is_made_and_removed(tmp_path: Path, pulse: PulseServer) -> None:
     async def scenario(meeting: Meeting) -> None:
         assert VirtualMicrophone.source in pulse.pactl("list", "short", "sources")
@@ -182,7 +182,7 @@ def test_a_virtual_microphone_is_made_and_removed(tmp_path: Path, pulse: PulseSe
     assert VirtualMicrophone.source not in pulse.pactl("list", "short", "sources")
 
 
-@pytest.mark.usefixtures("light_painting", "screen")
+@pytest.mark.usefixtures("light_rendering", "screen")
 def test_a_microphone_that_is_pulled_out_is_waited_for(
     tmp_path: Path, pulse: PulseServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -203,7 +203,7 @@ def test_a_microphone_that_is_pulled_out_is_waited_for(
     assert "is back" in caplog.text
 
 
-@pytest.mark.usefixtures("light_painting", "screen", "pulse")
+@pytest.mark.usefixtures("light_rendering", "screen", "pulse")
 def test_the_users_head_is_followed_until_the_user_leaves(tmp_path: Path) -> None:
     head = cv2.imread(str(Path(__file__).parents[3] / "presenter" / "presenters" / "default" / "frame.png"))
     film = cv2.VideoWriter(str(tmp_path / "user.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10, head.shape[1::-1])

@@ -13,12 +13,12 @@ import pytest
 
 from presenter.bench.beeps import BeepDetector
 from presenter.bench.frame_ids import SIZE, FrameIdOverlay, read_mark
-from presenter.meeting.meeting import Cast, Meeting
+from presenter.meeting.meeting import AvailablePresenters, Meeting
 from presenter.meeting.setup import PLAYOUT
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.session import Session
 from stream.camera.virtual_camera import VirtualCamera
-from stream.media import VOICE_RATE, VOICE_RATIO, VideoFrame
+from stream.media import PLAYOUT_RATE, PLAYOUT_RATIO, VideoFrame
 from stream.pcm.drift import DriftCorrector
 from stream.playout.playout import Playout
 from stream.playout.pump import PlayoutPump
@@ -36,10 +36,10 @@ class Card:
     """A sound card in place of `DeviceStream`: late with its callbacks now and then, its clock `ppm` off."""
 
     device = type("Device", (), {"name": "simulated", "pulse_name": None})()
-    latency_s, rate, channels, is_open, opening = LATENCY_S, VOICE_RATE, 1, True, 1
+    latency_s, rate, channels, is_open, opening = LATENCY_S, PLAYOUT_RATE, 1, True, 1
 
     def __init__(self, ppm: float, kind: str, _: object, callback: Any, **__: object) -> None:
-        self._rate = VOICE_RATE * (1 + ppm / 1e6)
+        self._rate = PLAYOUT_RATE * (1 + ppm / 1e6)
         self._kind, self._callback = kind, callback
         self._late = random.Random(1)
         self.heard = BeepDetector()
@@ -63,7 +63,7 @@ class Card:
             else:
                 self._callback(block, LATENCY_S)
                 at_s = began + count / self._rate + LATENCY_S
-                self.heard.push(block[:, 0], round(at_s * VOICE_RATE))
+                self.heard.push(block[:, 0], round(at_s * PLAYOUT_RATE))
 
     def _beeps(self, began: float, first: int) -> np.ndarray:
         """A beep at every full second of the world, as this card samples it."""
@@ -124,7 +124,7 @@ async def hold(loop: SimulatedLoop) -> AsyncIterator[Held]:
     session = Session(marked, pump, SimulatedExecutor(0.03), Metrics(), audio_executor=SimulatedExecutor())  # type: ignore[arg-type]
     pump.add(camera)
     pump.add(voice)
-    meeting = Meeting(session, Cast(["blank"], lambda name: marked), "blank", microphone, camera, voice)  # type: ignore[arg-type, return-value]
+    meeting = Meeting(session, AvailablePresenters(["blank"], lambda name: marked), "blank", microphone, camera, voice)  # type: ignore[arg-type, return-value]
     running = asyncio.create_task(meeting.run())
     yield Held(meeting, camera, voice, seen, marked)
     meeting.leave()
@@ -192,12 +192,12 @@ def test_voice_and_picture_stay_together(
         return held.seen.at, held.marked.beeps.found, (status, held.voice.stats())
 
     seen, beeps_at, (status, said) = simulate(scenario)
-    heard = np.array(cards[1].heard.found) / VOICE_RATE
+    heard = np.array(cards[1].heard.found) / PLAYOUT_RATE
     pts = np.array(sorted(seen))
     skews, delays = [], []
     for place in beeps_at[5:-2]:
-        picture = int(pts[np.argmin(np.abs(pts * VOICE_RATIO - place))])
-        shown = seen[picture] + (place - picture * VOICE_RATIO) / VOICE_RATE
+        picture = int(pts[np.argmin(np.abs(pts * PLAYOUT_RATIO - place))])
+        shown = seen[picture] + (place - picture * PLAYOUT_RATIO) / PLAYOUT_RATE
         began = float(heard[np.argmin(np.abs(heard - shown))])
         skews.append(1000 * (began - shown))
         delays.append(1000 * (began % 1.0))  # it was said at a full second

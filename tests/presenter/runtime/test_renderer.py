@@ -14,7 +14,7 @@ from presenter.config import load_config
 from presenter.errors import CapacityError, ConfigError
 from presenter.runtime.engine import Engine
 from presenter.runtime.identities import IdentityStore
-from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk
+from stream.media import CHUNK_SAMPLES, PLAYOUT_SAMPLES, AudioChunk
 
 
 def chunks(count: int, seed: int, level: float = 0.1) -> list[AudioChunk]:
@@ -22,9 +22,9 @@ def chunks(count: int, seed: int, level: float = 0.1) -> list[AudioChunk]:
     t = np.arange(count * CHUNK_SAMPLES) / 16000
     buzz = np.sign(np.sin(2 * np.pi * 120 * t)) * np.clip(np.sin(2 * np.pi * 3 * t), 0, 1)
     pcm = (level * (buzz + 0.3 * rng.standard_normal(len(t)))).astype(np.float32)
-    voice = np.zeros(VOICE_SAMPLES, np.int16)
+    audio = np.zeros(PLAYOUT_SAMPLES, np.int16)
     return [
-        AudioChunk(pcm[k * CHUNK_SAMPLES : (k + 1) * CHUNK_SAMPLES], voice, k * CHUNK_SAMPLES) for k in range(count)
+        AudioChunk(pcm[k * CHUNK_SAMPLES : (k + 1) * CHUNK_SAMPLES], audio, k * CHUNK_SAMPLES) for k in range(count)
     ]
 
 
@@ -123,7 +123,7 @@ def test_capacity_is_counted_and_given_back(engine, stored):
     with_one_free.close()
 
 
-def test_painting_touches_only_the_face(engine, stored):
+def test_rendering_changes_only_the_face(engine, stored):
     """With the head at rest, everything outside the rendered crop equals the template."""
     renderer = engine.renderer(stored)
     displacement = np.zeros_like(stored.identity.neutral)
@@ -149,7 +149,7 @@ def test_an_interrupt_closes_the_mouth_from_where_it_is_seen(engine, stored):
     rest = aperture(neutral)
     pts = renderer.interrupt(shown, 40 * CHUNK_SAMPLES)
     assert pts == 40 * CHUNK_SAMPLES + renderer.latency_samples
-    silence = AudioChunk(np.zeros(CHUNK_SAMPLES, np.float32), np.zeros(VOICE_SAMPLES, np.int16), pts)
+    silence = AudioChunk(np.zeros(CHUNK_SAMPLES, np.float32), np.zeros(PLAYOUT_SAMPLES, np.int16), pts)
     closing, frames = [opening[shown]], []
     for k in range(6):
         [(chunk, frame)] = renderer.push(replace(silence, pts=pts + k * CHUNK_SAMPLES))
@@ -173,14 +173,14 @@ class Turned:
 
 def moves(renderer, sound) -> list[tuple[HeadPose, int]]:
     """The poses and eyelids that are rendered."""
-    painted = []
+    rendered = []
     compositor = renderer._compositor
-    renderer._compositor = SimpleNamespace(frame=lambda _, *move: painted.append(move) or stand_in)
+    renderer._compositor = SimpleNamespace(frame=lambda _, *move: rendered.append(move) or stand_in)
     stand_in = np.zeros((*renderer.size, 3), np.uint8)
     for chunk in sound:
         renderer.push(chunk)
     renderer._compositor = compositor
-    return painted
+    return rendered
 
 
 def test_nobody_moves_the_head_unless_told(engine, stored):
@@ -230,7 +230,7 @@ def test_another_motion_is_found_into_without_a_jump(engine, stored):
     assert np.abs(np.diff(again, axis=0)).max() < 1.5 * 0.2 / 12 + 0.002
 
 
-def test_a_turned_head_is_painted(engine, stored):
+def test_a_turned_head_is_rendered(engine, stored):
     renderer = engine.renderer(stored)
     displacement = np.zeros_like(stored.identity.neutral)
     still, turned = (renderer._compositor.frame(displacement, pose) for pose in (HeadPose(), HeadPose(yaw=0.15)))

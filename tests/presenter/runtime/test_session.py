@@ -20,12 +20,12 @@ from presenter.runtime.identities import DEFAULT, IdentityStore
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.session import Session
 from stream.clock import SessionClock
-from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk
+from stream.media import CHUNK_SAMPLES, PLAYOUT_SAMPLES, AudioChunk
 from stream.playout.playout import TICK_SAMPLES, Playout, Tick
 from stream.playout.pump import PlayoutPump
 
 CHUNK_S = 0.04
-pytestmark = pytest.mark.usefixtures("light_painting")
+pytestmark = pytest.mark.usefixtures("light_rendering")
 Scenario = Callable[[Session, "Viewer"], Awaitable[None]]
 
 
@@ -40,7 +40,7 @@ class Viewer(PlayoutPump):
         class Recorded(Playout):
             def pull(self, time: int) -> Tick:
                 viewer.ticks.append(super().pull(time))
-                if viewer.ticks[-1].voice.any():
+                if viewer.ticks[-1].audio.any():
                     viewer.speaks.set()
                 return viewer.ticks[-1]
 
@@ -49,8 +49,8 @@ class Viewer(PlayoutPump):
     def frames(self) -> list[Tick]:
         return [tick for tick in self.ticks if tick.frame is not None]
 
-    def voice(self) -> np.ndarray:
-        return np.concatenate([tick.voice for tick in self.ticks])
+    def audio(self) -> np.ndarray:
+        return np.concatenate([tick.audio for tick in self.ticks])
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def tone(k: int, level: float = 0.2) -> AudioChunk:
     """Chunk `k` of a 220 Hz tone; its voice says which chunk it is."""
     at = np.arange(k * CHUNK_SAMPLES, (k + 1) * CHUNK_SAMPLES) / 16_000
     pcm = (level * np.sin(2 * np.pi * 220 * at)).astype(np.float32)
-    return AudioChunk(pcm, np.full(VOICE_SAMPLES, k + 1, np.int16), k * CHUNK_SAMPLES)
+    return AudioChunk(pcm, np.full(PLAYOUT_SAMPLES, k + 1, np.int16), k * CHUNK_SAMPLES)
 
 
 async def spoken(count: int) -> AsyncIterator[AudioChunk]:
@@ -120,7 +120,7 @@ def test_lives_before_anything_is_heard(play: Callable[[Scenario], Metrics]) -> 
         assert first is not None
         assert last is not None
         assert np.any(first.rgb != last.rgb), "the head should sway"
-        assert not viewer.voice().any()
+        assert not viewer.audio().any()
         assert not session.failed
 
     play(scenario)
@@ -131,12 +131,12 @@ def test_voice_comes_out_unchanged_in_order_with_its_frames(play: Callable[[Scen
         session.listen(spoken(40))
         session.start()
         await asyncio.sleep(2.8)
-        voice = viewer.voice()
-        heard = voice[voice > 0]
-        chunks = heard[:: VOICE_SAMPLES // 2]
+        audio = viewer.audio()
+        heard = audio[audio > 0]
+        chunks = heard[:: PLAYOUT_SAMPLES // 2]
         assert np.array_equal(np.unique(heard), np.arange(1, 41)), "no chunk is lost"
         assert np.all(np.diff(chunks) >= 0), "no chunk is out of order"
-        assert len(heard) == 40 * VOICE_SAMPLES, "no chunk is stretched or cut"
+        assert len(heard) == 40 * PLAYOUT_SAMPLES, "no chunk is stretched or cut"
         shown: set[int] = set()
         for tick in viewer.frames():
             assert tick.frame is not None
@@ -150,21 +150,21 @@ def test_voice_comes_out_unchanged_in_order_with_its_frames(play: Callable[[Scen
     assert counted(metrics, "ready_seconds_count") > 0
 
 
-def test_slow_painting_costs_pictures_but_no_sound(
+def test_slow_rendering_drops_frames_but_no_sound(
     play: Callable[[Scenario], Metrics], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paint = FrameCompositor.frame
+    frame = FrameCompositor.frame
 
     def slowly(*arguments: Any) -> Any:
         time.sleep(0.09)  # more than two chunks last
-        return paint(*arguments)
+        return frame(*arguments)
 
     async def scenario(session: Session, viewer: Viewer) -> None:
         monkeypatch.setattr(FrameCompositor, "frame", slowly)
         session.listen(spoken(60))
         session.start()
         await asyncio.sleep(3.6)
-        heard = viewer.voice()[viewer.voice() > 0]
+        heard = viewer.audio()[viewer.audio() > 0]
         assert np.array_equal(np.unique(heard), np.arange(1, 61)), "no chunk is lost"
         stats = session.stats()
         assert stats["frames_skipped"] > 10
@@ -253,7 +253,7 @@ def test_interrupt_silences_within_300_ms(play: Callable[[Scenario], Metrics]) -
         began = viewer.clock.now()
         session.interrupt()
         await asyncio.sleep(1.0)
-        late = [tick for tick in viewer.ticks if tick.voice.any() and tick.time > began + 4800]
+        late = [tick for tick in viewer.ticks if tick.audio.any() and tick.time > began + 4800]
         assert not late
         assert len(viewer.frames()) > 15, "the presenter lives on"
         assert not session.failed
@@ -274,8 +274,8 @@ def test_another_presenter_steps_in_without_losing_a_word(
         for face in (dark, stored, dark):  # each can only be had when the one before last has given its slot back
             await session.show(await asyncio.to_thread(engine.renderer, face))
         await asyncio.sleep(2.4)
-        heard = viewer.voice()[viewer.voice() > 0]
-        assert len(heard) == 40 * VOICE_SAMPLES
+        heard = viewer.audio()[viewer.audio() > 0]
+        assert len(heard) == 40 * PLAYOUT_SAMPLES
         assert np.all(np.diff(heard) >= 0)
         frames = [tick.frame for tick in viewer.frames() if tick.frame is not None]
         assert np.all(np.diff([frame.pts for frame in frames]) >= 0)

@@ -13,7 +13,7 @@ from presenter.runtime.latencies import Latencies
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.render_thread import RenderThreads
 from presenter.runtime.session import Session
-from stream.media import CHUNK_SAMPLES, VOICE_RATE, VOICE_SAMPLES, AudioChunk, VideoFrame
+from stream.media import CHUNK_SAMPLES, PLAYOUT_RATE, PLAYOUT_SAMPLES, AudioChunk, VideoFrame
 from stream.pcm.formats import AudioFormat, PcmDecoder
 from stream.playout.playout import Playout, Tick
 from stream.playout.pump import PlayoutPump
@@ -39,13 +39,13 @@ class Collector:
 
     def tone(self) -> np.ndarray:
         """What was released from the first sample of the tone to its last."""
-        voice = np.concatenate([tick.voice for tick in self.ticks])
-        loud = np.flatnonzero(voice)
-        return voice[loud[0] : loud[-1] + 1]
+        audio = np.concatenate([tick.audio for tick in self.ticks])
+        loud = np.flatnonzero(audio)
+        return audio[loud[0] : loud[-1] + 1]
 
     def frames(self) -> list[tuple[int, int]]:
         """`(source position, pts of the frame)` of each new frame in the tone."""
-        spoken = [tick for tick in self.ticks if tick.voice.any() and tick.source_pts is not None]
+        spoken = [tick for tick in self.ticks if tick.audio.any() and tick.source_pts is not None]
         found = [(tick.source_pts or 0, tick.frame.pts) for tick in spoken if tick.frame is not None]
         found = [pair for pair in found if pair[1] >= (spoken[0].source_pts or 0)]  # without what is held from before
         return [pair for index, pair in enumerate(found) if not index or pair[1] != found[index - 1][1]]
@@ -65,7 +65,7 @@ async def microphone(seconds: int) -> AsyncIterator[AudioChunk]:
         await asyncio.sleep(0.04)
         level = LEVEL if number < 25 * seconds else 0
         pcm = np.full(CHUNK_SAMPLES, level / 32768, np.float32)
-        yield AudioChunk(pcm, np.full(VOICE_SAMPLES, level, np.int16), number * CHUNK_SAMPLES)
+        yield AudioChunk(pcm, np.full(PLAYOUT_SAMPLES, level, np.int16), number * CHUNK_SAMPLES)
 
 
 @pytest.mark.parametrize("frame_ms", [17, 60, 120, 300])
@@ -84,7 +84,7 @@ def test_speech_that_is_buffered_plays_without_a_hole(frame_ms: int) -> None:
     collector = simulate(scenario)
     tone = collector.tone()
     assert np.count_nonzero(tone == 0) == 0, "no hole"
-    assert abs(len(tone) - SECONDS * VOICE_RATE) <= 2, "all of it, at its own rate"
+    assert abs(len(tone) - SECONDS * PLAYOUT_RATE) <= 2, "all of it, at its own rate"
     frames = collector.frames()
     assert all(place == pts for place, pts in frames), "no frame is late"
     assert len(frames) >= 0.9 * SECONDS * 25 / -(-frame_ms // FULL_RATE_MS), "as many as the renderer can give"
@@ -104,7 +104,7 @@ def test_a_microphone_plays_without_a_hole(frame_ms: int) -> None:
     collector, stats = simulate(scenario)
     tone = collector.tone()
     assert np.count_nonzero(tone == 0) == 0, "no hole"
-    assert len(tone) == SECONDS * VOICE_RATE
+    assert len(tone) == SECONDS * PLAYOUT_RATE
     assert stats["lost_ms"] == 0
     assert stats["quality"] == ("good" if frame_ms < FULL_RATE_MS else "reduced")
     frames = collector.frames()

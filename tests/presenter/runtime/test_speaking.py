@@ -17,12 +17,12 @@ from presenter.runtime.metrics import Metrics
 from presenter.runtime.session import Session
 from presenter.runtime.sink import Flush, SessionEvent
 from stream.clock import SessionClock, ms
-from stream.media import VOICE_RATE, AudioChunk
+from stream.media import PLAYOUT_RATE, AudioChunk
 from stream.playout.playout import TICK_SAMPLES, Playout, Tick
 from stream.playout.pump import PlayoutPump
 from stream.wire import Interrupted, MarkReached, SpeakEnded, SpeakStarted, StateChanged
 
-pytestmark = pytest.mark.usefixtures("light_painting")
+pytestmark = pytest.mark.usefixtures("light_rendering")
 Scenario = Callable[["Stage"], Awaitable[None]]
 
 
@@ -38,13 +38,13 @@ class Stage(Session):
         self.play.observe(self.ticks.append)
         self.subscribe(lambda event: self.told.append((self.play.clock.now(), event)))
 
-    def say(self, voice: np.ndarray, name: str = "a", end: bool = True) -> None:
-        self.push(voice, VOICE_RATE, name)
+    def say(self, audio: np.ndarray, name: str = "a", end: bool = True) -> None:
+        self.push(audio, PLAYOUT_RATE, name)
         if end:
             self.end(name)
 
-    def voice(self) -> np.ndarray:
-        return np.concatenate([tick.voice for tick in self.ticks])
+    def audio(self) -> np.ndarray:
+        return np.concatenate([tick.audio for tick in self.ticks])
 
     def events(self, kind: type) -> list[SessionEvent]:
         return [event for _, event in self.told if isinstance(event, kind)]
@@ -52,7 +52,7 @@ class Stage(Session):
     async def plays(self, lowest: int) -> None:
         """Wait until a sample this low is heard."""
         async with asyncio.timeout(10):
-            while not self.ticks or self.voice().min() != lowest:  # noqa: ASYNC110  ticks come by the clock
+            while not self.ticks or self.audio().min() != lowest:  # noqa: ASYNC110  ticks come by the clock
                 await asyncio.sleep(0.02)
 
     async def until(self, kind: type, count: int = 1, seconds: float = 20.0) -> None:
@@ -91,18 +91,18 @@ def ramp(length_ms: int) -> np.ndarray:
 
 
 def test_speech_that_comes_at_once_is_heard_whole_in_step_and_told(play: Callable[[Scenario], Stage]) -> None:
-    voice = ramp(1500)
+    audio = ramp(1500)
 
     async def scenario(stage: Stage) -> None:
-        stage.say(voice)
+        stage.say(audio)
         stage.mark("end")
         await stage.until(SpeakEnded)
         await asyncio.sleep(0.2)
 
     stage = play(scenario)
-    heard = stage.voice()
+    heard = stage.audio()
     # A loaded machine may leave a gap, which is silent; nothing else may differ.
-    assert np.array_equal(heard[heard > 0], voice), "no repetition, no cut"
+    assert np.array_equal(heard[heard > 0], audio), "no repetition, no cut"
     print(f"\nholes: {stage.stats()['underruns']}")
     assert stage.events(SpeakStarted) == [SpeakStarted("a")]
     assert stage.events(SpeakEnded) == [SpeakEnded("a", 1500)]
@@ -110,7 +110,7 @@ def test_speech_that_comes_at_once_is_heard_whole_in_step_and_told(play: Callabl
     states = [event.state for event in stage.events(StateChanged) if isinstance(event, StateChanged)]
     assert states == ["speaking", "idle"]
     for tick in stage.ticks:
-        if tick.frame is not None and tick.voice.any() and tick.source_pts is not None:
+        if tick.frame is not None and tick.audio.any() and tick.source_pts is not None:
             assert tick.frame.pts in (tick.source_pts, tick.source_pts - TICK_SAMPLES)
 
 
@@ -122,10 +122,10 @@ def test_the_future_that_is_there_is_not_waited_for(play: Callable[[Scenario], S
         await stage.until(SpeakStarted)
 
     async def in_real_time(stage: Stage) -> None:
-        voice = ramp(600)
+        audio = ramp(600)
         start = asyncio.get_running_loop().time()
         for k in range(30):
-            stage.say(voice[k * 960 : (k + 1) * 960], end=k == 29)
+            stage.say(audio[k * 960 : (k + 1) * 960], end=k == 29)
             await asyncio.sleep(max(0.0, start + (k + 1) * 0.02 - asyncio.get_running_loop().time()))
         await stage.until(SpeakEnded)
 
@@ -156,9 +156,9 @@ def test_interrupt_silences_at_once_and_is_told(play: Callable[[Scenario], Stage
         event = stage.interrupt()
         stage.say(ramp(500), end=False)  # of the same utterance: it was on its way
         await asyncio.sleep(0.6)
-        late = [tick for tick in stage.ticks if tick.time > before + 2 * TICK_SAMPLES and tick.voice.any()]
+        late = [tick for tick in stage.ticks if tick.time > before + 2 * TICK_SAMPLES and tick.audio.any()]
         assert not late
-        heard = stage.voice()
+        heard = stage.audio()
         first = int(np.argmax(heard > 0))
         played_ms = len(np.flatnonzero(heard[first:])) / 48
         assert event.utterance == "a"
@@ -184,7 +184,7 @@ def test_an_interrupt_counts_what_the_ear_has_heard(play: Callable[[Scenario], S
         await stage.until(SpeakStarted)
         await asyncio.sleep(0.5)
         event = stage.interrupt()
-        left_ms = len(np.flatnonzero(stage.voice())) / 48
+        left_ms = len(np.flatnonzero(stage.audio())) / 48
         assert 80 <= left_ms - event.played_ms <= 145
 
     play(scenario)
@@ -210,17 +210,17 @@ def test_speech_that_stalls_goes_on_and_one_without_end_ends(play: Callable[[Sce
         stage.say(ramp(310), end=False)
         await stage.until(SpeakEnded)
         assert stage.events(SpeakEnded) == [SpeakEnded("a", 610)]
-        assert len(np.flatnonzero(stage.voice())) == 48 * 610
+        assert len(np.flatnonzero(stage.audio())) == 48 * 610
 
     play(scenario)
 
 
-async def talk(voice: np.ndarray, seconds: float) -> AsyncIterator[AudioChunk]:
+async def talk(audio: np.ndarray, seconds: float) -> AsyncIterator[AudioChunk]:
     """A microphone that repeats a voice of 16 kHz in real time."""
     start = asyncio.get_running_loop().time()
     for k in range(round(seconds * 25)):
         await asyncio.sleep(max(0.0, start + (k + 1) * 0.04 - asyncio.get_running_loop().time()))
-        pcm = np.take(voice, np.arange(k * 640, (k + 1) * 640), mode="wrap").astype(np.float32)
+        pcm = np.take(audio, np.arange(k * 640, (k + 1) * 640), mode="wrap").astype(np.float32)
         yield AudioChunk(pcm, (np.repeat(pcm, 3) * 20_000).astype(np.int16), k * 640)
 
 
@@ -243,7 +243,7 @@ def test_the_users_voice_interrupts_where_that_is_wanted(play: Callable[[Scenari
         assert [event.state for event in stage.events(StateChanged)][0] == "speaking"  # type: ignore[union-attr]
         await asyncio.sleep(0.3)
         assert stage.events(StateChanged)[-1] == StateChanged("listening")
-        assert np.abs(stage.voice().astype(int)).max() < 20_000, "the user's voice is not played"
+        assert np.abs(stage.audio().astype(int)).max() < 20_000, "the user's voice is not played"
 
     play(scenario)
 
@@ -254,7 +254,7 @@ def test_text_goes_before_the_microphone(play: Callable[[Scenario], Stage]) -> N
         await stage.plays(-10_000)
         stage.say(ramp(600))
         await stage.until(SpeakEnded)
-        heard = stage.voice()
+        heard = stage.audio()
         first, last = np.flatnonzero(heard > 0)[[0, -1]]
         assert np.array_equal(heard[heard > 0], ramp(600))
         assert heard[first : last + 1].min() >= 0, "nothing of the microphone in between"

@@ -25,7 +25,7 @@ from stream.playout.playout import Playout
 from stream.playout.pump import PlayoutPump
 from stream.wire import SpeakEnded
 
-pytestmark = pytest.mark.usefixtures("light_painting")
+pytestmark = pytest.mark.usefixtures("light_rendering")
 Scenario = Callable[[TalkingHead], Awaitable[None]]
 
 
@@ -59,13 +59,13 @@ async def take_until_ended(head: TalkingHead) -> list[Pair]:
 
 
 def spoken(pairs: list[Pair]) -> np.ndarray:
-    return np.concatenate([pair.chunk.voice for pair in pairs if pair.speech])
+    return np.concatenate([pair.chunk.audio for pair in pairs if pair.speech])
 
 
 def test_idle_pairs_come_when_asked_for_and_move(play: Callable[[Scenario], None]) -> None:
     async def scenario(head: TalkingHead) -> None:
         pairs = await take(head, 10)
-        assert not any(pair.speech or pair.ended or pair.chunk.voice.any() for pair in pairs)
+        assert not any(pair.speech or pair.ended or pair.chunk.audio.any() for pair in pairs)
         assert np.any(pairs[0].frame.rgb != pairs[-1].frame.rgb)
         assert pairs[0].frame.rgb.shape == (*head.size, 3)
         made = pairs[-1].frame.pts
@@ -91,12 +91,12 @@ def test_an_interrupt_answers_for_what_was_playing(play: Callable[[Scenario], No
 def test_speech_comes_out_sample_for_sample_with_its_frames(play: Callable[[Scenario], None]) -> None:
     async def scenario(head: TalkingHead) -> None:
         await take(head, 3)
-        voice = ramp(1.0)
-        for at in range(0, len(voice), 5000):
-            head.push(voice[at : at + 5000], 48_000, "one")
+        audio = ramp(1.0)
+        for at in range(0, len(audio), 5000):
+            head.push(audio[at : at + 5000], 48_000, "one")
         head.end("one")
         pairs = await take_until_ended(head)
-        assert np.array_equal(spoken(pairs)[: len(voice)], voice)
+        assert np.array_equal(spoken(pairs)[: len(audio)], audio)
         assert len(spoken(pairs)) == 25 * 1920
         assert pairs[-1].ended == "one"
         assert all(pair.frame.pts == pair.chunk.pts for pair in pairs)
@@ -127,7 +127,7 @@ def test_interrupt_tells_what_was_taken_and_nothing_follows(play: Callable[[Scen
         assert await head.interrupt() == 400
         head.push(ramp(1.0), 48_000, "one")  # was on its way
         after = await take(head, 8)
-        assert not any(pair.speech or pair.chunk.voice.any() for pair in after)
+        assert not any(pair.speech or pair.chunk.audio.any() for pair in after)
         head.push(ramp(0.2), 48_000, "two")
         head.end()
         assert (await take_until_ended(head))[-1].ended == "two"
@@ -174,8 +174,8 @@ def test_unknown_presenter() -> None:
 
 def test_a_cancelled_consumer_loses_no_pair(play: Callable[[Scenario], None]) -> None:
     async def scenario(head: TalkingHead) -> None:
-        voice = ramp(0.8)
-        head.push(voice, 48_000, "one")
+        audio = ramp(0.8)
+        head.push(audio, 48_000, "one")
         head.end("one")
         pairs: list[Pair] = []
         cancelled = 0
@@ -189,7 +189,7 @@ def test_a_cancelled_consumer_loses_no_pair(play: Callable[[Scenario], None]) ->
             await asyncio.gather(taking, return_exceptions=True)
             cancelled += 1
         assert cancelled > len(pairs)
-        assert np.array_equal(spoken(pairs)[: len(voice)], voice)
+        assert np.array_equal(spoken(pairs)[: len(audio)], audio)
         assert np.all(np.diff([pair.frame.pts for pair in pairs]) == 640)
 
     play(scenario)
@@ -226,13 +226,13 @@ def test_talking_heads_and_sessions_share_an_engine(tmp_path: Path) -> None:
         with pytest.raises(CapacityError, match="3 slots"):
             await TalkingHead.open(config=config, engine=engine)
         voices = [ramp(0.4), ramp(0.4)[::-1].copy()]
-        for head, voice in zip(heads, voices, strict=True):
-            head.push(voice, 48_000, "one")
+        for head, audio in zip(heads, voices, strict=True):
+            head.push(audio, 48_000, "one")
             head.end("one")
         session.push(voices[0], 48_000, "one")
         session.end("one")
-        for pairs, voice in zip(await asyncio.gather(*map(take_until_ended, heads)), voices, strict=True):
-            assert np.array_equal(spoken(pairs)[: len(voice)], voice)
+        for pairs, audio in zip(await asyncio.gather(*map(take_until_ended, heads)), voices, strict=True):
+            assert np.array_equal(spoken(pairs)[: len(audio)], audio)
         while not any(isinstance(event, SpeakEnded) for event in told):  # noqa: ASYNC110  the list only grows
             await asyncio.sleep(0.02)
         await heads[0].aclose()

@@ -23,7 +23,7 @@ FORM = {"Content-Type": "multipart/form-data; boundary=x"}
 OFFERS = int(os.environ.get("PRESENTER_FUZZ", "300"))
 LIMIT_S = 0.1
 """How long the event loop may be busy without a pause."""
-pytestmark = pytest.mark.usefixtures("light_painting")
+pytestmark = pytest.mark.usefixtures("light_rendering")
 
 
 async def real_offer() -> str:

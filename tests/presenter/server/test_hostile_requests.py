@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestClient
 from aiortc import RTCConfiguration, RTCPeerConnection
 
 from presenter.server import parsing
-from presenter.server.uploads import MAX_UPLOADS
+from presenter.server.enrolment_jobs import MAX_UPLOADS
 from stream.rtc.aiortc_internals import patch_process_host_addresses
 
 Server = TestClient[Any, Any]
@@ -120,7 +120,7 @@ def form(name: str) -> aiohttp.FormData:
 
 
 def test_of_eight_uploads_of_one_name_one_is_accepted(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("presenter.server.uploads.MAX_UPLOADS", 100)
+    monkeypatch.setattr("presenter.server.enrolment_jobs.MAX_UPLOADS", 100)
 
     async def scenario(client: Server) -> None:
         for name in ("Anna", "Berta", "Clara"):
@@ -189,7 +189,7 @@ async def offer() -> tuple[RTCPeerConnection, str]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors in /proc")
-@pytest.mark.usefixtures("light_painting")
+@pytest.mark.usefixtures("light_rendering")
 def test_a_session_that_ends_while_viewers_join_leaks_nothing(serve: Serve) -> None:
     def descriptors() -> int:
         gc.collect()

@@ -175,4 +175,4 @@ def test_films_have_a_limit_of_their_own(
         form.add_field(field, bytes(size), filename="x.mp4")
         assert (await client.post("/api/presenters", data=form)).status == status
 
-    serve(scenario, max_upload_mb=1, max_film_mb=3)
+    serve(scenario, max_upload_mb=1, max_video_mb=3)

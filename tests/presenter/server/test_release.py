@@ -27,7 +27,7 @@ WARM_UP = 5
 ROOT = Path(__file__).resolve().parents[3]
 pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors in /proc"),
-    pytest.mark.usefixtures("light_painting"),
+    pytest.mark.usefixtures("light_rendering"),
 ]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from aiohttp.test_utils import TestClient
 
-pytestmark = pytest.mark.usefixtures("light_painting")
+pytestmark = pytest.mark.usefixtures("light_rendering")
 Server = TestClient[Any, Any]
 Scenario = Callable[[Server], Awaitable[None]]
 

@@ -33,7 +33,7 @@ from stream.wire import (
     Stats,
 )
 
-pytestmark = pytest.mark.usefixtures("light_painting")
+pytestmark = pytest.mark.usefixtures("light_rendering")
 Server = TestClient[Any, Any]
 Scenario = Callable[[Server], Awaitable[None]]
 
@@ -285,10 +285,10 @@ def test_a_barge_in_is_no_answer(play: Callable[..., None]) -> None:
     play(scenario)
 
 
-async def microphone(voice: np.ndarray) -> AsyncIterator[AudioChunk]:
+async def microphone(audio: np.ndarray) -> AsyncIterator[AudioChunk]:
     """Says a second of voice at 16 kHz in real time."""
     for k in range(25):
-        pcm = voice[k * 640 : (k + 1) * 640].astype(np.float32)
+        pcm = audio[k * 640 : (k + 1) * 640].astype(np.float32)
         yield AudioChunk(pcm, (np.repeat(pcm, 3) * 20_000).astype(np.int16), k * 640)
         await asyncio.sleep(0.04)
 

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from presenter.errors import CapacityError
-from presenter.server.uploads import MAX_UPLOADS, Uploads
+from presenter.server.uploads import Uploads
+
+BUSY = "Come back later."
 
 
 def test_paths_are_new_and_keep_only_the_extension(tmp_path: Path) -> None:
-    uploads = Uploads(tmp_path / "uploads")
+    uploads = Uploads(tmp_path / "uploads", "photo", 4, BUSY)
     names = ["me.PNG", "../../x.jpg", "no extension", "evil.p/g"]
     paths = [uploads.open(name) for name in names]
     assert [path.name for path in paths] == ["photo.png", "photo.jpg", "photo", "photo"]
@@ -21,11 +23,11 @@ def test_paths_are_new_and_keep_only_the_extension(tmp_path: Path) -> None:
 
 
 def test_there_are_few_at_a_time(tmp_path: Path) -> None:
-    uploads = Uploads(tmp_path / "uploads")
-    paths = [uploads.open("a.png") for _ in range(MAX_UPLOADS)]
-    with pytest.raises(CapacityError, match="try again"):
+    uploads = Uploads(tmp_path / "uploads", "photo", 3, BUSY)
+    paths = [uploads.open("a.png") for _ in range(3)]
+    with pytest.raises(CapacityError, match=BUSY):
         uploads.check_room()
-    with pytest.raises(CapacityError, match="try again"):
+    with pytest.raises(CapacityError, match=BUSY):
         uploads.open("a.png")
     uploads.discard(paths[0])
     uploads.discard(paths[0])
@@ -42,5 +44,5 @@ def test_what_a_dead_process_left_is_deleted_at_the_start(tmp_path: Path) -> Non
     for folder in (f"{process.pid}-dead", f"{os.getpid()}-alive", f"{10**30}-never", "foreign"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "photo.png").write_bytes(b"x")
-    Uploads(tmp_path)
+    Uploads(tmp_path, "photo", 3, BUSY)
     assert {folder.name for folder in tmp_path.iterdir()} == {f"{os.getpid()}-alive", "foreign"}

@@ -19,7 +19,7 @@ from presenter.server.app_keys import SESSIONS
 from stream.rtc.aiortc_internals import patch_process_host_addresses
 from stream.wire import Interrupted, Playback
 
-pytestmark = pytest.mark.usefixtures("light_painting")
+pytestmark = pytest.mark.usefixtures("light_rendering")
 Server = TestClient[Any, Any]
 Scenario = Callable[[Server, str], Awaitable[None]]
 SDP = {"Content-Type": "application/sdp"}

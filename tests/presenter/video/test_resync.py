@@ -29,7 +29,7 @@ from presenter.video.face_track import track_face
 from presenter.video.motion import SpeechMotion
 from presenter.video.resync import fade_weights, resync_frames
 from stream.files.movie import MovieWriter
-from stream.files.reader import AudioFile, TimedPicture, iter_pictures, read_audio
+from stream.files.reader import AudioFile, TimedFrame, iter_frames, read_audio
 
 SIZE = 384
 NTSC = Fraction(30000, 1001)
@@ -71,7 +71,7 @@ def video(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Path:
     return path
 
 
-def openings(pictures: list[TimedPicture]) -> np.ndarray:
+def openings(pictures: list[TimedFrame]) -> np.ndarray:
     with FaceTracker(video=False, max_faces=1) as tracker:
         faces = [tracker.track(rgb) for rgb, _ in pictures]
     return np.array([aperture(canonicalise(found[0])[0]) if found else np.nan for found in faces])
@@ -82,10 +82,10 @@ def silence(seconds: float) -> AudioFile:
 
 
 def test_the_mouth_follows_the_sound_and_nothing_else_changes(engine: Engine, video: Path) -> None:
-    track = track_face(iter_pictures(video))
-    assert track.left_out == {"without a face": 5}
+    track = track_face(iter_frames(video))
+    assert track.unchanged == {"without a face": 5}
     motion = SpeechMotion(engine.syncformer, spoken("We saw how far the water flows, oh my, what a wide river."), CPU)
-    filmed = list(iter_pictures(video))
+    filmed = list(iter_frames(video))
     made = list(resync_frames(engine, video, track, motion))
     assert [each.time for each in made] == [each.time for each in filmed]
     for k, (before, after) in enumerate(zip(filmed, made, strict=True)):
@@ -108,9 +108,9 @@ def test_the_mouth_follows_the_sound_and_nothing_else_changes(engine: Engine, vi
 
 
 def test_silence_closes_a_talking_mouth(engine: Engine, video: Path) -> None:
-    track = track_face(iter_pictures(video))
+    track = track_face(iter_frames(video))
     made = list(resync_frames(engine, video, track, SpeechMotion(engine.syncformer, silence(1.0), CPU)))
-    own = openings(list(iter_pictures(video)))
+    own = openings(list(iter_frames(video)))
     full = np.array(fade_weights([face is not None for face in track.faces])) == 1
     found = openings(made)[full]
     assert np.nanmax(own[full]) > 0.12, "the video itself talks"
@@ -118,18 +118,18 @@ def test_silence_closes_a_talking_mouth(engine: Engine, video: Path) -> None:
 
 
 def test_the_film_keeps_times_and_loops_there_and_back(video: Path, tmp_path: Path) -> None:
-    count = len(list(iter_pictures(video)))
+    count = len(list(iter_frames(video)))
     sound = tmp_path / "long.wav"
     with wave.open(str(sound), "wb") as file:
         file.setparams((1, 2, 16_000, 0, "NONE", ""))
         file.writeframes(np.zeros(16_000 * 7 + 1600, "<i2").tobytes())
     render = ["--config", "tiny", "render", "--video", str(video), "--audio", str(sound), "--out"]
     assert main([*render, str(tmp_path / "once.mp4")]) == 0
-    once = [each.time for each in iter_pictures(tmp_path / "once.mp4")]
-    assert once == [each.time for each in iter_pictures(video)]
+    once = [each.time for each in iter_frames(tmp_path / "once.mp4")]
+    assert once == [each.time for each in iter_frames(video)]
     assert read_audio(tmp_path / "once.mp4").duration_s == pytest.approx(count / NTSC, abs=0.1)
     assert main([*render, str(tmp_path / "loop.mp4"), "--loop"]) == 0
-    loop = list(iter_pictures(tmp_path / "loop.mp4"))
+    loop = list(iter_frames(tmp_path / "loop.mp4"))
     steps = np.diff([float(each.time) for each in loop])
     assert np.allclose(steps, float(1 / NTSC), atol=1e-3)
     assert float(loop[-1].time) == pytest.approx(7.1, abs=0.05)
@@ -159,7 +159,7 @@ def test_unequal_steps_stay(tmp_path: Path, engine: Engine) -> None:
         file.writeframes(bytes(16_000))
     out = tmp_path / "out.mp4"
     assert main(["--config", "tiny", "render", "--video", str(path), "--audio", str(sound), "--out", str(out)]) == 0
-    assert [round(1000 * each.time) for each in iter_pictures(out)] == times
+    assert [round(1000 * each.time) for each in iter_frames(out)] == times
 
 
 def test_fades_take_three_frames_beside_a_gap() -> None:
@@ -172,7 +172,7 @@ def test_faces_are_chosen_by_size(tmp_path: Path) -> None:
     both = np.full((512, 900, 3), 60, np.uint8)
     both[:, :512] = still
     both[100:420, 560:880] = cv2.resize(still, (320, 320), interpolation=cv2.INTER_AREA)
-    pictures = [TimedPicture(both, Fraction(k, 25)) for k in range(3)]
+    pictures = [TimedFrame(both, Fraction(k, 25)) for k in range(3)]
 
     def place(index: int | None) -> Pose:
         face = track_face(pictures, index).faces[-1]

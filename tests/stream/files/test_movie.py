@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from stream.errors import MediaFileError
-from stream.files.movie import MovieWriter, Voice
+from stream.files.movie import MovieWriter, SoundFormat
 from stream.files.reader import AudioFile, Recording, iter_video, read_audio
 
 SIZE = (64, 96)
@@ -31,8 +31,8 @@ def pictures(count: int) -> list[np.ndarray]:
 
 
 def write(path: Path, frames: list[np.ndarray], audio: AudioFile | None) -> None:
-    voice = None if audio is None else Voice(audio.rate, audio.channels)
-    with MovieWriter(path, SIZE, 25, voice, preset="ultrafast") as writer:
+    sound = None if audio is None else SoundFormat(audio.rate, audio.channels)
+    with MovieWriter(path, SIZE, 25, sound, preset="ultrafast") as writer:
         for piece in [] if audio is None else audio.pieces():
             writer.write_sound(piece)
         for frame in frames:
@@ -73,9 +73,9 @@ def test_both_streams_start_at_zero_and_frames_come_back_in_their_colours(tmp_pa
     path = tmp_path / "out.mp4"
     write(path, frames, audio)
     with av.open(str(path)) as container:
-        video, voice = container.streams.video[0], container.streams.audio[0]
-        assert (video.start_time, voice.start_time) == (0, 0)
-        assert (video.codec_context.name, voice.codec_context.name) == ("h264", "aac")
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        assert (video.start_time, audio.start_time) == (0, 0)
+        assert (video.codec_context.name, audio.codec_context.name) == ("h264", "aac")
         assert video.codec_context.pix_fmt == "yuv420p"
         assert video.average_rate == 25
         assert float(video.duration * video.time_base) == pytest.approx(1.0)
@@ -116,7 +116,7 @@ def test_the_file_appears_only_when_complete(tmp_path: Path) -> None:
     path.write_text("the old one")
 
     def interrupted() -> None:
-        with MovieWriter(path, SIZE, 25, Voice(16_000, 1)) as writer:
+        with MovieWriter(path, SIZE, 25, SoundFormat(16_000, 1)) as writer:
             writer.write(pictures(1)[0])
             assert path.read_text() == "the old one"
             raise KeyboardInterrupt
@@ -177,7 +177,7 @@ def test_a_pipe_gets_an_mp4_that_needs_no_going_back(tmp_path: Path) -> None:
     reader.start()
     with (
         os.fdopen(write_end, "wb") as pipe,
-        MovieWriter(pipe, SIZE, 25, Voice(16_000, 1), preset="ultrafast") as writer,
+        MovieWriter(pipe, SIZE, 25, SoundFormat(16_000, 1), preset="ultrafast") as writer,
     ):
         for k, frame in enumerate(pictures(50)):
             writer.write_sound(speech_like(640, 16_000, 1).samples)
@@ -201,7 +201,7 @@ def test_names_are_names(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPa
 
 def test_a_long_film_needs_no_index_in_memory(tmp_path: Path) -> None:
     path = tmp_path / "long.mp4"
-    with MovieWriter(path, SIZE, voice=Voice(16_000, 1), preset="ultrafast", endless=True) as writer:
+    with MovieWriter(path, SIZE, audio=SoundFormat(16_000, 1), preset="ultrafast", endless=True) as writer:
         for frame in pictures(40):
             writer.write_sound(speech_like(640, 16_000, 1).samples)
             writer.write(frame)
@@ -220,7 +220,7 @@ def test_a_recording_is_encoded_without_being_held(tmp_path: Path) -> None:
     recording = Recording(path)
     assert recording.duration_s == pytest.approx(600)
     tracemalloc.start()
-    with MovieWriter(tmp_path / "out.mp4", SIZE, voice=Voice(rate, 2), preset="ultrafast") as writer:
+    with MovieWriter(tmp_path / "out.mp4", SIZE, audio=SoundFormat(rate, 2), preset="ultrafast") as writer:
         writer.write(pictures(1)[0])
         for piece in recording.pieces():
             writer.write_sound(piece)

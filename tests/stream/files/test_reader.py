@@ -11,7 +11,7 @@ import pytest
 
 from stream.errors import MediaFileError
 from stream.files.movie import MovieWriter
-from stream.files.reader import iter_pictures, iter_video, read_audio, video_format
+from stream.files.reader import iter_frames, iter_video, read_audio, video_format
 
 
 def tone(samples: int, rate: int, channels: int = 1) -> np.ndarray:
@@ -97,13 +97,13 @@ def test_sound_is_read_out_of_a_video(tmp_path: Path) -> None:
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25)
         video.width = video.height = 64
-        voice = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        audio = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
         container.mux(video.encode(av.VideoFrame(64, 64, "yuv420p")))
         frame = av.AudioFrame.from_ndarray((tone(1600, 16_000) * 32767).astype(np.int16), format="s16", layout="mono")
         frame.sample_rate = 16_000
-        container.mux(voice.encode(frame))
+        container.mux(audio.encode(frame))
         container.mux(video.encode(None))
-        container.mux(voice.encode(None))
+        container.mux(audio.encode(None))
     assert read_audio(path).samples.shape == (1, 1600)
 
 
@@ -114,10 +114,10 @@ def test_sound_can_be_read_from_the_first_picture_on(tmp_path: Path, late_ms: in
         video = container.add_stream("libx264", rate=25, options={"bf": "0"})
         video.width = video.height = 64
         video.pix_fmt = "yuv420p"
-        voice = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        audio = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
         sound = av.AudioFrame.from_ndarray(np.full((1, 8000), 1000, np.int16), format="s16", layout="mono")
         sound.sample_rate, sound.time_base, sound.pts = 16_000, Fraction(1, 16_000), 16_000 + late_ms * 16
-        container.mux(voice.encode(sound))
+        container.mux(audio.encode(sound))
         for k in range(10):
             picture = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
             picture.pts, picture.time_base = 25 + k, Fraction(1, 25)
@@ -296,9 +296,9 @@ def test_every_picture_comes_once_at_its_own_time(tmp_path):
     with MovieWriter(path, (32, 32), rate, preset="ultrafast") as writer:
         for k in range(60):
             writer.write(np.full((32, 32, 3), 4 * k, np.uint8))
-    found = list(iter_pictures(path))
+    found = list(iter_frames(path))
     assert [each.time for each in found] == [k / rate for k in range(60)]
     assert video_format(path)[::2] == (rate, 60)
-    later = list(iter_pictures(path, 41 / rate))
+    later = list(iter_frames(path, 41 / rate))
     assert [each.time for each in later] == [k / rate for k in range(41, 60)]
     assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(later, found[41:], strict=True))

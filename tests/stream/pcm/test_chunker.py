@@ -21,7 +21,7 @@ def noise(samples: int, channels: int, dtype: type, seed: int = 0) -> np.ndarray
 
 
 def joined(chunks: list[AudioChunk]) -> tuple[np.ndarray, np.ndarray]:
-    return np.concatenate([c.pcm for c in chunks]), np.concatenate([c.voice for c in chunks])
+    return np.concatenate([c.pcm for c in chunks]), np.concatenate([c.audio for c in chunks])
 
 
 def in_packets(x: np.ndarray, rate: int, sizes: list[int], **options: int) -> list[AudioChunk]:
@@ -69,10 +69,10 @@ def test_a_click_is_at_the_same_place_in_both_branches(rate: int, lead_in_ms: in
     at = rate // 2 + 11
     x = np.zeros(rate, np.float32)
     x[at] = 0.9
-    pcm, voice = joined(in_packets(x, rate, [rate // 50], lead_in_ms=lead_in_ms))
+    pcm, audio = joined(in_packets(x, rate, [rate // 50], lead_in_ms=lead_in_ms))
     expected = at * 16_000 / rate + (rate * lead_in_ms // 1000) * 16_000 / rate
     heard = centre(pcm)
-    played = centre(voice.astype(np.float64)) / 3
+    played = centre(audio.astype(np.float64)) / 3
     assert abs(heard - expected) < 0.5
     assert abs(played - expected) < 0.5
     assert abs(heard - played) < 0.5  # samples at 16 kHz
@@ -86,8 +86,8 @@ def centre(x: np.ndarray) -> float:
 
 def test_a_voice_at_48_khz_mono_passes_through_bit_for_bit() -> None:
     x = noise(1920 * 5, 1, np.int16)
-    _, voice = joined(in_packets(x, 48_000, [313]))
-    np.testing.assert_array_equal(voice, x)
+    _, audio = joined(in_packets(x, 48_000, [313]))
+    np.testing.assert_array_equal(audio, x)
 
 
 def test_what_the_model_hears_at_16_khz_passes_through_bit_for_bit() -> None:
@@ -99,9 +99,9 @@ def test_what_the_model_hears_at_16_khz_passes_through_bit_for_bit() -> None:
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
 def test_equal_stereo_channels_keep_their_level(dtype: type) -> None:
     mono = noise(1920 * 5, 1, dtype)
-    _, voice = joined(in_packets(np.stack([mono, mono], axis=1), 48_000, [960]))
+    _, audio = joined(in_packets(np.stack([mono, mono], axis=1), 48_000, [960]))
     expected = mono if dtype == np.int16 else np.clip(np.round(mono * 32768), -32768, 32767)
-    assert np.abs(voice.astype(int) - expected.astype(int)).max() <= 1
+    assert np.abs(audio.astype(int) - expected.astype(int)).max() <= 1
 
 
 @pytest.mark.parametrize(("rate", "packet_ms"), [(48_000, 20), (44_100, 20), (16_000, 40), (8_000, 20)])

@@ -113,37 +113,37 @@ def test_a_late_burst_is_no_shift() -> None:
 
 def test_reset_equals_fresh() -> None:
     used, fresh = DriftCorrector(RATE), DriftCorrector(RATE)
-    voice = np.random.default_rng(4).standard_normal(480).astype(np.float32)
+    audio = np.random.default_rng(4).standard_normal(480).astype(np.float32)
     for k in range(300):
-        used.push(voice, 7 + k * 0.0101)
+        used.push(audio, 7 + k * 0.0101)
     used.reset()
     assert used.ppm == 0
     for k in range(300):
-        np.testing.assert_array_equal(used.push(voice, k * 0.01), fresh.push(voice, k * 0.01))
+        np.testing.assert_array_equal(used.push(audio, k * 0.01), fresh.push(audio, k * 0.01))
 
 
 def test_two_correctors_equal_two_separate_ones() -> None:
-    voice = np.random.default_rng(5).standard_normal(480).astype(np.float32)
+    audio = np.random.default_rng(5).standard_normal(480).astype(np.float32)
     alone = DriftCorrector(RATE)
-    expected = [alone.push(voice, k * 0.01 / 1.0002) for k in range(300)]
+    expected = [alone.push(audio, k * 0.01 / 1.0002) for k in range(300)]
     one, other = DriftCorrector(RATE), DriftCorrector(RATE)
     for k in range(300):
-        np.testing.assert_array_equal(one.push(voice, k * 0.01 / 1.0002), expected[k])
-        other.push(voice, k * 0.01 / 0.9998)
+        np.testing.assert_array_equal(one.push(audio, k * 0.01 / 1.0002), expected[k])
+        other.push(audio, k * 0.01 / 0.9998)
 
 
 def test_in_pieces_equals_whole_where_the_times_agree() -> None:
     draw = np.random.default_rng(6)
-    voice = draw.standard_normal(RATE).astype(np.float32)
-    whole = DriftCorrector(RATE).push(voice, 1.0)
+    audio = draw.standard_normal(RATE).astype(np.float32)
+    whole = DriftCorrector(RATE).push(audio, 1.0)
     corrector, pieces, at = DriftCorrector(RATE), [], 0
-    while at < len(voice):
-        piece = voice[at : at + int(draw.integers(0, 900))]
+    while at < len(audio):
+        piece = audio[at : at + int(draw.integers(0, 900))]
         at += len(piece)
         pieces.append(corrector.push(piece, at / RATE))
     np.testing.assert_allclose(np.concatenate(pieces), whole, atol=1e-3)
-    np.testing.assert_allclose(whole, voice[: len(whole)], atol=1e-3)
-    assert len(voice) - len(whole) <= 17, "the filter's taps are all the delay"
+    np.testing.assert_allclose(whole, audio[: len(whole)], atol=1e-3)
+    assert len(audio) - len(whole) <= 17, "the filter's taps are all the delay"
 
 
 @pytest.mark.parametrize("ppm", [100, -100])
@@ -165,9 +165,9 @@ def test_clicks_come_out_by_the_sessions_clock(ppm: float) -> None:
 
 @pytest.mark.parametrize("gap_s", [0.2, 0.6, 3_600.0])
 def test_a_gap_is_not_made_up_for(gap_s: float) -> None:
-    corrector, voice, out = DriftCorrector(RATE), np.zeros(480, np.float32), []
+    corrector, audio, out = DriftCorrector(RATE), np.zeros(480, np.float32), []
     for k in range(6_000):
-        out.append(len(corrector.push(voice, k * 0.01 + gap_s * (k >= 3_000))))
+        out.append(len(corrector.push(audio, k * 0.01 + gap_s * (k >= 3_000))))
     assert abs(sum(out) - 6_000 * 480) < 50
 
 

@@ -45,29 +45,29 @@ def test_what_a_lower_rate_can_not_hold_is_filtered_out() -> None:
 
 
 def test_whole_positions_give_the_samples_themselves() -> None:
-    voice = np.random.default_rng(0).integers(-32768, 32767, 2_000).astype(np.float32)
-    made = FractionalResampler().pull(voice, 40.0, 1.0, 1_900)
-    np.testing.assert_allclose(made, voice[40:1_940], atol=0.5)
+    audio = np.random.default_rng(0).integers(-32768, 32767, 2_000).astype(np.float32)
+    made = FractionalResampler().pull(audio, 40.0, 1.0, 1_900)
+    np.testing.assert_allclose(made, audio[40:1_940], atol=0.5)
 
 
 def test_in_pieces_equals_whole() -> None:
-    voice = np.random.default_rng(1).standard_normal(3_000).astype(np.float32)
+    audio = np.random.default_rng(1).standard_normal(3_000).astype(np.float32)
     resampler = FractionalResampler()
-    whole = resampler.pull(voice, 20.25, 1.0003, 2_500)
+    whole = resampler.pull(audio, 20.25, 1.0003, 2_500)
     pieces, at = [], 0
     for count in [1, 7, 480, 0, 1_012, 1_000]:
-        pieces.append(resampler.pull(voice, 20.25 + at * 1.0003, 1.0003, count))
+        pieces.append(resampler.pull(audio, 20.25 + at * 1.0003, 1.0003, count))
         at += count
     np.testing.assert_allclose(np.concatenate(pieces), whole, atol=1e-4)
 
 
 def test_nothing_beyond_its_reach_matters() -> None:
     resampler = FractionalResampler()
-    voice = np.random.default_rng(2).standard_normal(500).astype(np.float32)
+    audio = np.random.default_rng(2).standard_normal(500).astype(np.float32)
     first, last = 100 - resampler.reach + 1, 299 + resampler.reach
     other = np.full(500, 9.0, np.float32)
-    other[first : last + 1] = voice[first : last + 1]
-    np.testing.assert_array_equal(resampler.pull(voice, 100.5, 1.0, 200), resampler.pull(other, 100.5, 1.0, 200))
+    other[first : last + 1] = audio[first : last + 1]
+    np.testing.assert_array_equal(resampler.pull(audio, 100.5, 1.0, 200), resampler.pull(other, 100.5, 1.0, 200))
     np.testing.assert_array_equal(
-        resampler.pull(voice[first : last + 1], 100.5 - first, 1.0, 200), resampler.pull(voice, 100.5, 1.0, 200)
+        resampler.pull(audio[first : last + 1], 100.5 - first, 1.0, 200), resampler.pull(audio, 100.5, 1.0, 200)
     )

@@ -13,9 +13,9 @@ from stream.pcm.gate import NoiseGate
 
 
 def chunks_of(pcm: np.ndarray) -> list[AudioChunk]:
-    voice = np.rint(np.repeat(pcm, 3) * 32767).astype(np.int16)
+    audio = np.rint(np.repeat(pcm, 3) * 32767).astype(np.int16)
     cut = [slice(k, k + CHUNK_SAMPLES) for k in range(0, len(pcm), CHUNK_SAMPLES)]
-    return [AudioChunk(pcm[s].astype(np.float32), voice[3 * s.start : 3 * s.stop], s.start) for s in cut]
+    return [AudioChunk(pcm[s].astype(np.float32), audio[3 * s.start : 3 * s.stop], s.start) for s in cut]
 
 
 def noise(chunks: int, dbfs: float) -> np.ndarray:
@@ -28,8 +28,8 @@ def gains(gate: NoiseGate, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     fed = chunks_of(levels)
     passed = [gate.push(chunk) for chunk in fed]
     pcm = np.concatenate([out.pcm / chunk.pcm for out, chunk in zip(passed, fed, strict=True)])
-    voice = np.concatenate([out.voice / chunk.voice for out, chunk in zip(passed, fed, strict=True)])
-    return pcm, voice
+    audio = np.concatenate([out.audio / chunk.audio for out, chunk in zip(passed, fed, strict=True)])
+    return pcm, audio
 
 
 def reference(levels: np.ndarray, threshold_db: float) -> np.ndarray:
@@ -75,7 +75,7 @@ def test_an_open_gate_passes_a_voice_bit_for_bit() -> None:
     fed = chunks_of(noise(10, -20))
     passed = [gate.push(chunk) for chunk in fed]
     assert all(out is chunk for out, chunk in zip(passed[1:], fed[1:], strict=True))
-    np.testing.assert_array_equal(passed[0].voice[240:], fed[0].voice[240:])
+    np.testing.assert_array_equal(passed[0].audio[240:], fed[0].audio[240:])
 
 
 def test_a_late_onset_is_not_cut() -> None:
@@ -104,14 +104,14 @@ def test_a_voice_that_sinks_by_less_than_the_hysteresis_stays() -> None:
 
 
 def test_the_gain_never_jumps_and_is_the_same_for_both_sounds() -> None:
-    pcm, voice = gains(NoiseGate(floor_db=-30), np.maximum(bursts(), 0.02) * 0.5)
+    pcm, audio = gains(NoiseGate(floor_db=-30), np.maximum(bursts(), 0.02) * 0.5)
     assert pcm.max() == 1.0
     assert np.abs(np.diff(pcm)).max() <= 1 / 80 + 1e-4
-    assert voice[2::3] == pytest.approx(pcm, abs=0.005)  # int16 rounds faint samples
+    assert audio[2::3] == pytest.approx(pcm, abs=0.005)  # int16 rounds faint samples
     whole = NoiseGate(floor_db=-30)
     loud = np.concatenate([np.full(CHUNK_SAMPLES, 0.5), np.full(16_000, 1e-9)])
     fed = [AudioChunk(c.pcm, np.full(1920, 30_000, np.int16), c.pts) for c in chunks_of(loud)]
-    curve = np.concatenate([whole.push(chunk).voice for chunk in fed]) / 30_000
+    curve = np.concatenate([whole.push(chunk).audio for chunk in fed]) / 30_000
     assert curve.min() < 0.04
     assert np.abs(np.diff(curve)).max() <= 1 / 240 + 1e-4
 
@@ -123,7 +123,7 @@ def test_reset_equals_fresh_and_two_gates_do_not_touch() -> None:
     used.reset()
     fed = chunks_of(bursts())
     for chunk in fed:
-        np.testing.assert_array_equal(used.push(chunk).voice, other.push(chunk).voice)
+        np.testing.assert_array_equal(used.push(chunk).audio, other.push(chunk).audio)
 
 
 @pytest.mark.parametrize("wrong", [{"threshold_db": 3}, {"hold_ms": -1}, {"release_ms": 0}, {"floor_db": 1.0}])

@@ -17,7 +17,7 @@ RATE = 24_000
 PCM = AudioFormat(RATE)
 
 
-def voice(seconds: float = 1.0, rate: int = RATE, level: float = 0.3) -> np.ndarray:
+def audio(seconds: float = 1.0, rate: int = RATE, level: float = 0.3) -> np.ndarray:
     """Something like speech: a swelling buzz with noise, `[N]` float."""
     t = np.arange(int(seconds * rate)) / rate
     noise = np.random.default_rng(0).normal(0, 0.02, len(t))
@@ -47,7 +47,7 @@ def encoded(container: str, codec: str, rate: int = RATE, sample_format: str = "
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as output:
         stream = output.add_stream(codec, rate=rate, layout="mono")
-        frame = av.AudioFrame.from_ndarray(int16(voice(1.0, rate))[None], "s16", "mono")
+        frame = av.AudioFrame.from_ndarray(int16(audio(1.0, rate))[None], "s16", "mono")
         frame.sample_rate = rate
         resampler = av.AudioResampler(stream.format or sample_format, "mono", rate)
         for ready in [*resampler.resample(frame), *resampler.resample(None)]:
@@ -63,17 +63,17 @@ CUTS = [1, 2, 3, 7, 256, 640, 4801, 1 << 20]
 @pytest.mark.parametrize(
     "samples",
     [
-        int16(voice()),
-        int16(voice(level=0.999)),
+        int16(audio()),
+        int16(audio(level=0.999)),
         np.zeros(RATE, np.int16),
         np.full(RATE, 15_000, np.int16),
         np.full(RATE, -1, np.int16),
         np.random.default_rng(1).integers(-32_768, 32_768, RATE).astype(np.int16),
         np.random.default_rng(2).integers(-3, 3, RATE).astype(np.int16),
-        np.concatenate([np.zeros(5000, np.int16), int16(voice()[4000:])]),
-        np.where(np.arange(RATE) % 2, 0, int16(voice())),
+        np.concatenate([np.zeros(5000, np.int16), int16(audio()[4000:])]),
+        np.where(np.arange(RATE) % 2, 0, int16(audio())),
         np.where(np.arange(RATE) % 120 < 60, 16_000, -17_000).astype(np.int16),
-        int16(voice())[:20],
+        int16(audio())[:20],
     ],
     ids=["voice", "loud", "silence", "dc", "low", "noise", "dither", "late", "one-channel", "square", "short"],
 )
@@ -89,7 +89,7 @@ def test_pcm_passes_unchanged(samples: np.ndarray, cut: int) -> None:
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("rate", [16_000, 44_100])
 def test_a_wav_is_decoded_by_its_header(cut: int, rate: int) -> None:
-    samples = int16(voice(0.1, rate))
+    samples = int16(audio(0.1, rate))
     decoded, decoder = decode(wav(samples, rate), cut)
     assert np.array_equal(decoded, samples)
     assert decoder.rate == rate
@@ -97,7 +97,7 @@ def test_a_wav_is_decoded_by_its_header(cut: int, rate: int) -> None:
 
 @pytest.mark.parametrize("cut", [5, 4801])
 def test_a_wav_for_each_sentence_is_one_stream(cut: int) -> None:
-    samples = int16(voice(0.1))
+    samples = int16(audio(0.1))
     decoder = SpeechDecoder(PCM)
     decoded = []
     for _ in range(3):
@@ -107,7 +107,7 @@ def test_a_wav_for_each_sentence_is_one_stream(cut: int) -> None:
 
 
 def test_several_wavs_in_a_message_are_decoded_and_very_many_refused() -> None:
-    samples = int16(voice(0.1))
+    samples = int16(audio(0.1))
     assert np.array_equal(decode(wav(samples, RATE) * 3, 1 << 20)[0], np.tile(samples, 3))
     with pytest.raises(StreamError, match="at most 16 in a message"):
         SpeechDecoder(PCM).push(wav(samples[:2], RATE) * 20_000)
@@ -115,19 +115,19 @@ def test_several_wavs_in_a_message_are_decoded_and_very_many_refused() -> None:
 
 @pytest.mark.parametrize("size", [0, 0xFFFF_FFFF])
 def test_a_wav_of_unknown_length_goes_on(size: int) -> None:
-    samples = int16(voice(0.1))
+    samples = int16(audio(0.1))
     data = bytearray(wav(samples, RATE))
     data[40:44] = size.to_bytes(4, "little")
     assert np.array_equal(decode(bytes(data), 333)[0], samples)
 
 
 def test_a_stereo_float_and_a_mulaw_wav() -> None:
-    decoded, decoder = decode(wav(np.stack([int16(voice())] * 2, axis=1), 48_000), 999)
+    decoded, decoder = decode(wav(np.stack([int16(audio())] * 2, axis=1), 48_000), 999)
     assert (decoded.shape, decoder.rate) == ((RATE, 2), 48_000)
     decoded, _ = decode(encoded("wav", "pcm_f32le"), 999)
-    assert np.abs(decoded - int16(voice()).astype(int)).max() <= 1
+    assert np.abs(decoded - int16(audio()).astype(int)).max() <= 1
     decoded, _ = decode(encoded("wav", "pcm_mulaw", 8_000), 999)
-    assert np.abs(decoded - int16(voice(1.0, 8_000)).astype(int)).max() < 600
+    assert np.abs(decoded - int16(audio(1.0, 8_000)).astype(int)).max() < 600
 
 
 @pytest.mark.parametrize(
@@ -176,20 +176,20 @@ def test_a_stream_that_begins_within_a_frame_is_refused(container: str, codec: s
 @pytest.mark.parametrize("cut", [1, 3, 640, 4801, 1 << 20])
 @pytest.mark.parametrize("silence", [0, 40, 5001])
 def test_float_samples_are_refused(cut: int, silence: int) -> None:
-    samples = np.concatenate([np.zeros(silence), voice(0.3)])
+    samples = np.concatenate([np.zeros(silence), audio(0.3)])
     refuse(samples.astype("<f4").tobytes(), cut, "32-bit float")
 
 
 def test_float_samples_are_decoded_where_they_are_announced() -> None:
-    samples = np.concatenate([voice(0.2), [2, -2, np.nan, np.inf]])
+    samples = np.concatenate([audio(0.2), [2, -2, np.nan, np.inf]])
     decoded, _ = decode(samples.astype("<f4").tobytes(), 1001, AudioFormat(RATE, encoding="pcm_f32le"))
-    assert np.array_equal(decoded, np.concatenate([int16(voice(0.2)), [32_767, -32_767, 0, 32_767]]))
+    assert np.array_equal(decoded, np.concatenate([int16(audio(0.2)), [32_767, -32_767, 0, 32_767]]))
 
 
 @pytest.mark.parametrize("word", [b"DONE", b"stop\n", b"Interrupt"])
 def test_a_word_among_audio_is_refused_and_the_audio_goes_on(word: bytes) -> None:
     decoder = SpeechDecoder(PCM)
-    data = int16(voice()).tobytes()
+    data = int16(audio()).tobytes()
     decoder.push(data[:1001])
     with pytest.raises(StreamError, match=f"expected audio, got the text '{word.decode().strip()}"):
         decoder.push(word)

@@ -11,8 +11,8 @@ RATE = 16_000
 
 
 def as_chunks(x: np.ndarray) -> list[AudioChunk]:
-    voice = np.zeros(1920, np.int16)
-    return [AudioChunk(x[k : k + 640].astype(np.float32), voice, k) for k in range(0, len(x) - 639, 640)]
+    audio = np.zeros(1920, np.int16)
+    return [AudioChunk(x[k : k + 640].astype(np.float32), audio, k) for k in range(0, len(x) - 639, 640)]
 
 
 def labels(x: np.ndarray, config: VadConfig | None = None) -> list[bool]:

@@ -9,8 +9,8 @@ import pytest
 
 from stream.clock import samples
 from stream.errors import StreamError
-from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES, AudioChunk, VideoFrame
-from stream.playout.playout import TICK_SAMPLES, TICK_VOICE_SAMPLES, Playout, PlayoutConfig, Tick
+from stream.media import CHUNK_SAMPLES, PLAYOUT_SAMPLES, AudioChunk, VideoFrame
+from stream.playout.playout import TICK_PLAYOUT_SAMPLES, TICK_SAMPLES, Playout, PlayoutConfig, Tick
 
 LOUD = 0.1
 
@@ -18,9 +18,9 @@ LOUD = 0.1
 def chunk(k: int, level: float = LOUD) -> AudioChunk:
     """Chunk number k; its voice counts up so that every played sample identifies its origin."""
     pcm = np.full(CHUNK_SAMPLES, level, np.float32)
-    first = k * VOICE_SAMPLES
-    voice = (np.arange(first, first + VOICE_SAMPLES) % 30_000 + 1).astype(np.int16)
-    return AudioChunk(pcm, voice, k * CHUNK_SAMPLES)
+    first = k * PLAYOUT_SAMPLES
+    audio = (np.arange(first, first + PLAYOUT_SAMPLES) % 30_000 + 1).astype(np.int16)
+    return AudioChunk(pcm, audio, k * CHUNK_SAMPLES)
 
 
 def frame(k: int) -> VideoFrame:
@@ -46,8 +46,8 @@ class Bench:
         self.ticks += new
         return new
 
-    def voice(self) -> np.ndarray:
-        played = [tick.voice for tick in self.ticks if tick.source_pts is not None]
+    def audio(self) -> np.ndarray:
+        played = [tick.audio for tick in self.ticks if tick.source_pts is not None]
         return np.concatenate(played) if played else np.zeros(0, np.int16)
 
     def shown(self) -> list[tuple[int, int]]:
@@ -59,15 +59,15 @@ def bench(**config: float | bool) -> Bench:
     return Bench(Playout(PlayoutConfig(**config)))  # type: ignore[arg-type]
 
 
-def expected_voice(first: int, count: int) -> np.ndarray:
-    return np.concatenate([chunk(k).voice for k in range(first, first + count)])
+def expected_audio(first: int, count: int) -> np.ndarray:
+    return np.concatenate([chunk(k).audio for k in range(first, first + count)])
 
 
 def check_invariants(b: Bench) -> None:
     """What must hold in every case."""
     times = [tick.time for tick in b.ticks]
     assert all(later - earlier == TICK_SAMPLES for earlier, later in zip(times, times[1:], strict=False))
-    assert all(tick.voice.shape == (TICK_VOICE_SAMPLES,) for tick in b.ticks)
+    assert all(tick.audio.shape == (TICK_PLAYOUT_SAMPLES,) for tick in b.ticks)
     frame_times = [time for _, time in b.shown()]
     assert frame_times == sorted(set(frame_times)), "timestamps of video must grow"
     starts = {t.source_pts: t.time for t in b.ticks if t.source_pts is not None}
@@ -80,7 +80,7 @@ def check_invariants(b: Bench) -> None:
 def test_it_plays_silence_before_anything_comes() -> None:
     b = bench()
     ticks = b.run(3)
-    assert all(tick.source_pts is None and not tick.voice.any() for tick in ticks)
+    assert all(tick.source_pts is None and not tick.audio.any() for tick in ticks)
     assert b.shown() == []
     assert b.playout.stats().underruns == 0
 
@@ -89,10 +89,10 @@ def test_play_starts_when_the_jitter_target_is_reached() -> None:
     b = bench(target_ms=80)
     b.put(0)
     b.run(2)
-    assert b.voice().size == 0
+    assert b.audio().size == 0
     b.put(1)
     b.run(4)
-    np.testing.assert_array_equal(b.voice(), expected_voice(0, 2))
+    np.testing.assert_array_equal(b.audio(), expected_audio(0, 2))
 
 
 def test_play_starts_after_the_target_even_if_no_more_comes() -> None:
@@ -101,7 +101,7 @@ def test_play_starts_after_the_target_even_if_no_more_comes() -> None:
     b.run(6)
     starts = [tick.time for tick in b.ticks if tick.source_pts is not None]
     assert starts[0] == samples(80)
-    np.testing.assert_array_equal(b.voice(), expected_voice(0, 1))
+    np.testing.assert_array_equal(b.audio(), expected_audio(0, 1))
 
 
 def test_a_frame_leaves_in_the_tick_in_which_its_audio_starts() -> None:
@@ -120,7 +120,7 @@ def test_two_ticks_of_a_chunk_are_its_two_halves() -> None:
     b = bench(target_ms=40)
     b.put(3)
     first, second = b.run(2)
-    np.testing.assert_array_equal(np.concatenate([first.voice, second.voice]), chunk(3).voice)
+    np.testing.assert_array_equal(np.concatenate([first.audio, second.audio]), chunk(3).audio)
     assert (first.source_pts, second.source_pts) == (1920, 2240)
 
 
@@ -129,7 +129,7 @@ def test_a_chunk_without_a_frame_leaves_the_last_one_standing() -> None:
     for k in range(4):
         b.put(k, picture=k in (0, 3))
     b.run(8)
-    np.testing.assert_array_equal(b.voice(), expected_voice(0, 4))
+    np.testing.assert_array_equal(b.audio(), expected_audio(0, 4))
     assert b.shown() == [(0, 0), (3 * 640, 3 * 640)]
 
 
@@ -140,7 +140,7 @@ def test_an_underrun_plays_silence_holds_the_frame_and_resumes_with_a_matched_pa
     b.run(4 + 20)  # 400 ms of nothing
     stats = b.playout.stats()
     assert stats.underruns == 1
-    assert not any(tick.voice.any() for tick in b.ticks[4:])
+    assert not any(tick.audio.any() for tick in b.ticks[4:])
     held = [pts for pts, time in b.shown() if time > b.ticks[3].time]
     assert held == [640, 640], "the last frame is repeated every 200 ms"
     b.put(2)
@@ -152,7 +152,7 @@ def test_an_underrun_plays_silence_holds_the_frame_and_resumes_with_a_matched_pa
     assert start.source_pts == 2 * 640
     assert start.frame is not None
     assert start.frame.pts == 2 * 640
-    np.testing.assert_array_equal(b.voice(), expected_voice(0, 5))
+    np.testing.assert_array_equal(b.audio(), expected_audio(0, 5))
     assert stats.target_ms == 120
     check_invariants(b)
 
@@ -162,8 +162,8 @@ def test_a_jump_of_the_source_does_not_interrupt_play() -> None:
     for k in (0, 1, 50, 51):
         b.put(k)
     b.run(8)
-    expected = np.concatenate([expected_voice(0, 2), expected_voice(50, 2)])
-    np.testing.assert_array_equal(b.voice(), expected)
+    expected = np.concatenate([expected_audio(0, 2), expected_audio(50, 2)])
+    np.testing.assert_array_equal(b.audio(), expected)
     check_invariants(b)
 
 
@@ -176,7 +176,7 @@ def test_the_queue_is_bounded_and_refuses_instead_of_dropping() -> None:
     assert b.playout.has_room()
     assert b.put(5)
     b.run(20)
-    np.testing.assert_array_equal(b.voice(), expected_voice(0, 6))
+    np.testing.assert_array_equal(b.audio(), expected_audio(0, 6))
     assert b.playout.stats().refused == 2
 
 
@@ -185,15 +185,15 @@ def test_clear_silences_the_next_tick_with_a_short_fade() -> None:
     for k in range(10):
         b.put(k)
     b.run(3)
-    before = b.ticks[-1].voice[-1]
+    before = b.ticks[-1].audio[-1]
     b.playout.clear()
     (fading,) = b.run(1)
     assert fading.source_pts is None
-    assert abs(int(fading.voice[0]) - int(before)) < 50, "no click"
-    assert not fading.voice[240:].any(), "5 ms, then nothing"
-    assert np.all(np.diff(fading.voice[:240].astype(int)) <= 0)
+    assert abs(int(fading.audio[0]) - int(before)) < 50, "no click"
+    assert not fading.audio[240:].any(), "5 ms, then nothing"
+    assert np.all(np.diff(fading.audio[:240].astype(int)) <= 0)
     (silent,) = b.run(1)
-    assert not silent.voice.any()
+    assert not silent.audio.any()
     assert b.playout.queued_ms == 0
     assert b.playout.stats().cleared_ms == 340
 
@@ -296,7 +296,7 @@ def test_whatever_the_jitter_audio_is_complete_and_never_leads(seed: int) -> Non
         b.run(1)
         assert b.playout.queued_ms <= 600
     b.run(60)
-    np.testing.assert_array_equal(b.voice(), expected_voice(0, put))
+    np.testing.assert_array_equal(b.audio(), expected_audio(0, put))
     check_invariants(b)
     stats = b.playout.stats()
     assert stats.played_ms == put * 40

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from stream.media import CHUNK_SAMPLES
-from stream.playout.playout import TICK_SAMPLES, TICK_VOICE_SAMPLES, Tick
+from stream.playout.playout import TICK_PLAYOUT_SAMPLES, TICK_SAMPLES, Tick
 from stream.playout.progress import PlaybackEvent, Progress, WordBegins
 from stream.playout.speech import SpeechQueue
 from stream.wire import MarkReached, Playback, SpeakEnded, SpeakStarted, Word
 
-QUIET = np.zeros(TICK_VOICE_SAMPLES, np.int16)
+QUIET = np.zeros(TICK_PLAYOUT_SAMPLES, np.int16)
 
 
 class Stage:

@@ -50,8 +50,8 @@ def test_a_tick_carries_matching_sound_and_picture_in_real_time(run: Callable) -
 
     recorder = run(scenario())
     assert set(np.diff([tick.time for tick in recorder.ticks])) == {320}
-    shown = [tick for tick in recorder.ticks if tick.frame is not None and tick.voice.any()]
-    assert [int(tick.frame.rgb[0, 0, 0]) + 1 for tick in shown] == [int(tick.voice[0]) for tick in shown]  # type: ignore[union-attr]
+    shown = [tick for tick in recorder.ticks if tick.frame is not None and tick.audio.any()]
+    assert [int(tick.frame.rgb[0, 0, 0]) + 1 for tick in shown] == [int(tick.audio[0]) for tick in shown]  # type: ignore[union-attr]
     assert len(shown) >= 20
     late_ms = [came / 1e6 - tick.time / 16 for tick, came in zip(recorder.ticks, recorder.came_ns, strict=True)]
     assert min(late_ms) >= 0
@@ -84,7 +84,7 @@ def test_a_full_queue_makes_the_source_wait_and_loses_nothing(run: Callable) -> 
                 await pump.put(*numbered(k))
             took = (pump.clock.elapsed_ns() - start) / 1e9
             await recorder.until(lambda tick: tick.source_pts == 19 * CHUNK_SAMPLES + 320)
-            return [int(tick.voice[0]) for tick in recorder.ticks if tick.source_pts is not None], took
+            return [int(tick.audio[0]) for tick in recorder.ticks if tick.source_pts is not None], took
 
     values, took = run(scenario())
     assert values == [k // 2 + 1 for k in range(40)]
@@ -97,10 +97,10 @@ def test_an_interrupt_is_heard_within_a_tick(run: Callable) -> None:
             recorder = Recorder(pump)
             for k in range(20):
                 await pump.put(*numbered(k))
-            await recorder.until(lambda tick: bool(tick.voice.any()))
+            await recorder.until(lambda tick: bool(tick.audio.any()))
             pump.clear()
             at = pump.clock.elapsed_ns()
-            await recorder.until(lambda tick: not tick.voice.any())
+            await recorder.until(lambda tick: not tick.audio.any())
             return (pump.clock.elapsed_ns() - at) / 1e6
 
     assert run(scenario()) < 200

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stream.errors import StreamError
-from stream.media import CHUNK_SAMPLES, VOICE_SAMPLES
+from stream.media import CHUNK_SAMPLES, PLAYOUT_SAMPLES
 from stream.pcm.chunker import Chunker
 from stream.playout.speech import SpeechChunk, SpeechFullError, SpeechQueue
 from stream.wire import Word
@@ -26,21 +26,21 @@ def take_all(queue: SpeechQueue) -> list[SpeechChunk]:
 @pytest.mark.parametrize("rate", [8000, 16_000, 22_050, 24_000, 44_100, 48_000])
 @pytest.mark.parametrize("pieces", [[1, 2, 3, 997], [4000], [160] * 9, [5000, 1, 7000, 3]])
 def test_pieces_of_any_size_equal_the_whole(rate: int, pieces: list[int]) -> None:
-    voice = noise(rate)
+    audio = noise(rate)
     queue = SpeechQueue()
     at = k = 0
-    while at < len(voice):
-        queue.push(voice[at : at + pieces[k % len(pieces)]], rate)
+    while at < len(audio):
+        queue.push(audio[at : at + pieces[k % len(pieces)]], rate)
         at, k = at + pieces[k % len(pieces)], k + 1
         if k % 5 == 0:
             queue.has(1)  # looking changes nothing
     queue.end()
     taken = take_all(queue)
     chunker = Chunker()
-    whole = chunker.push(voice, rate) + chunker.flush()
+    whole = chunker.push(audio, rate) + chunker.flush()
     assert len(taken) == len(whole) == 25
     for got, wanted in zip(taken, whole, strict=True):
-        assert np.array_equal(got.chunk.voice, wanted.voice)
+        assert np.array_equal(got.chunk.audio, wanted.audio)
         assert np.array_equal(got.chunk.pcm, wanted.pcm)
 
 
@@ -58,7 +58,7 @@ def test_places_and_lengths_add_up() -> None:
         ("b", 0, 40),
     ]
     assert all(chunk.utterance.given_out for chunk in taken)
-    assert not taken[2].chunk.voice[VOICE_SAMPLES // 2 + 48 :].any(), "filled up with silence"
+    assert not taken[2].chunk.audio[PLAYOUT_SAMPLES // 2 + 48 :].any(), "filled up with silence"
     assert taken[0].chunk.pcm.shape == (CHUNK_SAMPLES,)
     assert queue.buffered_ms == 0
 
@@ -68,8 +68,8 @@ def test_stereo_is_averaged() -> None:
     queue = SpeechQueue()
     queue.push(np.stack([left, right], 1), 48_000)
     queue.end()
-    voice = np.concatenate([chunk.chunk.voice for chunk in take_all(queue)])[:4800]
-    assert np.abs(voice - (left.astype(int) + right) / 2).max() <= 1
+    audio = np.concatenate([chunk.chunk.audio for chunk in take_all(queue)])[:4800]
+    assert np.abs(audio - (left.astype(int) + right) / 2).max() <= 1
 
 
 def test_what_does_not_fit_is_refused_whole_and_credit_tells() -> None:
@@ -237,7 +237,7 @@ def test_an_utterance_without_sound_begins_and_ends_in_its_turn() -> None:
     taken = take_all(queue)
     assert [chunk.utterance.id for chunk in taken] == ["a", "a", "b", "c", "d"]
     assert [chunk.length_ms for chunk in taken[2:4]] == [0, 0]
-    assert not taken[2].chunk.voice.any()
+    assert not taken[2].chunk.audio.any()
     assert all(chunk.utterance.given_out for chunk in taken)
     assert queue.take() is None
 

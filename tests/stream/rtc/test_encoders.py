@@ -116,11 +116,11 @@ def test_other_codecs_work_as_well() -> None:
 
 
 @pytest.mark.parametrize(
-    ("voice", "level"),
+    ("audio", "level"),
     [(np.zeros(960), -127), (np.full(960, 32_767), 0), (np.full(960, -32_768), 0), (np.full(960, 328), -40)],
 )
-def test_levels(voice: np.ndarray, level: int) -> None:
-    assert level_dbov(voice.astype(np.int16)) == level
+def test_levels(audio: np.ndarray, level: int) -> None:
+    assert level_dbov(audio.astype(np.int16)) == level
 
 
 def test_the_matte_lies_to_the_right_and_nothing_is_shown_where_there_is_none() -> None:

@@ -12,7 +12,7 @@ import pytest
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtp import RtpPacket
 
-from stream.rtc.inbound import LEAD_IN_MS, InboundVoice, InOrder
+from stream.rtc.inbound import LEAD_IN_MS, InboundAudio, InOrder
 
 
 def packet(number: int, data: bytes = b"opus", ssrc: int = 1) -> RtpPacket:
@@ -87,58 +87,58 @@ class Scripted(MediaStreamTrack):
         return frame
 
 
-def voice_of(
+def audio_of(
     packets: list[int], backlog_ms: int = 4000, rates: dict[int, int] | None = None
-) -> tuple[np.ndarray, InboundVoice]:
-    async def scenario() -> tuple[np.ndarray, InboundVoice]:
-        inbound = InboundVoice(backlog_ms=backlog_ms)
+) -> tuple[np.ndarray, InboundAudio]:
+    async def scenario() -> tuple[np.ndarray, InboundAudio]:
+        inbound = InboundAudio(backlog_ms=backlog_ms)
         await inbound.read(Scripted(packets, rates))
-        voice = [chunk.voice async for chunk in inbound.chunks()]
-        return np.concatenate(voice) if voice else np.zeros(0, np.int16), inbound
+        audio = [chunk.audio async for chunk in inbound.chunks()]
+        return np.concatenate(audio) if audio else np.zeros(0, np.int16), inbound
 
     return asyncio.run(scenario())
 
 
 def test_chunks_come_without_waiting_for_a_third_packet() -> None:
-    voice, inbound = voice_of(list(range(10)))
-    assert len(voice) == 5 * 1920
-    assert not voice[: 48 * LEAD_IN_MS].any()
-    assert (voice[48 * LEAD_IN_MS :] == 1000).all()
+    audio, inbound = audio_of(list(range(10)))
+    assert len(audio) == 5 * 1920
+    assert not audio[: 48 * LEAD_IN_MS].any()
+    assert (audio[48 * LEAD_IN_MS :] == 1000).all()
     assert inbound.stats().received_ms == 200
 
 
 def test_a_lost_packet_becomes_silence_of_its_length() -> None:
-    voice, inbound = voice_of([0, 1, 2, 5, 6, 7, 8, 9])
-    assert len(voice) == 5 * 1920
+    audio, inbound = audio_of([0, 1, 2, 5, 6, 7, 8, 9])
+    assert len(audio) == 5 * 1920
     lead_in = 48 * LEAD_IN_MS
-    assert not voice[lead_in + 3 * 960 : lead_in + 5 * 960].any()
-    assert (voice[lead_in + 5 * 960 :] == 1000).all()
+    assert not audio[lead_in + 3 * 960 : lead_in + 5 * 960].any()
+    assert (audio[lead_in + 5 * 960 :] == 1000).all()
     assert inbound.stats().filled_ms == 40
 
 
 def test_a_jump_of_the_source_is_not_filled() -> None:
-    voice, inbound = voice_of([0, 1, 1000, 1001])
-    assert len(voice) == 2 * 1920
+    audio, inbound = audio_of([0, 1, 1000, 1001])
+    assert len(audio) == 2 * 1920
     assert inbound.stats().filled_ms == 0
 
 
 def test_a_change_of_codec_goes_on_with_the_new_rate() -> None:
-    voice, inbound = voice_of(list(range(8)), rates=dict.fromkeys(range(4, 8), 8_000))
+    audio, inbound = audio_of(list(range(8)), rates=dict.fromkeys(range(4, 8), 8_000))
     assert inbound.stats().received_ms == 160
     assert inbound.stats().filled_ms == 0
     # Two chunks, the 2 ms that the lead-in had pushed out in a third, two of the new rate.
-    assert len(voice) == 5 * 1920
+    assert len(audio) == 5 * 1920
 
 
 def test_a_slow_reader_loses_the_oldest_and_the_loss_is_counted() -> None:
-    voice, inbound = voice_of(list(range(100)), backlog_ms=400)
-    assert len(voice) == 10 * 1920
+    audio, inbound = audio_of(list(range(100)), backlog_ms=400)
+    assert len(audio) == 10 * 1920
     assert inbound.stats().dropped_ms == 2000 - 400
 
 
 def test_chunks_end_when_the_voice_ends(run: Callable) -> None:
     async def scenario() -> int:
-        inbound = InboundVoice(backlog_ms=400)
+        inbound = InboundAudio(backlog_ms=400)
 
         async def count() -> int:
             return len([chunk async for chunk in inbound.chunks()])

@@ -29,7 +29,7 @@ async def session() -> AsyncIterator[EncoderHub]:
 async def mirror(peer: Peer, hub: EncoderHub) -> None:
     """Return the received sound; the picture is white while it is loud."""
     async for chunk in peer.microphone():
-        value = 255 if np.abs(chunk.voice.astype(int)).max() > 3000 else 0
+        value = 255 if np.abs(chunk.audio.astype(int)).max() > 3000 else 0
         await hub.pump.put(chunk, VideoFrame(np.full((64, 64, 3), value, np.uint8), chunk.pts))
 
 
@@ -65,15 +65,15 @@ def test_microphone_up_voice_and_face_down_in_step(remote: type, microphone: typ
     print("lost to stalls of the machine:", stats)
     assert played.shown >= 70
 
-    voice = np.concatenate([f.to_ndarray()[0, ::2] for f in client.frames["audio"]]).astype(int)
-    loud = np.abs(voice) > 3000
+    audio = np.concatenate([f.to_ndarray()[0, ::2] for f in client.frames["audio"]]).astype(int)
+    loud = np.abs(audio) > 3000
     first_sound = client.seconds("audio", client.frames["audio"][0].pts + int(loud.argmax()))
     white = [f for f in client.frames["video"] if f.to_ndarray(format="gray8").mean() > 128]
     skew_ms = (first_sound - client.seconds("video", white[0].pts)) * 1000
     print(f"sound after picture by {skew_ms:.1f} ms")
     # The tone starts anywhere within its chunk, 0..40 ms after the picture's start; plus Opus.
     assert -1 <= skew_ms <= 48
-    assert 3_000 < np.abs(voice).max() < 16_000, "the level is kept"
+    assert 3_000 < np.abs(audio).max() < 16_000, "the level is kept"
 
 
 def test_messages_both_ways(remote: type, run: Callable) -> None:

@@ -46,10 +46,10 @@ class Beeper(MediaStreamTrack):
 
     async def recv(self) -> av.AudioFrame:
         await self._clock.sleep_until(self._time)
-        voice = np.zeros(960, np.int16)
+        audio = np.zeros(960, np.int16)
         if self._time % BEAT == 0:
-            voice[:] = burst()
-        frame = av.AudioFrame.from_ndarray(np.repeat(voice, 2)[None, :], format="s16", layout="stereo")
+            audio[:] = burst()
+        frame = av.AudioFrame.from_ndarray(np.repeat(audio, 2)[None, :], format="s16", layout="stereo")
         frame.sample_rate, frame.pts, frame.time_base = 48_000, self._time * 3, Fraction(1, 48_000)
         self.sent_time = self._time
         self._time += 320
@@ -105,8 +105,8 @@ def skews_ms(client: Any) -> list[float]:
         for frame in client.frames["video"]
         if frame.to_ndarray(format="gray8").mean() > 128
     ]
-    voice = np.concatenate([f.to_ndarray()[0, ::2] for f in client.frames["audio"]]).astype(float)
-    match = np.abs(np.correlate(voice, burst().astype(float), "valid"))
+    audio = np.concatenate([f.to_ndarray()[0, ::2] for f in client.frames["audio"]]).astype(float)
+    match = np.abs(np.correlate(audio, burst().astype(float), "valid"))
     first = client.frames["audio"][0].pts
     found = []
     for flash in flashes:

@@ -48,7 +48,7 @@ def decoded(frames: list[RTCEncodedFrame], codec: RTCRtpCodecParameters) -> list
 def test_sound_and_picture_of_a_viewer_are_stamped_alike(run: Callable) -> None:
     async def scenario() -> tuple[dict[int, int], dict[int, int]]:
         async with hub_playing(target_ms=40) as hub:
-            voice, face = hub.tracks(bitrate=1_000_000)
+            audio, face = hub.tracks(bitrate=1_000_000)
             heard: dict[int, int] = {}
             seen: dict[int, int] = {}
 
@@ -58,7 +58,7 @@ def test_sound_and_picture_of_a_viewer_are_stamped_alike(run: Callable) -> None:
                     assert track.sent_time is not None
                     stamps[track.sent_time] = stamp
 
-            await asyncio.gather(feed(hub.pump, 15), read(voice, OPUS, heard), read(face, VP8, seen))
+            await asyncio.gather(feed(hub.pump, 15), read(audio, OPUS, heard), read(face, VP8, seen))
             return heard, seen
 
     heard, seen = run(scenario())
@@ -92,8 +92,8 @@ def test_nothing_is_encoded_before_a_viewer_reads_or_after_the_last_left(run: Ca
             viewers = [hub.tracks(bitrate=1_000_000) for _ in range(2)]
             await feed(hub.pump, 4)
             assert hub.encodings() == {}
-            for voice, face in viewers:
-                await voice.next_frame(OPUS)
+            for audio, face in viewers:
+                await audio.next_frame(OPUS)
                 await face.next_frame(VP8)
             assert set(hub.encodings()) == {"audio/opus", "video/vp8"}
             viewers[0][0].stop()
@@ -196,12 +196,12 @@ def test_a_slow_viewer_gets_an_unbroken_stream_again_and_slows_nobody(run: Calla
 def test_a_stalled_listener_stays_bounded(run: Callable) -> None:
     async def scenario() -> tuple[float, float]:
         async with hub_playing() as hub:
-            voice, _ = hub.tracks(bitrate=1_000_000)
-            await voice.next_frame(OPUS)
+            audio, _ = hub.tracks(bitrate=1_000_000)
+            await audio.next_frame(OPUS)
             await asyncio.sleep(1.0)
-            await voice.next_frame(OPUS)
-            assert voice.sent_time is not None
-            return voice.dropped, (hub.clock.now() - voice.sent_time) / 16
+            await audio.next_frame(OPUS)
+            assert audio.sent_time is not None
+            return audio.dropped, (hub.clock.now() - audio.sent_time) / 16
 
     dropped, age_ms = run(scenario())
     assert dropped > 10
@@ -211,9 +211,9 @@ def test_a_stalled_listener_stays_bounded(run: Callable) -> None:
 def test_tracks_end_with_the_playback_and_by_stop(run: Callable) -> None:
     async def scenario() -> None:
         async with hub_playing() as hub:
-            voice, face = hub.tracks(bitrate=1_000_000)
+            audio, face = hub.tracks(bitrate=1_000_000)
             other, _ = hub.tracks(bitrate=1_000_000)
-            await voice.next_frame(OPUS)
+            await audio.next_frame(OPUS)
             pending = asyncio.create_task(face.next_frame(VP8))
             await asyncio.sleep(0)
             face.stop()
@@ -227,9 +227,9 @@ def test_tracks_end_with_the_playback_and_by_stop(run: Callable) -> None:
                 await other.next_frame(OPUS)
         for _ in range(30):  # what was encoded before is still there
             with contextlib.suppress(MediaStreamError):
-                await voice.next_frame(OPUS)
+                await audio.next_frame(OPUS)
         with pytest.raises(MediaStreamError):
-            await voice.next_frame(OPUS)
+            await audio.next_frame(OPUS)
 
     run(scenario())
 
@@ -244,12 +244,12 @@ def test_an_encoder_that_fails_ends_its_viewers_and_nobody_else(
 
     async def scenario() -> None:
         async with hub_playing(target_ms=40) as hub:
-            voice, face = hub.tracks(bitrate=1_000_000)
+            audio, face = hub.tracks(bitrate=1_000_000)
             feeding = asyncio.create_task(feed(hub.pump, 5))
             with pytest.raises(MediaStreamError):
                 await face.next_frame(VP8)
             await feeding
-            await voice.next_frame(OPUS)
+            await audio.next_frame(OPUS)
             assert set(hub.encodings()) == {"audio/opus"}
 
     run(scenario())

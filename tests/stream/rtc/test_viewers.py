@@ -35,9 +35,9 @@ def pair(k: int) -> tuple[AudioChunk, VideoFrame]:
     alpha = np.zeros((64, 64), np.uint8)
     alpha[:32] = 255
     cutout = np.dstack([rgb, alpha])
-    voice = burst() if beat else np.zeros(1920, np.int16)
+    audio = burst() if beat else np.zeros(1920, np.int16)
     heard = np.full(640, 0.1, np.float32)  # not a pause: nothing is to be trimmed
-    return AudioChunk(heard, voice, k * CHUNK_SAMPLES), VideoFrame(rgb, k * CHUNK_SAMPLES, cutout)
+    return AudioChunk(heard, audio, k * CHUNK_SAMPLES), VideoFrame(rgb, k * CHUNK_SAMPLES, cutout)
 
 
 @asynccontextmanager
@@ -70,8 +70,8 @@ def skews_ms(client: Any) -> list[float]:
     pictures = client.frames["video"]
     bright = [bool(frame.to_ndarray(format="gray8").mean() > 180) for frame in pictures]
     starts = [k for k in range(1, len(bright)) if bright[k] and not bright[k - 1]]
-    voice = np.concatenate([f.to_ndarray()[0, ::2] for f in client.frames["audio"]]).astype(float)
-    match = np.abs(np.correlate(voice, burst().astype(float), "valid"))
+    audio = np.concatenate([f.to_ndarray()[0, ::2] for f in client.frames["audio"]]).astype(float)
+    match = np.abs(np.correlate(audio, burst().astype(float), "valid"))
     first, found = client.seconds("audio", client.frames["audio"][0].pts), []
     for k in starts:
         flash = client.seconds("video", pictures[k].pts)
@@ -303,21 +303,21 @@ def test_headers_say_to_whom_when_and_how_loud(remote: type, run: Callable) -> N
     async def scenario() -> tuple[list[Any], list[Any]]:
         async with show() as hub:
             client = remote(channel=False)
-            voice, face = watch_rtp(client, "audio"), watch_rtp(client, "video")
+            audio, face = watch_rtp(client, "audio"), watch_rtp(client, "video")
             await client.connect(Peer(hub).answer)
-            await client.until(lambda: len(voice) > 75 and len(face) > 20)
+            await client.until(lambda: len(audio) > 75 and len(face) > 20)
             await client.close()
-            return voice, face
+            return audio, face
 
-    voice, face = run(scenario())
-    assert {packet.extensions.mid for packet in voice} == {"0"}
+    audio, face = run(scenario())
+    assert {packet.extensions.mid for packet in audio} == {"0"}
     assert {packet.extensions.mid for packet in face} == {"1"}
-    levels = {packet.extensions.audio_level[1] for packet in voice}
+    levels = {packet.extensions.audio_level[1] for packet in audio}
     assert max(levels) == 127, "silence"
     assert min(levels) < 20, "the burst"
     times = np.array([packet.extensions.abs_send_time for packet in face])
     assert (np.diff(times) % (1 << 24) < 1 << 18).all(), "growing, by less than a second"
-    for packets in (voice, face):
+    for packets in (audio, face):
         numbers = np.array([packet.sequence_number for packet in packets])
         assert (np.diff(numbers) % (1 << 16) == 1).all()
     stamps = [packet.timestamp for packet in face]

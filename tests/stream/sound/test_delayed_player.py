@@ -26,12 +26,12 @@ class Room:
     it would have played at s.
     """
 
-    def __init__(self, voice: np.ndarray, player: DelayedPlayer, *, rate: int = RATE, ppm: float = 0.0) -> None:
+    def __init__(self, audio: np.ndarray, player: DelayedPlayer, *, rate: int = RATE, ppm: float = 0.0) -> None:
         self.player = player
         self.heard = np.zeros(0, np.int16)
         self.at_s = np.zeros(0)
         """When each sample of `heard` was heard, session time."""
-        self._voice = voice
+        self._audio = audio
         self._rate, self._true_rate = rate, rate * (1 + ppm * 1e-6)
         self._ticks = 0
         self._draw = np.random.default_rng(0)
@@ -54,7 +54,7 @@ class Room:
             if called_s >= seconds:
                 break
             while self._ticks * 0.02 + late(self._ticks * 0.02) <= called_s:
-                piece = self._voice[self._ticks * 960 : (self._ticks + 1) * 960]
+                piece = self._audio[self._ticks * 960 : (self._ticks + 1) * 960]
                 self.player.release(Tick(self._ticks * 320, np.pad(piece, (0, 960 - len(piece))), None))
                 self._ticks += 1
             jitter = self._draw.uniform(-jitter_s, jitter_s)
@@ -72,9 +72,9 @@ class Room:
 
 def clicks(seconds: float) -> np.ndarray:
     """One sample of each quarter of a second."""
-    voice = np.zeros(int(seconds * RATE), np.int16)
-    voice[RATE // 4 :: RATE // 4] = 20_000
-    return voice
+    audio = np.zeros(int(seconds * RATE), np.int16)
+    audio[RATE // 4 :: RATE // 4] = 20_000
+    return audio
 
 
 def late_ms(room: Room, first_s: float, last_s: float = np.inf) -> np.ndarray:
@@ -121,7 +121,7 @@ def test_eight_hours_without_a_jump(ppm: float) -> None:
 def test_clicks_are_heard_at_their_time_and_the_delay(rate: int, ppm: float) -> None:
     room = Room(clicks(60), DelayedPlayer(DELAY_MS, rate), rate=rate, ppm=ppm)
     if rate == 16_000:
-        room._voice = np.convolve(clicks(60), np.ones(3, np.int16), "same").astype(np.int16)  # one sample has no 1/3
+        room._audio = np.convolve(clicks(60), np.ones(3, np.int16), "same").astype(np.int16)  # one sample has no 1/3
     room.run(60, jitter_s=2e-3, block=rate // 100)
     late = late_ms(room, 2)
     print(f"{rate} Hz, {ppm:+} ppm: {late.min():+.2f}..{late.max():+.2f} ms")
@@ -145,8 +145,8 @@ def test_a_tone_stays_a_tone_at_another_rate_with_drift() -> None:
 
 
 def test_in_pieces_equals_whole_where_the_times_agree() -> None:
-    voice = (8_000 * np.random.default_rng(2).standard_normal(4 * RATE).clip(-3, 3)).astype(np.int16)
-    whole, pieces = (Room(voice, DelayedPlayer(DELAY_MS)) for _ in range(2))
+    audio = (8_000 * np.random.default_rng(2).standard_normal(4 * RATE).clip(-3, 3)).astype(np.int16)
+    whole, pieces = (Room(audio, DelayedPlayer(DELAY_MS)) for _ in range(2))
     whole.run(2)
     pieces.run(2)
     start_s = 2 + LATENCY_S
@@ -157,12 +157,12 @@ def test_in_pieces_equals_whole_where_the_times_agree() -> None:
         at += count
     np.testing.assert_allclose(np.concatenate(made), expected, atol=1)
     place = round((start_s - DELAY_MS / 1000) * RATE)
-    np.testing.assert_allclose(expected, voice[place : place + 4_800], atol=1)
+    np.testing.assert_allclose(expected, audio[place : place + 4_800], atol=1)
 
 
 def test_the_delay_can_be_set_while_it_runs() -> None:
-    voice = clicks(10)
-    room = Room(voice, DelayedPlayer(100.0))
+    audio = clicks(10)
+    room = Room(audio, DelayedPlayer(100.0))
     room.run(4)
     room.player.set_delay(DELAY_MS)
     assert room.player.delay_ms == DELAY_MS
@@ -172,8 +172,8 @@ def test_the_delay_can_be_set_while_it_runs() -> None:
 
 
 def test_a_jump_does_not_click() -> None:
-    voice = np.full(10 * RATE, 12_000, np.int16)
-    room = Room(voice, DelayedPlayer(100.0))
+    audio = np.full(10 * RATE, 12_000, np.int16)
+    room = Room(audio, DelayedPlayer(100.0))
     room.run(4)
     room.player.set_delay(400.0)
     room.run(8)
@@ -230,8 +230,8 @@ def test_one_late_callback_is_no_reason_to_move() -> None:
 
 
 def test_late_ticks_are_an_underrun_without_clicks() -> None:
-    voice = np.full(10 * RATE, 12_000, np.int16)
-    room = Room(voice, DelayedPlayer(DELAY_MS))
+    audio = np.full(10 * RATE, 12_000, np.int16)
+    room = Room(audio, DelayedPlayer(DELAY_MS))
     room.run(10, late=lambda s: max(0.0, 5.5 - s) * (s > 5))
     quiet = room.at_s[(room.heard == 0) & (room.at_s > 2)]
     assert 5.26 < quiet.min() < 5.28
@@ -302,10 +302,10 @@ def test_a_gap_is_silence_with_faded_edges() -> None:
     ring = SampleRing(9_600, 240)
     ring.put(0, np.full(960, 1_000, np.int16))
     ring.put(1_920, np.full(960, 1_000, np.int16))
-    voice = ring.cut(-10, 2_880)
-    assert not voice[970:1_930].any()
-    assert voice[600] == voice[-1] == 1_000
-    assert np.abs(np.diff(voice)).max() < 5
+    audio = ring.cut(-10, 2_880)
+    assert not audio[970:1_930].any()
+    assert audio[600] == audio[-1] == 1_000
+    assert np.abs(np.diff(audio)).max() < 5
 
 
 def test_what_is_past_is_ignored_unless_time_starts_again() -> None:
@@ -320,9 +320,9 @@ def test_what_is_past_is_ignored_unless_time_starts_again() -> None:
 
 def test_a_ring_keeps_the_newest_when_it_is_resized() -> None:
     ring = SampleRing(4_800, 240)
-    voice = np.arange(4_800, dtype=np.int16)
-    ring.put(0, voice)
+    audio = np.arange(4_800, dtype=np.int16)
+    ring.put(0, audio)
     for capacity in (9_600, 960):
         ring.resize(capacity)
-        np.testing.assert_array_equal(ring.cut(3_840, 4_800), voice[3_840:])
+        np.testing.assert_array_equal(ring.cut(3_840, 4_800), audio[3_840:])
     assert not ring.cut(0, 3_840).any()

@@ -57,11 +57,11 @@ def test_a_tone_arrives_with_its_pitch_and_level(pulse: Any, run: Callable, pitc
             stats = microphone.stats
         assert np.diff([chunk.pts for chunk in heard]).tolist() == [CHUNK_SAMPLES] * 19
         pcm = np.concatenate([chunk.pcm for chunk in heard])
-        voice = np.concatenate([chunk.voice for chunk in heard]) / 32768
+        audio = np.concatenate([chunk.audio for chunk in heard]) / 32768
         assert pitch(pcm, 16_000) == pytest.approx(440, abs=1)
-        assert pitch(voice, 48_000) == pytest.approx(440, abs=1)
+        assert pitch(audio, 48_000) == pytest.approx(440, abs=1)
         assert level(pcm) == pytest.approx(TONE_DBFS, abs=0.5)
-        assert level(voice) == pytest.approx(TONE_DBFS, abs=0.5)
+        assert level(audio) == pytest.approx(TONE_DBFS, abs=0.5)
         assert stats.rms_dbfs == pytest.approx(TONE_DBFS, abs=0.7)
         assert stats.peak_dbfs == pytest.approx(20 * math.log10(0.25), abs=0.7)
         assert not stats.gone
@@ -77,7 +77,7 @@ def test_a_muted_microphone_gives_silence_and_shows_the_level(pulse: Any, run: C
             before = (await loud(chunks, 3))[-1]
             microphone.muted = True
             muted = [await anext(chunks) for _ in range(12)][-6:]
-            assert not any(chunk.pcm.any() or chunk.voice.any() for chunk in muted)
+            assert not any(chunk.pcm.any() or chunk.audio.any() for chunk in muted)
             assert muted[-1].pts - before.pts == 12 * CHUNK_SAMPLES
             assert microphone.stats.rms_dbfs == pytest.approx(TONE_DBFS, abs=0.7)
             microphone.muted = False

@@ -22,7 +22,7 @@ _CLOSED_GAP = 4.0  # pixels of the crop between closed lips; the inside is fully
 _STAY_DEGREES = 4.0  # by how much another reference must be nearer in pose to be taken
 
 
-class FacePainter:
+class FaceCompositor:
     """Renders the mouth of a tracked face; call it frame by frame from one thread.
 
     The frame's own mouth is not visible: the generator gets it masked, skin and lips come from a reference with
@@ -43,7 +43,7 @@ class FacePainter:
         top, bottom, left, right = (edge * self._detail for edge in mask_region())
         self._fine = MeshRasteriser(CROP_SIZE * self._detail, (top, bottom, left, right))
 
-    def paint(self, rgb: Picture, face: Face, displacement: Floats, weight: float = 1.0) -> Picture:
+    def compose(self, rgb: Picture, face: Face, displacement: Floats, weight: float = 1.0) -> Picture:
         """The frame with another mouth; every pixel outside the mask is the frame's own.
 
         Args:

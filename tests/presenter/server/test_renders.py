@@ -1,0 +1,164 @@
+"""Recordings and videos that clients upload become films: with progress, within limits, and nothing is left over."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import wave
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import av
+import numpy as np
+import pytest
+from aiohttp.test_utils import TestClient
+
+from presenter.runtime.identities import IdentityStore
+from presenter.server.render_jobs import MAX_RENDERS
+from stream.files.movie import MovieWriter
+
+Server = TestClient[Any, Any]
+Serve = Callable[..., None]
+
+
+def recording(seconds: float) -> bytes:
+    """A tone whose loudness rises and falls four times a second."""
+    t = np.arange(int(16_000 * seconds)) / 16_000
+    tone = 8_000 * np.sin(2 * np.pi * 180 * t) * (0.5 + 0.5 * np.sin(2 * np.pi * 4 * t))
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setparams((1, 2, 16_000, 0, "NONE", ""))
+        sound.writeframes(tone.astype("<i2").tobytes())
+    return file.getvalue()
+
+
+def form(audio: bytes = b"", video: bytes | None = None, **texts: str) -> aiohttp.FormData:
+    fields = aiohttp.FormData()
+    if audio:
+        fields.add_field("audio", audio, filename="speech.wav")
+    if video is not None:
+        fields.add_field("video", video, filename="talk.mp4")
+    for name, text in texts.items():
+        fields.add_field(name, text)
+    return fields
+
+
+async def finished(client: Server, job: dict[str, Any]) -> dict[str, Any]:
+    told = []
+    while job["state"] in ("queued", "running"):
+        await asyncio.sleep(0.2)
+        job = await (await client.get(f"/api/renders/{job['id']}")).json()
+        told.append(job["progress"])
+    assert told == sorted(told), "progress only rises"
+    return job
+
+
+def shape(film: bytes) -> tuple[int, tuple[int, int], float]:
+    """Frames, size and seconds of sound."""
+    with av.open(io.BytesIO(film)) as container:
+        frames = [frame for frame in container.decode(video=0)]
+    with av.open(io.BytesIO(film)) as container:
+        samples = sum(frame.samples for frame in container.decode(audio=0))
+        rate = container.streams.audio[0].rate
+    return len(frames), (frames[0].height, frames[0].width), samples / rate
+
+
+def test_a_presenter_speaks_a_recording(serve: Serve, tmp_path: Path) -> None:
+    async def scenario(client: Server) -> None:
+        response = await client.post("/api/renders", data=form(recording(1.0), presenter="default"))
+        assert response.status == 202
+        job = await response.json()
+        assert (await client.get(f"/api/renders/{job['id']}/file")).status == 409, "it is not done yet"
+        job = await finished(client, job)
+        assert (job["state"], job["progress"], job["frames"]) == ("done", 1.0, 25), job
+        answer = await client.get(job["file"])
+        assert answer.headers["Content-Type"] == "video/mp4"
+        count, size, seconds = shape(await answer.read())
+        assert (count, size) == (25, (512, 512))
+        assert seconds == pytest.approx(1.0, abs=0.05)
+        assert (await client.delete(f"/api/renders/{job['id']}")).status == 204
+        assert (await client.get(f"/api/renders/{job['id']}")).status == 404
+        assert list((tmp_path / ".renders").iterdir()) == []
+
+    serve(scenario)
+    assert not (tmp_path / ".renders").exists()
+
+
+def test_the_person_in_a_video_speaks_a_recording(serve: Serve, tmp_path: Path) -> None:
+    still = IdentityStore(tmp_path).load("default").identity.frame
+    path = tmp_path / "talk.mp4"
+    with MovieWriter(path, still.shape[:2], 30, preset="ultrafast") as writer:
+        for _ in range(15):
+            writer.write(still)
+
+    async def scenario(client: Server) -> None:
+        fields = form(recording(1.0), path.read_bytes(), loop="yes")
+        job = await finished(client, await (await client.post("/api/renders", data=fields)).json())
+        assert job["state"] == "done", job
+        assert job["unchanged"] == {}
+        count, size, seconds = shape(await (await client.get(job["file"])).read())
+        assert (count, size) == (30, still.shape[:2])
+        assert seconds == pytest.approx(1.0, abs=0.05)
+
+    serve(scenario)
+
+
+def test_what_can_not_be_rendered_is_told_without_the_servers_paths(serve: Serve, tmp_path: Path) -> None:
+    async def scenario(client: Server) -> None:
+        fields = form(b"no recording" * 50, presenter="default")
+        job = await finished(client, await (await client.post("/api/renders", data=fields)).json())
+        assert job["state"] == "failed"
+        assert "expected" in job["error"]["message"]
+        assert str(tmp_path) not in job["error"]["message"]
+        assert list((tmp_path / ".renders").iterdir()) == []
+        playlist = form(recording(0.2), b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n")
+        job = await finished(client, await (await client.post("/api/renders", data=playlist)).json())
+        assert job["state"] == "failed"
+
+    serve(scenario)
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "part"),
+    [
+        ({"presenter": "default"}, 400, '"audio"'),
+        ({"audio": recording(0.1)}, 400, '"video"'),
+        ({"audio": recording(0.1), "video": b"x", "presenter": "default"}, 400, "or else"),
+        ({"audio": recording(0.1), "presenter": "nobody"}, 404, "nobody"),
+        ({"audio": recording(0.1), "presenter": "/etc/passwd"}, 404, "no presenter"),
+        ({"audio": bytes(2 << 20), "presenter": "default"}, 413, "1 MB"),
+    ],
+)
+def test_incomplete_forms_are_refused(
+    serve: Serve, tmp_path: Path, fields: dict[str, Any], status: int, part: str
+) -> None:
+    async def scenario(client: Server) -> None:
+        response = await client.post("/api/renders", data=form(**fields))
+        assert response.status == status
+        assert part in (await response.json())["error"]["message"]
+        assert not (tmp_path / ".renders").exists() or list((tmp_path / ".renders").iterdir()) == []
+
+    serve(scenario, max_video_mb=1)
+
+
+def test_renders_are_limited_and_stop_when_they_are_deleted(serve: Serve, tmp_path: Path) -> None:
+    async def scenario(client: Server) -> None:
+        long = recording(60)
+        jobs = [
+            await (await client.post("/api/renders", data=form(long, presenter="default"))).json()
+            for _ in range(MAX_RENDERS)
+        ]
+        refused = await client.post("/api/renders", data=form(long, presenter="default"))
+        assert refused.status == 503
+        assert "Retry-After" in refused.headers
+        states = [(await (await client.get(f"/api/renders/{job['id']}")).json())["state"] for job in jobs]
+        assert states == ["running"] + (MAX_RENDERS - 1) * ["queued"], "one at a time"
+        for job in jobs:
+            assert (await client.delete(f"/api/renders/{job['id']}")).status == 204
+        assert list((tmp_path / ".renders").iterdir()) == []
+        again = await client.post("/api/renders", data=form(recording(0.2), presenter="default"))
+        assert (await finished(client, await again.json()))["state"] == "done"
+
+    serve(scenario)

@@ -245,8 +245,7 @@ def test_decoding_can_be_stopped_and_is_limited(film: Path) -> None:
     with pytest.raises(DecodingStoppedError):
         list(reading)
     with pytest.raises(EnrollError, match="too much time"):
-        for _ in Film(film, wall_s=0.3).frames():
-            time.sleep(0.1)
+        sum(time.sleep(0.1) is None for _ in Film(film, wall_s=0.3).frames())
 
 
 def test_only_a_minute_is_read(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ class _Prepared:
 
     def __init__(self, frame: TemplateFrame, backend: Backend) -> None:
         transform = crop_transform(frame.pose)
-        self.reference = cut_crop(frame.picture, transform)
+        self.reference = cut_crop(frame.picture, transform, sharp=True)
         with torch.inference_mode():
             self.target = backend.encode_target(masked_target(picture_tensor(self.reference)))
         self.source = crop_points(frame.mesh, frame.rest, frame.pose, transform)

@@ -164,7 +164,7 @@ class Paster:
         """Blend colour and opacity of the window `[h, w, 4]` into `frame [H, W, 3]` or `[H, W, 4]`, in place."""
         if not all(self._size):  # the face is outside of the picture
             return
-        moved = cv2.warpAffine(layer, self._inverse, self._size, flags=cv2.INTER_LINEAR)
+        moved = cv2.warpAffine(layer, self._inverse, self._size, flags=cv2.INTER_CUBIC)
         opacity = cv2.extractChannel(moved, 3).astype(np.float32) / 255
         frame[self._region] = blended(cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB), opacity, frame[self._region])
 

@@ -178,7 +178,7 @@ class Judge:
     def _judge(self, generator: Generator, index: int) -> tuple[Figures, Picture]:
         frame, pose = self._frames[index], self._poses[index]
         transform = crop_transform(pose)
-        target = cut_crop(frame, transform)
+        target = cut_crop(frame, transform, sharp=True)
         points = crop_points(self._meshes[index], self._neutral, pose, transform)
         chosen = nearest_closed(self._crops, self._closed, points)[0]
         reference = match_colour(self._crops.images[chosen], target)

@@ -46,7 +46,7 @@ def write_crops(folder: Path, filmed: FilmedFace) -> int:
         else:
             small, pose = _shrunk(rgb, face.pose, filmed.scale)
             transform = crop_transform(pose)
-            images.append(cut_crop(small, transform))
+            images.append(cut_crop(small, transform, sharp=True))
             points.append(crop_points(face.mesh, filmed.track.neutral, pose, transform))
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / IMAGES, np.stack(images).reshape(-1, CROP_SIZE, CROP_SIZE, 3))

@@ -3,6 +3,7 @@
 PresenterError
 ├── ConfigError              a configuration file or option is wrong
 ├── CapacityError            a limit is reached
+├── ConsentError             nobody agreed that a face is used
 ├── EnrollError              a photo can't become a presenter
 ├── IdentityDamagedError     a presenter's folder can't be read
 ├── MediaError               a media file can't be used
@@ -55,6 +56,10 @@ class ConfigError(PresenterError):
 
 class CapacityError(PresenterError):
     """A limit is reached: sessions, bots, publications, viewers, enrolments or uploads."""
+
+
+class ConsentError(PresenterError):
+    """Nobody's consent to the use of a face is recorded."""
 
 
 class EnrollError(PresenterError):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from presenter.api.settings import file_of, name_of, settings_of, style_for, styled_presenter
 from presenter.config import AppConfig
 from presenter.errors import PresenterError
 from presenter.runtime.output import Output, prepare_output
 from presenter.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from presenter.runtime.identity_folder import StoredIdentity
 
 _TRACKING = 0.3  # share of the time that tracking a driver takes
 
@@ -47,6 +51,8 @@ def render(
     driving_head: bool = False,
     style: str | None = None,
     style_strength: float = 1.0,
+    face: str | None = None,
+    consent_by: str = "",
     face_index: int | None = None,
     loop: bool = False,
     audio_stream: int | None = None,
@@ -57,8 +63,11 @@ def render(
 ) -> Rendered:
     """Render a presenter, or the person in a video: a recording moves the mouth, or another person's face does.
 
+    With `face` the person in the video gets another face, with a visible label; then neither sound nor driver is
+    needed, and without them mouth and sound stay the video's.
+
     Args:
-        audio: Any file with sound; None for that of `driving`.
+        audio: Any file with sound; None for that of `driving`, or of `video`.
         out: A name in `.mp4`, `.mov` or `.webm`, or, without `video`, pictures (`frames/`, `frame_%05d.png`) or `-`.
         presenter: A presenter's name, or a photo or video of someone.
         video: Show this video instead, its mouth moved.
@@ -66,6 +75,8 @@ def render(
         driving_head: Whether the driver's head and eyelids move the presenter's as well; not with `video`.
         style: A speaking style by its name, or a video of whose speaker it is; None for the presenter's own.
         style_strength: 0 (neutral) to 1.5.
+        face: Whose face the person in the video gets: a presenter's name, or a photo.
+        consent_by: Who agreed to the use of that photo; presenters have their own record.
         face_index: Whose face of the video, counted from 0 by size; None for the largest.
         loop: Play the video back and forth until the motion ends; else the film ends with the video.
         audio_stream: Which sound of the file, counted from 1; None for what players choose.
@@ -75,15 +86,18 @@ def render(
         confirm: Asks whether an existing file may be replaced.
 
     Raises:
+        ConsentError: If nobody's consent to the use of `face` is recorded.
         PresenterError: If the presenter, the photo, a video or the output can't be used; says why.
         MediaFileError: If a file can't be read or written.
     """
     from stream.files.reader import Recording, Sound
 
     settings = settings_of(config)
-    read = [Path(name) for name in (audio, presenter, video, driving) if name is not None]
+    read = [Path(name) for name in (audio, presenter, video, driving, face) if name is not None]
     target = prepare_output(name_of(out), [*read, *file_of(config)], overwrite=overwrite, confirm=confirm)
-    if audio is None and driving is None:
+    if face is not None and video is None:
+        raise PresenterError("expected a video (--video) whose person gets the face, got none")
+    if audio is None and driving is None and face is None:
         raise PresenterError("expected a recording (--audio) or a driver (--driving), got neither")
     if video is not None:
         _check_resync(target, face_index, driving_head)
@@ -96,32 +110,48 @@ def render(
     from presenter.video.motion import MouthMotion, SpeechMotion
     from presenter.video.resync import resync_video
 
+    other = None if face is None else _consented(settings, face, consent_by)
     stored = None if video is not None else styled_presenter(settings, presenter, style, style_strength)
     engine = Engine.load(settings)
-    if driving is None:
-        assert recording is not None
-        if stored is not None:
-            return Rendered(target, render_audio(engine, recording, stored, target, progress), {})
-        wanted = style_for(settings, style, style_strength)
-        motion: MouthMotion = SpeechMotion(engine.syncformer, recording, engine.device, wanted)
-        sound: Sound = recording
-        span = 0.0, 1.0
-    else:
+    motion: MouthMotion | None = None
+    span = 0.0, 1.0
+    if driving is not None:
         motion = driven = track_driver(Path(driving), progress, (0.0, _TRACKING))
-        sound = recording or sound_of(Path(driving), driven.duration)
+        sound: Sound = recording or sound_of(Path(driving), driven.duration)
         span = _TRACKING, 1.0
         if stored is not None:
             count = render_driven(
                 engine, stored, driven, sound, target, head=driving_head, progress=progress, span=span
             )  # fmt: skip
             return Rendered(target, count, {})
+    elif recording is not None:
+        if stored is not None:
+            return Rendered(target, render_audio(engine, recording, stored, target, progress), {})
+        wanted = style_for(settings, style, style_strength)
+        motion, sound = SpeechMotion(engine.syncformer, recording, engine.device, wanted), recording
+    else:
+        assert video is not None
+        sound = sound_of(Path(video))
     assert video is not None
     assert target.path is not None
     frames, unchanged = resync_video(
         engine, Path(video), motion, sound, target.path,
-        face_index=face_index, loop=loop, overwrite=target.overwrite, progress=progress, span=span,
+        face=other, face_index=face_index, loop=loop, overwrite=target.overwrite, progress=progress, span=span,
     )  # fmt: skip
     return Rendered(target, frames, unchanged)
+
+
+def _consented(settings: AppConfig, face: str, consent_by: str) -> StoredIdentity:
+    """The presenter or photo whose face is used."""
+    from presenter.enroll.enrolment import find_presenter
+    from presenter.runtime.identity_folder import consent_now
+    from presenter.video.swap import check_consent
+
+    stored = find_presenter(settings, face)
+    if stored.consent is None:
+        stored = replace(stored, consent=consent_now(consent_by))
+    check_consent(stored)
+    return stored
 
 
 def _check_resync(out: Output, face_index: int | None, driving_head: bool) -> None:

@@ -23,7 +23,7 @@ _FILM = (
 def add_parsers(verbs: Any) -> None:
     """Describe the verbs to argparse."""
     render = verbs.add_parser("render", help="render a recording to a film")
-    render.add_argument("--audio", type=Path, help="any file with sound; not needed with --driving")
+    render.add_argument("--audio", type=Path, help="any file with sound; not needed with --driving or --face")
     render.add_argument(
         "--audio-stream",
         type=int,
@@ -36,6 +36,10 @@ def add_parsers(verbs: Any) -> None:
         "--driving", type=Path, metavar="CLIP", help="a video of a person whose mouth moves the face, instead of sound"
     )
     render.add_argument("--driving-head", action="store_true", help="the driver's head and eyelids move as well")
+    render.add_argument(
+        "--face", metavar="NAME|PHOTO", help="the person in the video gets this face, labelled; needs recorded consent"
+    )
+    render.add_argument("--consent", metavar="NAME", default="", help="who agreed to the use of the photo of --face")
     _add_style(render)
     render.add_argument("--face-index", type=int, metavar="N", help="whose face of a video, counted from 0 by size")
     render.add_argument("--loop", action="store_true", help="play a video back and forth until the motion ends")
@@ -118,6 +122,8 @@ def run_render(config: AppConfig, arguments: argparse.Namespace) -> int:
         driving_head=arguments.driving_head,
         style=arguments.style,
         style_strength=arguments.style_strength,
+        face=arguments.face,
+        consent_by=arguments.consent,
         face_index=arguments.face_index,
         loop=arguments.loop,
         audio_stream=arguments.audio_stream,

@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler
 from models.matting import MattingError
 from presenter.errors import (
     CapacityError,
+    ConsentError,
     EnrollError,
     IdentityDamagedError,
     IdentityNotFoundError,
@@ -31,6 +32,7 @@ RETRY_AFTER_S = 10
 
 STATUS_AND_CODE: dict[type[Exception], tuple[int, str]] = {
     CapacityError: (503, "capacity"),
+    ConsentError: (403, "no_consent"),
     EnrollError: (422, "enroll_failed"),
     IdentityDamagedError: (422, "presenter_damaged"),
     IdentityNotFoundError: (404, "presenter_not_found"),

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from models.compositor import FrameCompositor
-from models.head_motion import FPS, Handover, HeadMotion, HeadPose, IdleMotion
+from models.head_motion import AT_REST, FPS, Handover, HeadMotion, HeadPose, IdleMotion
 from models.identity import Identity, SpeakingStyle
 from models.mesh import Floats
 from models.speech_motion import SpeechMotion, SpeechState
@@ -113,7 +113,7 @@ class Renderer:
         Raises:
             MattingError: If the presenter has no matte and none can be made; the frames stay as they are.
         """
-        self._compositor.cut_out()
+        self._compositor.prepare_cutout()
         self._matte = True
 
     def remove_matte(self) -> None:
@@ -227,14 +227,16 @@ class Renderer:
         pose, eyelids = self._move(moved)
         displacement, pts = moved.displacement, moved.pts
         if self._matte:
-            rgb, cutout = self._compositor.frame_and_cutout(displacement, pose, eyelids)
+            rgb, cutout = self._compositor.frame_and_cutout(displacement, pose, eyelids, moved.frame)
             return VideoFrame(rgb, pts, cutout)
-        return VideoFrame(self._compositor.frame(displacement, pose, eyelids), pts)
+        return VideoFrame(self._compositor.frame(displacement, pose, eyelids, moved.frame), pts)
 
     def _move(self, moved: _Moved) -> tuple[HeadPose, int]:
         motion = self.motion
         pose, eyelids = motion.at(moved.frame)
-        if isinstance(motion, IdleMotion):
+        if isinstance(motion, IdleMotion) and self._identity.template is not None:
+            pose = AT_REST  # a video has a motion of its own
+        elif isinstance(motion, IdleMotion):
             spoken = moved.speech.pose(self._head_motion)
             pose = HeadPose(*(idle + speech for idle, speech in zip(pose, spoken, strict=True)))
         if motion is not self._followed:

@@ -175,7 +175,9 @@ def moves(renderer, sound) -> list[tuple[HeadPose, int]]:
     """The poses and eyelids that are rendered."""
     rendered = []
     compositor = renderer._compositor
-    renderer._compositor = SimpleNamespace(frame=lambda _, *move: rendered.append(move) or stand_in)
+    renderer._compositor = SimpleNamespace(
+        frame=lambda _, pose, eyelids, number: rendered.append((pose, eyelids)) or stand_in
+    )
     stand_in = np.zeros((*renderer.size, 3), np.uint8)
     for chunk in sound:
         renderer.push(chunk)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.crop import crop_mask
 from models.mesh import INNER_LIP_PAIRS, Floats
+from models.mouth_interior import paint_interior
 from models.raster import MeshRasteriser
 
 Picture = NDArray[np.uint8]
@@ -58,8 +59,8 @@ def live_planes(rasteriser: MeshRasteriser, points: Floats, other: Picture, sour
         and the interior as far as the reference shows it.
     """
     shade, interior, warped = rasteriser.draw(points, source, np.asarray(other))
-    seen = (interior > 0) * np.uint8(255 * seen_share(points, source))
+    paint_interior(warped, interior, points, other, source, 1.0 - seen_share(points, source))
     # In memory one channel follows the other: masking is quick, and so is making a tensor of them.
-    planes = np.stack([*cv2.split(warped), shade, interior, seen])
+    planes = np.stack([*cv2.split(warped), shade, interior, interior])
     planes *= crop_mask() > 0
     return planes.transpose(1, 2, 0)

@@ -1,0 +1,180 @@
+"""The mouth's inside as geometry: teeth, gums and tongue, painted into the warped reference where it shows none.
+
+Most photos show closed lips, and what is warped into the mouth's opening is then their stretched border. Here the upper
+row of teeth is fixed to the skull, the lower one and the tongue to the jaw, whose opening is read from the mesh. All
+are drawn in the colours that a mouth can have in this picture: no colour of it is more saturated than its skin allows.
+
+The shapes are those of ICT-FaceKit (MIT), as relief maps that `presenter train interior` drew; see docs/adr/0015.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from models.mesh import INNER_LIP_PAIRS, INNER_LIP_RING, LOWER_LIP, NUM_VERTICES, UPPER_LIP, Floats, Pose, fit_pose
+
+Picture = NDArray[np.uint8]
+
+ASSET = Path(__file__).with_name("mouth_interior.safetensors")
+RELIEF_SHAPE = (128, 192)
+PIXELS_PER_UNIT = 160.0
+ORIGIN = np.array([-0.6, 0.8], np.float32)  # canonical x and y of a relief's corner
+_EDGE = np.float32(1.13)  # canonical y of the upper incisors' edge in the reliefs
+_SHOWN = np.float32(0.03)  # how far that edge lies below the upper lip at rest
+_FRONT = np.float32(-0.19)  # canonical z of the lower incisors; what lies behind drops less as the jaw turns
+_TURN = np.float32(0.75)
+_CHIN = 152
+_CHIN_LEVER = 1.27  # the incisors drop by so much more than the chin's lowest point, which turns about the same axis
+# Where skin is looked at: cheeks, beside the nose and over the lip; the median ignores a beard or a highlight.
+_SKIN = [50, 280, 205, 425, 36, 266, 101, 330, 187, 411, 118, 347, 142, 371, 203, 423, 207, 427, 216, 436]
+_SMOOTH = 4.0  # pixels over which lips shade what lies behind them
+
+
+@dataclass(frozen=True, eq=False)
+class _Relief:
+    """One piece of the mouth: opacity, share of tooth and shade `[H, W, 3]`, canonical z of each column `[W]`."""
+
+    picture: Picture
+    depth: Floats
+
+
+@cache
+def _reliefs() -> dict[str, _Relief]:
+    tensors = load_file(ASSET)
+    return {name: _Relief(tensors[name], tensors[f"{name}.depth"]) for name in ("tongue", "lower", "upper")}
+
+
+@dataclass(frozen=True, eq=False)
+class InteriorColours:
+    """RGB in 0..255, each `[3]`."""
+
+    tooth: Floats
+    gum: Floats
+    tongue: Floats
+    cavity: Floats
+
+
+def interior_colours(reference: Picture, points: Floats) -> InteriorColours:
+    """The colours of a mouth's inside in the light, white balance and saturation of a picture, read from its skin.
+
+    Args:
+        reference: A face crop `[256, 256, 3]`.
+        points: The mesh in it `[>= 478, 3]`.
+    """
+    size = len(reference) - 1
+    x, y = np.clip(np.rint(points[_SKIN, :2]), 0, size).astype(np.int64).T
+    seen = np.median(reference[y, x], axis=0).astype(np.float32)
+    light, a, b = cv2.cvtColor(seen[None, None] / np.float32(255), cv2.COLOR_RGB2Lab)[0, 0]
+    # Skin's own chroma is about 20 in neutral light: less means a picture with less colour, and grey has none.
+    colour = min(float(np.hypot(a, b)) / 20, 1.0)
+    bright = min(0.55 * light + 36, light + 28)
+    wanted = np.array(
+        [
+            [bright, np.clip(0.08 * a, -2, 2), np.clip(0.4 * b, -4, 9)],
+            [0.62 * light + 4, 0.6 * a + 13 * colour, 0.5 * b + 2 * colour],
+            [0.60 * light + 4, 0.6 * a + 13 * colour, 0.5 * b],
+            [0.10 * light + 3, 5 * colour, 3 * colour],
+        ],
+        np.float32,
+    )
+    return InteriorColours(*(255 * cv2.cvtColor(wanted[None], cv2.COLOR_Lab2RGB)[0]).astype(np.float32))
+
+
+def paint_interior(
+    warped: Picture, interior: Picture, points: Floats, reference: Picture, source: Floats, share: float
+) -> None:
+    """Paint teeth, gums and tongue into the mouth's opening, in place.
+
+    Args:
+        warped: The warped reference `[256, 256, 3]`.
+        interior: Where the mouth is open `[256, 256]`, 255 inside.
+        points: The mesh in this frame `[>= 478, 3]`, crop pixels.
+        reference: The crop that was warped `[256, 256, 3]`.
+        source: The mesh in it `[>= 478, 3]`.
+        share: How opaque the paint is, 0..1.
+    """
+    left, top, width, height = cv2.boundingRect(interior)
+    if not width or share <= 0:
+        return
+    box = np.s_[top : top + height, left : left + width]
+    pose, shift, drop = _place(points[:NUM_VERTICES], source[:NUM_VERTICES])
+    colours = interior_colours(reference, source)
+    inside = interior[box]
+    soft = cv2.GaussianBlur(
+        cv2.copyMakeBorder(inside, 8, 8, 8, 8, cv2.BORDER_CONSTANT), (0, 0), _SMOOTH, borderType=cv2.BORDER_CONSTANT
+    )
+    # Light comes from above: the upper lip throws more shade than the lower one.
+    open_to_light = (soft[5 : 5 + height, 8 : 8 + width].astype(np.float32) * np.float32(1 / 255)).clip(0.2, 1.0)
+    picture = np.empty((height, width, 3), np.float32)
+    picture[:] = colours.cavity
+    for name, relief in _reliefs().items():
+        jaw = 0.0 if name == "upper" else drop
+        _lay(picture, relief, pose, (left, top), shift, jaw, colours.tongue if name == "tongue" else colours.gum, colours.tooth)
+    picture *= (0.3 + 0.7 * open_to_light)[..., None]
+    opacity = cv2.GaussianBlur(inside, (3, 3), 0).astype(np.float32) * np.float32(share / 255) * (inside > 0)
+    part = warped[box]
+    part[:] = (part + opacity[..., None] * (picture - part) + np.float32(0.5)).astype(np.uint8)
+
+
+def _place(points: Floats, source: Floats) -> tuple[Pose, float, float]:
+    """The skull's pose in this frame, how much lower this person's teeth sit than the reliefs', and the jaw's drop.
+
+    The last two are in canonical units.
+    """
+    pose, at_source = fit_pose(points), fit_pose(source)
+    upper, lower = np.array(INNER_LIP_PAIRS).T
+    needed = [UPPER_LIP, LOWER_LIP, _CHIN, *upper, *lower]
+    now, before = pose.unproject(points[needed]), at_source.unproject(source[needed])
+    pairs = len(upper)
+    gap, gap_before = (float((m[3 + pairs :, 1] - m[3 : 3 + pairs, 1]).mean()) for m in (now, before))
+    # A smile or an open mouth lifts the lip off the teeth; they do not rise with it.
+    edge = float(before[0, 1]) + _SHOWN + 0.4 * min(max(gap_before, 0.0), 0.15)
+    chin = _CHIN_LEVER * float(now[2, 1] - before[2, 1]) + max(gap_before, 0.0)
+    drop = min(max(chin, 0.5 * gap), max(gap, 0.0) + 0.05)
+    return pose, float(edge - _EDGE), max(drop, 0.0)
+
+
+def _lay(
+    picture: Floats,
+    relief: _Relief,
+    pose: Pose,
+    corner: tuple[int, int],
+    shift: float,
+    drop: float,
+    soft_colour: Floats,
+    tooth: Floats,
+) -> None:
+    """Draw one relief over a picture `[h, w, 3]` whose first pixel is `corner` (x, y) of the crop."""
+    height, width = picture.shape[:2]
+    rotation, scale = pose.rotation, np.float32(pose.scale)
+    x = ORIGIN[0] + (np.arange(RELIEF_SHAPE[1], dtype=np.float32) + 0.5) / PIXELS_PER_UNIT
+    z = relief.depth
+    # Columns of the relief as they lie in the picture; what turns out of view behind others is left out.
+    across = scale * (rotation[0, 0] * x + rotation[0, 1] * _EDGE + rotation[0, 2] * z) + pose.translation[0]
+    columns = np.interp(
+        np.arange(corner[0], corner[0] + width, dtype=np.float32), np.maximum.accumulate(across), np.arange(len(x))
+    ).astype(np.float32)
+    at = np.rint(columns).astype(np.int64)
+    raised = scale * (rotation[1, 0] * x + rotation[1, 2] * z) + pose.translation[1]
+    rows = np.arange(corner[1], corner[1] + height, dtype=np.float32)
+    y = (rows[:, None] - raised[at]) / (scale * rotation[1, 1])
+    y -= np.float32(shift) + np.float32(drop) * (1 - _TURN * (z[at] - _FRONT)).clip(0.3, 1.0)
+    y -= ORIGIN[1]
+    y *= np.float32(PIXELS_PER_UNIT)
+    y -= np.float32(0.5)
+    grid = np.empty_like(y)
+    grid[:] = columns
+    drawn = cv2.remap(relief.picture, grid, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    opacity, is_tooth, shade = cv2.split(drawn.astype(np.float32) * np.float32(1 / 255))
+    # Light reaches what lies further back less.
+    shade *= (1 - 1.1 * (z[at] - z.min())).clip(0.25, 1.0)
+    colour = soft_colour + is_tooth[..., None] * (tooth - soft_colour)
+    colour *= (1.15 * shade)[..., None]
+    picture += opacity[..., None] * (colour - picture)

@@ -27,6 +27,8 @@ class Backend(Protocol):
 
     window: Window
     """The part of the crop that it renders."""
+    painted_interior: bool
+    """Whether its live inputs are to show a painted mouth interior; see `GeneratorConfig`."""
 
     def encode_target(self, masked_target: Tensor) -> Tensor:
         """Features of a masked template `[1, 3, 256, 256]`, to be computed once."""
@@ -71,7 +73,8 @@ class FrameCompositor:
 
     def planes(self, displacement: Floats) -> Planes:
         """The generator's live inputs `[256, 256, 6]` for a displacement."""
-        return live_planes(self._rasteriser, self.points(displacement), self._reference, self._source)
+        painted = self._backend.painted_interior
+        return live_planes(self._rasteriser, self.points(displacement), self._reference, self._source, painted=painted)
 
     def layer(self, displacement: Floats) -> Layer:
         """Colour and opacity of the rendered window of the crop `[h, w, 4]`."""

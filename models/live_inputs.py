@@ -45,7 +45,15 @@ def match_colour(picture: Picture, wanted: Picture) -> Picture:
     return np.clip(picture * gain, 0, 255).astype(np.uint8)
 
 
-def live_planes(rasteriser: MeshRasteriser, points: Floats, other: Picture, source: Floats) -> Picture:
+def live_planes(
+    rasteriser: MeshRasteriser,
+    points: Floats,
+    other: Picture,
+    source: Floats,
+    *,
+    painted: bool = True,
+    hide_interior: bool = False,
+) -> Picture:
     """Rasterise a frame's mesh into the generator's live inputs; training and live use this one.
 
     Args:
@@ -53,14 +61,21 @@ def live_planes(rasteriser: MeshRasteriser, points: Floats, other: Picture, sour
         points: The extended mesh in the target crop `[514, 3]`.
         other: Reference crop `[256, 256, 3]`.
         source: The extended mesh in the reference crop `[514, 3]`.
+        painted: Paint teeth, gums and tongue where the reference shows none; `GeneratorConfig.painted_interior` of the
+            generator that gets the planes. Without, the last plane says how much of the mouth the reference shows.
+        hide_interior: Paint them also where the reference shows its own.
 
     Returns:
         `[256, 256, 6]` in 0..255, zero outside the mask: warped reference (3), shade, mouth interior,
-        and the interior as far as the reference shows it.
+        and the interior as far as the warped reference shows it.
     """
     shade, interior, warped = rasteriser.draw(points, source, np.asarray(other))
-    paint_interior(warped, interior, points, other, source, 1.0 - seen_share(points, source))
+    share = seen_share(points, source)
+    if painted:
+        paint_interior(warped, interior, points, other, source, 1.0 if hide_interior else 1.0 - share)
+        share = 1.0
+    seen = (interior > 0) * np.uint8(255 * share)
     # In memory one channel follows the other: masking is quick, and so is making a tensor of them.
-    planes = np.stack([*cv2.split(warped), shade, interior, interior])
+    planes = np.stack([*cv2.split(warped), shade, interior, seen])
     planes *= crop_mask() > 0
     return planes.transpose(1, 2, 0)

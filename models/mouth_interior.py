@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from models.mesh import INNER_LIP_PAIRS, INNER_LIP_RING, LOWER_LIP, NUM_VERTICES, UPPER_LIP, Floats, Pose, fit_pose
+from models.mesh import INNER_LIP_PAIRS, LOWER_LIP, NUM_VERTICES, UPPER_LIP, Floats, Pose, fit_pose
 
 Picture = NDArray[np.uint8]
 
@@ -30,25 +30,52 @@ _EDGE = np.float32(1.13)  # canonical y of the upper incisors' edge in the relie
 _SHOWN = np.float32(0.03)  # how far that edge lies below the upper lip at rest
 _FRONT = np.float32(-0.19)  # canonical z of the lower incisors; what lies behind drops less as the jaw turns
 _TURN = np.float32(0.75)
+_TONGUE_REST = 0.04  # canonical: how much lower than in the reliefs the tongue lies in speech, on the mean
+_BRIGHTER = np.float32(1.15)  # the reliefs' light is not frontal: brings teeth that face the camera to their colour
+_DARKER = np.float32(1.1)  # how fast light falls with depth, canonical
 _CHIN = 152
 _CHIN_LEVER = 1.27  # the incisors drop by so much more than the chin's lowest point, which turns about the same axis
 # Where skin is looked at: cheeks, beside the nose and over the lip; the median ignores a beard or a highlight.
 _SKIN = [50, 280, 205, 425, 36, 266, 101, 330, 187, 411, 118, 347, 142, 371, 203, 423, 207, 427, 216, 436]
+_SEAM = np.ones((3, 3), np.uint8)
 _SMOOTH = 4.0  # pixels over which lips shade what lies behind them
 
 
 @dataclass(frozen=True, eq=False)
 class _Relief:
-    """One piece of the mouth: opacity, share of tooth and shade `[H, W, 3]`, canonical z of each column `[W]`."""
+    """One piece of the mouth.
+
+    Attributes:
+        picture: Opacity, tooth in its light and flesh in its light `[H, W, 3]`, all but the first times the opacity.
+        columns: Numbers of the columns `[W]`.
+        x: Canonical x of each column `[W]`.
+        z: Canonical z of each column `[W]`.
+        drop: How far each column drops when the jaw opens by 1 `[W]`.
+    """
 
     picture: Picture
-    depth: Floats
+    columns: Floats
+    x: Floats
+    z: Floats
+    drop: Floats
 
 
 @cache
 def _reliefs() -> dict[str, _Relief]:
+    """From back to front."""
     tensors = load_file(ASSET)
-    return {name: _Relief(tensors[name], tensors[f"{name}.depth"]) for name in ("tongue", "lower", "upper")}
+    return {name: _relief(tensors[name], tensors[f"{name}.depth"]) for name in ("tongue", "lower", "upper")}
+
+
+def _relief(stored: Picture, z: Floats) -> _Relief:
+    opacity, is_tooth, shade = (stored.astype(np.float32) / 255).transpose(2, 0, 1)
+    # Less light reaches what lies further back.
+    lit = opacity * shade * _BRIGHTER * (1 - _DARKER * (z - z.min())).clip(0.25, 1.0)
+    picture = np.stack([opacity, lit * is_tooth, lit * (1 - is_tooth)], -1)
+    columns = np.arange(RELIEF_SHAPE[1], dtype=np.float32)
+    x = ORIGIN[0] + (columns + np.float32(0.5)) / np.float32(PIXELS_PER_UNIT)
+    drop = (1 - _TURN * (z - _FRONT)).clip(0.3, 1.0)
+    return _Relief(np.clip(255 * picture + 0.5, 0, 255).astype(np.uint8), columns, x, z, drop.astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +101,13 @@ def interior_colours(reference: Picture, points: Floats) -> InteriorColours:
     light, a, b = cv2.cvtColor(seen[None, None] / np.float32(255), cv2.COLOR_RGB2Lab)[0, 0]
     # Skin's own chroma is about 20 in neutral light: less means a picture with less colour, and grey has none.
     colour = min(float(np.hypot(a, b)) / 20, 1.0)
-    bright = min(0.55 * light + 36, light + 28)
+    bright = min(0.5 * light + 44, light + 34)
     wanted = np.array(
         [
-            [bright, np.clip(0.08 * a, -2, 2), np.clip(0.4 * b, -4, 9)],
+            [bright, np.clip(0.08 * a, -2, 2), np.clip(0.4 * b, -4, 9) + 1.5 * colour],
             [0.62 * light + 4, 0.6 * a + 13 * colour, 0.5 * b + 2 * colour],
-            [0.60 * light + 4, 0.6 * a + 13 * colour, 0.5 * b],
-            [0.10 * light + 3, 5 * colour, 3 * colour],
+            [0.48 * light + 4, 0.6 * a + 12 * colour, 0.5 * b],
+            [0.08 * light + 3, 5 * colour, 3 * colour],
         ],
         np.float32,
     )
@@ -103,6 +130,8 @@ def paint_interior(
     left, top, width, height = cv2.boundingRect(interior)
     if not width or share <= 0:
         return
+    # Tracked lips end a pixel too early as often as too late: a seam of them must not stay between lip and teeth.
+    left, top, width, height = left - 2, top - 2, width + 4, height + 4
     box = np.s_[top : top + height, left : left + width]
     pose, shift, drop = _place(points[:NUM_VERTICES], source[:NUM_VERTICES])
     colours = interior_colours(reference, source)
@@ -115,10 +144,12 @@ def paint_interior(
     picture = np.empty((height, width, 3), np.float32)
     picture[:] = colours.cavity
     for name, relief in _reliefs().items():
-        jaw = 0.0 if name == "upper" else drop
-        _lay(picture, relief, pose, (left, top), shift, jaw, colours.tongue if name == "tongue" else colours.gum, colours.tooth)
+        lowered = {"upper": 0.0, "lower": drop, "tongue": drop + _TONGUE_REST}[name]
+        flesh = colours.tongue if name == "tongue" else colours.gum
+        _lay(picture, relief, pose, (left, top), (shift, lowered), flesh, colours.tooth)
     picture *= (0.3 + 0.7 * open_to_light)[..., None]
-    opacity = cv2.GaussianBlur(inside, (3, 3), 0).astype(np.float32) * np.float32(share / 255) * (inside > 0)
+    edge = cv2.GaussianBlur(cv2.dilate(inside, _SEAM), (3, 3), 0)
+    opacity = edge.astype(np.float32) * np.float32(share / 255)
     part = warped[box]
     part[:] = (part + opacity[..., None] * (picture - part) + np.float32(0.5)).astype(np.uint8)
 
@@ -146,35 +177,32 @@ def _lay(
     relief: _Relief,
     pose: Pose,
     corner: tuple[int, int],
-    shift: float,
-    drop: float,
-    soft_colour: Floats,
+    lowered: tuple[float, float],
+    flesh: Floats,
     tooth: Floats,
 ) -> None:
-    """Draw one relief over a picture `[h, w, 3]` whose first pixel is `corner` (x, y) of the crop."""
+    """Draw one relief over a picture `[h, w, 3]` whose first pixel is `corner` (x, y) of the crop.
+
+    `lowered` is how much below the relief's place the piece is, as a whole and by the turning jaw.
+    """
     height, width = picture.shape[:2]
     rotation, scale = pose.rotation, np.float32(pose.scale)
-    x = ORIGIN[0] + (np.arange(RELIEF_SHAPE[1], dtype=np.float32) + 0.5) / PIXELS_PER_UNIT
-    z = relief.depth
     # Columns of the relief as they lie in the picture; what turns out of view behind others is left out.
-    across = scale * (rotation[0, 0] * x + rotation[0, 1] * _EDGE + rotation[0, 2] * z) + pose.translation[0]
-    columns = np.interp(
-        np.arange(corner[0], corner[0] + width, dtype=np.float32), np.maximum.accumulate(across), np.arange(len(x))
-    ).astype(np.float32)
-    at = np.rint(columns).astype(np.int64)
-    raised = scale * (rotation[1, 0] * x + rotation[1, 2] * z) + pose.translation[1]
-    rows = np.arange(corner[1], corner[1] + height, dtype=np.float32)
-    y = (rows[:, None] - raised[at]) / (scale * rotation[1, 1])
-    y -= np.float32(shift) + np.float32(drop) * (1 - _TURN * (z[at] - _FRONT)).clip(0.3, 1.0)
-    y -= ORIGIN[1]
-    y *= np.float32(PIXELS_PER_UNIT)
-    y -= np.float32(0.5)
+    across = scale * (rotation[0, 0] * relief.x + rotation[0, 1] * _EDGE + rotation[0, 2] * relief.z)
+    across = np.maximum.accumulate(across + pose.translation[0])
+    wanted = np.arange(corner[0], corner[0] + width)
+    columns = np.interp(wanted, across, relief.columns).astype(np.float32)
+    # The rows: y of the relief is affine in the picture's, with an offset of its own in every column.
+    below = scale * (rotation[1, 0] * relief.x + rotation[1, 2] * relief.z) + pose.translation[1]
+    rate = np.float32(PIXELS_PER_UNIT) / (scale * rotation[1, 1])
+    offset = rate * below + np.float32(PIXELS_PER_UNIT) * (lowered[0] + lowered[1] * relief.drop + ORIGIN[1])
+    rows = rate * np.arange(corner[1], corner[1] + height, dtype=np.float32) - np.float32(0.5)
+    y = rows[:, None] - offset[np.rint(columns).astype(np.int64)]
     grid = np.empty_like(y)
     grid[:] = columns
-    drawn = cv2.remap(relief.picture, grid, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    opacity, is_tooth, shade = cv2.split(drawn.astype(np.float32) * np.float32(1 / 255))
-    # Light reaches what lies further back less.
-    shade *= (1 - 1.1 * (z[at] - z.min())).clip(0.25, 1.0)
-    colour = soft_colour + is_tooth[..., None] * (tooth - soft_colour)
-    colour *= (1.15 * shade)[..., None]
-    picture += opacity[..., None] * (colour - picture)
+    drawn = cv2.remap(relief.picture, grid, y.astype(np.float32, copy=False), cv2.INTER_LINEAR)
+    parts = drawn.reshape(-1, 3).astype(np.float32)
+    parts *= np.float32(1 / 255)
+    flat = picture.reshape(-1, 3)
+    flat *= 1 - parts[:, :1]
+    flat += parts[:, 1:] @ np.stack([tooth, flesh])

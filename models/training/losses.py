@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 _MOUTH_AREA = (slice(92, 220), slice(64, 192))  # rows, columns of the crop where a mouth can be
 
+_COLOUR_AREA = 9  # pixels over which colours are averaged: about a tooth
+
 
 def crop_mouth(picture: Tensor) -> Tensor:
     """The mouth's part `[B, C, 128, 128]` of crops `[B, C, 256, 256]`."""
@@ -21,6 +23,26 @@ def gradient_loss(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
     dx = (x.diff(dim=-1) - y.diff(dim=-1)).abs() * weight[..., 1:]
     dy = (x.diff(dim=-2) - y.diff(dim=-2)).abs() * weight[..., 1:, :]
     return dx.mean() + dy.mean()
+
+
+def interior_loss(x: Tensor, y: Tensor, painted: Tensor, weight: Tensor) -> Tensor:
+    """What is asked of a painted mouth interior: the target's colours, and the shapes that were painted.
+
+    Whose teeth these are is unknown where the reference hides them: asked for the target's own edges, a network blurs
+    what was sharp.
+
+    Args:
+        x: Rendered pictures `[B, 3, S, S]`.
+        y: Targets.
+        painted: The warped reference with its paint.
+        weight: Where and how much `[B, 1, S, S]`.
+    """
+
+    def smooth(picture: Tensor) -> Tensor:
+        return F.avg_pool2d(picture, _COLOUR_AREA, stride=1, padding=_COLOUR_AREA // 2, count_include_pad=False)
+
+    detail = (x - smooth(x)) - (painted - smooth(painted))
+    return ((smooth(x) - smooth(y)).abs() * weight).mean() + 0.5 * (detail.abs() * weight).mean()
 
 
 class PerceptualLoss(nn.Module):

@@ -68,7 +68,7 @@ class PictureJudge:
     ) -> tuple[Picture, Picture]:
         """The crop as generated, and as the bare warp of the reference."""
         mask = crop_mask()[..., None]
-        planes = live_planes(self._rasteriser, points, reference, source)
+        planes = live_planes(self._rasteriser, points, reference, source, painted=folded.painted_interior)
         with torch.inference_mode():
             encoded = folded.encode_target(masked_target(picture_tensor(target)))
             rendered = folded(encoded, picture_tensor(planes))[0].permute(1, 2, 0).numpy()

@@ -58,6 +58,7 @@ def build_interior(settings: InteriorReliefs) -> None:
         layers = [(part, moved & (tongue < _TONGUE)) for part in (GUMS, TEETH)]
         tensors |= _relief(name, head, points, layers)
     tensors |= _relief("tongue", head, points, [(GUMS, tongue >= _TONGUE)])
+    _continue_down(tensors["tongue"])
     save_file(tensors, settings.out, metadata={"source": "ICT-FaceKit", "license": "MIT"})
 
 
@@ -108,6 +109,13 @@ def _relief(
     far = cv2.resize(np.where(weight > 0, depth, 0).astype(np.float32), size, interpolation=cv2.INTER_AREA)
     profile = _profile(far / np.maximum(share, 1e-6), share)
     return {name: np.clip(averaged + 0.5, 0, 255).astype(np.uint8), f"{name}.depth": profile}
+
+
+def _continue_down(relief: NDArray[np.uint8]) -> None:
+    """Fill every column below its first pixel, in place: the tongue's root, which no lower row of teeth may uncover."""
+    for row in range(1, len(relief)):
+        empty = relief[row, :, 0] < relief[row - 1, :, 0]
+        relief[row, empty] = relief[row - 1, empty]
 
 
 def _profile(depth: Floats, share: Floats) -> NDArray[np.float32]:

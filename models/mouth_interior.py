@@ -88,6 +88,18 @@ class InteriorColours:
     cavity: Floats
 
 
+def skin_colour(picture: Picture, points: Floats) -> Floats:
+    """The colour of a face's skin `[3]` in 0..255.
+
+    Args:
+        picture: `[S, S, 3]`.
+        points: The mesh in it `[>= 478, 3]`.
+    """
+    x, y = np.clip(np.rint(points[_SKIN, :2]), 0, len(picture) - 1).astype(np.int64).T
+    colour: Floats = np.median(picture[y, x], axis=0).astype(np.float32)
+    return colour
+
+
 def interior_colours(reference: Picture, points: Floats) -> InteriorColours:
     """The colours of a mouth's inside in the light, white balance and saturation of a picture, read from its skin.
 
@@ -95,9 +107,7 @@ def interior_colours(reference: Picture, points: Floats) -> InteriorColours:
         reference: A face crop `[256, 256, 3]`.
         points: The mesh in it `[>= 478, 3]`.
     """
-    size = len(reference) - 1
-    x, y = np.clip(np.rint(points[_SKIN, :2]), 0, size).astype(np.int64).T
-    seen = np.median(reference[y, x], axis=0).astype(np.float32)
+    seen = skin_colour(reference, points)
     light, a, b = cv2.cvtColor(seen[None, None] / np.float32(255), cv2.COLOR_RGB2Lab)[0, 0]
     # Skin's own chroma is about 20 in neutral light: less means a picture with less colour, and grey has none.
     colour = min(float(np.hypot(a, b)) / 20, 1.0)

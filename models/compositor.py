@@ -17,6 +17,7 @@ from models.layer import Layer, Planes
 from models.live_inputs import live_planes, masked_target
 from models.matting import Cutout, draw_matte
 from models.mesh import NUM_VERTICES, Floats
+from models.mouth_interior import interior_look
 from models.still import LivingStill, Placement, blended, detailed
 
 Picture = NDArray[np.uint8]
@@ -56,6 +57,7 @@ class FrameCompositor:
         with torch.inference_mode():
             self._target = backend.encode_target(masked_target(picture_tensor(self._reference)))
         self._source = crop_points(identity.mesh, identity.neutral, identity.pose, transform)
+        self._look = interior_look(self._reference, self._source) if backend.painted_interior else None
         self._opening = identity.neutral - identity.mesh
         self._to_crop = to_crop(identity.pose.scale * identity.pose.rotation.T, _without_offset(transform))
         self._rasteriser = crop_rasteriser()
@@ -73,8 +75,7 @@ class FrameCompositor:
 
     def planes(self, displacement: Floats) -> Planes:
         """The generator's live inputs `[256, 256, 6]` for a displacement."""
-        painted = self._backend.painted_interior
-        return live_planes(self._rasteriser, self.points(displacement), self._reference, self._source, painted=painted)
+        return live_planes(self._rasteriser, self.points(displacement), self._reference, self._source, self._look)
 
     def layer(self, displacement: Floats) -> Layer:
         """Colour and opacity of the rendered window of the crop `[h, w, 4]`."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.crop import crop_mask
 from models.mesh import INNER_LIP_PAIRS, Floats
-from models.mouth_interior import paint_interior
+from models.mouth_interior import InteriorLook, paint_interior
 from models.raster import MeshRasteriser
 
 Picture = NDArray[np.uint8]
@@ -50,8 +50,8 @@ def live_planes(
     points: Floats,
     other: Picture,
     source: Floats,
+    look: InteriorLook | None,
     *,
-    painted: bool = True,
     hide_interior: bool = False,
 ) -> Picture:
     """Rasterise a frame's mesh into the generator's live inputs; training and live use this one.
@@ -61,8 +61,8 @@ def live_planes(
         points: The extended mesh in the target crop `[514, 3]`.
         other: Reference crop `[256, 256, 3]`.
         source: The extended mesh in the reference crop `[514, 3]`.
-        painted: Paint teeth, gums and tongue where the reference shows none; `GeneratorConfig.painted_interior` of the
-            generator that gets the planes. Without, the last plane says how much of the mouth the reference shows.
+        look: Of the reference, to paint teeth, gums and tongue where it shows none; None for generators that were not
+            trained on it (`GeneratorConfig.painted_interior`).
         hide_interior: Paint them also where the reference shows its own.
 
     Returns:
@@ -71,8 +71,8 @@ def live_planes(
     """
     shade, interior, warped = rasteriser.draw(points, source, np.asarray(other))
     share = seen_share(points, source)
-    if painted:
-        paint_interior(warped, interior, points, other, source, 1.0 if hide_interior else 1.0 - share)
+    if look is not None:
+        paint_interior(warped, interior, points, look, 1.0 if hide_interior else 1.0 - share)
         share = 1.0
     seen = (interior > 0) * np.uint8(255 * share)
     # In memory one channel follows the other: masking is quick, and so is making a tensor of them.

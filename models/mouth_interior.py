@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from models.mesh import INNER_LIP_PAIRS, LOWER_LIP, NUM_VERTICES, UPPER_LIP, Floats, Pose, fit_pose
+from models.mesh import INNER_LIP_PAIRS, NUM_VERTICES, UPPER_LIP, Floats, Pose, fit_pose
+from models.metrics import mouth_box
 
 Picture = NDArray[np.uint8]
 
@@ -38,6 +39,8 @@ _CHIN_LEVER = 1.27  # the incisors drop by so much more than the chin's lowest p
 # Where skin is looked at: cheeks, beside the nose and over the lip; the median ignores a beard or a highlight.
 _SKIN = [50, 280, 205, 425, 36, 266, 101, 330, 187, 411, 118, 347, 142, 371, 203, 423, 207, 427, 216, 436]
 _SEAM = np.ones((3, 3), np.uint8)
+# How steep edges are in pictures of known blur: of 60 portraits, blurred by a Gaussian of so many pixels.
+_STEEPNESS, _BLUR = (0.27, 0.31, 0.37, 0.45, 0.51), (1.8, 1.2, 0.8, 0.5, 0.0)
 _SMOOTH = 4.0  # pixels over which lips shade what lies behind them
 
 
@@ -100,12 +103,51 @@ def skin_colour(picture: Picture, points: Floats) -> Floats:
     return colour
 
 
-def interior_colours(reference: Picture, points: Floats) -> InteriorColours:
-    """The colours of a mouth's inside in the light, white balance and saturation of a picture, read from its skin.
+@dataclass(frozen=True, eq=False)
+class InteriorLook:
+    """What a reference says about the inside of its mouth; constant as long as the reference is.
+
+    Attributes:
+        colours: In its light.
+        blur: How much less sharp than the reliefs it is, standard deviation in pixels.
+        edge: Where the upper incisors end, canonical y.
+        chin: Canonical y of the chin.
+        gap: Between the lips, canonical.
+    """
+
+    colours: InteriorColours
+    blur: float
+    edge: float
+    chin: float
+    gap: float
+
+
+def interior_look(reference: Picture, points: Floats) -> InteriorLook:
+    """Read from a reference what `paint_interior` needs.
 
     Args:
         reference: A face crop `[256, 256, 3]`.
-        points: The mesh in it `[>= 478, 3]`.
+        points: The mesh in it `[>= 478, 3]`, crop pixels.
+    """
+    lip, chin, gap = _lips(points[:NUM_VERTICES], fit_pose(points[:NUM_VERTICES]))
+    # A smile or an open mouth lifts the lip off the teeth; they do not rise with it.
+    edge = lip + float(_SHOWN) + 0.4 * min(gap, 0.15)
+    return InteriorLook(interior_colours(reference, points), _softness(reference, points), edge, chin, gap)
+
+
+def _softness(reference: Picture, points: Floats) -> float:
+    """How blurred a picture is around the mouth: from how steep its edges are, for how high they are."""
+    luma = cv2.cvtColor(np.ascontiguousarray(reference[mouth_box(points, len(reference))]), cv2.COLOR_RGB2GRAY)
+    bends = np.abs(cv2.Laplacian(luma, cv2.CV_32F))
+    rises = np.abs(cv2.Sobel(luma, cv2.CV_32F, 0, 1)) / 4
+    steep = float(np.quantile(bends, 0.97) / max(float(np.quantile(rises, 0.97)), 1e-3))
+    return float(np.interp(steep, _STEEPNESS, _BLUR))
+
+
+def interior_colours(reference: Picture, points: Floats) -> InteriorColours:
+    """The colours of a mouth's inside in the light, white balance and saturation of a picture, read from its skin.
+
+    Args as of `interior_look`.
     """
     seen = skin_colour(reference, points)
     light, a, b = cv2.cvtColor(seen[None, None] / np.float32(255), cv2.COLOR_RGB2Lab)[0, 0]
@@ -124,17 +166,14 @@ def interior_colours(reference: Picture, points: Floats) -> InteriorColours:
     return InteriorColours(*(255 * cv2.cvtColor(wanted[None], cv2.COLOR_Lab2RGB)[0]).astype(np.float32))
 
 
-def paint_interior(
-    warped: Picture, interior: Picture, points: Floats, reference: Picture, source: Floats, share: float
-) -> None:
+def paint_interior(warped: Picture, interior: Picture, points: Floats, look: InteriorLook, share: float) -> None:
     """Paint teeth, gums and tongue into the mouth's opening, in place.
 
     Args:
         warped: The warped reference `[256, 256, 3]`.
         interior: Where the mouth is open `[256, 256]`, 255 inside.
         points: The mesh in this frame `[>= 478, 3]`, crop pixels.
-        reference: The crop that was warped `[256, 256, 3]`.
-        source: The mesh in it `[>= 478, 3]`.
+        look: Of the reference.
         share: How opaque the paint is, 0..1.
     """
     left, top, width, height = cv2.boundingRect(interior)
@@ -143,43 +182,38 @@ def paint_interior(
     # Tracked lips end a pixel too early as often as too late: a seam of them must not stay between lip and teeth.
     left, top, width, height = left - 2, top - 2, width + 4, height + 4
     box = np.s_[top : top + height, left : left + width]
-    pose, shift, drop = _place(points[:NUM_VERTICES], source[:NUM_VERTICES])
-    colours = interior_colours(reference, source)
+    pose = fit_pose(points[:NUM_VERTICES])
+    _, chin, gap = _lips(points[:NUM_VERTICES], pose)
+    drop = min(max(_CHIN_LEVER * (chin - look.chin) + look.gap, 0.5 * gap), gap + 0.05)
     inside = interior[box]
     soft = cv2.GaussianBlur(
         cv2.copyMakeBorder(inside, 8, 8, 8, 8, cv2.BORDER_CONSTANT), (0, 0), _SMOOTH, borderType=cv2.BORDER_CONSTANT
     )
     # Light comes from above: the upper lip throws more shade than the lower one.
     open_to_light = (soft[5 : 5 + height, 8 : 8 + width].astype(np.float32) * np.float32(1 / 255)).clip(0.2, 1.0)
+    colours = look.colours
     picture = np.empty((height, width, 3), np.float32)
     picture[:] = colours.cavity
     for name, relief in _reliefs().items():
         lowered = {"upper": 0.0, "lower": drop, "tongue": drop + _TONGUE_REST}[name]
         flesh = colours.tongue if name == "tongue" else colours.gum
-        _lay(picture, relief, pose, (left, top), (shift, lowered), flesh, colours.tooth)
+        _lay(picture, relief, pose, (left, top), (look.edge - float(_EDGE), lowered), flesh, colours.tooth)
     picture *= (0.3 + 0.7 * open_to_light)[..., None]
+    if look.blur:
+        cv2.GaussianBlur(picture, (0, 0), look.blur, picture)
     edge = cv2.GaussianBlur(cv2.dilate(inside, _SEAM), (3, 3), 0)
     opacity = edge.astype(np.float32) * np.float32(share / 255)
     part = warped[box]
     part[:] = (part + opacity[..., None] * (picture - part) + np.float32(0.5)).astype(np.uint8)
 
 
-def _place(points: Floats, source: Floats) -> tuple[Pose, float, float]:
-    """The skull's pose in this frame, how much lower this person's teeth sit than the reliefs', and the jaw's drop.
-
-    The last two are in canonical units.
-    """
-    pose, at_source = fit_pose(points), fit_pose(source)
+def _lips(points: Floats, pose: Pose) -> tuple[float, float, float]:
+    """Canonical y of the upper lip's lower edge and of the chin, and the gap between the lips (0 or more)."""
     upper, lower = np.array(INNER_LIP_PAIRS).T
-    needed = [UPPER_LIP, LOWER_LIP, _CHIN, *upper, *lower]
-    now, before = pose.unproject(points[needed]), at_source.unproject(source[needed])
-    pairs = len(upper)
-    gap, gap_before = (float((m[3 + pairs :, 1] - m[3 : 3 + pairs, 1]).mean()) for m in (now, before))
-    # A smile or an open mouth lifts the lip off the teeth; they do not rise with it.
-    edge = float(before[0, 1]) + _SHOWN + 0.4 * min(max(gap_before, 0.0), 0.15)
-    chin = _CHIN_LEVER * float(now[2, 1] - before[2, 1]) + max(gap_before, 0.0)
-    drop = min(max(chin, 0.5 * gap), max(gap, 0.0) + 0.05)
-    return pose, float(edge - _EDGE), max(drop, 0.0)
+    canonical = pose.unproject(points[[UPPER_LIP, _CHIN, *upper, *lower]])[:, 1]
+    count = len(upper)
+    gap = float((canonical[2 + count :] - canonical[2 : 2 + count]).mean())
+    return float(canonical[0]), float(canonical[1]), max(gap, 0.0)
 
 
 def _lay(

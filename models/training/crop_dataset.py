@@ -25,6 +25,7 @@ from models.mesh import (
     Ints,
     topology,
 )
+from models.mouth_interior import interior_look
 from models.raster import MeshRasteriser
 
 Picture = NDArray[np.uint8]
@@ -194,7 +195,7 @@ def make_sample(
         source: See `other`.
         hide_interior: Don't use what the reference shows inside the mouth.
     """
-    live = live_planes(rasteriser, points, other, source, hide_interior=hide_interior)
+    live = live_planes(rasteriser, points, other, source, interior_look(other, source), hide_interior=hide_interior)
     share = 1.0 if hide_interior else 1.0 - seen_share(points, source)
     painted = (live[..., 4:5] * share).astype(np.uint8)
     planes = (image, other, live, painted, mouth_polygon(points)[..., None])

@@ -9,7 +9,7 @@ import copy
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -75,6 +75,7 @@ class GeneratorTrainer:
         torch.manual_seed(config.seed)
         self.config = config
         start = Generator.load(config.init) if config.init else Generator(GeneratorConfig())
+        start.config = replace(start.config, painted_interior=True)  # whatever it started from, it learns this now
         self.generator = start.train()
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)

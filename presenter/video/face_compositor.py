@@ -12,6 +12,7 @@ from models.identity import picture_tensor
 from models.layer import Planes
 from models.live_inputs import live_planes, masked_target, mouth_gap
 from models.mesh import FACE_OVAL, INNER_LIP_RING, Floats, topology
+from models.mouth_interior import interior_look
 from models.raster import MeshRasteriser
 from models.still import blended
 from presenter.video.face_track import Face, FaceTrack, Picture, Reference
@@ -91,8 +92,8 @@ class FaceCompositor:
         """The generator's live inputs from a reference in the frame's light, and its bare warp, also at full detail."""
         gain = np.clip((skin + 1) / (reference.skin_colour + 1), 0.5, 2.0)
         matched = np.clip(reference.crop * gain, 0, 255).astype(np.uint8)
-        painted = self._backend.painted_interior
-        planes = live_planes(self._rasteriser, points, matched, reference.points, painted=painted)
+        look = interior_look(matched, reference.points) if self._backend.painted_interior else None
+        planes = live_planes(self._rasteriser, points, matched, reference.points, look)
         _, _, warped = self._rasteriser.draw(points, reference.points, matched)
         _, _, fine = self._fine.draw(points * self._detail, reference.points * self._detail, reference.detailed)
         return planes, warped, (fine * gain).astype(np.float32)

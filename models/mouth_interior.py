@@ -4,7 +4,7 @@ Most photos show closed lips, and what is warped into the mouth's opening is the
 row of teeth is fixed to the skull, the lower one and the tongue to the jaw, whose opening is read from the mesh. All
 are drawn in the colours that a mouth can have in this picture: no colour of it is more saturated than its skin allows.
 
-The shapes are those of ICT-FaceKit (MIT), as relief maps that `presenter train interior` drew; see docs/adr/0015.
+The shapes are those of ICT-FaceKit (MIT), as relief maps that `presenter train interior` drew; see docs/adr/0017.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ _CHIN_LEVER = 1.27  # the incisors drop by so much more than the chin's lowest p
 # Where skin is looked at: cheeks, beside the nose and over the lip; the median ignores a beard or a highlight.
 _SKIN = [50, 280, 205, 425, 36, 266, 101, 330, 187, 411, 118, 347, 142, 371, 203, 423, 207, 427, 216, 436]
 _SEAM = np.ones((3, 3), np.uint8)
-# How steep edges are in pictures of known blur: of 60 portraits, blurred by a Gaussian of so many pixels.
-_STEEPNESS, _BLUR = (0.27, 0.31, 0.37, 0.45, 0.51), (1.8, 1.2, 0.8, 0.5, 0.0)
+# How steep edges are in 60 portraits blurred by a Gaussian of so many pixels, and about a third of one more, which
+# teeth lack that lie in a plane.
+_STEEPNESS, _BLUR = (0.27, 0.31, 0.37, 0.45, 0.51), (2.0, 1.5, 1.1, 0.75, 0.35)
 _SMOOTH = 4.0  # pixels over which lips shade what lies behind them
 
 
@@ -153,10 +154,10 @@ def interior_colours(reference: Picture, points: Floats) -> InteriorColours:
     light, a, b = cv2.cvtColor(seen[None, None] / np.float32(255), cv2.COLOR_RGB2Lab)[0, 0]
     # Skin's own chroma is about 20 in neutral light: less means a picture with less colour, and grey has none.
     colour = min(float(np.hypot(a, b)) / 20, 1.0)
-    bright = min(0.5 * light + 44, light + 34)
+    bright = min(0.6 * light + 32, light + 24)
     wanted = np.array(
         [
-            [bright, np.clip(0.08 * a, -2, 2), np.clip(0.4 * b, -4, 9) + 1.5 * colour],
+            [bright, np.clip(0.08 * a, -2, 2), np.clip(0.5 * b, -4, 11) + colour],
             [0.62 * light + 4, 0.6 * a + 13 * colour, 0.5 * b + 2 * colour],
             [0.48 * light + 4, 0.6 * a + 12 * colour, 0.5 * b],
             [0.08 * light + 3, 5 * colour, 3 * colour],
@@ -198,7 +199,7 @@ def paint_interior(warped: Picture, interior: Picture, points: Floats, look: Int
         lowered = {"upper": 0.0, "lower": drop, "tongue": drop + _TONGUE_REST}[name]
         flesh = colours.tongue if name == "tongue" else colours.gum
         _lay(picture, relief, pose, (left, top), (look.edge - float(_EDGE), lowered), flesh, colours.tooth)
-    picture *= (0.3 + 0.7 * open_to_light)[..., None]
+    picture *= (0.22 + 0.78 * open_to_light)[..., None]
     if look.blur:
         cv2.GaussianBlur(picture, (0, 0), look.blur, picture)
     edge = cv2.GaussianBlur(cv2.dilate(inside, _SEAM), (3, 3), 0)

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,8 +24,9 @@ from models.checkpoint import load_checkpoint, save_checkpoint
 from models.errors import CheckpointError
 from models.mel import HOP, LogMel, MelState
 from models.mesh import NUM_VERTICES
+from models.motion_basis import Array, mouth_rows, to_coefficients
 from models.streaming import State
-from models.style import StyleEncoder
+from models.style import ARTICULATION, StyleEncoder, articulated, fit_articulation
 from models.transformer import CausalTransformer, TransformerState
 
 CHUNK_SAMPLES = 640  # one video frame at 25 fps and 16 kHz
@@ -70,6 +72,8 @@ class StyleSyncFormer(nn.Module):
 
     basis: Tensor
     null_style: Tensor
+    _rows: Tensor
+    _columns: Tensor
 
     def __init__(self, config: SyncFormerConfig) -> None:
         """Create a network with random weights and an empty basis."""
@@ -87,7 +91,9 @@ class StyleSyncFormer(nn.Module):
         self.outputs = nn.ModuleList(nn.Linear(config.dim, config.coefficients) for _ in range(config.delays))
         self.style = StyleEncoder(config.coefficients, config.style_dim)
         self.register_buffer("basis", torch.zeros(config.coefficients, NUM_VERTICES * 3))
-        self.register_buffer("null_style", torch.zeros(1, config.style_dim), persistent=False)
+        self.register_buffer("null_style", torch.zeros(1, config.style_dim + ARTICULATION), persistent=False)
+        self.register_buffer("_rows", torch.zeros(2, config.coefficients), persistent=False)
+        self.register_buffer("_columns", torch.zeros(config.coefficients, 2), persistent=False)
 
     @property
     def latency_samples(self) -> int:
@@ -124,7 +130,8 @@ class StyleSyncFormer(nn.Module):
 
         Args:
             pcm: samples `[B, 640 n]`, float32 in -1..1 at 16 kHz.
-            style: speaking style `[B, S]`; `null_style` for none.
+            style: speaking style `[B, S + ARTICULATION]`, of `speaking_style`; `null_style` for none, a multiple
+                for a weaker or stronger one.
             state: from `init_state`.
 
         Returns:
@@ -138,9 +145,10 @@ class StyleSyncFormer(nn.Module):
         # Both stacks have the same context and have seen as many frames.
         schedule = self.audio.schedule(pcm.shape[1] // CHUNK_SAMPLES, state.audio)
         audio = self.process_audio(self.mel.step(pcm, state.mel), state, schedule)
-        hidden = self.move(audio, style.expand(pcm.shape[0], -1), state, schedule)
+        code, articulation = style.expand(pcm.shape[0], -1).tensor_split([self.config.style_dim], 1)
+        hidden = self.move(audio, code, state, schedule)
         coefficients: Tensor = self.outputs[self.config.delay](hidden)
-        return coefficients
+        return articulated(coefficients, articulation, self._rows, self._columns)
 
     def forward(self, pcm: Tensor, style: Tensor) -> Tensor:
         """Return the coefficients of whole clips `[B, 640 n]`: `step` over a fresh state."""
@@ -151,10 +159,37 @@ class StyleSyncFormer(nn.Module):
         flat = coefficients @ self.basis
         return flat.view(*flat.shape[:-1], NUM_VERTICES, 3)
 
+    def padded_style(self, style: Tensor | None) -> Tensor:
+        """A speaking style as `step` takes it `[1, S + ARTICULATION]`; None is the neutral one.
+
+        Raises:
+            ValueError: if it was made by a network of another size.
+        """
+        if style is None:
+            return self.null_style
+        size = self.null_style.shape[1]
+        # A style of the time before articulation was part of it has the code alone.
+        if style.numel() not in (size, self.config.style_dim):
+            raise ValueError(f"expected a speaking style of {size} numbers, got {style.numel()}; make it again")
+        return F.pad(style.reshape(1, -1).to(self.null_style), (0, size - style.numel()))
+
+    def speaking_style(self, displacement: Array) -> Tensor:
+        """The speaking style `[S + ARTICULATION]` of a clip's mesh displacement from rest `[T, 478, 3]`."""
+        basis = self.basis.cpu().numpy()
+        coefficients = to_coefficients(displacement, basis)
+        with torch.inference_mode():
+            code = self.encode_style(torch.from_numpy(coefficients)[None].to(self.basis.device))[0].cpu()
+        return torch.cat([code, fit_articulation(coefficients @ mouth_rows(basis).T)]).clone()
+
     def encode_style(self, coefficients: Tensor) -> Tensor:
-        """Pool the motion of a clip `[B, T, K]` to a speaking style `[B, S]`."""
+        """Pool the motion of a clip `[B, T, K]` to a style code `[B, S]`."""
         style: Tensor = self.style(coefficients)
         return style
+
+    def _read_basis(self) -> None:
+        rows = mouth_rows(self.basis.cpu().numpy())
+        self._rows.copy_(torch.from_numpy(rows))
+        self._columns.copy_(torch.from_numpy(np.linalg.pinv(rows)))
 
     def save(self, path: Path, dtype: torch.dtype = torch.float16) -> None:
         """Write weights and configuration; half precision halves the file and costs nothing audible."""
@@ -173,4 +208,5 @@ class StyleSyncFormer(nn.Module):
             raise CheckpointError(f"{path}: expected a SyncFormer checkpoint, got keys {sorted(config)}")
         model = cls(SyncFormerConfig(**config["syncformer"]))
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        model._read_basis()
         return model.eval()

@@ -150,6 +150,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--clips", type=Path, required=True, help="folder of video clips, searched recursively")
     evaluate.add_argument("--unseen", nargs="*", default=[], help="sub-folders whose speakers were never trained on")
     evaluate.add_argument("--limit", type=_count, default=0, help="most clips to use, 0 for all")
+    evaluate.add_argument("--styles", action="store_true", help="measure speaking styles instead; a speaker per clip")
+    evaluate.add_argument("--faces", type=Path, metavar="FOLDER", help="measure face swap instead, with these photos")
     evaluate.add_argument("--plot", type=Path, help="PNG to draw the apertures into")
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
     evaluate.set_defaults(run=live.evaluate)
@@ -189,6 +191,8 @@ def _add_camera(camera: argparse.ArgumentParser) -> None:
         ("--background", "background", {"help": "own (default), a colour such as #204060, or an image"}),
         ("--place", "place", {"help": "where the presenter stands: left, centre (default) or right"}),
         ("--webcam", "webcam", {"nargs": "?", "const": "0", "help": "follow your head: the number of a camera (0)"}),
+        ("--style", "style", {"help": "a speaking style by its name (presenter styles)"}),
+        ("--style-strength", "style_strength", {"type": _number, "help": "0 (neutral) to 1.5 (exaggerated)"}),
         ("--gate", "gate_dbfs", {"type": _number, "help": "silence what is below this level, such as -45 (dBFS)"}),
         ("--offset", "offset_ms", {"type": _number, "help": "let the picture leave this many ms after its voice"}),
     )

@@ -114,6 +114,8 @@ class CameraConfig:
         background: `own`, a colour, or an image.
         place: Where the presenter stands: `left`, `centre` or `right`.
         webcam: The camera that watches the user's head: its number or a video file; empty for none.
+        style: A speaking style by its name; empty for each presenter's own.
+        style_strength: 0 (neutral) to 1.5.
         gate_dbfs: Sound below this level is silenced; 0 for no gate.
         offset_ms: How much later than its voice the picture leaves, for programs that delay one of them.
     """
@@ -125,6 +127,8 @@ class CameraConfig:
     background: str = "own"
     place: Literal["left", "centre", "right"] = "centre"
     webcam: str = ""
+    style: str = ""
+    style_strength: Annotated[_Number, Field(ge=0, le=1.5)] = 1.0
     gate_dbfs: Annotated[_Number, Field(ge=-90, le=0)] = 0.0
     offset_ms: Annotated[_Number, Field(ge=-500, le=500)] = 0.0
 

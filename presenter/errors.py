@@ -3,17 +3,19 @@
 PresenterError
 ├── ConfigError              a configuration file or option is wrong
 ├── CapacityError            a limit is reached
+├── ConsentError             nobody agreed that a face is used
 ├── EnrollError              a photo can't become a presenter
 ├── IdentityDamagedError     a presenter's folder can't be read
 ├── MediaError               a media file can't be used
 ├── MissingError             what only a part of the program needs is not here (presenter.doctor)
+├── StyleDamagedError        a speaking style can't be read
 ├── VoiceMissingError        the extra [voice] is missing
 ├── OfferError               a WebRTC offer can't be answered
 ├── PageConnectedError       a session has its page already
 ├── PublishError             a media server refuses a publication
 ├── PublishTargetError       a publication may not go where it was told to
 └── NotFoundError            nothing has this name or id
-    ├── IdentityNotFoundError, SessionNotFoundError, ViewerNotFoundError
+    ├── IdentityNotFoundError, StyleNotFoundError, SessionNotFoundError, ViewerNotFoundError
     └── PublicationNotFoundError, JobNotFoundError
 """
 
@@ -56,6 +58,10 @@ class CapacityError(PresenterError):
     """A limit is reached: sessions, bots, publications, viewers, enrolments or uploads."""
 
 
+class ConsentError(PresenterError):
+    """Nobody's consent to the use of a face is recorded."""
+
+
 class EnrollError(PresenterError):
     """A photo can't become a presenter."""
 
@@ -68,6 +74,10 @@ class MediaError(PresenterError):
     """A media file can't be read, or holds not what is needed."""
 
 
+class StyleDamagedError(PresenterError):
+    """A speaking style can't be read."""
+
+
 class VoiceMissingError(PresenterError):
     """The voice built in can't be loaded: packages of the extra `[voice]` are missing or broken."""
 
@@ -78,6 +88,10 @@ class NotFoundError(PresenterError):
 
 class IdentityNotFoundError(NotFoundError):
     """No presenter has this name."""
+
+
+class StyleNotFoundError(NotFoundError):
+    """No speaking style has this name."""
 
 
 class SessionNotFoundError(NotFoundError):

@@ -7,6 +7,7 @@ from collections import deque
 import numpy as np
 
 from models.head_motion import HeadMotion, IdleMotion
+from models.identity import SpeakingStyle
 from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from stream.media import CHUNK_SAMPLES, AudioChunk, VideoFrame
 
@@ -20,6 +21,7 @@ class BlankRenderer:
     def __init__(self, side: int = 16) -> None:
         """Render grey squares of this side."""
         self.motion: HeadMotion = IdleMotion()
+        self.speaking_style: SpeakingStyle | None = None
         self.size = side, side
         self._waiting: deque[AudioChunk] = deque()
         self._grey = np.full((side, side, 3), 128, np.uint8)

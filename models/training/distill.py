@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from models.mesh import LIPS, NUM_VERTICES
+from models.motion_basis import mouth_rows
 from models.syncformer import StyleSyncFormer, SyncFormerConfig
 from models.training import motion_labels
 from models.training.distill_augment import disturb_mel
@@ -25,7 +26,6 @@ from models.training.distill_batches import Batch, MixConfig, Sampler
 from models.training.distill_curve import Figures, Judge, note
 from models.training.distill_examples import Folders, load_examples
 from models.training.distill_losses import SpeechHeads, speech_loss
-from models.training.motion_data import mouth_rows
 from models.training.motion_eval import StudentPredictor, evaluate, open_figures, with_intervals
 from models.training.motion_teacher import motion_loss
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.motion_basis import to_coefficients
 from models.training.audio_corpus import AudioClip, load_corpus
 from models.training.audio_corpus_features import whitening
 from models.training.audio_corpus_phones import FRAME_SAMPLES
 from models.training.distill_batches import Example
-from models.training.motion_data import MotionClip, held_out_kind, load_motion, read_sync, to_coefficients
+from models.training.motion_data import MotionClip, held_out_kind, load_motion, read_sync
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from models.motion_basis import mouth_rows
 from models.syncformer import StyleSyncFormer
-from models.training.motion_data import mouth_rows
 from models.training.motion_teacher import amplify
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.mesh import INNER_LIP_PAIRS, LEFT_CORNER, LIPS, NUM_VERTICES, RIGHT_CORNER, topology
+from models.mesh import NUM_VERTICES, topology
+from models.motion_basis import importance
 from models.training.splits import OPEN_VALIDATION, is_held_out
 
 UNSEEN_PREFIXES = ("vidtimit_fadg0/", "styletalk/feifeili", "styletalk/reagan")
-LIP_WEIGHT = 3.0  # importance of a lip vertex against another one of the lower face
 Array = NDArray[np.float32]
 
 
@@ -83,43 +83,17 @@ def fit_basis(clips: dict[str, MotionClip], coefficients: int, frames_per_speake
     Returns:
         Basis `[K, 478 * 3]`; coefficients of the training data have unit mean square.
     """
-    importance = _importance()
+    weights = importance()
     rng = np.random.default_rng(0)
     rows = []
     for speaker in sorted({clip.speaker for clip in clips.values()}):
         frames = np.concatenate([c.displacement for c in clips.values() if c.speaker == speaker])
         rows.append(rng.permutation(frames)[:frames_per_speaker].reshape(-1, NUM_VERTICES * 3))
-    data = np.concatenate(rows) * importance
+    data = np.concatenate(rows) * weights
     values, vectors = np.linalg.eigh((data.T @ data / len(data)).astype(np.float64))
     scale = np.sqrt(values[::-1][:coefficients])
     components = vectors[:, ::-1][:, :coefficients].T
-    return np.asarray(scale[:, None] * components / importance, np.float32)
-
-
-def to_coefficients(displacement: Array, basis: Array) -> Array:
-    """Project displacement `[T, 478, 3]` on the basis: lip-weighted least squares, `[T, K]`."""
-    importance = _importance()
-    weighted = basis * importance
-    scale = np.square(weighted).sum(1)
-    return np.asarray((displacement.reshape(len(displacement), -1) * importance) @ weighted.T / scale, np.float32)
-
-
-def _importance() -> Array:
-    weights = np.ones((NUM_VERTICES, 3), np.float32)
-    weights[LIPS] = LIP_WEIGHT
-    return weights.reshape(-1)
-
-
-def mouth_rows(basis: Array) -> Array:
-    """Lip opening and mouth width as linear functions of coefficients: `[2, K]`.
-
-    Exact for a mouth whose lips face each other vertically; used in losses, not in reports.
-    """
-    vertices = basis.reshape(len(basis), NUM_VERTICES, 3)
-    upper, lower = np.array(INNER_LIP_PAIRS).T
-    opening = (vertices[:, lower, 1] - vertices[:, upper, 1]).mean(1)
-    width = vertices[:, RIGHT_CORNER, 0] - vertices[:, LEFT_CORNER, 0]
-    return np.asarray(np.stack([opening, width]), np.float32)
+    return np.asarray(scale[:, None] * components / weights, np.float32)
 
 
 def read_sync(path: Path) -> tuple[dict[str, int], set[str]]:

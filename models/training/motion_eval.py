@@ -55,7 +55,7 @@ def all_delays(model: StyleSyncFormer, pcm: NDArray[np.int16], style: torch.Tens
     frames = len(pcm) // CHUNK_SAMPLES
     state = model.init_state(1, frames + delays)
     hidden = model.process_audio(model.mel.step(batch, state.mel), state)
-    hidden = model.move(hidden, model.null_style if style is None else style, state)
+    hidden = model.move(hidden, model.null_style[:, : model.config.style_dim] if style is None else style, state)
     return [np.asarray(head(hidden)[0, d : d + frames]) for d, head in enumerate(model.outputs)]
 
 

@@ -11,19 +11,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.mesh import LIPS, NUM_VERTICES
+from models.motion_basis import mouth_rows, to_coefficients
 from models.syncformer import StyleSyncFormer
 from models.training import motion_sync
 from models.training.audio_corpus import AudioClip, load_corpus, teacher_inputs
 from models.training.audio_corpus_features import whitening
-from models.training.motion_data import (
-    MotionClip,
-    fit_basis,
-    held_out_kind,
-    load_motion,
-    mouth_rows,
-    read_sync,
-    to_coefficients,
-)
+from models.training.motion_data import MotionClip, fit_basis, held_out_kind, load_motion, read_sync
 from models.training.motion_eval import evaluate, open_figures, with_intervals
 from models.training.motion_teacher import (
     TeacherClip,

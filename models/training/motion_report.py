@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.motion_basis import to_coefficients
 from models.syncformer import CHUNK_SAMPLES, StyleSyncFormer
 from models.training.audio_corpus import AudioClip, load_clips
-from models.training.motion_data import MotionClip, held_out_kind, load_motion, to_coefficients
+from models.training.motion_data import MotionClip, held_out_kind, load_motion
 from models.training.motion_eval import StudentPredictor, all_delays, evaluate
 from models.training.motion_languages import judge_languages
 from models.training.motion_robustness import closed_shares, robustness

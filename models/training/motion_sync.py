@@ -14,16 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.mesh import LIPS, NUM_VERTICES
+from models.motion_basis import mouth_rows, to_coefficients
 from models.training.audio_corpus import AudioClip, load_corpus, teacher_inputs
 from models.training.audio_corpus_features import whitening
-from models.training.motion_data import (
-    MotionClip,
-    fit_basis,
-    held_out_kind,
-    load_motion,
-    mouth_rows,
-    to_coefficients,
-)
+from models.training.motion_data import MotionClip, fit_basis, held_out_kind, load_motion
 from models.training.motion_metrics import MAX_OFFSET, shifted_pearson
 from models.training.motion_teacher import TeacherClip, TeacherConfig, predict, train_teacher
 

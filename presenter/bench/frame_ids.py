@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from models.head_motion import HeadMotion
+from models.identity import SpeakingStyle
 from presenter.bench.beeps import BeepDetector
 from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from stream.media import CHUNK_SAMPLES, PLAYOUT_RATIO, AudioChunk, ByteArray, VideoFrame
@@ -38,6 +39,15 @@ class FrameIdOverlay:
     @motion.setter
     def motion(self, motion: HeadMotion) -> None:
         self._renderer.motion = motion
+
+    @property
+    def speaking_style(self) -> SpeakingStyle | None:
+        """How the mouth moves."""
+        return self._renderer.speaking_style
+
+    @speaking_style.setter
+    def speaking_style(self, style: SpeakingStyle | None) -> None:
+        self._renderer.speaking_style = style
 
     @property
     def size(self) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from models.head_motion import HeadMotion, IdleMotion
+from models.identity import SpeakingStyle
 from models.matting import MattingError
 from presenter.bench.beeps import LOUD
 from presenter.config import AppConfig, ServerConfig
@@ -39,6 +40,7 @@ class SyncTestRenderer:
     def __init__(self) -> None:
         """Process nothing yet."""
         self.motion: HeadMotion = IdleMotion()
+        self.speaking_style: SpeakingStyle | None = None
         self._waiting: deque[AudioChunk] = deque()
         rng = np.random.default_rng(0)
         # A little noise, so that an encoder has something to send in every frame.

@@ -23,7 +23,7 @@ _FILM = (
 def add_parsers(verbs: Any) -> None:
     """Describe the verbs to argparse."""
     render = verbs.add_parser("render", help="render a recording to a film")
-    render.add_argument("--audio", type=Path, help="any file with sound; not needed with --driving")
+    render.add_argument("--audio", type=Path, help="any file with sound; not needed with --driving or --face")
     render.add_argument(
         "--audio-stream",
         type=int,
@@ -36,6 +36,11 @@ def add_parsers(verbs: Any) -> None:
         "--driving", type=Path, metavar="CLIP", help="a video of a person whose mouth moves the face, instead of sound"
     )
     render.add_argument("--driving-head", action="store_true", help="the driver's head and eyelids move as well")
+    render.add_argument(
+        "--face", metavar="NAME|PHOTO", help="the person in the video gets this face, labelled; needs recorded consent"
+    )
+    render.add_argument("--consent", metavar="NAME", default="", help="who agreed to the use of the photo of --face")
+    _add_style(render)
     render.add_argument("--face-index", type=int, metavar="N", help="whose face of a video, counted from 0 by size")
     render.add_argument("--loop", action="store_true", help="play a video back and forth until the motion ends")
     render.add_argument("--out", required=True, help=_FILM)
@@ -45,6 +50,7 @@ def add_parsers(verbs: Any) -> None:
     say = verbs.add_parser("say", help="speak a text into a film or a WAV (needs the extra [voice])")
     say.add_argument("text", help="what to say, in English; - reads it from standard input")
     say.add_argument("--presenter", default="default", help="a presenter's name, or a photo")
+    _add_style(say)
     say.add_argument("--out", default="say.mp4", help=f"{_FILM}; .wav for the sound alone")
     say.add_argument("--overwrite", action="store_true", help=_OVERWRITE)
     say.set_defaults(run=run_say)
@@ -57,6 +63,17 @@ def add_parsers(verbs: Any) -> None:
     enroll.add_argument("--name", required=True, help="what to call the presenter")
     enroll.add_argument("--consent", metavar="NAME", default="", help="who agreed to be shown; kept with the presenter")
     enroll.set_defaults(run=run_enroll)
+
+    style = verbs.add_parser("style", help="keep how the person in a video moves the mouth, as a speaking style")
+    style.add_argument("clip", type=Path, help="a video of a person who talks, a few seconds to a minute")
+    style.add_argument("--name", required=True, help="what to call the style")
+    style.set_defaults(run=run_style)
+
+    styles = verbs.add_parser("styles", help="list or delete speaking styles")
+    styles.set_defaults(run=run_styles, what="list")
+    which = styles.add_subparsers(dest="what", metavar="WHAT")
+    which.add_parser("list", help="all of them (default)")
+    which.add_parser("delete", help="remove one for good").add_argument("name", help="its name")
 
     presenters = verbs.add_parser("presenters", help="list, show, rename, export, import or delete presenters")
     presenters.set_defaults(run=run_presenters, what="list", json=False)
@@ -79,6 +96,13 @@ def add_parsers(verbs: Any) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
+def _add_style(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--style", help="a speaking style by its name, or a video of whose speaker it is")
+    parser.add_argument(
+        "--style-strength", type=float, default=1.0, metavar="X", help="0 (neutral) to 1.5 (exaggerated), 1 by default"
+    )
+
+
 def run_render(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Render a recording."""
     from presenter import api
@@ -90,6 +114,10 @@ def run_render(config: AppConfig, arguments: argparse.Namespace) -> int:
         video=arguments.video,
         driving=arguments.driving,
         driving_head=arguments.driving_head,
+        style=arguments.style,
+        style_strength=arguments.style_strength,
+        face=arguments.face,
+        consent_by=arguments.consent,
         face_index=arguments.face_index,
         loop=arguments.loop,
         audio_stream=arguments.audio_stream,
@@ -110,6 +138,8 @@ def run_say(config: AppConfig, arguments: argparse.Namespace) -> int:
         text,
         arguments.out,
         presenter=arguments.presenter,
+        style=arguments.style,
+        style_strength=arguments.style_strength,
         overwrite=arguments.overwrite,
         config=arguments.config,
         confirm=confirm_overwrite,
@@ -140,6 +170,29 @@ def run_enroll(config: AppConfig, arguments: argparse.Namespace) -> int:
     print(f"{name} is ready: presenter render --presenter {name!r} …, or choose it on the page")
     if not arguments.consent.strip():
         print("Nobody's consent is recorded; --consent NAME does so.", file=sys.stderr)
+    return 0
+
+
+def run_style(config: AppConfig, arguments: argparse.Namespace) -> int:
+    """Keep the speaking style of a video."""
+    from presenter import api
+
+    name = api.make_style(arguments.clip, arguments.name, config=arguments.config)
+    print(f"{name} is ready: presenter render --style {name!r} …")
+    return 0
+
+
+def run_styles(config: AppConfig, arguments: argparse.Namespace) -> int:
+    """List or delete speaking styles."""
+    from presenter.runtime.styles import StyleStore
+
+    store = StyleStore(config.presenters_dir)
+    if arguments.what == "delete":
+        store.delete(arguments.name)
+        print(f"{arguments.name} is deleted")
+        return 0
+    for name in store.names():
+        print(f"{name}: of {store.load(name).clip}")
     return 0
 
 

@@ -22,6 +22,7 @@ from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.render_thread import make_in_thread
 from presenter.runtime.session import Session
+from presenter.runtime.styles import StyleStore, styled
 from stream.camera.canvas import Canvas
 from stream.camera.virtual_camera import VirtualCamera
 from stream.camera.webcam import Webcam
@@ -104,7 +105,12 @@ async def open_meeting(
         output = await _open_output(device, clock, stack)
         head = await devices.open(_open_webcam, settings, clock)
         engine = await asyncio.to_thread(Engine.load, config)
-        presenters = AvailablePresenters(store.names(), lambda name: wrap(engine.renderer(store.load(name))))
+        style = StyleStore(config.presenters_dir).load(settings.style).style if settings.style else None
+
+        def load(name: str) -> FrameRenderer:
+            return wrap(engine.renderer(styled(store.load(name), style, settings.style_strength)))
+
+        presenters = AvailablePresenters(store.names(), load)
         pump = PlayoutPump(Playout(PLAYOUT), clock)
         renderer, executor = await make_in_thread(lambda: presenters.load(presenter))
         session = Session(renderer, pump, executor, Metrics())

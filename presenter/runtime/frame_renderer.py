@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from models.head_motion import HeadMotion
+from models.identity import SpeakingStyle
 from presenter.runtime.identity_folder import StoredIdentity
 from stream.media import AudioChunk, VideoFrame
 
@@ -21,6 +22,8 @@ class FrameRenderer(Protocol):
 
     motion: HeadMotion
     """What moves head and eyelids; may be exchanged from any thread."""
+    speaking_style: SpeakingStyle | None
+    """How the mouth moves, None for the neutral style; may be exchanged from any thread."""
 
     @property
     def size(self) -> tuple[int, int]:

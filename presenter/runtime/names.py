@@ -35,12 +35,13 @@ def name_of(folder: str) -> str:
     return name_form(name.removesuffix(_FINAL_DOT) + "." if name.endswith(_FINAL_DOT) else name)
 
 
-def check_name(name: str, taken: Iterable[str]) -> str:
+def check_name(name: str, taken: Iterable[str], what: str = "presenter") -> str:
     """Return the name in the form that is stored.
 
     Args:
         name: As it was typed.
         taken: Names that are in use.
+        what: Is named; for the error message.
 
     Raises:
         EnrollError: If it is not 1-40 letters (with their combining signs), digits, spaces, hyphens, underscores,
@@ -53,7 +54,7 @@ def check_name(name: str, taken: Iterable[str]) -> str:
             f" a letter or digit first; got {name[:60]!r}."
         )
     if name_key(name) in {name_key(other) for other in taken}:
-        raise EnrollError(f"There is a presenter named {name} already; choose another name.")
+        raise EnrollError(f"There is a {what} named {name} already; choose another name.")
     return name
 
 

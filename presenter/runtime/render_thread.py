@@ -7,6 +7,7 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from models.head_motion import HeadMotion
+from models.identity import SpeakingStyle
 from models.matting import MattingError
 from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from stream.media import AudioChunk, VideoFrame
@@ -83,6 +84,10 @@ class RenderThreads:
     def follow(self, motion: HeadMotion) -> None:
         """Move the head and the eyelids by a motion, from the next frame on."""
         self._renderer.motion = motion
+
+    def use_style(self, style: SpeakingStyle | None) -> None:
+        """Move the mouth in another speaking style, from the next chunk on."""
+        self._renderer.speaking_style = style
 
     async def show(self, renderer: FrameRenderer) -> None:
         """Continue with another presenter without a gap in the audio; the one before is closed.

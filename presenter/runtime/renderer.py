@@ -12,7 +12,7 @@ import torch
 
 from models.compositor import FrameCompositor
 from models.head_motion import FPS, Handover, HeadMotion, HeadPose, IdleMotion
-from models.identity import Identity
+from models.identity import Identity, SpeakingStyle
 from models.mesh import Floats
 from models.speech_motion import SpeechMotion, SpeechState
 from models.syncformer import StyleSyncFormer
@@ -23,6 +23,7 @@ CLOSING = (0.45,)
 """Share of the mouth's last shape in the frames after an interrupt; the next one is at rest. With the path to
 the screen that is the 80 to 120 ms in which lips close."""
 _HANDOVER_FRAMES = FPS // 2  # duration of the blend into another motion
+_STYLE_SHARE = 0.3  # of the way to another speaking style, per frame
 _REMEMBERED_FRAMES = 64  # more than a playout queue and the look-ahead hold
 
 
@@ -66,8 +67,8 @@ class Renderer:
         self._device = device
         self._release = release
         self._closed = False
-        style = identity.speaking_style
-        self._style = (syncformer.null_style if style is None else style.to(device)).reshape(1, -1)
+        self.speaking_style = identity.speaking_style
+        self._style = self._style_goal
         self._state = syncformer.init_state(1)
         self._waiting: deque[AudioChunk] = deque()
         self._frame = 0
@@ -88,6 +89,16 @@ class Renderer:
         """`(height, width)` of the frames."""
         height, width = self._identity.frame.shape[:2]
         return height, width
+
+    @property
+    def speaking_style(self) -> SpeakingStyle | None:
+        """How the mouth moves, None for the neutral style; may be exchanged from any thread, and changes gradually."""
+        return self._speaking_style
+
+    @speaking_style.setter
+    def speaking_style(self, style: SpeakingStyle | None) -> None:
+        self._style_goal = self._syncformer.padded_style(style)
+        self._speaking_style = style
 
     @property
     def matte(self) -> bool:
@@ -202,6 +213,9 @@ class Renderer:
         self._moved, self._closing_from, self._closing = other._moved, other._closing_from, other._closing
         self.motion, self._followed, self._handover = other.motion, other._followed, other._handover
         self._speech_motion, self._speech = other._speech_motion, other._speech
+        self._style = other._style
+        if other.speaking_style is not other._identity.speaking_style:  # one that was chosen, not the presenter's own
+            self.speaking_style = other.speaking_style
 
     def close(self) -> None:
         """Free the slot; safe to call twice."""
@@ -228,9 +242,13 @@ class Renderer:
             self._handover.begin(moved.frame, pose, _HANDOVER_FRAMES)
         return self._handover.apply(moved.frame, pose), eyelids
 
+    def _current_style(self) -> torch.Tensor:
+        self._style = torch.lerp(self._style, self._style_goal, _STYLE_SHARE)
+        return self._style
+
     def _infer(self, pcm: Floats) -> Floats:
         with torch.inference_mode():
             batch = torch.from_numpy(pcm).to(self._device)[None]
-            coefficients = self._syncformer.step(batch, self._style, self._state)
+            coefficients = self._syncformer.step(batch, self._current_style(), self._state)
             displacement = self._syncformer.displacement(coefficients)[0, -1]
         return displacement.cpu().numpy()

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.head_motion import HeadMotion
+from models.identity import SpeakingStyle
 from presenter.runtime.audio_loop import AudioLoop
 from presenter.runtime.frame_loop import FrameLoop
 from presenter.runtime.frame_renderer import FrameRenderer
@@ -226,22 +227,20 @@ class Session:
     # ---- frames ----
 
     async def add_matte(self) -> None:
-        """Let frames carry their `cutout`, for as long as the sink wants that.
-
-        Raises:
-            MattingError: if the presenter has no matte and none can be made.
-        """
+        """Let frames carry their `cutout`; see `FrameRenderer.add_matte`."""
         await self._thread.add_matte()
 
     def follow(self, motion: HeadMotion) -> None:
         """Move the head and the eyelids by a motion, from the next frame on."""
         self._thread.follow(motion)
 
+    def use_style(self, style: SpeakingStyle | None) -> None:
+        """Move the mouth in another speaking style, None for the neutral one; the change takes a third of a second."""
+        self._thread.use_style(style)
+
     async def show(self, renderer: FrameRenderer) -> None:
         """Continue with another presenter; see `RenderThread.show`."""
         await self._thread.show(renderer)
-
-    # ---- what is played ----
 
     def _follow(self, tick: Tick) -> None:
         for event in self._progress.follow(tick):

@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler
 from models.matting import MattingError
 from presenter.errors import (
     CapacityError,
+    ConsentError,
     EnrollError,
     IdentityDamagedError,
     IdentityNotFoundError,
@@ -21,6 +22,8 @@ from presenter.errors import (
     PublishError,
     PublishTargetError,
     SessionNotFoundError,
+    StyleDamagedError,
+    StyleNotFoundError,
     ViewerNotFoundError,
     VoiceMissingError,
 )
@@ -29,6 +32,7 @@ RETRY_AFTER_S = 10
 
 STATUS_AND_CODE: dict[type[Exception], tuple[int, str]] = {
     CapacityError: (503, "capacity"),
+    ConsentError: (403, "no_consent"),
     EnrollError: (422, "enroll_failed"),
     IdentityDamagedError: (422, "presenter_damaged"),
     IdentityNotFoundError: (404, "presenter_not_found"),
@@ -41,6 +45,8 @@ STATUS_AND_CODE: dict[type[Exception], tuple[int, str]] = {
     PublishError: (502, "whip_failed"),
     PublishTargetError: (403, "whip_target"),
     SessionNotFoundError: (404, "session_not_found"),
+    StyleDamagedError: (422, "style_damaged"),
+    StyleNotFoundError: (404, "style_not_found"),
     ViewerNotFoundError: (404, "viewer_not_found"),
     VoiceMissingError: (501, "no_voice"),
     PresenterError: (400, "bad_request"),

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from presenter.errors import first_mistake
 from presenter.runtime.microphone import MicrophoneUse
+from presenter.runtime.styles import MAX_STRENGTH
 from presenter.server.error_responses import ApiError
 from presenter.server.uploads import Uploads
 from stream.rtc.sdp import MAX_SDP_BYTES
@@ -50,6 +51,15 @@ class SessionRequest(BaseModel):
 
     presenter: Text
     microphone: MicrophoneUse = "voice"
+    style: Text | None = None
+    style_strength: Annotated[float, Field(ge=0, le=MAX_STRENGTH)] = 1.0
+
+
+class StyleRequest(BaseModel):
+    """`PATCH /api/sessions/{id}`; no style is the presenter's own."""
+
+    style: Text | None = None
+    style_strength: Annotated[float, Field(ge=0, le=MAX_STRENGTH)] = 1.0
 
 
 class OfferRequest(BaseModel):

@@ -4,14 +4,17 @@ import asyncio
 import logging
 import secrets
 
+from models.identity import SpeakingStyle
 from presenter.config import ServerConfig
 from presenter.errors import CapacityError, SessionNotFoundError
 from presenter.runtime.frame_renderer import RendererPool
 from presenter.runtime.identities import IdentityStore
+from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.microphone import MicrophoneUse
 from presenter.runtime.render_thread import make_in_thread
 from presenter.runtime.session import Session
+from presenter.runtime.styles import StyleStore, scaled, with_style
 from presenter.server.session_host import SessionHost
 from presenter.tts.text_speaker import SpeechSynthesizer
 from stream.clock import SessionClock
@@ -53,7 +56,10 @@ class SessionManager:
         self._peer_config = peer_config or PeerConfig()
         self._synthesizer = SpeechSynthesizer()
         self._limits = limits
+        self.styles = StyleStore(store.own)
+        """The speaking styles on disk."""
         self._hosts: dict[str, SessionHost] = {}
+        self._own_styles: dict[str, SpeakingStyle | None] = {}
         self._opening = 0
         self._keepers: dict[str, asyncio.Task[None]] = {}
 
@@ -67,24 +73,35 @@ class SessionManager:
         """Sessions that exist now, those still being opened included."""
         return len(self._keepers) + self._opening
 
-    async def open(self, name: str, microphone: MicrophoneUse = "voice") -> str:
+    async def open(
+        self,
+        name: str,
+        microphone: MicrophoneUse = "voice",
+        style: str | None = None,
+        style_strength: float = 1.0,
+    ) -> str:
         """Start a new session with the presenter of this name and return its id.
 
         Args:
             name: the presenter's.
             microphone: what the page's microphone is for.
+            style: the name of a speaking style; None for the presenter's own.
+            style_strength: 0 (neutral) to `MAX_STRENGTH`.
 
         Raises:
             CapacityError: if there are as many sessions as there may be, or the server is shutting down.
             IdentityNotFoundError: if there is no such presenter.
+            StyleNotFoundError: if there is no such style.
         """
         await self._wait_for_leaving()
         if self.closed or self._engine.is_full:
-            raise CapacityError("Every seat is taken right now; try again in a moment.")
+            raise CapacityError("All sessions of this server are in use; try again in a moment.")
         self._opening += 1
         try:
             pump = PlayoutPump(Playout(), SessionClock())
-            session = await self._make(name, pump)
+            stored = await asyncio.to_thread(self._store.load, name)
+            wanted = await self._style(style, stored.identity.speaking_style, style_strength)
+            session = await self._make(with_style(stored, wanted), pump)
         finally:
             self._opening -= 1
         if self.closed:
@@ -94,6 +111,7 @@ class SessionManager:
         self._hosts[session_id] = host = SessionHost(
             session, EncoderHub(pump), self._peer_config, self._metrics, self._synthesizer, self._limits, microphone
         )
+        self._own_styles[session_id] = stored.identity.speaking_style
         self._keepers[session_id] = asyncio.create_task(self._keep(session_id, host))
         self._metrics.sessions.inc()
         self._metrics.sessions_active.set(self.active)
@@ -112,8 +130,27 @@ class SessionManager:
         hosts = self._hosts
         return [task for key, task in self._keepers.items() if key not in hosts or hosts[key].leaving.is_set()]
 
-    async def _make(self, name: str, pump: PlayoutPump) -> Session:
-        renderer, executor = await make_in_thread(lambda: self._engine.renderer(self._store.load(name)))
+    async def use_style(self, session_id: str, style: str | None, strength: float) -> None:
+        """Let a session speak in another style.
+
+        Args:
+            session_id: of the session.
+            style: the name of a speaking style; None for the presenter's own.
+            strength: 0 (neutral) to `MAX_STRENGTH`.
+
+        Raises:
+            SessionNotFoundError: if there is no such session.
+            StyleNotFoundError: if there is no such style.
+        """
+        session = self.host(session_id).session
+        session.use_style(await self._style(style, self._own_styles.get(session_id), strength))
+
+    async def _style(self, name: str | None, own: SpeakingStyle | None, strength: float) -> SpeakingStyle | None:
+        style = own if name is None else (await asyncio.to_thread(self.styles.load, name)).style
+        return scaled(style, strength)
+
+    async def _make(self, stored: StoredIdentity, pump: PlayoutPump) -> Session:
+        renderer, executor = await make_in_thread(lambda: self._engine.renderer(stored))
         return Session(renderer, pump, executor, self._metrics, 1000 * self._limits.max_speech_s)
 
     async def _keep(self, session_id: str, host: SessionHost) -> None:
@@ -124,6 +161,7 @@ class SessionManager:
                 _log.info("session %s: %s", session_id, reason)
             finally:
                 self._hosts.pop(session_id, None)
+                self._own_styles.pop(session_id, None)
                 await host.close()
         except Exception:
             _log.exception("session %s did not end cleanly", session_id)

@@ -1,11 +1,13 @@
 """Routes of live sessions: open, connect the page, speak, interrupt, follow, end."""
 
+import asyncio
+
 from aiohttp import web
 
 from presenter.errors import CapacityError
 from presenter.server.app_keys import METRICS, SESSIONS, host_of
 from presenter.server.error_responses import ApiError
-from presenter.server.parsing import OfferRequest, SayRequest, SessionRequest, read_json
+from presenter.server.parsing import OfferRequest, SayRequest, SessionRequest, StyleRequest, read_json
 from presenter.server.speech_socket import serve_bot, serve_observer
 from presenter.tts.voice import missing
 from stream.dialects import open_codec
@@ -18,7 +20,7 @@ routes = web.RouteTableDef()
 async def _open(request: web.Request) -> web.Response:
     body = await read_json(request, SessionRequest)
     try:
-        session_id = await request.app[SESSIONS].open(body.presenter, body.microphone)
+        session_id = await request.app[SESSIONS].open(body.presenter, body.microphone, body.style, body.style_strength)
     except CapacityError:
         request.app[METRICS].sessions_refused.inc()
         raise
@@ -29,6 +31,18 @@ async def _open(request: web.Request) -> web.Response:
 async def _offer(request: web.Request) -> web.Response:
     body = await read_json(request, OfferRequest)
     return web.json_response({"sdp": await host_of(request).answer(body.sdp), "type": "answer"})
+
+
+@routes.patch("/api/sessions/{id}")
+async def _change(request: web.Request) -> web.Response:
+    body = await read_json(request, StyleRequest)
+    await request.app[SESSIONS].use_style(request.match_info["id"], body.style, body.style_strength)
+    return web.Response(status=204)
+
+
+@routes.get("/api/styles")
+async def _styles(request: web.Request) -> web.Response:
+    return web.json_response({"styles": await asyncio.to_thread(request.app[SESSIONS].styles.names)})
 
 
 @routes.delete("/api/sessions/{id}")

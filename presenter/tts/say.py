@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from presenter.config import AppConfig
-from presenter.enroll.enrolment import find_presenter
 from presenter.runtime.engine import Engine
+from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.offline import render_audio
 from presenter.runtime.output import Output
 from presenter.runtime.progress import Progress
@@ -49,13 +49,15 @@ class SpokenText:
             yield (pcm.astype(np.float32) / np.float32(32768))[None]
 
 
-def say_file(config: AppConfig, text: str, name_or_photo: str, out: Output, progress: Progress | None = None) -> float:
+def say_file(
+    config: AppConfig, text: str, find: Callable[[], StoredIdentity], out: Output, progress: Progress | None = None
+) -> float:
     """Speak a text into a file.
 
     Args:
         config: Which networks and presenters.
         text: The text to speak.
-        name_or_photo: A presenter's name, or a photo; not used for a WAV.
+        find: Returns the presenter; not called for a WAV.
         out: A `.wav` for the sound alone, anything else is a film of the presenter saying it.
         progress: Called after each frame; None draws a bar on the terminal.
 
@@ -71,7 +73,7 @@ def say_file(config: AppConfig, text: str, name_or_photo: str, out: Output, prog
     if out.path is not None and out.path.suffix.lower() == SOUND_SUFFIX:
         _write_wav(spoken, out.path, out.overwrite)
     else:
-        stored = find_presenter(config, name_or_photo)
+        stored = find()
         render_audio(Engine.load(config), spoken, stored, out, progress)
     return spoken.spoken / spoken.rate
 

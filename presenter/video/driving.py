@@ -168,12 +168,18 @@ def render_driven(
     return count
 
 
-def sound_of(clip: Path, duration: Fraction) -> Sound:
-    """The sound of a video, from its first frame on; silence where it has none."""
+def sound_of(clip: Path, duration: Fraction | None = None) -> Sound:
+    """The sound of a video, from its first frame on; silence where it has none.
+
+    Args:
+        clip: The video.
+        duration: Seconds of silence; None for as long as the header says.
+    """
     try:
         return Recording(clip, from_first_frame=True)
     except MediaFileError:
-        return _Silence(float(duration))
+        timing = video_format(clip)
+        return _Silence(float(duration or (timing.frames or 0) / timing.rate))
 
 
 class _Silence:

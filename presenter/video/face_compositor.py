@@ -56,13 +56,15 @@ class FaceCompositor:
         transform = crop_transform(face.pose)
         target = cut_crop(rgb, transform)
         own = crop_points(face.mesh, self._neutral, face.pose, transform)
-        share = topology().lower_face[:, None]
-        mesh = face.mesh + share * (self._neutral - face.mesh) + displacement
-        points = crop_points(mesh, self._neutral, face.pose, transform)
+        points = crop_points(self.mesh(face, displacement), self._neutral, face.pose, transform)
         references = [each for each in (self._closed.to(face), self._open.to(face)) if each is not None]
         colour = self._colour(target, _skin_colour(target, own), points, references)
         opacity = _opacity(own, points) * weight
         return _paste(rgb, colour, opacity, transform, self._detail)
+
+    def mesh(self, face: Face, displacement: Floats) -> Floats:
+        """The face's mesh with another mouth, canonical `[478, 3]`."""
+        return np.asarray(face.mesh + topology().lower_face[:, None] * (self._neutral - face.mesh) + displacement)
 
     def _colour(self, target: Picture, skin: Floats, points: Floats, references: list[_Prepared]) -> Picture:
         """The rendered crop at full detail: the references warped there, and the generator's residual to the warp."""

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from models.identity import SpeakingStyle
 from models.mesh import Floats
 from models.syncformer import StyleSyncFormer
 from stream.files.reader import Sound
@@ -35,17 +36,20 @@ class SpeechMotion:
         syncformer: Audio to motion.
         sound: The recording, taken piece by piece.
         device: Where the network is.
+        style: How the mouth moves; None for the neutral style.
     """
 
-    def __init__(self, syncformer: StyleSyncFormer, sound: Sound, device: torch.device) -> None:
+    def __init__(
+        self, syncformer: StyleSyncFormer, sound: Sound, device: torch.device, style: SpeakingStyle | None = None
+    ) -> None:
         self._syncformer = syncformer
         delay = syncformer.latency_samples // CHUNK_SAMPLES
-        state = syncformer.init_state(1)
+        state, wanted = syncformer.init_state(1), syncformer.padded_style(style)
         rows: list[torch.Tensor] = []
 
         def process(pcm: Floats) -> None:
             with torch.inference_mode():
-                rows.append(syncformer.step(torch.from_numpy(pcm).to(device)[None], syncformer.null_style, state)[0])
+                rows.append(syncformer.step(torch.from_numpy(pcm).to(device)[None], wanted, state)[0])
 
         chunker = Chunker()
         for piece in sound.pieces():

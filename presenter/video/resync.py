@@ -1,4 +1,4 @@
-"""Lip-sync of a video to a recording or to a driver: two passes over its frames, none of which is kept."""
+"""Lip-sync of a video to a recording or a driver, and face swap: two passes over its frames, none of which is kept."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from models.face_swap import FaceSwap
 from presenter.errors import MediaError
 from presenter.runtime.engine import Engine
+from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.progress import Progress, tracked
 from presenter.video.face_compositor import FaceCompositor
 from presenter.video.face_track import FaceTrack, Picture, track_face
 from presenter.video.motion import MouthMotion
+from presenter.video.swap import LABEL, labelled, prepare_swap
 from stream.files.movie import MovieWriter, SoundFormat
 from stream.files.reader import Sound, TimedFrame, VideoFormat, iter_frames, video_format
 from stream.media import FloatArray
@@ -28,10 +31,11 @@ _BLOCK_BYTES = 256 * 2**20  # of frames that are held while a video is played ba
 def resync_video(
     engine: Engine,
     video: Path,
-    motion: MouthMotion,
+    motion: MouthMotion | None,
     sound: Sound,
     out: Path,
     *,
+    face: StoredIdentity | None = None,
     face_index: int | None = None,
     loop: bool = False,
     overwrite: bool = False,
@@ -43,9 +47,10 @@ def resync_video(
     Args:
         engine: Its generator renders the mouth.
         video: What is shown.
-        motion: Of the mouth.
-        sound: Replaces the video's own sound.
+        motion: Of the mouth; None leaves it as it is.
+        sound: Of the film.
         out: The film to write, `.mp4`, `.mov` or `.webm`; appears only when complete.
+        face: Whose face the person gets, with a visible label; None for their own.
         face_index: Which face, counted from 0 by size; None for the largest.
         loop: Where the motion is longer than the video, play the video backwards and forwards until it
             ends; else the film ends with the video.
@@ -67,15 +72,24 @@ def resync_video(
         track = track_face(passes, face_index)
     except MediaError as error:
         raise MediaError(f"{video}: {error}") from error
-    length = motion.duration if loop and motion.duration > _end(track, timing) else _end(track, timing)
-    frames = resync_frames(engine, video, track, motion, length if loop else None)
+    length = _end(track, timing)
+    if loop and motion is not None:
+        length = max(length, motion.duration)
+    swap = None if face is None else prepare_swap(video, track, face)
+    frames = resync_frames(engine, video, track, motion, length if loop else None, swap)
     height, width = track.size
     size = height + height % 2, width + width % 2
     total = len(track.times) if not loop else int(length * timing.rate)
     pieces = SoundUntil(sound, length)
     count = 0
     with MovieWriter(
-        out, size, timing.rate, SoundFormat(sound.rate, sound.channels), overwrite=overwrite, time_base=timing.time_base
+        out,
+        size,
+        timing.rate,
+        SoundFormat(sound.rate, sound.channels),
+        overwrite=overwrite,
+        time_base=timing.time_base,
+        comment="" if swap is None else LABEL,
     ) as writer:
         for rgb, time in tracked(frames, total, out.name, progress, (half, span[1])):
             for piece in pieces.up_to(time + 1):
@@ -88,24 +102,38 @@ def resync_video(
 
 
 def resync_frames(
-    engine: Engine, video: Path, track: FaceTrack, motion: MouthMotion, length: Fraction | None = None
+    engine: Engine,
+    video: Path,
+    track: FaceTrack,
+    motion: MouthMotion | None,
+    length: Fraction | None = None,
+    swap: FaceSwap | None = None,
 ) -> Iterator[TimedFrame]:
-    """The frames of a video with another mouth, at their own times.
+    """The frames of a video with another mouth or another face, at their own times.
 
     Args:
         engine: Its generator renders them.
         video: The file that was tracked.
         track: Of all its frames.
-        motion: Of the mouth.
+        motion: Of the mouth; None leaves it as it is.
         length: Seconds to fill by playing the video there and back; None to play it once.
+        swap: Puts another face there, and a label; None for the person's own.
     """
-    compositor = FaceCompositor(track, engine.folded_for(track.references[0].resized(1)))
+    compositor = None
+    if motion is not None:
+        compositor = FaceCompositor(track, engine.folded_for(track.references[0].resized(1)))
     weights = fade_weights([face is not None for face in track.faces])
     for index, rgb, time in _played(video, track, length):
-        face = track.faces[index]
-        if face is not None and weights[index] > 0:
-            rgb = compositor.compose(rgb, face, motion.at(time), weights[index])
-        yield TimedFrame(rgb, time)
+        face, weight = track.faces[index], weights[index]
+        if face is not None and weight > 0:
+            mesh = face.mesh
+            if motion is not None and compositor is not None:
+                displacement = motion.at(time)
+                rgb = compositor.compose(rgb, face, displacement, weight)
+                mesh = mesh + np.float32(weight) * (compositor.mesh(face, displacement) - mesh)
+            if swap is not None:
+                rgb = swap.swap(rgb, mesh, face.pose, weight)
+        yield TimedFrame(rgb if swap is None else labelled(rgb), time)
 
 
 def fade_weights(usable: list[bool]) -> list[float]:

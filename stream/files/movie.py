@@ -75,6 +75,7 @@ class MovieWriter:
         time_base: Fraction | None = None,
         crf: int = 16,
         preset: str = "medium",
+        comment: str = "",
     ) -> None:
         """Describe the film; nothing is written before the block is entered.
 
@@ -89,6 +90,7 @@ class MovieWriter:
             time_base: the unit of the times that `write` gets, seconds; None for a constant rate.
             crf: constant quality, lower is better; 16 is visually lossless.
             preset: speed of x264.
+            comment: kept in the container's metadata; empty for none.
 
         Raises:
             MediaFileError: if the size is odd, or the suffix unknown.
@@ -106,6 +108,7 @@ class MovieWriter:
         self._size, self._fps, self._format = size, fps, audio
         self._options = {"crf": str(crf)} | (_VP9 if self._kind.video != "libx264" else {"preset": preset})
         self._overwrite = overwrite
+        self._comment = comment
         self._time_base = time_base or 1 / Fraction(fps)
         self._samples = 0
         self._next_pts = 0
@@ -196,6 +199,8 @@ class MovieWriter:
             # An absolute name is never taken for one with a protocol in front.
             name = os.fspath(self._partial.temporary)
             self._container = av.open(name, "w", format=self._kind.format, options=self._muxing)
+        if self._comment:
+            self._container.metadata["comment"] = self._comment
         self._add_video_stream()
         if self._format is not None:
             self._add_audio_stream(self._format)

@@ -27,7 +27,10 @@ BAD = [
     ("camera --presenter nobody", "no presenter named 'nobody'"),
     ("camera --size 4k", "camera.size: expected '720p' or '1080p', got '4k'"),
     ("camera --background nothing.png", "found no 'nothing.png'"),
-    ("render --out o.mp4", "the following arguments are required: --audio"),
+    ("render --out o.mp4", "expected a recording (--audio) or a driver (--driving), got neither"),
+    ("render --audio a.wav --style-strength x --out o.mp4", "argument --style-strength: invalid float value: 'x'"),
+    ("style nowhere.mp4 --name Calm", "nowhere.mp4"),
+    ("styles delete nobody", "no speaking style named 'nobody'"),
     ("render --audio broken.wav --out o.mp4", "broken.wav: expected audio or video"),
     ("render --audio tone.wav --presenter broken.jpg --out o.mp4", "broken.jpg: expected a photo"),
     ("render --audio tone.wav --presenter damaged --out o.mp4 --config own.yaml", "presenter 'damaged' is damaged"),
@@ -80,7 +83,20 @@ def test_bad_input_is_one_line(folder: Path, options: str, expected: str) -> Non
 
 def test_every_command_is_tried() -> None:
     tried = {word for options, _ in BAD for word in options.split()}
-    assert {"serve", "camera", "devices", "render", "say", "enroll", "train", "evaluate", "bench", "doctor"} <= tried
+    assert {
+        "serve",
+        "camera",
+        "devices",
+        "render",
+        "say",
+        "style",
+        "styles",
+        "enroll",
+        "train",
+        "evaluate",
+        "bench",
+        "doctor",
+    } <= tried
 
 
 @pytest.mark.parametrize("kind", [PresenterError, StreamError, ModelError, OSError])

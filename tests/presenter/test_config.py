@@ -73,6 +73,7 @@ BOUNDS = [
     ("engine.threads", 1, 1024),
     ("engine.head_motion", 0, 1),
     ("camera.gate_dbfs", -90, 0),
+    ("camera.style_strength", 0, 1.5),
     ("camera.offset_ms", -500, 500),
 ]
 

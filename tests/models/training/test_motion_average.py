@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.motion_basis import mouth_rows
 from models.syncformer import StyleSyncFormer, SyncFormerConfig
 from models.training.motion_average import average, emphasise, main
-from models.training.motion_data import mouth_rows
 
 SMALL = SyncFormerConfig(mel_bands=16, dim=24, heads=2, audio_layers=1, style_layers=1, context=8, coefficients=4)
 

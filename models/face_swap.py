@@ -1,0 +1,205 @@
+"""Face swap: another person's face in a tracked one, which keeps pose, expression, gaze, light and mouth interior.
+
+The source's texture is warped by the mesh to the target's pose and expression, as the reference is for lip-sync; the
+shape of its features comes with it, the outline stays the target's. No network takes part.
+
+Source: ReSyncer (ECCV 2024) swaps faces with the network of lip-sync, whose identity enters through W; here identity
+enters through the warped reference alone (docs/adr/0015).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.crop import to_crop
+from models.mesh import FACE_OVAL, INNER_LIP_RING, OUTER_LIP_RING, Floats, Pose, topology
+from models.raster import MeshRasteriser, ring_points
+
+Picture = NDArray[np.uint8]
+
+FACE_SIDE = 3.7
+"""Side of the square around a face, inter-ocular distances."""
+_CENTRE = np.array([0.0, 0.75, 0.0], np.float32)
+_EYES = (
+    [33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246],
+    [362, 382, 381, 380, 374, 373, 390, 249, 263, 466, 388, 387, 386, 385, 384, 398],
+)
+_BROWS = (
+    [70, 63, 105, 66, 107, 55, 65, 52, 53, 46],
+    [300, 293, 334, 296, 336, 285, 295, 282, 283, 276],
+)
+# Lengths in inter-ocular distances.
+_SHAPE_RISE = 0.4  # from the outline inwards, where the features' shape becomes the source's
+_LIGHT_SIGMA = 0.30  # lighting is what changes slower than this
+_RIM, _RIM_SIGMA = 0.10, 0.07
+_FEATURE_SIGMA = 0.02
+_FOREHEAD = (-0.75, -0.45)  # canonical y: the face fades in between, below the hair of most people
+_OCCLUSION_SIGMA = 0.05
+_OCCLUDED = (30.0, 60.0)  # of 255: how much a covered pixel differs from the person's own look
+_GAIN = (0.25, 4.0)
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTexture:
+    """A face in a picture, as texture of the mesh.
+
+    Attributes:
+        picture: The square around it `[S, S, 3]`.
+        points: The extended mesh in it `[514, 3]`, pixels.
+        neutral: The person's closed-mouth mesh, canonical `[478, 3]`.
+    """
+
+    picture: Picture
+    points: Floats
+    neutral: Floats
+
+    @classmethod
+    def of(cls, frame: Picture, mesh: Floats, neutral: Floats, pose: Pose, size: int) -> FaceTexture:
+        """Cut a face `[478, 3]` out of a frame, `size` pixels wide."""
+        transform = face_transform(pose, size)
+        return cls(cut_face(frame, transform, size), _points(mesh, neutral, pose, transform), neutral)
+
+
+def face_transform(pose: Pose, size: int) -> Floats:
+    """The affine map `[2, 3]` from frame pixels to the square around a face, upright."""
+    centre = pose.project(_CENTRE)[:2]
+    roll = np.arctan2(pose.rotation[1, 0], pose.rotation[0, 0])
+    scale = size / (FACE_SIDE * pose.scale)
+    linear = scale * np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
+    return np.concatenate([linear, (size / 2 - linear @ centre)[:, None]], 1).astype(np.float32)
+
+
+def cut_face(frame: Picture, transform: Floats, size: int) -> Picture:
+    """Resample the square `[size, size, 3]` out of a frame."""
+    flags = cv2.INTER_AREA if np.hypot(*transform[0, :2]) < 0.5 else cv2.INTER_LINEAR
+    return cv2.warpAffine(frame, transform, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
+
+
+def _points(mesh: Floats, neutral: Floats, pose: Pose, transform: Floats) -> Floats:
+    return to_crop(pose.project(np.concatenate([mesh, ring_points(neutral)])), transform)
+
+
+@cache
+def _inner_share() -> Floats:
+    """How far each vertex is from the outline `[478, 1]`, 0 on it to 1."""
+    reference = topology().reference
+    gaps = np.linalg.norm(reference[:, None, :2] - reference[None, FACE_OVAL, :2], axis=-1).min(1)
+    share = np.clip(gaps / _SHAPE_RISE, 0, 1)
+    return (share * share * (3 - 2 * share))[:, None].astype(np.float32)
+
+
+class FaceSwap:
+    """Puts one source's face into the frames of one target; call it from one thread.
+
+    Args:
+        source: The face to show.
+        target: The target's own face, seen whole, from the front, with the size of the squares that are to be filled.
+    """
+
+    def __init__(self, source: FaceTexture, target: FaceTexture) -> None:
+        self._source, self._target = source, target
+        self.size = len(target.picture)
+        """Side of the squares, pixels."""
+        self._unit = self.size / FACE_SIDE
+        self._rasteriser = MeshRasteriser(self.size, (0, self.size, 0, self.size))
+
+    def swap(self, frame: Picture, mesh: Floats, pose: Pose, weight: float = 1.0) -> Picture:
+        """The frame with the other face; outside the target's face every pixel is the frame's own.
+
+        Args:
+            frame: `[H, W, 3]`, not changed.
+            mesh: The target's face in it, canonical `[478, 3]`.
+            pose: From canonical space to the frame's pixels.
+            weight: 0..1, opacity of the other face; for fades.
+        """
+        transform = face_transform(pose, self.size)
+        own = cut_face(frame, transform, self.size)
+        points = _points(mesh, self._target.neutral, pose, transform)
+        shape = mesh + _inner_share() * (self._source.neutral - self._target.neutral)
+        swapped = _points(shape, self._target.neutral, pose, transform)
+        _, _, face = self._rasteriser.draw(swapped, self._source.points, self._source.picture)
+        _, _, moved = self._rasteriser.draw(swapped, points, own)  # the target's own face in the other's shape
+        features = self._features(swapped)
+        lit = face.astype(np.float32) * self._gain(face, moved, swapped)
+        colour = lit + features[..., None] * (moved - lit)
+        opacity = weight * self._opacity(points, swapped, mesh, pose, transform) * (1 - self._occlusion(own, points))
+        return _paste(frame, np.clip(colour + 0.5, 0, 255).astype(np.uint8), opacity, transform)
+
+    def _filled(self, *outlines: Floats, reach: float = 0.0) -> Floats:
+        """Polygons of the square `[N, 2]`, 1 inside, wider by `reach` inter-ocular distances."""
+        mask = np.zeros((self.size, self.size), np.uint8)
+        for outline in outlines:
+            cv2.fillPoly(mask, [np.rint(outline).astype(np.int32)], 1)
+        pixels = round(abs(reach) * self._unit)
+        if pixels:
+            kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1, 2 * pixels + 1))
+            mask = (cv2.dilate if reach > 0 else cv2.erode)(mask, kernel).astype(np.uint8)
+        return mask.astype(np.float32)
+
+    def _blurred(self, picture: Floats, sigma: float) -> Floats:
+        """A Gaussian of so many inter-ocular distances; wide ones at a quarter of the size."""
+        pixels = sigma * self._unit
+        if pixels < 8:
+            return cv2.GaussianBlur(picture, (0, 0), pixels).astype(np.float32)
+        small = cv2.resize(picture, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+        small = cv2.GaussianBlur(small, (0, 0), pixels / 4, borderType=cv2.BORDER_CONSTANT)
+        return cv2.resize(small, (self.size, self.size)).astype(np.float32)
+
+    def _features(self, points: Floats) -> Floats:
+        """Where the target's own eyes and mouth interior are shown `[S, S]`."""
+        mask = self._filled(*(points[ring, :2] for ring in (*_EYES, INNER_LIP_RING)))
+        return self._blurred(mask, _FEATURE_SIGMA)
+
+    def _gain(self, face: Picture, moved: Picture, points: Floats) -> Floats:
+        """What takes the source's skin to the target's light and tone `[S, S, 3]`, slowly varying."""
+        skin = self._filled(points[FACE_OVAL, :2], reach=-0.08)
+        skin *= 1 - self._filled(*(points[ring, :2] for ring in (*_EYES, *_BROWS, OUTER_LIP_RING)), reach=0.06)
+        weighted = [self._blurred(skin[..., None] * picture, _LIGHT_SIGMA) for picture in (face, moved)]
+        floor = 2.0 * np.maximum(self._blurred(skin, _LIGHT_SIGMA), 0.02)[..., None]
+        return np.clip((weighted[1] + floor) / (weighted[0] + floor), *_GAIN).astype(np.float32)
+
+    def _opacity(self, own: Floats, swapped: Floats, mesh: Floats, pose: Pose, transform: Floats) -> Floats:
+        """Where the other face is shown `[S, S]`: inside the outline, soft, below the hair."""
+        inside = self._filled(own[FACE_OVAL, :2]) * self._filled(swapped[FACE_OVAL, :2])
+        pixels = round(_RIM * self._unit)
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1, 2 * pixels + 1))
+        rim = self._blurred(cv2.erode(inside, kernel).astype(np.float32), _RIM_SIGMA) * inside
+        heights = [to_crop(pose.project(np.array([[0, y, 0]], np.float32)), transform)[0, 1] for y in _FOREHEAD]
+        rows = np.arange(self.size, dtype=np.float32)
+        return rim * np.clip((rows - heights[0]) / max(heights[1] - heights[0], 1.0), 0, 1)[:, None]
+
+    def _occlusion(self, own: Picture, points: Floats) -> Floats:
+        """Where something is before the target's face `[S, S]`: it looks unlike the target's own face there."""
+        _, _, expected = self._rasteriser.draw(points, self._target.points, self._target.picture)
+        gain = self._gain(expected, own, points)
+        difference = np.abs(self._blurred(own - expected * gain, _OCCLUSION_SIGMA)).max(-1)
+        occluded = np.clip((difference - _OCCLUDED[0]) / (_OCCLUDED[1] - _OCCLUDED[0]), 0, 1)
+        moving = self._filled(*(points[ring, :2] for ring in (*_EYES, OUTER_LIP_RING)), reach=0.15)
+        return self._blurred((occluded * (1 - moving)).astype(np.float32), _OCCLUSION_SIGMA)
+
+
+def _paste(frame: Picture, colour: Picture, opacity: Floats, transform: Floats) -> Picture:
+    """Blend a square into a copy of the frame; where the opacity is 0 nothing is changed."""
+    height, width = frame.shape[:2]
+    size = len(colour)
+    inverse = cv2.invertAffineTransform(transform)
+    corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]]) @ inverse.T
+    x0, y0 = np.clip(np.floor(corners.min(0)), 0, [width, height]).astype(int)
+    x1, y1 = np.clip(np.ceil(corners.max(0)), 0, [width, height]).astype(int)
+    if x1 <= x0 or y1 <= y0:
+        return frame.copy()
+    place = transform.copy()
+    place[:, 2] += place[:, :2] @ [x0, y0]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    placed = cv2.warpAffine(colour, place, (x1 - x0, y1 - y0), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    share = cv2.warpAffine(opacity, place, (x1 - x0, y1 - y0), flags=flags)[..., None]
+    made = frame.copy()
+    part = made[y0:y1, x0:x1]
+    blended = part + share * (placed.astype(np.float32) - part)
+    made[y0:y1, x0:x1] = np.where(share > 0, np.clip(blended + 0.5, 0, 255), part).astype(np.uint8)
+    return made

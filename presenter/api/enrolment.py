@@ -1,0 +1,94 @@
+"""Presenters and speaking styles: made, and listed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from presenter.api.settings import settings_of
+from presenter.config import AppConfig
+from presenter.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from presenter.runtime.identities import Entry
+
+
+def _warn(doubt: str) -> None:
+    print(f"Warning: {doubt}", file=sys.stderr)
+
+
+def enroll(
+    photo: str | Path,
+    name: str,
+    *,
+    consent_by: str = "",
+    face: int | None = None,
+    config: AppConfig | str | Path = "cpu",
+    progress: Progress = lambda fraction, what: None,
+    warn: Callable[[str], None] = _warn,
+) -> str:
+    """Make a presenter from a photo.
+
+    Args:
+        photo: One frontal face, well lit: JPEG, PNG, WebP or AVIF.
+        name: What to call the presenter.
+        consent_by: Who agreed to be shown; kept with the presenter, and when.
+        face: Which of several faces, counted from the left from 1.
+        config: A preset's name, a YAML file, or settings.
+        progress: Called with the share that is done, 0..1, and what is being done.
+        warn: Called with each warning about a photo that is used nevertheless; prints it by default.
+
+    Returns:
+        The name under which it is stored.
+
+    Raises:
+        EnrollError: If the name or the photo can't be used; says why.
+    """
+    from presenter.enroll.enrolment import enroll_presenter
+    from presenter.runtime.identities import IdentityStore
+    from presenter.runtime.names import check_name
+
+    settings = settings_of(config)
+    store = IdentityStore(settings.presenters_dir)
+    checked = check_name(name, store.taken_names())
+    enroll_presenter(
+        store, settings.engine, Path(photo), checked, progress, consent_by=consent_by, face=face, warn=warn
+    )
+    return checked
+
+
+def make_style(
+    clip: str | Path, name: str, *, config: AppConfig | str | Path = "cpu", progress: Progress | None = None
+) -> str:
+    """Keep the speaking style of the person in a video under a name; returns the name as it is stored.
+
+    Args:
+        clip: A video of a person who talks, a few seconds to a minute; with or without sound.
+        name: What to call the style.
+        config: A preset's name, a YAML file, or settings.
+        progress: As of `render`.
+
+    Raises:
+        EnrollError: If the name can't be used, or is taken.
+        MediaError: If the video shows no face that can be used, or too little speech.
+        MediaFileError: If it can't be read.
+    """
+    from presenter.runtime.names import check_name
+    from presenter.runtime.networks import load_networks
+    from presenter.runtime.styles import StyleStore
+    from presenter.video.speaking_style import style_of_clip
+
+    settings = settings_of(config)
+    store = StyleStore(settings.presenters_dir)
+    check_name(name, store.names(), "speaking style")  # before the work
+    style = style_of_clip(Path(clip), load_networks(settings.engine).syncformer, progress)
+    return store.save(name, style, Path(clip).name)
+
+
+def presenters(config: AppConfig | str | Path = "cpu") -> list[Entry]:
+    """All presenters on disk, the damaged too."""
+    from presenter.runtime.identities import IdentityStore
+
+    return IdentityStore(settings_of(config).presenters_dir).entries()

@@ -1,0 +1,46 @@
+"""What the functions share: settings by name, and a presenter in a style."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from presenter.config import AppConfig, load_config
+
+if TYPE_CHECKING:
+    from models.identity import SpeakingStyle
+    from presenter.runtime.identity_folder import StoredIdentity
+
+
+def settings_of(config: AppConfig | str | Path) -> AppConfig:
+    """Settings, or those that a preset or a file holds."""
+    return config if isinstance(config, AppConfig) else load_config(str(config))
+
+
+def file_of(config: AppConfig | str | Path) -> list[Path]:
+    """The file that settings come from, which no output may replace."""
+    return [] if isinstance(config, AppConfig) else [Path(config)]
+
+
+def name_of(out: str | Path) -> str:
+    """An output's name, whose slash at the end matters."""
+    return out if isinstance(out, str) else str(out)
+
+
+def styled_presenter(settings: AppConfig, presenter: str, style: str | None, strength: float) -> StoredIdentity:
+    """A presenter that speaks in a style."""
+    from presenter.enroll.enrolment import find_presenter
+    from presenter.runtime.styles import check_strength, styled
+    from presenter.video.speaking_style import find_style
+
+    check_strength(strength)  # before the work
+    return styled(find_presenter(settings, presenter), find_style(settings, style) if style else None, strength)
+
+
+def style_for(settings: AppConfig, style: str | None, strength: float) -> SpeakingStyle | None:
+    """A style for a person who has none of their own."""
+    from presenter.runtime.styles import check_strength, scaled
+    from presenter.video.speaking_style import find_style
+
+    check_strength(strength)  # before the work
+    return scaled(find_style(settings, style) if style else None, strength)

@@ -1,0 +1,81 @@
+"""Face swap in a video: the other face, the target's own look, and the visible label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from models.face_swap import FACE_SIDE, FaceSwap, FaceTexture
+from models.mesh import aperture
+from presenter.errors import ConsentError
+from presenter.runtime.identity_folder import StoredIdentity
+from presenter.video.face_track import Face, FaceTrack, Picture
+from stream.files.reader import TimedFrame, iter_frames
+
+LABEL = "AI-generated face"
+"""Shown in every swapped frame."""
+_MAX_SIZE, _UNIT = 768, 32  # pixels of the square around a face
+_SOURCE_SIZE = 640
+_LABEL_SHARE = 1 / 28  # of the frame's shorter side
+
+
+def check_consent(stored: StoredIdentity) -> None:
+    """Raise `ConsentError` unless it is recorded who agreed that the face is used."""
+    if stored.consent is None:
+        raise ConsentError(
+            f"nobody's consent is recorded for the face {stored.identity.name!r}; put it only where its owner agreed:"
+            " enrol it with --consent NAME, or name a photo with --consent NAME"
+        )
+
+
+def prepare_swap(video: Path, track: FaceTrack, stored: StoredIdentity) -> FaceSwap:
+    """Take the target's own look from the video, and the source's from a presenter.
+
+    Args:
+        video: The file that was tracked.
+        track: Of all its frames.
+        stored: The source.
+    """
+    identity = stored.identity
+    source = FaceTexture.of(identity.frame, identity.mesh, identity.neutral, identity.pose, _SOURCE_SIZE)
+    return FaceSwap(source, target_texture(iter_frames(video), track))
+
+
+def target_texture(frames: Iterable[TimedFrame], track: FaceTrack) -> FaceTexture:
+    """The target's own look, from the frame that shows the face best, as large as the frames show it.
+
+    Args:
+        frames: The video.
+        track: Of all its frames.
+    """
+    index = min((k for k, face in enumerate(track.faces) if face is not None), key=lambda k: _turned(track.faces[k]))
+    rgb = next(frame.rgb for k, frame in enumerate(frames) if k == index)
+    face = track.faces[index]
+    assert face is not None
+    largest = max(each.pose.scale for each in track.faces if each is not None)
+    size = int(np.clip(-(-FACE_SIDE * largest // _UNIT) * _UNIT, 4 * _UNIT, _MAX_SIZE))
+    return FaceTexture.of(rgb, face.mesh, track.neutral, face.pose, size)
+
+
+def labelled(rgb: Picture) -> Picture:
+    """The frame with the label in its lower left corner, newly allocated."""
+    made = rgb.copy()
+    height, width = rgb.shape[:2]
+    scale = max(min(height, width) * _LABEL_SHARE / 22, 0.35)
+    thickness = max(round(scale * 1.6), 1)
+    (wide, high), below = cv2.getTextSize(LABEL, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+    margin = max(high // 2, 4)
+    top = height - high - below - 2 * margin
+    made[top:height, : wide + 2 * margin] //= 2  # legible on any background
+    place = margin, height - below - margin
+    cv2.putText(made, LABEL, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), thickness, cv2.LINE_AA)
+    return made
+
+
+def _turned(face: Face | None) -> float:
+    """How little a frame shows of a face at rest."""
+    assert face is not None
+    return abs(face.pose.yaw_degrees) + abs(face.pose.pitch_degrees) + 200 * float(aperture(face.mesh))

@@ -100,7 +100,11 @@ class FrameCompositor:
 
         Args and errors as of `frame` and `cut_out`.
         """
-        plain, cutout = self._composed(self.layer(displacement), pose, eyelids, [self._still, self.cut_out()])
+        return self.compose_with_cutout(self.layer(displacement), pose, eyelids)
+
+    def compose_with_cutout(self, layer: Layer, pose: HeadPose, eyelids: int) -> tuple[Picture, Picture]:
+        """`frame_and_cutout` of a rendered layer."""
+        plain, cutout = self._composed(layer, pose, eyelids, [self._still, self.cut_out()])
         return plain, cutout
 
     def cut_out(self) -> LivingStill:

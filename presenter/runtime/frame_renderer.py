@@ -59,8 +59,8 @@ class FrameRenderer(Protocol):
         """Process a chunk of audio; return the chunk that is complete with it, or nothing at first.
 
         Cheap, and called for every chunk. With the completed chunk comes the function that renders its frame, which is
-        called once or never, by one thread that may be another, in the order of the chunks; only one that keeps the mouth
-        may be called after a later one.
+        called once or never, by one thread that may be another, in the order of the chunks; only one that keeps the
+        mouth may be called after a later one.
         """
 
     def interrupt(self, shown_pts: int | None, pts: int) -> int:

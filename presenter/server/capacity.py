@@ -19,8 +19,8 @@ from stream.rtc.encoders import VideoEncoder
 SHARE = 0.85
 """Of the processors' time that sessions may take; the rest is for connections, and for a machine's other work."""
 _FRAME_MS = 1000 / FPS
-_FRAMES = 7
-_WARM_UP = 4  # the look-ahead, and a key frame, which costs more
+_FRAMES = 4
+_WARM_UP = 3  # the look-ahead, and a key frame, which costs more
 _BITRATE = 1_500_000
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
@@ -38,7 +38,7 @@ def fitting(chunk_ms: float, processors: float) -> int:
 def sessions_that_fit(engine: Engine, store: IdentityStore, folder: Path | None = None) -> int:
     """How many sessions with the default presenter this machine serves at 25 frames per second.
 
-    Measured at the first start, which takes a quarter of a second; the cached figure depends on what the choice of a
+    Measured at the first start, which takes a third of a second; the cached figure depends on what the choice of a
     backend depends on, and on the backend.
 
     Args:

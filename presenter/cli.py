@@ -158,6 +158,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--clips", type=Path, required=True, help="folder of video clips, searched recursively")
     evaluate.add_argument("--unseen", nargs="*", default=[], help="sub-folders whose speakers were never trained on")
     evaluate.add_argument("--limit", type=_count, default=0, help="most clips to use, 0 for all")
+    evaluate.add_argument("--styles", action="store_true", help="measure speaking styles instead; a speaker per clip")
+    evaluate.add_argument("--faces", type=Path, metavar="FOLDER", help="measure face swap instead, with these photos")
     evaluate.add_argument("--plot", type=Path, help="PNG to draw the apertures into")
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
     evaluate.set_defaults(run=live.evaluate)

@@ -76,10 +76,19 @@ def train(config: AppConfig, arguments: argparse.Namespace) -> int:
 
 
 def evaluate(config: AppConfig, arguments: argparse.Namespace) -> int:
-    """Measure sync and picture on clips."""
-    from presenter.recipe.evaluate import evaluate_clips
+    """Measure sync and picture, styles or face swap on clips."""
+    from presenter.recipe.evaluate import evaluate_clips, find_clips
 
-    report = evaluate_clips(config, arguments.clips, tuple(arguments.unseen), arguments.limit, arguments.plot)
+    if arguments.styles:
+        from presenter.recipe.evaluate_styles import evaluate_styles
+
+        report = evaluate_styles(config, find_clips(arguments.clips, arguments.limit))
+    elif arguments.faces is not None:
+        from presenter.recipe.evaluate_swap import evaluate_swaps
+
+        report = evaluate_swaps(find_clips(arguments.clips, arguments.limit), arguments.faces)
+    else:
+        report = evaluate_clips(config, arguments.clips, tuple(arguments.unseen), arguments.limit, arguments.plot)
     _print_report(report, arguments.json)
     return 0
 

@@ -64,10 +64,7 @@ def evaluate_clips(
     Raises:
         MediaError: If no clip can be used.
     """
-    clips = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
-    if not clips:
-        raise MediaError(f"{folder}: expected video clips ({', '.join(sorted(_SUFFIXES))}), found none")
-    clips = clips[:: max(1, len(clips) // limit)][:limit] if limit else clips
+    clips = find_clips(folder, limit)
     evaluator = Evaluator(config)
     groups: dict[str, list[Judgement]] = defaultdict(list)
     curves: dict[str, Judgement] = {}
@@ -92,6 +89,18 @@ def evaluate_clips(
     report["instrumental music"] = evaluator.music()
     report["left out"] = dropped
     return report
+
+
+def find_clips(folder: Path, limit: int = 0) -> list[Path]:
+    """Video clips below a folder; at most `limit` of them, 0 for all.
+
+    Raises:
+        MediaError: If there are none.
+    """
+    clips = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    if not clips:
+        raise MediaError(f"{folder}: expected video clips ({', '.join(sorted(_SUFFIXES))}), found none")
+    return clips[:: max(1, len(clips) // limit)][:limit] if limit else clips
 
 
 def summarise(judged: list[Judgement]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from models.mesh import aperture
 from presenter.errors import ConsentError
 from presenter.runtime.identity_folder import StoredIdentity
 from presenter.video.face_track import Face, FaceTrack, Picture
-from stream.files.reader import iter_frames
+from stream.files.reader import TimedFrame, iter_frames
 
 LABEL = "AI-generated face"
 """Shown in every swapped frame."""
@@ -38,15 +39,25 @@ def prepare_swap(video: Path, track: FaceTrack, stored: StoredIdentity) -> FaceS
         track: Of all its frames.
         stored: The source.
     """
+    identity = stored.identity
+    source = FaceTexture.of(identity.frame, identity.mesh, identity.neutral, identity.pose, _SOURCE_SIZE)
+    return FaceSwap(source, target_texture(iter_frames(video), track))
+
+
+def target_texture(frames: Iterable[TimedFrame], track: FaceTrack) -> FaceTexture:
+    """The target's own look, from the frame that shows the face best, as large as the frames show it.
+
+    Args:
+        frames: The video.
+        track: Of all its frames.
+    """
     index = min((k for k, face in enumerate(track.faces) if face is not None), key=lambda k: _turned(track.faces[k]))
-    rgb = next(frame.rgb for k, frame in enumerate(iter_frames(video)) if k == index)
+    rgb = next(frame.rgb for k, frame in enumerate(frames) if k == index)
     face = track.faces[index]
     assert face is not None
     largest = max(each.pose.scale for each in track.faces if each is not None)
     size = int(np.clip(-(-FACE_SIDE * largest // _UNIT) * _UNIT, 4 * _UNIT, _MAX_SIZE))
-    identity = stored.identity
-    source = FaceTexture.of(identity.frame, identity.mesh, identity.neutral, identity.pose, _SOURCE_SIZE)
-    return FaceSwap(source, FaceTexture.of(rgb, face.mesh, track.neutral, face.pose, size))
+    return FaceTexture.of(rgb, face.mesh, track.neutral, face.pose, size)
 
 
 def labelled(rgb: Picture) -> Picture:

@@ -95,8 +95,13 @@ class FrameCompositor:
 
         Args as of `frame`, errors as of `prepare_cutout`.
         """
-        layer, index = self.layer(displacement, number), self.scene.index(number)
-        plain, cutout = self.scene.compose(layer, index, pose, eyelids, cutout=True)
+        return self.compose_with_cutout(self.layer(displacement, number), pose, eyelids, number)
+
+    def compose_with_cutout(
+        self, layer: Layer, pose: HeadPose, eyelids: int, number: int = 0
+    ) -> tuple[Picture, Picture]:
+        """`frame_and_cutout` of a rendered layer."""
+        plain, cutout = self.scene.compose(layer, self.scene.index(number), pose, eyelids, cutout=True)
         return plain, cutout
 
     def prepare_cutout(self) -> None:

@@ -97,6 +97,10 @@ def _integer(text: str) -> int:
         raise argparse.ArgumentTypeError(f"expected an integer, got {text[:60]!r}") from None
 
 
+def _sessions(text: str) -> int | str:
+    return text if text == "auto" else _integer(text)
+
+
 def _number(text: str) -> float:
     try:
         return float(text)
@@ -129,7 +133,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", dest="server.port", metavar="PORT", type=_integer, help="TCP port (default 8080)")
     serve.add_argument("--token", dest="server.token", metavar="TOKEN", help="bearer token that clients must send")
     serve.add_argument(
-        "--max-sessions", dest="server.max_sessions", metavar="N", type=_integer, help="live streams at a time"
+        "--max-sessions",
+        dest="server.max_sessions",
+        metavar="N",
+        type=_sessions,
+        help="live streams at a time (default auto: as many as are measured to fit)",
     )
     serve.set_defaults(run=live.serve)
 

@@ -20,10 +20,13 @@ def serve(config: AppConfig, arguments: argparse.Namespace) -> int:
     from presenter.runtime.engine import Engine
     from presenter.runtime.identities import IdentityStore
     from presenter.server.app import check_server, create_app, serve_forever
+    from presenter.server.capacity import sessions_that_fit
 
     server = config.server
     check_server(server)  # before the networks are loaded
-    app = create_app(Engine.load(config, server.max_sessions), IdentityStore(config.presenters_dir), config)
+    engine, store = Engine.load(config), IdentityStore(config.presenters_dir)
+    engine.slots = server.max_sessions or sessions_that_fit(engine, store)
+    app = create_app(engine, store, config)
 
     def ready(url: str) -> None:
         print(f"Presenter is ready: open {url} and speak. Ctrl+C stops it.", flush=True)

@@ -151,7 +151,7 @@ def render_driven(
     """
     identity = stored.identity
     compositor = FrameCompositor(identity, engine.folded(stored))
-    heads = motion.head_at if head else IdleMotion().at
+    idle = IdleMotion()
     count = int(motion.duration * FPS)
     pieces = SoundUntil(sound, motion.duration)
     name = "stdout" if out.path is None else out.path.name
@@ -161,8 +161,10 @@ def render_driven(
             time = Fraction(frame, FPS)
             for piece in pieces.up_to(time + 1):
                 writer.write_sound(piece)
-            pose, eyelids = heads(frame)
-            writer.write(compositor.frame(motion.at(time), pose, eyelids))
+            pose, eyelids = motion.head_at(frame) if head else idle.at(frame)
+            if identity.template is not None and not head:  # a film has its own idle motion
+                pose = AT_REST
+            writer.write(compositor.frame(motion.at(time), pose, eyelids, frame))
         for piece in pieces.up_to(motion.duration):
             writer.write_sound(piece)
     return count

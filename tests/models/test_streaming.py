@@ -11,6 +11,7 @@ from torch import Tensor
 from models import half_linear
 from models.half_linear import use_half_weights
 from models.mel import HOP, WINDOW, LogMel
+from models.style import ARTICULATION
 from models.syncformer import CHUNK_SAMPLES, StyleSyncFormer, SyncFormerConfig
 from models.transformer import CausalTransformer
 
@@ -60,7 +61,7 @@ def pcm() -> Tensor:
 @pytest.fixture
 def style() -> Tensor:
     """A style for each row."""
-    return torch.randn(2, CONFIG.style_dim, generator=torch.Generator().manual_seed(2))
+    return torch.randn(2, CONFIG.style_dim + ARTICULATION, generator=torch.Generator().manual_seed(2))
 
 
 def run_chunked(step: Callable[[Tensor], Tensor], x: Tensor, lengths: list[int], unit: int = 1) -> Tensor:

@@ -14,6 +14,7 @@ from models.crop import crop_transform, cut_crop
 from models.matting import Matte
 from models.mesh import Floats, Pose
 from models.still import Blinks
+from models.template import LivingTemplate
 
 StyleCode = NewType("StyleCode", Tensor)  # W of the generator, [style_dim]
 SpeakingStyle = NewType("SpeakingStyle", Tensor)  # the code injected in the Transformer, [S]
@@ -34,6 +35,7 @@ class Identity:
         speaking_style: How this presenter moves; None for the neutral style.
         blinks: Eyelid overlays.
         matte: Where in the frame the person is `[H, W]`; None if it was enrolled without.
+        template: The video of the person that is animated instead of the frame; None if there is but the frame.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Identity:
     speaking_style: SpeakingStyle | None
     blinks: Blinks
     matte: Matte | None
+    template: LivingTemplate | None = None
 
     @property
     def transform(self) -> Floats:

@@ -79,13 +79,15 @@ class Cutout:
         the person's colour takes up what the guess leaves unexplained (Forte, "Approximate Fast
         Foreground Colour Estimation", ICIP 2021).
         """
-        sigma = _SPREAD * rgb.shape[0]
-        person = cv2.GaussianBlur(_nearest(rgb, matte == 255), (0, 0), sigma)
-        background = cv2.GaussianBlur(_nearest(rgb, matte == 0), (0, 0), sigma)
-        alpha = matte[..., None].astype(np.float32) / 255
-        rest = rgb - alpha * person - (1 - alpha) * background
-        colours = np.clip(person + alpha * rest + 0.5, 0, 255).astype(np.uint8)
-        return cls(matte, np.where(matte[..., None] == 255, rgb, colours))
+        person, background = _smooth_colours(rgb, matte == 255), _smooth_colours(rgb, matte == 0)
+        colours = cv2.copyTo(rgb, cv2.inRange(matte, 255, 255), person.astype(np.uint8))
+        reach = cv2.dilate((matte > 0).astype(np.uint8), np.ones((9, 9), np.uint8))
+        edge = np.flatnonzero((matte != 255) & (reach > 0))
+        alpha = matte.reshape(-1)[edge, None].astype(np.float32) / 255
+        mine, own, other = (each.reshape(-1, 3)[edge] for each in (rgb, person, background))
+        rest = mine - alpha * own - (1 - alpha) * other
+        colours.reshape(-1, 3)[edge] = np.clip(own + alpha * rest + 0.5, 0, 255).astype(np.uint8)
+        return cls(matte, colours)
 
     def apply(self, rgb: Picture) -> NDArray[np.uint8]:
         """A frame `[H, W, 3]` of the still head as colour and alpha `[H, W, 4]`."""
@@ -141,6 +143,19 @@ def _guided_filter(guide: Floats, picture: Floats, radius: int) -> Floats:
     slope = np.linalg.solve(covariance + _SMOOTHNESS * np.eye(3, dtype=np.float32), shared[..., None])[..., 0]
     offset = level - (slope * centre).sum(-1)
     return (mean(slope) * guide).sum(-1) + mean(offset)
+
+
+def _smooth_colours(rgb: Picture, sure: NDArray[np.bool_]) -> Floats:
+    """Colours of the sure pixels `[H, W, 3]`, carried on over all others and averaged.
+
+    They are smooth, so they are computed at half the size.
+    """
+    height, width = sure.shape
+    size = max(width // 2, 1), max(height // 2, 1)
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_NEAREST)
+    known = cv2.resize(sure.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) == 1
+    smooth = cv2.GaussianBlur(_nearest(small.astype(np.uint8), known), (0, 0), _SPREAD * height / 2)
+    return cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _nearest(rgb: Picture, sure: NDArray[np.bool_]) -> Floats:

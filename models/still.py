@@ -136,32 +136,37 @@ class Paster:
     Args:
         size: `(height, width)` of the frame.
         transform: Affine map `[2, 3]` from frame to crop pixels.
+        window: What of the crop is rendered; without, its mask's bounding box.
     """
 
-    def __init__(self, size: tuple[int, int], transform: Floats) -> None:
+    def __init__(self, size: tuple[int, int], transform: Floats, window: Window | None = None) -> None:
         height, width = size
         inverse = cv2.invertAffineTransform(transform.astype(np.float64))
         top, bottom, left, right = mask_region()
         corners = np.array([[left, top], [right, top], [left, bottom], [right, bottom]], np.float64)
         placed = corners @ inverse[:, :2].T + inverse[:, 2]
-        x0, y0 = np.maximum(np.floor(placed.min(0)), 0).astype(int)
-        x1, y1 = np.minimum(np.ceil(placed.max(0)), [width, height]).astype(int)
+        x0, y0 = np.clip(np.floor(placed.min(0)), 0, [width, height]).astype(int)
+        x1, y1 = np.clip(np.ceil(placed.max(0)), 0, [width, height]).astype(int)
         self._region = (slice(int(y0), int(y1)), slice(int(x0), int(x1)))
         self._size = (int(x1 - x0), int(y1 - y0))
-        inverse[:, 2] += inverse[:, :2] @ [left, top] - [x0, y0]
+        self._window = window or Window(top, bottom, left, right)
+        inverse[:, 2] += inverse[:, :2] @ [self._window.left, self._window.top] - [x0, y0]
         self._inverse = inverse
-        self._source = np.s_[:, top:bottom, left:right]
-        # Colour and mask of the crop become bytes, and the mask fades out towards the border.
-        self._scale = np.full((4, bottom - top, right - left), 255, np.float32)
-        self._scale[3] *= crop_mask()[top:bottom, left:right]
 
     def paste(self, frame: Picture, rendered: Floats) -> None:
         """Blend colour and mask `[4, 256, 256]` (0..1) into `frame [H, W, 3]`, in place."""
-        layer = cv2.merge(list((rendered[self._source] * self._scale + 0.5).astype(np.uint8)))
-        moved = cv2.warpAffine(layer, self._inverse, self._size, flags=cv2.INTER_LINEAR)
-        alpha = cv2.extractChannel(moved, 3).astype(np.float32) / 255
-        colour = cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB)
-        frame[self._region] = cv2.blendLinear(colour, frame[self._region], alpha, 1 - alpha)
+        window = np.s_[self._window.top : self._window.bottom, self._window.left : self._window.right]
+        # Colour and mask of the crop become bytes, and the mask fades out towards the border.
+        colour, mask = 255 * rendered[:3][:, *window], 255 * rendered[3:][:, *window] * crop_mask()[window]
+        self.paste_layer(frame, cv2.merge(list((np.concatenate([colour, mask]) + 0.5).astype(np.uint8))))
+
+    def paste_layer(self, frame: Picture, layer: Picture) -> None:
+        """Blend colour and opacity of the window `[h, w, 4]` into `frame [H, W, 3]` or `[H, W, 4]`, in place."""
+        if not all(self._size):  # the face is outside of the picture
+            return
+        moved = cv2.warpAffine(layer, self._inverse, self._size, flags=cv2.INTER_CUBIC)
+        opacity = cv2.extractChannel(moved, 3).astype(np.float32) / 255
+        frame[self._region] = blended(cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB), opacity, frame[self._region])
 
 
 def draw_blinks(rgb: Picture, landmarks: Floats, levels: int = EYES_CLOSED) -> Blinks:

@@ -164,6 +164,13 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
     evaluate.set_defaults(run=live.evaluate)
 
+    sheet = verbs.add_parser("contact-sheet", help="render sheets of speaking mouths to look at, and measure them")
+    sheet.add_argument("pictures", nargs="+", metavar="PICTURE", help="a photo, or a presenter's name")
+    sheet.add_argument("--speech", type=Path, required=True, help="a recording; every picture speaks it")
+    sheet.add_argument("--out", type=Path, default=Path("sheets"), help="folder for the sheets and figures.json")
+    sheet.add_argument("--json", action="store_true", help="print JSON instead of a table, with each picture's figures")
+    sheet.set_defaults(run=live.contact_sheet)
+
     bench = verbs.add_parser("bench", help="time the live path, a voice bot's or a meeting's, on this machine")
     bench.add_argument("what", nargs="?", choices=("live", "voice", "camera"), default="live", help=live.BENCHES)
     bench.add_argument(

@@ -37,8 +37,8 @@ PRESENTER = {
     "config": {"errors"},
     "client": {"errors"},
     "runtime": {"errors", "config"},
-    "enroll": {"errors", "config", "runtime"},
     "video": {"errors", "config", "runtime"},
+    "enroll": {"errors", "config", "runtime", "video"},
     "tts": {"errors", "config", "runtime", "enroll"},
     "meeting": {"errors", "config", "runtime"},
     "api": {"errors", "config", "runtime", "enroll", "tts", "video"},
@@ -46,7 +46,7 @@ PRESENTER = {
     "integrations": {"errors", "config", "runtime"},
     "doctor": {"errors", "config", "runtime", "meeting", "tts"},
     "studio": set(),
-    "recipe": {"errors", "config", "runtime", "enroll", "video"},
+    "recipe": {"errors", "config", "runtime", "enroll", "studio", "video"},
     "bench": {"errors", "config", "client", "runtime", "meeting", "server"},
     "commands": {
         *("errors", "config", "runtime", "meeting", "api", "server", "doctor"),

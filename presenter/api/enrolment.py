@@ -25,36 +25,51 @@ def enroll(
     *,
     consent_by: str = "",
     face: int | None = None,
+    personalise: bool = False,
     config: AppConfig | str | Path = "cpu",
     progress: Progress = lambda fraction, what: None,
     warn: Callable[[str], None] = _warn,
 ) -> str:
-    """Make a presenter from a photo.
+    """Make a presenter from a photo or a video.
 
     Args:
-        photo: One frontal face, well lit: JPEG, PNG, WebP or AVIF.
+        photo: One frontal face, well lit: JPEG, PNG, WebP or AVIF; or 10 to 60 s of one person, first with closed lips,
+            then talking: MP4, MOV, WebM or MKV.
         name: What to call the presenter.
         consent_by: Who agreed to be shown; kept with the presenter, and when.
-        face: Which of several faces, counted from the left from 1.
+        face: Which of several faces in a photo, counted from the left from 1.
+        personalise: Learn the mouth of the person in the video, which takes up to ten minutes; if it was interrupted,
+            the same call continues.
         config: A preset's name, a YAML file, or settings.
         progress: Called with the share that is done, 0..1, and what is being done.
-        warn: Called with each warning about a photo that is used nevertheless; prints it by default.
+        warn: Called with each warning about what is used nevertheless; prints it by default.
 
     Returns:
         The name under which it is stored.
 
     Raises:
-        EnrollError: If the name or the photo can't be used; says why.
+        EnrollError: If the name, the photo or the video can't be used; says why.
     """
-    from presenter.enroll.enrolment import enroll_presenter
+    from presenter.enroll.enrolment import can_continue, enroll_presenter
     from presenter.runtime.identities import IdentityStore
     from presenter.runtime.names import check_name
 
     settings = settings_of(config)
     store = IdentityStore(settings.presenters_dir)
-    checked = check_name(name, store.taken_names())
+    taken = store.taken_names()
+    if personalise and can_continue(store, name, Path(photo)):
+        taken.discard(name)
+    checked = check_name(name, taken)
     enroll_presenter(
-        store, settings.engine, Path(photo), checked, progress, consent_by=consent_by, face=face, warn=warn
+        store,
+        settings.engine,
+        Path(photo),
+        checked,
+        progress,
+        consent_by=consent_by,
+        face=face,
+        personalise=personalise,
+        warn=warn,
     )
     return checked
 

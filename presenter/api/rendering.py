@@ -69,7 +69,7 @@ def render(
     Args:
         audio: Any file with sound; None for that of `driving`, or of `video`.
         out: A name in `.mp4`, `.mov` or `.webm`, or, without `video`, pictures (`frames/`, `frame_%05d.png`) or `-`.
-        presenter: A presenter's name, or a photo.
+        presenter: A presenter's name, or a photo or video of someone.
         video: Show this video instead, its mouth moved.
         driving: A video of a person whose mouth, jaw and cheeks move the face, instead of the recording.
         driving_head: Whether the driver's head and eyelids move the presenter's as well; not with `video`.

@@ -50,7 +50,7 @@ def say(
     Args:
         text: In English.
         out: As of `render`, or a name in `.wav` for the sound alone.
-        presenter: A presenter's name, or a photo.
+        presenter: A presenter's name, or a photo or video of someone.
         style: As of `render`.
         style_strength: As of `render`.
         overwrite: Whether a file of that name is replaced.

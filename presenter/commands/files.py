@@ -30,7 +30,7 @@ def add_parsers(verbs: Any) -> None:
         metavar="N",
         help="which sound of it, counted from 1; else what players choose",
     )
-    render.add_argument("--presenter", default="default", help="a presenter's name, or a photo")
+    render.add_argument("--presenter", default="default", help="a presenter's name, or a photo or video of someone")
     render.add_argument("--video", type=Path, help="show this video instead, its mouth moved to follow the recording")
     render.add_argument(
         "--driving", type=Path, metavar="CLIP", help="a video of a person whose mouth moves the face, instead of sound"
@@ -49,14 +49,20 @@ def add_parsers(verbs: Any) -> None:
 
     say = verbs.add_parser("say", help="speak a text into a film or a WAV (needs the extra [voice])")
     say.add_argument("text", help="what to say, in English; - reads it from standard input")
-    say.add_argument("--presenter", default="default", help="a presenter's name, or a photo")
+    say.add_argument("--presenter", default="default", help="a presenter's name, or a photo or video of someone")
     _add_style(say)
     say.add_argument("--out", default="say.mp4", help=f"{_FILM}; .wav for the sound alone")
     say.add_argument("--overwrite", action="store_true", help=_OVERWRITE)
     say.set_defaults(run=run_say)
 
-    enroll = verbs.add_parser("enroll", help="make a presenter from a photo")
-    enroll.add_argument("photo", type=Path, help="one frontal face, well lit: JPEG, PNG, WebP or AVIF")
+    enroll = verbs.add_parser("enroll", help="make a presenter from a photo or a video")
+    enroll.add_argument(
+        "photo", type=Path, metavar="PHOTO|VIDEO",
+        help="one frontal face, well lit: JPEG, PNG, WebP or AVIF; or 10 to 60 s of one person: MP4, MOV, WebM or MKV",
+    )  # fmt: skip
+    enroll.add_argument(
+        "--personalize", action="store_true", help="learn the mouth of the person in the video: up to ten minutes"
+    )
     enroll.add_argument(
         "--face", type=int, metavar="N", help="which of several faces in the photo, counted from the left from 1"
     )
@@ -153,17 +159,18 @@ def _report(done: object, out: Output) -> None:
 
 
 def run_enroll(config: AppConfig, arguments: argparse.Namespace) -> int:
-    """Make a presenter from a photo."""
+    """Make a presenter from a photo or a video."""
     from presenter import api
 
     def progress(fraction: float, message: str) -> None:
-        print(f"{fraction:4.0%} {message}")
+        print(f"{fraction:4.0%} {message}", flush=True)
 
     name = api.enroll(
         arguments.photo,
         arguments.name,
         consent_by=arguments.consent,
         face=arguments.face,
+        personalise=arguments.personalize,
         config=arguments.config,
         progress=progress,
     )

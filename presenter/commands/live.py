@@ -7,6 +7,7 @@ import asyncio
 import dataclasses
 import json
 import logging
+import sys
 from typing import Any
 
 from presenter.config import AppConfig
@@ -89,6 +90,21 @@ def evaluate(config: AppConfig, arguments: argparse.Namespace) -> int:
         report = evaluate_swaps(find_clips(arguments.clips, arguments.limit), arguments.faces)
     else:
         report = evaluate_clips(config, arguments.clips, tuple(arguments.unseen), arguments.limit, arguments.plot)
+    _print_report(report, arguments.json)
+    return 0
+
+
+def contact_sheet(config: AppConfig, arguments: argparse.Namespace) -> int:
+    """Render sheets of speaking mouths and measure them."""
+    from presenter.recipe.contact_sheet import contact_sheet
+
+    def note(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    report = contact_sheet(config, arguments.pictures, arguments.speech, arguments.out, note)
+    (arguments.out / "figures.json").write_text(json.dumps(report, indent=1))
+    if not arguments.json:
+        report.pop("pictures")
     _print_report(report, arguments.json)
     return 0
 

@@ -14,8 +14,9 @@ from presenter.commands.terminal import confirm, has_terminal
 from presenter.config import AppConfig
 from presenter.errors import IdentityDamagedError, PresenterError
 from presenter.runtime.identities import Entry, IdentityStore
-from presenter.runtime.identity_folder import FILES, IDENTITY
+from presenter.runtime.identity_folder import FILES, IDENTITY, Figures
 from stream.files.output import PartialFile, check_output, errors_of
+from stream.media import FPS
 
 _MAX_BYTES = 200 << 20  # of a presenter; a personal generator takes 4 to 100 MB
 
@@ -52,20 +53,33 @@ def _show(store: IdentityStore, arguments: argparse.Namespace) -> int:
         return 0
     consent = row.pop("consent")
     row["consent"] = f"{consent['by']}, {consent['at']}" if consent else "not recorded"
+    row["personalised"] = _gain(row["personalised"])
     for key, value in row.items():
         if value:
-            print(f"{key + ':':<10}{value}")
+            print(f"{key + ':':<14}{value}")
     return 0
 
 
+def _gain(personalised: Figures | None) -> str:
+    if personalised is None:
+        return ""
+    before, after = personalised["before"], personalised["after"]
+    return ", ".join(f"{name} {before[name]:.3g} -> {after[name]:.3g}" for name in after if name in before)
+
+
 def _facts(store: IdentityStore, entry: Entry) -> dict[str, Any]:
-    consent = None
+    consent, template, style, personalised = None, None, False, None
     if not entry.problem:
-        consent = store.load(entry.name).consent
+        stored = store.load(entry.name)
+        consent, personalised = stored.consent, stored.personalised
+        template, style = stored.identity.template, stored.identity.speaking_style is not None
     return {
         "name": entry.name,
         "kind": "enrolled here" if entry.own else "comes with the package",
         "folder": str(entry.folder),
+        "moves": "a picture" if template is None else f"a video of {len(template) / FPS:.1f} s",
+        "style": "its own" if style else "",
+        "personalised": personalised,
         "consent": None if consent is None else vars(consent),
         "problem": entry.problem,
     }

@@ -1,4 +1,4 @@
-"""From a photo on disk to a stored presenter, or to a temporary one."""
+"""From a photo or a video on disk to a stored presenter, or to a temporary one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from presenter.config import AppConfig, EngineConfig
-from presenter.errors import IdentityNotFoundError
+from presenter.errors import EnrollError, IdentityNotFoundError
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.identity_folder import StoredIdentity, consent_now
 from presenter.runtime.networks import load_networks
@@ -17,64 +17,122 @@ from presenter.runtime.progress import Progress
 Warn = Callable[[str], None]
 """Called with each warning about a photo that is used nevertheless."""
 
+_ENROL_SHARE = 0.1  # of the time that enrolling and personalising take
+
 _log = logging.getLogger(__name__)
 
 
 def enroll_presenter(
     store: IdentityStore,
     engine: EngineConfig,
-    photo: Path,
+    source: Path,
     name: str,
     progress: Progress = lambda fraction, message: None,
     *,
     consent_by: str = "",
     stop: threading.Event | None = None,
     face: int | None = None,
+    personalise: bool = False,
     warn: Warn = _log.warning,
 ) -> StoredIdentity:
-    """Make a presenter from a photo and save it.
+    """Make a presenter from a photo or a video and save it.
 
     Args:
         store: Where it is kept.
         engine: Names the networks.
-        photo: The photo.
+        source: The photo or video, recognised by content.
         name: The presenter's name.
         progress: Called with the progress.
         consent_by: Who agreed to be shown; kept with the presenter, and when.
-        stop: Set from another thread to cancel the decoding of the photo.
-        face: Which of several faces, counted from the left from 1.
-        warn: Called with each warning about a photo that is used nevertheless.
+        stop: Set from another thread to cancel.
+        face: Which of several faces of a photo, counted from the left from 1.
+        personalise: Tune the generator to the person in a video. The presenter is saved before; if this is
+            interrupted, another call with the same name and video continues.
+        warn: Called with each warning about what is used nevertheless.
 
     Raises:
-        EnrollError: If the photo can't be used; says why.
+        EnrollError: If the photo or video can't be used; says why.
     """
-    from presenter.enroll.photo import enroll_photo  # imports the tracker, which a live session never needs
+    from presenter.enroll.film import Film, is_film  # imports the tracker, which a live session never needs
+    from presenter.enroll.from_film import enroll_film
+    from presenter.enroll.personal import WorkFolder, personalise_presenter
+    from presenter.enroll.photo import enroll_photo
 
-    identity = enroll_photo(photo, name, progress, load_networks(engine), stop, face=face, warn=warn)
-    stored = store.save(identity, consent_now(consent_by))
-    progress(1.0, "Ready")
-    return stored
+    _check_readable(source)
+    consent = consent_now(consent_by)
+    if not is_film(source):
+        if personalise:
+            raise EnrollError(f"{source.name}: expected a video to personalise with, found a photo")
+        identity = enroll_photo(source, name, progress, load_networks(engine), stop, face=face, warn=warn)
+        stored = store.save(identity, consent)
+        progress(1.0, "Ready")
+        return stored
+    if face is not None:
+        raise EnrollError("a face can be chosen in a photo only; film the person alone")
+    work = WorkFolder.of(store, name)
+    share = _ENROL_SHARE if personalise else 1.0
+    if not (personalise and can_continue(store, name, source)):
+        identity, filmed = enroll_film(
+            Film(source, stop),
+            name,
+            lambda done, message: progress(done * share, message),
+            load_networks(engine),
+            warn=warn,
+        )
+        stored = store.save(identity, consent)
+        if not personalise:
+            progress(1.0, "Ready")
+            return stored
+        progress(share, "Cutting what is learnt from")
+        work.fill(source, filmed)
+    return personalise_presenter(
+        store, engine, name, lambda done, message: progress(share + done * (1 - share), message), stop
+    )
 
 
-def find_presenter(config: AppConfig, name_or_photo: str) -> StoredIdentity:
-    """Return a presenter by its name, or a temporary one made from a photo.
+def can_continue(store: IdentityStore, name: str, source: Path) -> bool:
+    """Whether a presenter of this name was made of this video, and its personalisation was interrupted."""
+    from presenter.enroll.personal import WorkFolder
+
+    return source.is_file() and WorkFolder.of(store, name).is_of(source) and name in store.names()
+
+
+def _check_readable(source: Path) -> None:
+    try:
+        with source.open("rb"):
+            pass
+    except OSError as error:
+        raise EnrollError(
+            f"{source.name}: expected a photo or a video, could not read it ({error.strerror})"
+        ) from error
+
+
+def find_presenter(config: AppConfig, name_or_file: str) -> StoredIdentity:
+    """Return a presenter by its name, or a temporary one made from a photo or a video.
 
     Raises:
         IdentityNotFoundError: If it is neither.
         IdentityDamagedError: If the presenter can't be read.
-        EnrollError: If the photo can't be used.
+        EnrollError: If the photo or video can't be used.
     """
     store = IdentityStore(config.presenters_dir)
-    path = Path(name_or_photo)
+    path = Path(name_or_file)
     try:
-        return store.load(name_or_photo)
+        return store.load(name_or_file)
     except IdentityNotFoundError as error:
         if not path.is_file():
             raise IdentityNotFoundError(
-                f"expected a presenter ({', '.join(store.names())}) or a photo, found no {name_or_photo!r}"
+                f"expected a presenter ({', '.join(store.names())}) or a photo or video, found no {name_or_file!r}"
             ) from error
-    from presenter.enroll.photo import enroll_photo  # imports the tracker
+    from presenter.enroll.film import Film, is_film  # imports the tracker
+    from presenter.enroll.from_film import enroll_film
+    from presenter.enroll.photo import enroll_photo
 
     networks = load_networks(config.engine)
-    identity = enroll_photo(path, path.stem, lambda fraction, message: None, networks, warn=_log.warning)
-    return StoredIdentity(identity, None)
+    if is_film(path):
+        return StoredIdentity(enroll_film(Film(path), path.stem, _untold, networks, warn=_log.warning)[0], None)
+    return StoredIdentity(enroll_photo(path, path.stem, _untold, networks, warn=_log.warning), None)
+
+
+def _untold(fraction: float, message: str) -> None:
+    pass

@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from models.crop import crop_transform, cut_crop
+from models.generator import Generator
 from models.identity import Identity, StyleCode, picture_tensor
 from models.matting import Matte, MattingError, draw_matte
-from models.mesh import INNER_LIP_PAIRS, Floats, aperture, canonicalise
+from models.mesh import INNER_LIP_PAIRS, Floats, Pose, aperture, canonicalise
 from models.still import draw_blinks
 from models.tracker.landmarks import LandmarkFinder
 from models.tracker.region import Region
@@ -73,13 +74,11 @@ def enroll_photo(
     neutral = close_lips(mesh, basis.reshape(-1, *mesh.shape))
     progress(0.7, "Computing the style code")
     generator = networks.generator
-    crop = cut_crop(frame, crop_transform(pose))
-    with torch.inference_mode():
-        style = StyleCode(generator.style_code(picture_tensor(crop))[0].clone())
+    style = style_code_of(cut_crop(frame, crop_transform(pose)), generator)
     progress(0.8, "Drawing eyelids")
     blinks = draw_blinks(frame, landmarks)
     progress(0.85, "Cutting out the background")
-    matte = _matte(frame) if matte is None else matte
+    matte = matte_of(frame) if matte is None else matte
     return Identity(name, frame, mesh, neutral, pose, style, generator.fingerprint, None, blinks, matte)
 
 
@@ -150,12 +149,8 @@ def _frame_around_face(
     rgb: NDArray[np.uint8], landmarks: Floats, opacity: Matte | None
 ) -> tuple[NDArray[np.uint8], Floats, Matte | None]:
     """Head and shoulders as `[512, 512, 3]`, the landmarks in it, and the opacity there."""
-    pose = canonicalise(landmarks)[1]
     height, width = rgb.shape[:2]
-    side = int(min(_FRAME_SIDE * pose.scale, height, width))
-    centre = pose.project(np.array([0.0, _FRAME_CENTRE_Y, 0.0], np.float32))
-    left = int(np.clip(centre[0] - side / 2, 0, width - side))
-    top = int(np.clip(centre[1] - side / 2, 0, height - side))
+    left, top, side = head_box(canonicalise(landmarks)[1], width, height)
     how = cv2.INTER_AREA if side > FRAME_SIZE else cv2.INTER_CUBIC
 
     def cut(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -172,7 +167,22 @@ def _frame_around_face(
     return frame, landmarks, None if opacity is None else cut(opacity)
 
 
-def _matte(rgb: NDArray[np.uint8]) -> Matte | None:
+def head_box(pose: Pose, width: int, height: int) -> tuple[int, int, int]:
+    """The square `(left, top, side)` that shows head and shoulders of a face in a picture of that size."""
+    side = int(min(_FRAME_SIDE * pose.scale, height, width))
+    centre = pose.project(np.array([0.0, _FRAME_CENTRE_Y, 0.0], np.float32))
+    left = int(np.clip(centre[0] - side / 2, 0, width - side))
+    top = int(np.clip(centre[1] - side / 2, 0, height - side))
+    return left, top, side
+
+
+def style_code_of(crop: NDArray[np.uint8], generator: Generator) -> StyleCode:
+    """W of the person in a face crop `[256, 256, 3]`."""
+    with torch.inference_mode():
+        return StyleCode(generator.style_code(picture_tensor(crop))[0].clone())
+
+
+def matte_of(rgb: NDArray[np.uint8]) -> Matte | None:
     """The frame's matte, or None where none can be drawn: the presenter works without."""
     try:
         return draw_matte(rgb)

@@ -12,7 +12,16 @@ from pathlib import Path
 
 from models.identity import Identity
 from presenter.errors import IdentityDamagedError, IdentityNotFoundError, PresenterError
-from presenter.runtime.identity_folder import FILES, FRAME, Consent, StoredIdentity, load_identity, save_identity
+from presenter.runtime.identity_folder import (
+    FILES,
+    FRAME,
+    GENERATOR,
+    Consent,
+    Figures,
+    StoredIdentity,
+    load_identity,
+    save_identity,
+)
 from presenter.runtime.names import check_name, folder_of, name_key, name_of
 
 DEFAULT = "default"
@@ -100,14 +109,31 @@ class IdentityStore:
             raise IdentityDamagedError(entry.problem)
         return (entry.folder / FRAME).read_bytes()
 
-    def save(self, identity: Identity, consent: Consent | None = None) -> StoredIdentity:
+    def save(
+        self,
+        identity: Identity,
+        consent: Consent | None = None,
+        generator: Path | None = None,
+        personalised: Figures | None = None,
+    ) -> StoredIdentity:
         """Save an enrolled presenter under its name, replacing the user's earlier one of that name.
+
+        Args:
+            identity: What to save.
+            consent: Who agreed to be shown.
+            generator: Checkpoint of its personal generator, to be copied along.
+            personalised: What that is better by.
 
         Raises:
             OSError: If it can't be written.
         """
-        save_identity(self.own / folder_of(identity.name), identity, consent=consent)
-        return StoredIdentity(identity, None, consent)
+        folder = self.own / folder_of(identity.name)
+        save_identity(folder, identity, generator, consent, personalised)
+        return StoredIdentity(identity, None if generator is None else folder / GENERATOR, consent, personalised)
+
+    def work_folder(self, name: str) -> Path:
+        """Where what is still being computed for a presenter is kept; deleted with it."""
+        return self.own / f".personalising-{folder_of(name)}"
 
     def rename(self, name: str, new_name: str, reserved: Iterable[str] = ()) -> str:
         """Rename a presenter of the user's; returns the name as it is stored.
@@ -136,6 +162,7 @@ class IdentityStore:
             PresenterError: If it comes with the package.
         """
         entry = self._own_entry(name, "deleted")
+        shutil.rmtree(self.work_folder(entry.name), ignore_errors=True)
         if entry.folder.is_symlink():
             entry.folder.unlink()
             return

@@ -1,8 +1,8 @@
 """One presenter on disk: written atomically, read with every part checked.
 
 A presenter is a folder: `frame.png` (the image), `matte.png` (the person's opacity in it; older
-folders have none), `identity.safetensors` (meshes, pose, codes, eyelids, who consented) and, when the
-generator was personalised, `generator.safetensors`.
+folders have none), `identity.safetensors` (meshes, pose, codes, eyelids, who consented) and, if it was made from a
+video, `template.safetensors`, and, if the generator was personalised, `generator.safetensors`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,14 @@ from models.mesh import Pose
 from models.still import Blinks
 from presenter.errors import IdentityDamagedError
 from presenter.runtime.names import name_of
+from presenter.runtime.template_file import load_template, save_template
 
 IDENTITY, FRAME, MATTE, GENERATOR = "identity.safetensors", "frame.png", "matte.png", "generator.safetensors"
-FILES = (IDENTITY, FRAME, MATTE, GENERATOR)
+TEMPLATE = "template.safetensors"
+FILES = (IDENTITY, FRAME, MATTE, GENERATOR, TEMPLATE)
 """All that a presenter's folder may hold."""
+Figures = dict[str, dict[str, float]]
+"""Of personalisation, measured on frames that were kept back: by name, `before` and `after`."""
 _PNG_END = b"IEND\xaeB`\x82"
 _POINTS = 478
 _SHAPES = {"mesh": (_POINTS, 3), "neutral": (_POINTS, 3), "rotation": (3, 3), "translation": (3,)}
@@ -46,11 +50,12 @@ class Consent:
 
 @dataclass(frozen=True, eq=False)
 class StoredIdentity:
-    """An identity, the path of its own generator, if it has one, and who consented, if recorded."""
+    """An identity, the path of its own generator, if it has one, who consented, and what personalisation gained."""
 
     identity: Identity
     generator: Path | None
     consent: Consent | None = None
+    personalised: Figures | None = None
 
 
 def consent_now(by: str) -> Consent | None:
@@ -59,7 +64,11 @@ def consent_now(by: str) -> Consent | None:
 
 
 def save_identity(
-    folder: Path, identity: Identity, generator: Path | None = None, consent: Consent | None = None
+    folder: Path,
+    identity: Identity,
+    generator: Path | None = None,
+    consent: Consent | None = None,
+    personalised: Figures | None = None,
 ) -> None:
     """Write an identity's folder atomically.
 
@@ -68,6 +77,7 @@ def save_identity(
         identity: What to write.
         generator: Checkpoint of its personal generator, to be copied along.
         consent: Who agreed to be shown.
+        personalised: What its generator is better by.
 
     Raises:
         OSError: If it can't be written.
@@ -82,9 +92,11 @@ def save_identity(
         for name, picture in pictures.items():
             # Encoded here and written by Python, because OpenCV opens no names beyond ASCII on Windows.
             (partial / name).write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+        if identity.template is not None:
+            save_template(partial / TEMPLATE, identity.template)
         if generator is not None:
             shutil.copy(generator, partial / GENERATOR)
-        save_checkpoint(partial / IDENTITY, _tensors(identity), _facts(identity, consent))
+        save_checkpoint(partial / IDENTITY, _tensors(identity), _facts(identity, consent, personalised))
         if folder.exists():
             os.replace(folder, Path(temporary) / "replaced")
         os.replace(partial, folder)
@@ -104,7 +116,7 @@ def _tensors(identity: Identity) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _facts(identity: Identity, consent: Consent | None) -> dict[str, Any]:
+def _facts(identity: Identity, consent: Consent | None, personalised: Figures | None) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "name": identity.name,
         "style_of": identity.style_of,
@@ -114,6 +126,8 @@ def _facts(identity: Identity, consent: Consent | None) -> dict[str, Any]:
     }
     if consent is not None:
         facts["consent"] = {"by": consent.by, "at": consent.at}
+    if personalised is not None:
+        facts["personalised"] = personalised
     return facts
 
 
@@ -163,13 +177,14 @@ def _load(folder: Path) -> StoredIdentity:
         speaking_style=None if style is None else SpeakingStyle(style.float()),
         blinks=Blinks((top, left), arrays["blinks"]),
         matte=matte,
+        template=load_template(folder / TEMPLATE, frame.shape[:2]) if (folder / TEMPLATE).is_file() else None,
     )
     generator = folder / GENERATOR
     if generator.is_file():
         load_checkpoint(generator)
     given = facts.get("consent")
     consent = Consent(str(given["by"]), str(given["at"])) if given else None
-    return StoredIdentity(identity, generator if generator.is_file() else None, consent)
+    return StoredIdentity(identity, generator if generator.is_file() else None, consent, facts.get("personalised"))
 
 
 def _read_png(path: Path, how: int) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from models.compositor import FrameCompositor
-from models.head_motion import FPS, Handover, HeadMotion, HeadPose, IdleMotion
+from models.head_motion import AT_REST, FPS, Handover, HeadMotion, HeadPose, IdleMotion
 from models.identity import Identity, SpeakingStyle
 from models.layer import Layer
 from models.mesh import Floats
@@ -115,7 +115,7 @@ class Renderer:
         Raises:
             MattingError: If the presenter has no matte and none can be made; the frames stay as they are.
         """
-        self._compositor.cut_out()
+        self._compositor.prepare_cutout()
         self._matte = True
 
     def remove_matte(self) -> None:
@@ -228,16 +228,18 @@ class Renderer:
     def _render(self, moved: _Moved, *, keep_mouth: bool = False) -> VideoFrame:
         pose, eyelids = self._move(moved)
         if not keep_mouth or self._layer is None:
-            self._layer = self._compositor.layer(moved.displacement)
+            self._layer = self._compositor.layer(moved.displacement, moved.frame)
         if self._matte:
-            rgb, cutout = self._compositor.compose_with_cutout(self._layer, pose, eyelids)
+            rgb, cutout = self._compositor.compose_with_cutout(self._layer, pose, eyelids, moved.frame)
             return VideoFrame(rgb, moved.pts, cutout)
-        return VideoFrame(self._compositor.compose(self._layer, pose, eyelids), moved.pts)
+        return VideoFrame(self._compositor.compose(self._layer, pose, eyelids, moved.frame), moved.pts)
 
     def _move(self, moved: _Moved) -> tuple[HeadPose, int]:
         motion = self.motion
         pose, eyelids = motion.at(moved.frame)
-        if isinstance(motion, IdleMotion):
+        if isinstance(motion, IdleMotion) and self._identity.template is not None:
+            pose = AT_REST  # a video has a motion of its own
+        elif isinstance(motion, IdleMotion):
             spoken = moved.speech.pose(self._head_motion)
             pose = HeadPose(*(idle + speech for idle, speech in zip(pose, spoken, strict=True)))
         if motion is not self._followed:

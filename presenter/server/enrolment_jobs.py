@@ -19,7 +19,7 @@ from presenter.server.uploads import Uploads
 
 KEPT_JOBS = 100
 MAX_UPLOADS = 4
-"""Photos on disk at a time, whether they are arriving, waiting or being enrolled."""
+"""Photos and videos on disk at a time, whether they are arriving, waiting or being enrolled."""
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ class Job:
     name: str
     consent_by: str = ""
     face: int | None = None
+    personalise: bool = False
     state: str = "queued"  # queued, running, done, failed
     progress: float = 0.0
     message: str = "Waiting"
@@ -63,16 +64,18 @@ class Enrolments:
         self._engine = engine
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="enrol")
+        # Personalisation takes minutes: those who only enrol do not wait for it.
+        self._slow_executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="personalise")
         self._tasks: set[asyncio.Future[None]] = set()
         self._reserved: set[str] = set()
         self._stop = threading.Event()
         self.uploads = Uploads(
             store.own / ".uploads",
-            "photo",
+            "upload",
             MAX_UPLOADS,
-            "Several photos are being prepared already; try again in a minute.",
+            "Several presenters are being prepared already; try again in a minute.",
         )
-        """Where photos are stored until their job ends."""
+        """Where photos and videos are stored until their job ends."""
 
     def job(self, job_id: str) -> Job:
         """Return a job.
@@ -88,10 +91,13 @@ class Enrolments:
         """Return names that are being enrolled or are about to be."""
         return self._reserved | {job.name for job in self._jobs.values() if job.state in ("queued", "running")}
 
-    async def submit(self, path: Path, name: str, consent_by: str = "", face: int | None = None) -> Job:
-        """Queue the photo at `path`, which is discarded when the job ends or is refused; `consent_by` is kept with it.
+    async def submit(
+        self, path: Path, name: str, consent_by: str = "", face: int | None = None, *, personalise: bool = False
+    ) -> Job:
+        """Queue the photo or video at `path`, which is discarded when the job ends or is refused.
 
-        `face` chooses one of several, counted from the left from 1.
+        `consent_by` is kept with it; `face` chooses one of several, counted from the left from 1; `personalise` tunes
+        the generator to the person in a video.
 
         The name is reserved before the stored ones are looked up: of several uploads of one name, one is accepted.
 
@@ -103,7 +109,10 @@ class Enrolments:
             self._reserved.add(name)
             try:
                 check_name(name, await asyncio.to_thread(self._store.taken_names))
-                return self._start(path, Job(id=secrets.token_urlsafe(12), name=name, consent_by=consent_by, face=face))
+                job = Job(
+                    id=secrets.token_urlsafe(12), name=name, consent_by=consent_by, face=face, personalise=personalise
+                )
+                return self._start(path, job)
             finally:
                 self._reserved.discard(name)
         except BaseException:
@@ -114,7 +123,8 @@ class Enrolments:
         self._jobs[job.id] = job
         while len(self._jobs) > KEPT_JOBS:
             self._jobs.popitem(last=False)
-        task = asyncio.get_running_loop().run_in_executor(self._executor, self._run, job, path)
+        executor = self._slow_executor if job.personalise else self._executor
+        task = asyncio.get_running_loop().run_in_executor(executor, self._run, job, path)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return job
@@ -125,7 +135,7 @@ class Enrolments:
                 raise EnrollError("The server has stopped.")
             job.progress, job.message = fraction, message
 
-        job.state, job.message = "running", "Looking at the photo"
+        job.state, job.message = "running", "Looking at the upload"
         try:
             enroll_presenter(
                 self._store,
@@ -136,13 +146,14 @@ class Enrolments:
                 consent_by=job.consent_by,
                 stop=self._stop,
                 face=job.face,
+                personalise=job.personalise,
                 warn=job.warnings.append,
             )
         except PresenterError as error:
             job.error = {"code": "enroll_failed", "message": str(error)}
         except Exception:
             _log.exception("enrolment of %s failed", job.name)
-            job.error = {"code": "internal", "message": "The server failed on this photo; its log says why."}
+            job.error = {"code": "internal", "message": "The server failed on this upload; its log says why."}
         self.uploads.discard(path)  # first, so that a place is free once the job is reported as over
         if job.error is None:
             job.progress, job.message = 1.0, "Ready"
@@ -151,5 +162,6 @@ class Enrolments:
     async def close(self) -> None:
         """Drop waiting jobs, stop the running one and delete what was uploaded; safe twice."""
         self._stop.set()
-        await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
+        for executor in (self._executor, self._slow_executor):
+            await asyncio.to_thread(executor.shutdown, cancel_futures=True)
         self.uploads.close()

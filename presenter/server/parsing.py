@@ -1,8 +1,9 @@
-"""Parses request bodies: JSON objects, SDP, and the form of an enrolment, whose photo is streamed to disk."""
+"""Parses request bodies: JSON objects, SDP, and the form of an enrolment, whose photo or video is streamed to disk."""
 
 import asyncio
 import contextlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
@@ -23,6 +24,10 @@ CHUNK_BYTES = 1 << 16
 _NUMBER = re.compile("[1-9][0-9]{0,2}")
 UPLOAD_TIMEOUT_S = 120.0
 """An upload that takes longer is refused, so that slow senders do not block others."""
+FILM_TIMEOUT_S = 600.0
+"""The same for a video."""
+_TIMES = f"a photo within {UPLOAD_TIMEOUT_S:.0f} s, a video within {FILM_TIMEOUT_S:.0f} s"
+_YES, _NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
 Text = Annotated[str, Field(min_length=1)]
 Body = TypeVar("Body", bound=BaseModel)
@@ -95,8 +100,18 @@ class UploadForm(NamedTuple):
     consent: str
     """Who consented; empty if not given."""
     photo: Path
+    """Or video; what it is is recognised by its content."""
     face: int | None
     """Which of several faces, counted from the left from 1."""
+    personalise: bool
+    """Whether the generator is to be tuned to the person."""
+
+
+class UploadLimits(NamedTuple):
+    """Bytes that the fields of an enrolment may have."""
+
+    photo: int
+    video: int
 
 
 class PublishRequest(BaseModel):
@@ -133,37 +148,48 @@ async def read_sdp(request: web.Request) -> str:
         raise ApiError(400, "bad_offer", "Expected an SDP offer in UTF-8, got other bytes.") from error
 
 
-async def read_upload(request: web.Request, uploads: Uploads, limit: int) -> UploadForm:
+async def read_upload(request: web.Request, uploads: Uploads, limits: UploadLimits) -> UploadForm:
     """Read the fields in any order; on failure the upload is removed.
 
     Args:
-        request: a multipart request with the fields "name", "photo" and, where they matter, "consent" and "face".
+        request: a multipart request with the fields "name", "photo" or "video", and, where they matter, "consent",
+            "face" and "personalize".
         uploads: gives the path to write to; the caller discards it.
-        limit: bytes a photo may have.
+        limits: of the fields.
 
     Raises:
         ApiError: if the form is malformed, incomplete, too large or too slow.
         CapacityError: if there are as many uploads as there may be.
     """
     if not request.content_type.startswith("multipart/"):
-        raise ApiError(400, "bad_request", 'Send multipart/form-data with the fields "name" and "photo".')
-    if (request.content_length or 0) > limit + CHUNK_BYTES:
-        raise too_large(limit)
+        raise ApiError(400, "bad_request", 'Send multipart/form-data with the fields "name" and "photo" or "video".')
+    if (request.content_length or 0) > max(limits) + CHUNK_BYTES:
+        raise too_large(max(limits))
     uploads.check_room()
     try:
         with contextlib.ExitStack() as stack:
-            async with asyncio.timeout(UPLOAD_TIMEOUT_S):
-                fields = await _read_form(request, uploads, limit, stack)
+            begun = asyncio.get_running_loop().time()
+            async with asyncio.timeout_at(begun + UPLOAD_TIMEOUT_S) as timeout:
+                fields = await _read_form(
+                    request, uploads, limits, stack, lambda: timeout.reschedule(begun + FILM_TIMEOUT_S)
+                )
             stack.pop_all()  # owned by the caller from here on
             return fields
     except TimeoutError as error:
-        raise ApiError(408, "timeout", f"The photo did not arrive within {UPLOAD_TIMEOUT_S:.0f} s.") from error
+        raise ApiError(408, "timeout", f"The upload did not arrive in time: {_TIMES}.") from error
     except (ValueError, AssertionError, LookupError) as error:  # what aiohttp raises on a malformed body
         raise ApiError(400, "bad_request", "The multipart body is malformed.") from error
 
 
-async def _read_form(request: web.Request, uploads: Uploads, limit: int, stack: contextlib.ExitStack) -> UploadForm:
+async def _read_form(
+    request: web.Request,
+    uploads: Uploads,
+    limits: UploadLimits,
+    stack: contextlib.ExitStack,
+    expect_film: Callable[[], None],
+) -> UploadForm:
     name: str | None = None
+    personalise = False
     consent = ""
     face: int | None = None
     upload: Path | None = None
@@ -178,13 +204,23 @@ async def _read_form(request: web.Request, uploads: Uploads, limit: int, stack: 
             consent = await read_text(part)
         elif part.name == "face":
             face = _face_number(await read_text(part))
-        elif part.name == "photo" and upload is None:
+        elif part.name == "personalize":
+            personalise = _truth(await read_text(part))
+        elif part.name in ("photo", "video") and upload is None:
             upload = uploads.open(part.filename or "")
             stack.callback(uploads.discard, upload)
-            await save_part(part, upload, limit)
+            if part.name == "video":
+                expect_film()
+            await save_part(part, upload, limits.video if part.name == "video" else limits.photo)
     if name is None or upload is None or upload.stat().st_size == 0:
-        raise ApiError(400, "bad_request", 'The form needs a "name" and a "photo" that is not empty.')
-    return UploadForm(name, consent, upload, face)
+        raise ApiError(400, "bad_request", 'The form needs a "name" and a "photo" or "video" that is not empty.')
+    return UploadForm(name, consent, upload, face, personalise)
+
+
+def _truth(text: str) -> bool:
+    if text.strip().casefold() not in (*_YES, *_NO):
+        raise ApiError(400, "bad_request", f"personalize: expected true or false, got {text[:20]!r}.")
+    return text.strip().casefold() in _YES
 
 
 def _face_number(text: str) -> int | None:

@@ -4,9 +4,9 @@ import asyncio
 
 from aiohttp import hdrs, web
 
-from presenter.server.app_keys import ENROLMENTS, STORE, UPLOAD_LIMIT
+from presenter.server.app_keys import ENROLMENTS, STORE, UPLOAD_LIMIT, VIDEO_LIMIT
 from presenter.server.enrolment_jobs import Job
-from presenter.server.parsing import RenameRequest, read_json, read_upload
+from presenter.server.parsing import RenameRequest, UploadLimits, read_json, read_upload
 
 routes = web.RouteTableDef()
 
@@ -35,8 +35,10 @@ async def _thumbnail(request: web.Request) -> web.Response:
 @routes.post("/api/presenters")
 async def _enroll(request: web.Request) -> web.Response:
     enrolments = request.app[ENROLMENTS]
-    form = await read_upload(request, enrolments.uploads, request.app[UPLOAD_LIMIT])
-    return _job_response(await enrolments.submit(form.photo, form.name, form.consent, form.face), status=202)
+    limits = UploadLimits(request.app[UPLOAD_LIMIT], request.app[VIDEO_LIMIT])
+    form = await read_upload(request, enrolments.uploads, limits)
+    job = await enrolments.submit(form.photo, form.name, form.consent, form.face, personalise=form.personalise)
+    return _job_response(job, status=202)
 
 
 @routes.patch("/api/presenters/{name}")

@@ -14,7 +14,7 @@ def frame_by_two_interpolations(
     compositor: FrameCompositor, displacement: np.ndarray, pose: HeadPose, eyelids: int = 0
 ) -> np.ndarray:
     """What `FrameCompositor.frame` gives, up to interpolation."""
-    identity = compositor._identity
+    identity = compositor.scene._identity
     picture = detailed(identity.frame)
     to_crop = identity.transform / [DETAIL, DETAIL, 1]
     window = compositor._backend.window
@@ -32,4 +32,4 @@ def frame_by_two_interpolations(
         overlay = detailed(identity.blinks.overlays[eyelids - 1])
         top, left = (DETAIL * edge for edge in identity.blinks.box)
         picture[top : top + overlay.shape[0], left : left + overlay.shape[1]] = overlay
-    return compositor._warp.apply(picture, pose)
+    return compositor.scene._warp.apply(picture, pose)

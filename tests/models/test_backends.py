@@ -67,8 +67,8 @@ def test_a_layer_is_what_the_generator_gives(generator, displacements):
     planes = subject.planes(displacements[3])
     live = picture_tensor(planes)
     with torch.inference_mode():
-        wanted = layer_of_picture(folded(subject._target, live), folded.window)
-        got = layer_of_patches(folded.patches(subject._target, live), planes, folded.window)
+        wanted = layer_of_picture(folded(subject._at(0).target, live), folded.window)
+        got = layer_of_patches(folded.patches(subject._at(0).target, live), planes, folded.window)
     assert np.abs(got.astype(int) - wanted).max() <= 1
     window = Window.around_mask(8, 8)
     assert not got[..., 3][crop_mask()[window.top : window.bottom, window.left : window.right] == 0].any()

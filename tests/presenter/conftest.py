@@ -31,7 +31,7 @@ def light_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the mouth, for tests that are about time: they must not depend on how fast this machine renders."""
     window = Window.around_mask(margin=8, unit=8)
     blank = np.zeros((window.bottom - window.top, window.right - window.left, 4), np.uint8)
-    monkeypatch.setattr(FrameCompositor, "layer", lambda compositor, displacement: blank)
+    monkeypatch.setattr(FrameCompositor, "layer", lambda compositor, displacement, number=0: blank)
 
 
 class Terminal:

@@ -112,9 +112,9 @@ def test_matte_follows_the_head(renderer, stored):
     assert shift > 2
     np.testing.assert_array_equal(alpha[-4:], matte[-4:])  # shoulders stay
     # Composing and moving commute: what is moved is one picture.
-    cutout = compositor.cut_out().with_eyes(0)
+    cutout = compositor.scene.cut_out().with_eyes(0)
     composed = over(cutout[..., :3], cutout[..., 3], WHITE)
-    moved = compositor._warp.apply(np.rint(composed).astype(np.uint8), extreme)
+    moved = compositor.scene._warp.apply(np.rint(composed).astype(np.uint8), extreme)
     face = face_of(stored.identity)
     rgb[face], alpha[face], moved[face] = WHITE, 255, WHITE  # where it is rendered
     difference = np.abs(over(rgb, alpha, WHITE) - moved)

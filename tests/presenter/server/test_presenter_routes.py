@@ -17,6 +17,7 @@ import pytest
 from presenter.enroll import decode
 from presenter.runtime.identities import shipped_dir
 from presenter.runtime.identity_folder import load_identity, save_identity
+from tests.presenter.films import frames, write
 
 
 @pytest.fixture
@@ -136,3 +137,42 @@ def test_a_photo_that_is_slow_to_decode_does_not_hold_up_the_end(
     serve(scenario)
     assert time.monotonic() - started < 40
     assert str(slow) not in subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True).stdout
+
+
+def test_a_film_becomes_a_presenter(serve: Callable[..., None], tmp_path: Path) -> None:
+    film = write(tmp_path / "film", frames()[:90])
+
+    async def scenario(client: Any) -> None:
+        form = aiohttp.FormData({"name": "Ada", "consent": "Ada L."})
+        form.add_field("video", film.read_bytes(), filename="x.jpg")  # what it is says the content, not the name
+        response = await client.post("/api/presenters", data=form)
+        assert response.status == 202
+        job = await response.json()
+        while job["state"] in ("queued", "running"):
+            await asyncio.sleep(0.2)
+            job = await (await client.get(f"/api/jobs/{job['id']}")).json()
+        assert (job["state"], job.get("error")) == ("done", None)
+        assert (await client.post("/api/sessions", json={"presenter": "Ada"})).status == 200
+
+    serve(scenario)
+    assert load_identity(tmp_path / "Ada").identity.template is not None
+
+
+@pytest.mark.parametrize(
+    ("field", "size", "fields", "status"),
+    [
+        ("photo", 2 << 20, {}, 413),
+        ("video", 2 << 20, {}, 202),
+        ("video", 4 << 20, {}, 413),
+        ("video", 1000, {"personalize": "perhaps"}, 400),
+    ],
+)
+def test_films_have_a_limit_of_their_own(
+    serve: Callable[..., None], field: str, size: int, fields: dict[str, str], status: int
+) -> None:
+    async def scenario(client: Any) -> None:
+        form = aiohttp.FormData({"name": "Ada", **fields})
+        form.add_field(field, bytes(size), filename="x.mp4")
+        assert (await client.post("/api/presenters", data=form)).status == status
+
+    serve(scenario, max_upload_mb=1, max_video_mb=3)

@@ -1,0 +1,154 @@
+"""What of a frame is not the rendered mouth: a still picture whose head moves, or a video of a quiet person."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from models.crop import Window, crop_transform
+from models.head_motion import AT_REST, HeadPose
+from models.head_warp import HeadWarp
+from models.identity import Identity
+from models.layer import Layer
+from models.matting import Cutout, MattingError, draw_matte
+from models.still import DETAIL, LivingStill, Paster, Picture, Placement, blended, detailed
+from models.template import LivingTemplate, TemplateFrame
+
+
+class Scene(Protocol):
+    """Frames without a mouth of their own; called from one thread."""
+
+    def index(self, number: int) -> int:
+        """Which template frame is shown as frame `number` of a stream."""
+
+    def template(self, index: int) -> TemplateFrame:
+        """A template frame."""
+
+    def prepare_cutout(self) -> None:
+        """Compute what frames without a background need.
+
+        Raises:
+            MattingError: If there is no matte and none can be made.
+        """
+
+    def compose(self, layer: Layer, index: int, pose: HeadPose, eyelids: int, *, cutout: bool) -> list[Picture]:
+        """The frame that shows a layer on a template frame `[H, W, 3]`, and if asked the same cut out `[H, W, 4]`."""
+
+
+class StillScene:
+    """A still picture: the head moves as it is told, and eyelids are laid over it.
+
+    Args:
+        identity: Whose picture.
+        window: What of the crop is rendered.
+    """
+
+    def __init__(self, identity: Identity, window: Window) -> None:
+        self._identity = identity
+        self._placement = Placement(identity.transform, window)
+        self._warp = _head_warp(identity)
+        self._still = LivingStill(detailed(identity.frame), identity.blinks)
+        self._cutout: LivingStill | None = None
+
+    def index(self, number: int) -> int:
+        """See `Scene`: there is but one."""
+        return 0
+
+    def template(self, index: int) -> TemplateFrame:
+        """See `Scene`."""
+        identity = self._identity
+        return TemplateFrame(identity.frame, identity.mesh, identity.neutral, identity.pose)
+
+    def prepare_cutout(self) -> None:
+        """See `Scene`; a presenter without a stored matte gets one, which takes a second or two."""
+        self.cut_out()
+
+    def cut_out(self) -> LivingStill:
+        """The still without its background, colour and straight alpha; computed at the first call, and kept.
+
+        Raises:
+            MattingError: If the presenter has no matte and none can be made.
+        """
+        if self._cutout is None:
+            frame, stored = self._identity.frame, self._identity.matte
+            cutout = Cutout.of(frame, draw_matte(frame) if stored is None else stored)
+            twice = Cutout(detailed(cutout.matte), detailed(cutout.colours))
+            self._cutout = LivingStill(twice.apply(detailed(frame)), self._identity.blinks)
+        return self._cutout
+
+    def compose(self, layer: Layer, index: int, pose: HeadPose, eyelids: int, *, cutout: bool) -> list[Picture]:
+        """See `Scene`."""
+        shifts = self._warp.shifts(pose)
+        positions = self._warp.positions(shifts)
+        face = self._placement.region(shifts, self._warp.box)
+        colour, opacity = self._placement.place(layer, positions[face])
+        frames = []
+        for still in [self._still, self.cut_out()] if cutout else [self._still]:
+            frame = still.frame.copy()
+            moved = self._warp.move(still.with_eyes(eyelids), positions)
+            moved[face] = blended(colour, opacity, moved[face])
+            frame[self._warp.box] = moved
+            frames.append(frame)
+        return frames
+
+
+class FilmedScene:
+    """A living template: head, eyes and breath are the video's own; a pose that is asked for is added to them.
+
+    Args:
+        identity: Who it shows.
+        film: Its template.
+        window: What of the crop is rendered.
+    """
+
+    def __init__(self, identity: Identity, film: LivingTemplate, window: Window) -> None:
+        self._film = film
+        self._window = window
+        self._warp = _head_warp(identity)
+        self._last = 0, film.frame(0)
+
+    def index(self, number: int) -> int:
+        """See `Scene`."""
+        return self._film.index(number)
+
+    def template(self, index: int) -> TemplateFrame:
+        """See `Scene`; the last one is kept."""
+        if self._last[0] != index:
+            self._last = index, self._film.frame(index)
+        return self._last[1]
+
+    def prepare_cutout(self) -> None:
+        """See `Scene`: mattes are drawn at enrolment."""
+        if not self._film.mattes:
+            raise MattingError("the presenter's video shows no person before a background; enrol another one")
+
+    def compose(self, layer: Layer, index: int, pose: HeadPose, eyelids: int, *, cutout: bool) -> list[Picture]:
+        """See `Scene`; eyelids are the video's own."""
+        shown = self.template(index)
+        height, width = shown.picture.shape[:2]
+        paster = Paster((height, width), crop_transform(shown.pose), self._window)
+        frames = [shown.picture.copy()]
+        if cutout:
+            frames.append(Cutout.of(shown.picture, self._film.matte(index)).apply(shown.picture))
+        positions = None if pose == AT_REST else self._warp.positions(self._warp.shifts(pose)) / np.float32(DETAIL)
+        for frame in frames:
+            paster.paste_layer(frame, layer)
+            if positions is not None:
+                frame[self._warp.box] = cv2.remap(
+                    frame, positions, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+                )
+        return frames
+
+
+def scene_of(identity: Identity, window: Window) -> Scene:
+    """The scene of an identity: its video if it has one, else its picture."""
+    if identity.template is None:
+        return StillScene(identity, window)
+    return FilmedScene(identity, identity.template, window)
+
+
+def _head_warp(identity: Identity) -> HeadWarp:
+    height, width = identity.frame.shape[:2]
+    return HeadWarp((height, width), identity.pose.project(identity.mesh), identity.pose.scale)

@@ -1,0 +1,260 @@
+"""Personalisation: the base generator tuned on crops of one person's video, and judged on frames kept back from it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from models.crop import crop_mask, crop_points, crop_rasteriser, crop_transform, cut_crop
+from models.generator import Generator
+from models.identity import picture_tensor
+from models.live_inputs import live_planes, masked_target, match_colour, mouth_gap
+from models.mesh import LIPS, Floats, Pose
+from models.metrics import mouth_box, psnr, sharpness, ssim
+from models.mouth_interior import interior_look
+from models.still import Paster, Picture
+from models.tracker.landmarks import LandmarkFinder
+from models.tracker.region import Region
+from models.training.crop_dataset import Crops, Sample, make_sample
+from models.training.generator import GeneratorTrainer, GeneratorTraining
+
+IMAGES, POINTS, ABOUT, HELD_OUT = "images.npy", "points.npy", "about.json", "held_out.npz"
+"""Files of a folder of crops."""
+_CLOSED_SHARE = 0.25  # of the crops: those with the least open mouths serve as references
+_NEAREST = 4
+_JITTER = 0.35  # pixels: what a tracker is off
+_PATIENCE = 4  # checks without a gain, before the training stops
+Progress = Callable[[float, str], None]
+
+
+class Figures(NamedTuple):
+    """How like the video what is rendered is, in the box around the mouth, on frames that were kept back."""
+
+    psnr_db: float
+    ssim: float
+    lmd_px: float
+    """Mean distance of the lips' landmarks, pixels of a frame of 512."""
+    sharpness: float
+    """In relation to the video's."""
+
+    def __str__(self) -> str:
+        """One line for the user."""
+        return (
+            f"PSNR {self.psnr_db:.1f} dB, SSIM {self.ssim:.3f}, lip landmarks {self.lmd_px:.2f} px off,"
+            f" sharpness {self.sharpness:.2f} of the video's"
+        )
+
+    def is_better_than(self, other: Figures) -> bool:
+        """Whether the picture gained and nothing else was lost for it."""
+        return (
+            self.psnr_db > other.psnr_db
+            and self.ssim > other.ssim
+            and self.lmd_px < other.lmd_px + 0.1
+            and abs(math.log(self.sharpness)) < abs(math.log(other.sharpness)) + 0.1
+        )
+
+
+class Personalised(NamedTuple):
+    """The outcome.
+
+    Attributes:
+        before: Figures of the base generator.
+        after: Of the tuned one.
+        generator: Its checkpoint; None if it is no better.
+        steps: How many were made.
+    """
+
+    before: Figures
+    after: Figures
+    generator: Path | None
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonalTraining:
+    """Settings.
+
+    Attributes:
+        crops: Folder with `IMAGES`, `POINTS`, `ABOUT` and `HELD_OUT`.
+        out: Checkpoint to write; what is needed to continue lies beside it.
+        init: The base generator.
+        steps: Optimiser steps at the most.
+        seconds: Time after which it stops; what an interrupted run took is not counted.
+        threads: Of the processor.
+        learning_rate: At first; it falls to a tenth.
+        batch_size: Crops per step.
+        check_every: Steps from one look at the frames that were kept back to the next; what was learnt is saved then.
+    """
+
+    crops: Path
+    out: Path
+    init: Path
+    steps: int = 600
+    seconds: float = 540.0
+    threads: int = 2
+    learning_rate: float = 3e-4
+    batch_size: int = 4
+    check_every: int = 60
+
+
+class PersonalPairs(Dataset[Sample]):
+    """Crops of a video, open mouths more often, with what is live as reference: a closed mouth in a like pose.
+
+    Args:
+        crops: All of the video's.
+        length: Pairs per epoch.
+        seed: Pairs are a function of this and the position in the epoch.
+    """
+
+    def __init__(self, crops: Crops, length: int, seed: int = 0) -> None:
+        self._crops = crops
+        self._length = length
+        self._seed = seed
+        self._rasteriser = crop_rasteriser()
+        gaps = np.array([mouth_gap(points) for points in crops.points])
+        self._closed = closed_crops(crops)
+        weights = 0.5 + np.clip(gaps / 12, 0, 1.5)
+        self._weights = weights / weights.sum()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, position: int) -> Sample:
+        rng = np.random.default_rng((self._seed, position))
+        target = int(rng.choice(len(self._weights), p=self._weights))
+        image, points = self._crops.images[target], self._crops.points[target]
+        others = [i for i in nearest_closed(self._crops, self._closed, points) if i != target] or [target]
+        chosen = int(rng.choice(others[:_NEAREST]))
+        other = match_colour(self._crops.images[chosen], image)
+        points = points + rng.normal(0, _JITTER, points.shape).astype(np.float32)
+        return make_sample(self._rasteriser, image, points, other, self._crops.points[chosen])
+
+
+def closed_crops(crops: Crops) -> list[int]:
+    """The crops with the least open mouths."""
+    gaps = [mouth_gap(points) for points in crops.points]
+    return [int(i) for i in np.argsort(gaps)[: max(int(_CLOSED_SHARE * len(gaps)), 2)]]
+
+
+def nearest_closed(crops: Crops, closed: list[int], points: Floats) -> list[int]:
+    """Closed crops, first those whose face lies most as that of a mesh does in its crop `[514, 3]`."""
+    still = [6, 168, 5, 4, 127, 356, 234, 454]  # bridge and tip of the nose, temples, ears
+    return sorted(closed, key=lambda i: float(np.abs(crops.points[i][still] - points[still]).mean()))
+
+
+class Judge:
+    """Renders the frames that were kept back, each from the closed crop nearest in pose.
+
+    Args:
+        folder: Of the crops.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._crops = Crops.load(folder)
+        self._closed = closed_crops(self._crops)
+        with np.load(folder / HELD_OUT) as held:
+            self._frames, self._meshes, self._neutral = held["frames"], held["meshes"], held["neutral"]
+            motion = zip(held["scales"], held["rotations"], held["translations"], strict=True)
+            self._poses = [Pose(float(scale), rotation, translation) for scale, rotation, translation in motion]
+        self._rasteriser = crop_rasteriser()
+        self._finder = LandmarkFinder()
+
+    def judge(self, generator: Generator) -> Figures:
+        """Mean figures of a generator."""
+        rows = [self._judge(generator, i)[0] for i in range(len(self._poses))]
+        return Figures(*(float(np.mean(column)) for column in zip(*rows, strict=True)))
+
+    def pictures(self, generator: Generator, index: int) -> tuple[Picture, Picture]:
+        """A frame that was kept back, as filmed and as rendered."""
+        return self._frames[index], self._judge(generator, index)[1]
+
+    def _judge(self, generator: Generator, index: int) -> tuple[Figures, Picture]:
+        frame, pose = self._frames[index], self._poses[index]
+        transform = crop_transform(pose)
+        target = cut_crop(frame, transform, sharp=True)
+        points = crop_points(self._meshes[index], self._neutral, pose, transform)
+        chosen = nearest_closed(self._crops, self._closed, points)[0]
+        reference = match_colour(self._crops.images[chosen], target)
+        source = self._crops.points[chosen]
+        look = interior_look(reference, source) if generator.config.painted_interior else None
+        live = picture_tensor(live_planes(self._rasteriser, points, reference, source, look))
+        with torch.inference_mode():
+            folded = generator.fold(generator.style_code(picture_tensor(reference))[0])
+            painted = folded(folded.encode_target(masked_target(picture_tensor(target))), live)[0].numpy()
+        # The reference lies behind, as live: the frame's own mouth must not be visible.
+        behind, mask = picture_tensor(reference)[0].numpy(), crop_mask()
+        colour = behind + painted[3:] * (painted[:3] - behind)
+        made = frame.copy()
+        paster = Paster((frame.shape[0], frame.shape[1]), transform)
+        paster.paste(made, np.concatenate([colour, np.ones_like(mask)[None]]))
+        return self._compare(made, frame, pose.project(self._meshes[index])), made
+
+    def _compare(self, made: Picture, frame: Picture, landmarks: Floats) -> Figures:
+        box = mouth_box(landmarks, len(frame))
+        region = Region.of_landmarks(landmarks)
+        found, wanted = (self._finder.find(picture, region)[0][LIPS, :2] for picture in (made, frame))
+        off = float(np.linalg.norm(found - wanted, axis=1).mean()) * 512 / len(frame)
+        ratio = sharpness(made[box]) / max(sharpness(frame[box]), 1e-3)
+        return Figures(psnr(made[box], frame[box]), ssim(made[box], frame[box]), off, ratio)
+
+
+def personalise(settings: PersonalTraining, progress: Progress = lambda fraction, message: None) -> Personalised:
+    """Tune the base generator; continues where an earlier run with the same `out` was interrupted.
+
+    Args:
+        settings: What on and how long.
+        progress: Called with the share of the work that is done, 0..1, and a message; what it raises stops the
+            training, which can be continued.
+    """
+    training = GeneratorTraining(
+        crops=settings.crops,
+        out=settings.out,
+        init=settings.init,
+        personal=True,
+        steps=settings.steps,
+        sharpen_from=settings.steps,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        adversarial_weight=0.0,
+        threads=settings.threads,
+    )
+    judge = Judge(settings.crops)
+    before = judge.judge(Generator.load(settings.init))
+    progress(0.0, f"Before: {before}")
+    trainer = GeneratorTrainer(training)
+    best_path = settings.out.with_suffix(".best.safetensors")
+    best = judge.judge(Generator.load(best_path)) if best_path.exists() else before
+    pairs = PersonalPairs(
+        Crops.load(settings.crops), (settings.steps - trainer.step) * settings.batch_size, trainer.step
+    )
+    started, first, without_gain = time.monotonic(), trainer.step, 0
+    for batch in DataLoader(pairs, settings.batch_size):
+        trainer.train_step(Sample(*batch))
+        took = time.monotonic() - started
+        if trainer.step % 10 == 0:
+            rest = min((settings.steps - trainer.step) * took / (trainer.step - first), settings.seconds - took)
+            share = max(trainer.step / settings.steps, took / settings.seconds)
+            progress(min(share, 1.0), f"Step {trainer.step}, at most {rest:.0f} s left; so far {best.psnr_db:.2f} dB")
+        is_over = trainer.step >= settings.steps or took > settings.seconds
+        if trainer.step % settings.check_every and not is_over:
+            continue
+        trainer.save()
+        now = judge.judge(Generator.load(settings.out))
+        without_gain += 1
+        if now.psnr_db > best.psnr_db + 0.05:
+            without_gain = 0
+        if now.psnr_db > best.psnr_db:
+            best = now
+            settings.out.replace(best_path)
+        if is_over or without_gain >= _PATIENCE:
+            break
+    is_better = best_path.exists() and best.is_better_than(before)
+    return Personalised(before, best, best_path if is_better else None, trainer.step)

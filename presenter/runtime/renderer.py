@@ -78,6 +78,7 @@ class Renderer:
         self._closing = 0
         self._matte = False
         self._layer: Layer | None = None  # what was rendered last
+        self._layer_number = 0  # and for which frame
         self.motion: HeadMotion = IdleMotion()
         """What moves head and eyelids. May be exchanged from any thread: the head continues from its visible pose."""
         self._followed: HeadMotion = self.motion
@@ -228,11 +229,13 @@ class Renderer:
     def _render(self, moved: _Moved, *, keep_mouth: bool = False) -> VideoFrame:
         pose, eyelids = self._move(moved)
         if not keep_mouth or self._layer is None:
-            self._layer = self._compositor.layer(moved.displacement, moved.frame)
+            self._layer, self._layer_number = self._compositor.layer(moved.displacement, moved.frame), moved.frame
+        # A mouth that is kept belongs to its frame of a film; a still's goes with the head.
+        number = moved.frame if self._identity.template is None else self._layer_number
         if self._matte:
-            rgb, cutout = self._compositor.compose_with_cutout(self._layer, pose, eyelids, moved.frame)
+            rgb, cutout = self._compositor.compose_with_cutout(self._layer, pose, eyelids, number)
             return VideoFrame(rgb, moved.pts, cutout)
-        return VideoFrame(self._compositor.compose(self._layer, pose, eyelids, moved.frame), moved.pts)
+        return VideoFrame(self._compositor.compose(self._layer, pose, eyelids, number), moved.pts)
 
     def _move(self, moved: _Moved) -> tuple[HeadPose, int]:
         motion = self.motion

@@ -116,7 +116,7 @@ class SessionHost:
 
     def _start(self) -> None:
         self._served = True
-        self.session.note_watched(True)  # at once; the next report checks again
+        self.session.note_watched(self._is_watched())  # at once; reports check again
         self.session.start()
 
     async def unwatch(self, viewer_id: str) -> None:

@@ -198,7 +198,7 @@ def test_a_frame_that_keeps_the_mouth_moves_the_head(engine, stored):
     spoken = moved.speech.pose(renderer._head_motion)
     there = HeadPose(*(idle + speech for idle, speech in zip(pose, spoken, strict=True)))
     assert kept.pts == moved.pts
-    assert np.array_equal(kept.rgb, renderer._compositor.compose(mouth, there, eyelids))
+    assert np.array_equal(kept.rgb, renderer._compositor.compose(mouth, there, eyelids, moved.frame))
     frames[-2]()
     assert not np.array_equal(renderer._layer, mouth)
 

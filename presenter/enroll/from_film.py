@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
 import cv2
@@ -22,7 +23,7 @@ from presenter.enroll.faces import find_faces
 from presenter.enroll.film import Film, FilmFrame
 from presenter.enroll.film_checks import FilmFacts, check_film, check_film_exposure, without_stretch
 from presenter.enroll.photo import FRAME_SIZE, close_lips, head_box, matte_of, style_code_of
-from presenter.enroll.stretch import Stretch, best_frame, find_stretch
+from presenter.enroll.stretch import MIN_FRAMES, Stretch, best_frame, find_stretch
 from presenter.errors import EnrollError, MediaError
 from presenter.runtime.networks import Networks
 from presenter.video.face_track import Face, FaceTrack, track_face
@@ -35,6 +36,8 @@ Progress = Callable[[float, str], None]
 
 _ORIENTATION_FRAMES = 3  # frames a second apart that vote on how the video is held
 _MATTE_EVERY = 4  # frames; between them mattes are blended: a quiet person moves little
+_LOOK = (64, 64)  # pixels at which pictures are compared
+_JUMP, _JUMP_TIMES = 6.0, 4.0  # grey values, and times the usual step: more is another shot, or another light
 _POSE_SMOOTH = 2.0  # frames: standard deviation of the filter over the pose of a quiet head
 
 
@@ -75,11 +78,12 @@ def enroll_film(
     check_film(track, facts, film, warn)
     stretch = find_stretch(track.faces)
     if stretch is None:
-        warn(without_stretch())
         best = best_frame(track.faces)
         stretch = Stretch(best, best + 1, best)
     progress(0.5, "Cutting the quiet part")
-    cut = _cut(film, turns, track, stretch, warn)
+    cut, stretch = _without_scene_cut(_cut(film, turns, track, stretch, warn), stretch)
+    if len(cut.pictures) == 1:
+        warn(without_stretch())
     progress(0.6, "Cutting out the background")
     template = _template(cut, networks)
     still = template.frame(stretch.best - stretch.begin)
@@ -182,6 +186,23 @@ def _cut(film: Film, turns: int, track: FaceTrack, stretch: Stretch, warn: Warn)
     offset = np.array([left, top, 0], np.float32) - half
     moved = [_moved(face, scale, scale * -offset - half) for face in faces]
     return _Cut(pictures, moved[: len(pictures)], scale)
+
+
+def _without_scene_cut(cut: _Cut, stretch: Stretch) -> tuple[_Cut, Stretch]:
+    """The longest part of a stretch in which the whole picture never changes at once; one frame if none lasts."""
+    small = [cv2.resize(picture, _LOOK, interpolation=cv2.INTER_AREA).astype(np.float32) for picture in cut.pictures]
+    steps = np.array([float(np.abs(a - b).mean()) for a, b in pairwise(small)])
+    if not len(steps):
+        return cut, stretch
+    jumps = np.flatnonzero(steps > max(_JUMP_TIMES * float(np.median(steps)), _JUMP)) + 1
+    edges = [0, *(int(jump) for jump in jumps), len(cut.pictures)]
+    begin, end = max(pairwise(edges), key=lambda part: part[1] - part[0])
+    if end - begin < MIN_FRAMES:
+        begin = stretch.best - stretch.begin
+        end = begin + 1
+    best = min(max(stretch.best, stretch.begin + begin), stretch.begin + end - 1)
+    part = _Cut(cut.pictures[begin:end], cut.faces[begin:end], cut.scale)
+    return part, Stretch(stretch.begin + begin, stretch.begin + end, best)
 
 
 def check_film_face(rgb: Picture, face: Face, warn: Warn) -> None:

@@ -25,8 +25,8 @@ from presenter.errors import EnrollError
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.identity_folder import StoredIdentity
 
-TRAINING_S = 480.0
-"""Of the ten minutes that enrolling and personalising may take on two cores."""
+TRAINING_S = 420.0
+"""Of computing, so that enrolling and personalising take ten minutes at the most on two free cores."""
 _WALL_S = 1800.0
 _WORKER = Path(__file__).with_name("personal_worker.py")
 _OF, _CROPS, _OUT = "film.sha256", "crops", "generator.safetensors"

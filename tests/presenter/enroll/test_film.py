@@ -221,6 +221,17 @@ def test_a_film_without_a_quiet_second_gives_a_still_picture(tmp_path: Path, net
     assert any("no second with closed lips" in each for each in said)
 
 
+def test_another_light_ends_the_quiet_part(tmp_path: Path, networks: Networks) -> None:
+    pictures = frames()[:70].copy()
+    pictures[:30] = np.clip(pictures[:30] * 0.75, 0, 255)
+    path = write(tmp_path / "film", np.concatenate([pictures, frames()[75:110]]))
+    identity, _ = enroll_film(Film(path), "Ada", lambda share, message: None, networks, warn=lambda doubt: None)
+    assert identity.template is not None
+    assert 25 <= len(identity.template) <= 50
+    shown = [identity.template.frame(index).picture.mean() for index in range(len(identity.template))]
+    assert np.abs(np.diff(shown)).max() < 2
+
+
 def test_what_is_no_film_is_refused(tmp_path: Path) -> None:
     avi = write(tmp_path / "film.mp4", frames()[:5], codec="libx264", container="avi")
     assert not is_film(avi)

@@ -76,6 +76,7 @@ class _Float:
 
     def __init__(self, folded: FoldedGenerator, dtype: torch.dtype) -> None:
         self.window = folded.window
+        self.painted_interior = folded.painted_interior
         self._folded = folded
         self._dtype = dtype
         # Winograd convolutions want one channel after the other.
@@ -98,6 +99,7 @@ class _Int8:
 
     def __init__(self, folded: FoldedGenerator) -> None:
         self.window = folded.window
+        self.painted_interior = folded.painted_interior
         self._encode: Callable[[Tensor], Tensor] = folded.encode_target
         self._generator = int8.Int8Generator(folded)
 
@@ -116,6 +118,7 @@ class _OnDevice:
 
     def __init__(self, folded: FoldedGenerator, device: torch.device) -> None:
         self.window = folded.window
+        self.painted_interior = folded.painted_interior
         self._folded = folded
         self._device = device
         self._step = graphed(folded, device)

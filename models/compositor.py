@@ -15,6 +15,7 @@ from models.identity import Identity, picture_tensor
 from models.layer import Layer, Planes
 from models.live_inputs import live_planes, masked_target
 from models.mesh import NUM_VERTICES, Floats
+from models.mouth_interior import interior_look
 from models.scene import scene_of
 from models.template import TemplateFrame
 
@@ -26,6 +27,8 @@ class Backend(Protocol):
 
     window: Window
     """The part of the crop that it renders."""
+    painted_interior: bool
+    """Whether its live inputs are to show a painted mouth interior; see `GeneratorConfig`."""
 
     def encode_target(self, masked_target: Tensor) -> Tensor:
         """Features of a masked template `[1, 3, 256, 256]`, to be computed once."""
@@ -50,7 +53,9 @@ class FrameCompositor:
         self._rasteriser = crop_rasteriser()
         self.scene = scene_of(identity, backend.window)
         """What of the frames is not the rendered mouth."""
-        self._prepared = 0, _Prepared(self.scene.template(0), backend)
+        first = _Prepared(self.scene.template(0), backend)
+        self._prepared = 0, first
+        self._look = interior_look(first.reference, first.source) if backend.painted_interior else None
 
     def points(self, displacement: Floats, number: int = 0) -> Floats:
         """The extended mesh in the crop `[514, 3]` for a displacement `[478, 3]` from neutral; see `frame`."""
@@ -59,7 +64,8 @@ class FrameCompositor:
     def planes(self, displacement: Floats, number: int = 0) -> Planes:
         """The generator's live inputs `[256, 256, 6]` for a displacement; see `frame`."""
         prepared = self._at(number)
-        return live_planes(self._rasteriser, prepared.points(displacement), prepared.reference, prepared.source)
+        points = prepared.points(displacement)
+        return live_planes(self._rasteriser, points, prepared.reference, prepared.source, self._look)
 
     def layer(self, displacement: Floats, number: int = 0) -> Layer:
         """Colour and opacity of the rendered window of the crop `[h, w, 4]`; see `frame`."""
@@ -89,8 +95,13 @@ class FrameCompositor:
 
         Args as of `frame`, errors as of `prepare_cutout`.
         """
-        layer, index = self.layer(displacement, number), self.scene.index(number)
-        plain, cutout = self.scene.compose(layer, index, pose, eyelids, cutout=True)
+        return self.compose_with_cutout(self.layer(displacement, number), pose, eyelids, number)
+
+    def compose_with_cutout(
+        self, layer: Layer, pose: HeadPose, eyelids: int, number: int = 0
+    ) -> tuple[Picture, Picture]:
+        """`frame_and_cutout` of a rendered layer."""
+        plain, cutout = self.scene.compose(layer, self.scene.index(number), pose, eyelids, cutout=True)
         return plain, cutout
 
     def prepare_cutout(self) -> None:

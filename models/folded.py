@@ -19,6 +19,8 @@ class FoldedGenerator(nn.Module):
 
     window: Window
     """What is rendered: the mask, and one patch around it for each of the two last convolutions."""
+    painted_interior: bool
+    """See `GeneratorConfig`."""
 
     def __init__(
         self,
@@ -36,6 +38,7 @@ class FoldedGenerator(nn.Module):
         self.synthesis.convs = nn.ModuleList(convs)
         self.synthesis.out = next(iter(_modulated([synthesis.out]))).fold(style)
         self.eval().requires_grad_(False)
+        self.painted_interior = config.painted_interior
         self.window = Window.around_mask(margin=2 * PATCH, unit=2 * PATCH)
         if winograd:
             use_winograd(self)

@@ -33,7 +33,7 @@ class LiveInputs:
         warped: Reference warped onto the target mesh, 3 channels.
         shade: White mesh render, 1 channel.
         interior: Mouth opening, 1 channel.
-        seen: Mouth opening as far as the reference shows it, 1 channel.
+        seen: Mouth opening as far as the warped reference shows it, 1 channel.
     """
 
     warped: Tensor
@@ -93,7 +93,7 @@ class Generator(nn.Module):
         tensors, config = load_checkpoint(path)
         if "generator" not in config:
             raise CheckpointError(f"{path}: expected a generator's checkpoint, found one of {', '.join(config)}")
-        settings = dict(config["generator"])
+        settings = {"painted_interior": False, **config["generator"]}  # older ones don't say
         settings["channels"] = tuple(settings["channels"])
         model = cls(GeneratorConfig(**settings))
         model.load_state_dict({name: value.float() for name, value in tensors.items()})

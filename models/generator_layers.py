@@ -17,14 +17,20 @@ from models.modulated import ModulatedConv2d
 PATCH = 4  # pictures are handled as 4x4 patches: 256² x 3 becomes 64² x 48
 COVERING = 3.0  # where the blend mask starts, before its sigmoid: from 0 it learned nothing
 LEAK = 0.2  # of the activation function
-LIVE_CHANNELS = 6  # warped reference (3), shade, interior, interior seen in the reference
+LIVE_CHANNELS = 6  # warped reference (3), shade, interior, interior seen in the warped reference
 
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorConfig:
-    """Widths of the generator, from the finest level (1/4 of the crop) to the coarsest (1/32)."""
+    """Widths of the generator, and what it was trained on.
+
+    Attributes:
+        channels: From the finest level (1/4 of the crop) to the coarsest (1/32).
+        painted_interior: Its warped reference shows teeth, gums and tongue even if the reference itself does not.
+    """
 
     channels: tuple[int, ...] = (48, 96, 128, 160)
+    painted_interior: bool = True
     style_dim: int = 128
     mapping_layers: int = 3
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.crop import crop_mask
 from models.mesh import INNER_LIP_PAIRS, Floats
+from models.mouth_interior import InteriorLook, paint_interior
 from models.raster import MeshRasteriser
 
 Picture = NDArray[np.uint8]
@@ -44,7 +45,15 @@ def match_colour(picture: Picture, wanted: Picture) -> Picture:
     return np.clip(picture * gain, 0, 255).astype(np.uint8)
 
 
-def live_planes(rasteriser: MeshRasteriser, points: Floats, other: Picture, source: Floats) -> Picture:
+def live_planes(
+    rasteriser: MeshRasteriser,
+    points: Floats,
+    other: Picture,
+    source: Floats,
+    look: InteriorLook | None,
+    *,
+    hide_interior: bool = False,
+) -> Picture:
     """Rasterise a frame's mesh into the generator's live inputs; training and live use this one.
 
     Args:
@@ -52,13 +61,20 @@ def live_planes(rasteriser: MeshRasteriser, points: Floats, other: Picture, sour
         points: The extended mesh in the target crop `[514, 3]`.
         other: Reference crop `[256, 256, 3]`.
         source: The extended mesh in the reference crop `[514, 3]`.
+        look: Of the reference, to paint teeth, gums and tongue where it shows none; None for generators that were not
+            trained on it (`GeneratorConfig.painted_interior`).
+        hide_interior: Paint them also where the reference shows its own.
 
     Returns:
         `[256, 256, 6]` in 0..255, zero outside the mask: warped reference (3), shade, mouth interior,
-        and the interior as far as the reference shows it.
+        and the interior as far as the warped reference shows it.
     """
     shade, interior, warped = rasteriser.draw(points, source, np.asarray(other))
-    seen = (interior > 0) * np.uint8(255 * seen_share(points, source))
+    share = seen_share(points, source)
+    if look is not None:
+        paint_interior(warped, interior, points, look, 1.0 if hide_interior else 1.0 - share)
+        share = 1.0
+    seen = (interior > 0) * np.uint8(255 * share)
     # In memory one channel follows the other: masking is quick, and so is making a tensor of them.
     planes = np.stack([*cv2.split(warped), shade, interior, seen])
     planes *= crop_mask() > 0

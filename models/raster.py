@@ -58,7 +58,9 @@ def warp_mesh() -> WarpMesh:
         j = (i + 1) % count
         a, b, c, d = FACE_OVAL[i], FACE_OVAL[j], NUM_VERTICES + i, NUM_VERTICES + j
         outside += [(a, b, c), (b, d, c)]
+    # The topology closes the mouth with triangles of its own, which would be drawn as skin over the opening.
     face = topology().triangles
+    face = face[~np.isin(face, ring).all(1)]
     triangles = np.concatenate([face, np.array(mouth), np.array(outside)])
     return WarpMesh(triangles, len(face), len(mouth))
 

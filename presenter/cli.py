@@ -97,6 +97,10 @@ def _integer(text: str) -> int:
         raise argparse.ArgumentTypeError(f"expected an integer, got {text[:60]!r}") from None
 
 
+def _sessions(text: str) -> int | str:
+    return text if text == "auto" else _integer(text)
+
+
 def _number(text: str) -> float:
     try:
         return float(text)
@@ -129,7 +133,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", dest="server.port", metavar="PORT", type=_integer, help="TCP port (default 8080)")
     serve.add_argument("--token", dest="server.token", metavar="TOKEN", help="bearer token that clients must send")
     serve.add_argument(
-        "--max-sessions", dest="server.max_sessions", metavar="N", type=_integer, help="live streams at a time"
+        "--max-sessions",
+        dest="server.max_sessions",
+        metavar="N",
+        type=_sessions,
+        help="live streams at a time (default auto: as many as are measured to fit)",
     )
     serve.set_defaults(run=live.serve)
 
@@ -155,6 +163,13 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--plot", type=Path, help="PNG to draw the apertures into")
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
     evaluate.set_defaults(run=live.evaluate)
+
+    sheet = verbs.add_parser("contact-sheet", help="render sheets of speaking mouths to look at, and measure them")
+    sheet.add_argument("pictures", nargs="+", metavar="PICTURE", help="a photo, or a presenter's name")
+    sheet.add_argument("--speech", type=Path, required=True, help="a recording; every picture speaks it")
+    sheet.add_argument("--out", type=Path, default=Path("sheets"), help="folder for the sheets and figures.json")
+    sheet.add_argument("--json", action="store_true", help="print JSON instead of a table, with each picture's figures")
+    sheet.set_defaults(run=live.contact_sheet)
 
     bench = verbs.add_parser("bench", help="time the live path, a voice bot's or a meeting's, on this machine")
     bench.add_argument("what", nargs="?", choices=("live", "voice", "camera"), default="live", help=live.BENCHES)

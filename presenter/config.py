@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
@@ -36,7 +36,8 @@ class ServerConfig:
         host: Address to bind; anything but loopback requires `token`.
         port: TCP port; 0 for any free one.
         token: Bearer token that every request must carry; empty for none.
-        max_sessions: Live streams at a time.
+        max_sessions: Live streams at a time; `auto` or 0 for as many as this machine was measured to render in full
+            quality.
         max_bots: Speech sockets of one session at a time.
         max_publications: WHIP publications of one session at a time; 0 for none.
         max_viewers: Viewers of one session at a time.
@@ -56,7 +57,9 @@ class ServerConfig:
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[_Whole, Field(ge=0, le=65535)] = 8080
     token: str = ""
-    max_sessions: Annotated[_Whole, Field(ge=1, le=1000)] = 2
+    max_sessions: Annotated[
+        _Whole, Field(ge=0, le=1000), BeforeValidator(lambda value: 0 if value == "auto" else value)
+    ] = 0
     max_bots: Annotated[_Whole, Field(ge=1, le=1000)] = 8
     max_publications: Annotated[_Whole, Field(ge=0, le=100)] = 4
     max_viewers: Annotated[_Whole, Field(ge=1, le=10_000)] = 100

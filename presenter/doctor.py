@@ -13,7 +13,7 @@ import numpy as np
 
 from presenter.config import AppConfig
 from presenter.errors import PresenterError
-from presenter.runtime.frame_loop import FULL_RATE_MS
+from presenter.runtime.quality_ladder import FULL_RATE_MS
 
 
 class MissingError(PresenterError):

@@ -31,7 +31,7 @@ class BlankRenderer:
         if len(self._waiting) * CHUNK_SAMPLES <= self.latency_samples:
             return []
         complete = self._waiting.popleft()
-        return [(complete, lambda: VideoFrame(self._grey, complete.pts))]
+        return [(complete, lambda **_: VideoFrame(self._grey, complete.pts))]
 
     def add_matte(self) -> None:
         raise AssertionError("nobody wants it")

@@ -46,7 +46,7 @@ PRESENTER = {
     "integrations": {"errors", "config", "runtime"},
     "doctor": {"errors", "config", "runtime", "meeting", "tts"},
     "studio": set(),
-    "recipe": {"errors", "config", "runtime", "enroll", "video"},
+    "recipe": {"errors", "config", "runtime", "enroll", "studio", "video"},
     "bench": {"errors", "config", "client", "runtime", "meeting", "server"},
     "commands": {
         *("errors", "config", "runtime", "meeting", "api", "server", "doctor"),

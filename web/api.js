@@ -72,14 +72,53 @@ export async function getVoice() {
   return (await request("/api/voice")).json();
 }
 
-/** `microphone`: "voice" when the presenter repeats it, "interrupt" when it only interrupts, "off" when there is none. */
-export const createSession = (presenter, microphone) => postJson("/api/sessions", { presenter, microphone });
+/** Names of the speaking styles. */
+export async function listStyles() {
+  return (await (await request("/api/styles")).json()).styles;
+}
+
+/**
+ * `microphone`: "voice" when the presenter repeats it, "interrupt" when it only interrupts, "off" when there is none.
+ * `speaking`: `{style, style_strength}`; a `style` of null is the presenter's own.
+ */
+export const createSession = (presenter, microphone, speaking) => postJson("/api/sessions", { presenter, microphone, ...speaking });
+export const changeStyle = (id, speaking) =>
+  request(`/api/sessions/${id}`, { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify(speaking) });
 export const sayText = (id, text) => postJson(`/api/sessions/${id}/say`, { text });
 export const sendOffer = (id, description) => postJson(`/api/sessions/${id}/offer`, { sdp: description.sdp, type: description.type });
 
 /** Free the session at once, also while the page is being closed. */
 export function deleteSession(id) {
   return request(`/api/sessions/${id}`, { method: "DELETE", keepalive: true }).catch(() => {});
+}
+
+/** Ask for the state of a job every so often until it has ended; `onProgress(fraction, message)`. */
+async function follow(job, path, onProgress) {
+  let state = job;
+  while (state.state === "queued" || state.state === "running") {
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    state = await (await request(path)).json();
+    onProgress(state.progress, state.message);
+  }
+  if (state.state !== "done") throw new ApiError(state.error.code, state.error.message);
+  return state;
+}
+
+/** Render a recording with a presenter, or with the person in `video`; returns the film. `onProgress(fraction, message)`. */
+export async function renderFilm(audio, video, presenter, onProgress) {
+  const form = new FormData();
+  form.append("audio", audio);
+  if (video) form.append("video", video);
+  else form.append("presenter", presenter);
+  onProgress(0, "Uploading…");
+  const job = await (await request("/api/renders", { method: "POST", body: form })).json();
+  const path = `/api/renders/${job.id}`;
+  try {
+    const done = await follow(job, path, onProgress);
+    return await (await request(done.file)).blob();
+  } finally {
+    await request(path, { method: "DELETE" }).catch(() => {});
+  }
 }
 
 /**
@@ -93,12 +132,7 @@ export async function enroll(file, name, face, onProgress) {
   if (face) form.append("face", String(face));
   form.append("photo", file);
   onProgress(0, "Uploading the photo…");
-  let job = await (await request("/api/presenters", { method: "POST", body: form })).json();
-  while (job.state === "queued" || job.state === "running") {
-    await new Promise((resolve) => setTimeout(resolve, 400));
-    job = await (await request(`/api/jobs/${job.id}`)).json();
-    onProgress(job.progress, job.message);
-  }
-  if (job.state !== "done") throw new ApiError(job.error.code, job.error.message);
-  return { name: job.presenter, warnings: job.warnings };
+  const job = await (await request("/api/presenters", { method: "POST", body: form })).json();
+  const done = await follow(job, `/api/jobs/${job.id}`, onProgress);
+  return { name: done.presenter, warnings: done.warnings };
 }

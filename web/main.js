@@ -6,11 +6,13 @@ import { prepareEnroll } from "./enroll.js";
 import { Gallery } from "./gallery.js";
 import { insecure, openMicrophone } from "./microphone.js";
 import { showFigures } from "./monitor.js";
+import { prepareRender } from "./render.js";
 import { SayBox } from "./say.js";
 import { Session } from "./session.js";
 import { play } from "./sound.js";
 import { Figures } from "./stats.js";
 import { remembered } from "./storage.js";
+import { StyleChoice } from "./style_choice.js";
 import * as ui from "./ui.js";
 
 const { toggle, mic, hear, video, unmute, microphone, add, caption, captions, tokenForm, tokenInput } = ui.elements;
@@ -33,6 +35,7 @@ async function loadPresenters(preferred = chosen?.name || remembered.get("name")
   toggle.disabled = presenters.length === 0;
   if (!presenters.length) return ui.showNotice("No presenter yet", "Add one from a photo to begin.", { soft: true });
   choose(presenters.find(({ name }) => name === preferred) ?? presenters[0]);
+  await styleChoice.load();
   return sayBox.load();
 }
 
@@ -128,7 +131,7 @@ async function connect(current) {
     if (current.spoken) await takeMicrophone(current);
     await ending;
     if (call !== current) return;
-    await current.session.start(chosen.name, current.microphone);
+    await current.session.start(chosen.name, current.microphone, styleChoice.speaking);
     if (call !== current) return;
     showQuiet(current);
     showFigures(current, { muted: microphoneMuted });
@@ -208,7 +211,7 @@ function listen(current) {
 
 const TITLES = {
   unauthorized: "Access token needed",
-  capacity: "All seats are taken",
+  capacity: "All sessions are in use",
   network: "Server not reachable",
   presenter_not_found: "Presenter not found",
   no_voice: "No voice for typed text",
@@ -223,6 +226,7 @@ function report(error, fatal = true) {
 // ---- wiring ----
 
 const gallery = new Gallery((name, now) => loadPresenters(now && name === chosen?.name ? now : undefined));
+const styleChoice = new StyleChoice((speaking) => call?.session.speakIn(speaking).catch((error) => report(error, false)));
 const sayBox = new SayBox({ say, interrupt, report: (error) => report(error, false) });
 toggle.addEventListener("click", () => (call ? stop() : start(true)));
 mic.addEventListener("click", () => setMicrophoneMuted(!microphoneMuted()));
@@ -235,6 +239,7 @@ add.addEventListener("click", prepareEnroll(async ({ name, warnings }) => {
   await loadPresenters(name);
   if (warnings.length) ui.showNotice(`${name} is ready, but look at it closely`, `${warnings.join(". ")}.`, { soft: true });
 }));
+prepareRender(() => chosen?.name ?? "default");
 tokenForm.addEventListener("submit", (event) => {
   event.preventDefault();
   saveToken(tokenInput.value);

@@ -20,6 +20,7 @@ export async function showFigures({ session, figures, spoken }, microphone) {
     if (session.closed) return;
     if (!spoken) now.latencyMs = null; // it is measured from the microphone
     ui.showFigures(Object.fromEntries(Object.entries(medians).map(([key, median]) => [key, median.push(now[key])])));
+    ui.showQuality(figures.server?.quality);
     ui.setLevels(now.microphoneLevel ?? 0, now.voiceLevel ?? 0);
     if (now.microphoneLevel !== 0 || microphone.muted()) heardMs = performance.now();
     if (performance.now() - heardMs > SILENT_AFTER_MS) {

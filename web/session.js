@@ -1,6 +1,6 @@
 // One conversation with a presenter of this server: a session and the link to it.
 
-import { createSession, deleteSession, sayText, sendOffer } from "./api.js";
+import { changeStyle, createSession, deleteSession, sayText, sendOffer } from "./api.js";
 import { Link } from "./link.js";
 
 /** A `Link` that opens its session and ends it. */
@@ -12,10 +12,11 @@ export class Session extends Link {
    * Resolves once the connection is established; rejects with LinkError or ApiError.
    *
    * @param {string} presenter
-   * @param {MediaStream} [microphone] what the presenter says; without one it speaks typed text only
+   * @param {MediaStream | null} microphone what the presenter says; without one it speaks typed text only
+   * @param {{style: string | null, style_strength: number}} speaking
    */
-  async start(presenter, microphone) {
-    this.#id = (await createSession(presenter, microphone ? "voice" : "off")).id;
+  async start(presenter, microphone, speaking) {
+    this.#id = (await createSession(presenter, microphone ? "voice" : "off", speaking)).id;
     if (this.closed) return this.#release();
     const exchange = async (offer) => (await sendOffer(this.#id, offer)).sdp;
     return this.connect(exchange, microphone);
@@ -25,6 +26,11 @@ export class Session extends Link {
   say(text) {
     this.#saying = this.#saying.catch(() => {}).then(() => sayText(this.#id, text));
     return this.#saying;
+  }
+
+  /** Speak in another style from now on. */
+  async speakIn(speaking) {
+    if (this.#id) await changeStyle(this.#id, speaking);
   }
 
   async #release() {

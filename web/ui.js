@@ -83,6 +83,11 @@ export function showFigures({ latencyMs, skewMs, fps, roundTripMs }) {
   setFigure("f-rtt", roundTripMs === null ? "–" : `${roundTripMs < 10 ? roundTripMs.toFixed(1) : Math.round(roundTripMs)} ms`, roundTripMs > 150);
 }
 
+/** Show how well the server keeps up, "good" or "reduced". */
+export function showQuality(quality) {
+  setFigure("f-quality", quality ?? "–", quality === "reduced");
+}
+
 /** Fill the list of microphones; names are known only after permission was given. */
 export function showMicrophones(devices, selected) {
   const options = devices

@@ -16,19 +16,28 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from models.crop import CROP_SIZE, crop_rasteriser
-from models.live_inputs import live_planes, match_colour, mouth_gap
+from models.live_inputs import live_planes, match_colour, mouth_gap, seen_share
 from models.mesh import (
     FACE_OVAL,
-    INNER_LIP_RING,
     NUM_VERTICES,
     OUTER_LIP_RING,
     Floats,
     Ints,
     topology,
 )
+from models.mouth_interior import interior_look
 from models.raster import MeshRasteriser
 
 Picture = NDArray[np.uint8]
+
+
+_COLOURLESS = 0.2  # share of examples that are grey or have less colour
+
+
+def _desaturate(picture: Picture, kept: float) -> Picture:
+    """A picture with so much of its colour."""
+    grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return np.asarray(cv2.addWeighted(picture, kept, grey, 1 - kept, 0), np.uint8)
 
 
 class Sample(NamedTuple):
@@ -37,6 +46,7 @@ class Sample(NamedTuple):
     target: Tensor
     reference: Tensor
     live: Tensor  # warped reference (3), shade, interior, seen
+    painted: Tensor  # how far the interior is painted geometry instead of the reference's own
     mouth: Tensor  # where the mouth is, for the losses
 
 
@@ -145,7 +155,10 @@ class CropPairs(Dataset[Sample]):
             other, source = mirror(other, source)
         gain, lift = rng.uniform(0.8, 1.2, 3), rng.uniform(-12, 12)
         image, other = (np.clip(x * gain + lift, 0, 255).astype(np.uint8) for x in (image, other))
-        hide = rng.random() < 0.3
+        if rng.random() < _COLOURLESS:
+            kept = rng.choice([0.0, rng.uniform(0.0, 0.7)])
+            image, other = (_desaturate(x, kept) for x in (image, other))
+        hide = rng.random() < 0.5
         return make_sample(self._rasteriser, image, points, other, source, hide_interior=hide)
 
     def _rest(self, group: list[int]) -> int:
@@ -180,13 +193,11 @@ def make_sample(
         points: See `image`.
         other: Reference crop and its mesh `source`.
         source: See `other`.
-        hide_interior: Replace what the reference shows inside the mouth by lip colour.
+        hide_interior: Don't use what the reference shows inside the mouth.
     """
-    live = live_planes(rasteriser, points, other, source)
-    if hide_interior:
-        lips = other[tuple(np.clip(np.rint(source[INNER_LIP_RING, 1::-1]), 0, 255).astype(int).T)]
-        live[live[..., 4] > 0, :3] = (lips.mean(0) * 0.6).astype(np.uint8)
-        live[..., 5] = 0
-    planes = (image, other, live, mouth_polygon(points)[..., None])
+    live = live_planes(rasteriser, points, other, source, interior_look(other, source), hide_interior=hide_interior)
+    share = 1.0 if hide_interior else 1.0 - seen_share(points, source)
+    painted = (live[..., 4:5] * share).astype(np.uint8)
+    planes = (image, other, live, painted, mouth_polygon(points)[..., None])
     tensors = [torch.from_numpy(np.ascontiguousarray(p.transpose(2, 0, 1))) for p in planes]
     return Sample(*tensors)

@@ -9,7 +9,7 @@ import copy
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,7 +22,7 @@ from models.generator import Generator, LiveInputs, composite
 from models.generator_layers import GeneratorConfig
 from models.live_inputs import masked_target
 from models.training.crop_dataset import CropPairs, Crops, Sample
-from models.training.losses import MouthDiscriminator, PerceptualLoss, crop_mouth, gradient_loss
+from models.training.losses import MouthDiscriminator, PerceptualLoss, crop_mouth, gradient_loss, interior_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +60,11 @@ class GeneratorTraining:
     seed: int = 0
 
 
-def to_inputs(batch: Sample) -> tuple[Tensor, Tensor, Tensor, LiveInputs, Tensor]:
-    """Turn a uint8 batch into target, masked target, reference, live inputs and mouth, 0..1."""
-    target, reference, live, mouth = (part.float() / 255 for part in batch)
+def to_inputs(batch: Sample) -> tuple[Tensor, Tensor, Tensor, LiveInputs, Tensor, Tensor]:
+    """Turn a uint8 batch into target, masked target, reference, live inputs, painted interior and mouth, 0..1."""
+    target, reference, live, painted, mouth = (part.float() / 255 for part in batch)
     inputs = LiveInputs(live[:, :3], live[:, 3:4], live[:, 4:5], live[:, 5:])
-    return target, masked_target(target), reference, inputs, mouth
+    return target, masked_target(target), reference, inputs, painted, mouth
 
 
 class GeneratorTrainer:
@@ -75,6 +75,7 @@ class GeneratorTrainer:
         torch.manual_seed(config.seed)
         self.config = config
         start = Generator.load(config.init) if config.init else Generator(GeneratorConfig())
+        start.config = replace(start.config, painted_interior=True)  # whatever it started from, it learns this now
         self.generator = start.train()
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
@@ -128,7 +129,7 @@ class GeneratorTrainer:
 
     def train_step(self, batch: Sample) -> dict[str, float]:
         """One update of the generator and, late in training, of the adversary."""
-        target, masked, reference, live, mouth = to_inputs(batch)
+        target, masked, reference, live, painted, mouth = to_inputs(batch)
         self._set_rate()
         with torch.autocast("cpu", torch.bfloat16):
             style = self.generator.style_code(reference)
@@ -138,13 +139,16 @@ class GeneratorTrainer:
         behind = target + self.mask * (reference - target)
         fake = composite(behind, rendered, self.mask)
         weight = self.mask * (1 + 4 * mouth) + 2 * live.interior
+        exact = weight * (1 - painted)
         losses = {
-            "l1": ((fake - target).abs() * weight).mean(),
-            "gradient": gradient_loss(fake, target, weight),
+            "l1": ((fake - target).abs() * exact).mean(),
+            "gradient": gradient_loss(fake, target, exact),
             # Colour must be right also where the blend mask hides it.
-            "rendered": ((rendered[:, :3] - target).abs() * weight).mean() * 0.5,
+            "rendered": ((rendered[:, :3] - target).abs() * exact).mean() * 0.5,
+            "interior": interior_loss(rendered[:, :3], target, live.warped, weight * painted),
         }
-        small, wanted = crop_mouth(fake), crop_mouth(target)
+        # Nor are the features of teeth that nobody could know held against it.
+        small, wanted = crop_mouth(fake), crop_mouth(torch.lerp(target, fake.detach(), painted))
         sharpen = self.step >= self.config.sharpen_from
         condition = crop_mouth(torch.cat([live.shade, live.interior], 1))
         adversarial = sharpen and self.config.adversarial_weight > 0

@@ -19,6 +19,7 @@ from models.identity import picture_tensor
 from models.live_inputs import live_planes, masked_target, match_colour, mouth_gap
 from models.mesh import LIPS, Floats, Pose
 from models.metrics import mouth_box, psnr, sharpness, ssim
+from models.mouth_interior import interior_look
 from models.still import Paster, Picture
 from models.tracker.landmarks import LandmarkFinder
 from models.tracker.region import Region
@@ -183,7 +184,9 @@ class Judge:
         points = crop_points(self._meshes[index], self._neutral, pose, transform)
         chosen = nearest_closed(self._crops, self._closed, points)[0]
         reference = match_colour(self._crops.images[chosen], target)
-        live = picture_tensor(live_planes(self._rasteriser, points, reference, self._crops.points[chosen]))
+        source = self._crops.points[chosen]
+        look = interior_look(reference, source) if generator.config.painted_interior else None
+        live = picture_tensor(live_planes(self._rasteriser, points, reference, source, look))
         with torch.inference_mode():
             folded = generator.fold(generator.style_code(picture_tensor(reference))[0])
             painted = folded(folded.encode_target(masked_target(picture_tensor(target))), live)[0].numpy()

@@ -90,8 +90,8 @@ class FrameIdOverlay:
         self._renderer.close()
 
 
-def _marked(render: RenderFrame) -> VideoFrame:
-    return mark(render())
+def _marked(render: RenderFrame, *, keep_mouth: bool = False) -> VideoFrame:
+    return mark(render(keep_mouth=keep_mouth))
 
 
 def mark(frame: VideoFrame) -> VideoFrame:

@@ -53,7 +53,7 @@ class SyncTestRenderer:
         if len(self._waiting) <= _LOOK_AHEAD:
             return []
         complete = self._waiting.popleft()
-        return [(complete, lambda: VideoFrame(self._picture(complete), complete.pts))]
+        return [(complete, lambda **_: VideoFrame(self._picture(complete), complete.pts))]
 
     def interrupt(self, shown_pts: int | None, pts: int) -> int:
         """Continue with silence."""

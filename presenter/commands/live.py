@@ -7,6 +7,7 @@ import asyncio
 import dataclasses
 import json
 import logging
+import sys
 from typing import Any
 
 from presenter.config import AppConfig
@@ -19,10 +20,13 @@ def serve(config: AppConfig, arguments: argparse.Namespace) -> int:
     from presenter.runtime.engine import Engine
     from presenter.runtime.identities import IdentityStore
     from presenter.server.app import check_server, create_app, serve_forever
+    from presenter.server.capacity import sessions_that_fit
 
     server = config.server
     check_server(server)  # before the networks are loaded
-    app = create_app(Engine.load(config, server.max_sessions), IdentityStore(config.presenters_dir), config)
+    engine, store = Engine.load(config), IdentityStore(config.presenters_dir)
+    engine.slots = server.max_sessions or sessions_that_fit(engine, store)
+    app = create_app(engine, store, config)
 
     def ready(url: str) -> None:
         print(f"Presenter is ready: open {url} and speak. Ctrl+C stops it.", flush=True)
@@ -86,6 +90,21 @@ def evaluate(config: AppConfig, arguments: argparse.Namespace) -> int:
         report = evaluate_swaps(find_clips(arguments.clips, arguments.limit), arguments.faces)
     else:
         report = evaluate_clips(config, arguments.clips, tuple(arguments.unseen), arguments.limit, arguments.plot)
+    _print_report(report, arguments.json)
+    return 0
+
+
+def contact_sheet(config: AppConfig, arguments: argparse.Namespace) -> int:
+    """Render sheets of speaking mouths and measure them."""
+    from presenter.recipe.contact_sheet import contact_sheet
+
+    def note(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    report = contact_sheet(config, arguments.pictures, arguments.speech, arguments.out, note)
+    (arguments.out / "figures.json").write_text(json.dumps(report, indent=1))
+    if not arguments.json:
+        report.pop("pictures")
     _print_report(report, arguments.json)
     return 0
 

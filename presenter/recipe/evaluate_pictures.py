@@ -15,6 +15,7 @@ from models.identity import picture_tensor
 from models.live_inputs import live_planes, masked_target, match_colour
 from models.mesh import Floats, aperture
 from models.metrics import mouth_box, psnr, sharpness, ssim
+from models.mouth_interior import interior_look
 from models.still import Paster
 from presenter.recipe import face_identity
 from presenter.recipe.tracked_clip import TrackedClip
@@ -68,7 +69,8 @@ class PictureJudge:
     ) -> tuple[Picture, Picture]:
         """The crop as generated, and as the bare warp of the reference."""
         mask = crop_mask()[..., None]
-        planes = live_planes(self._rasteriser, points, reference, source)
+        look = interior_look(reference, source) if folded.painted_interior else None
+        planes = live_planes(self._rasteriser, points, reference, source, look)
         with torch.inference_mode():
             encoded = folded.encode_target(masked_target(picture_tensor(target)))
             rendered = folded(encoded, picture_tensor(planes))[0].permute(1, 2, 0).numpy()

@@ -23,7 +23,7 @@ from stream.files.reader import TimedFrame, iter_frames
 _PHOTOS = {".jpg", ".jpeg", ".png", ".webp"}
 _SIZE = 512
 _STEP = 5  # every so many frames are embedded
-_FRAMES = 250  # of a clip at most
+_FRAMES = 100  # of a clip at most
 
 
 def evaluate_swaps(clips: list[Path], faces: Path, each: int = 3) -> dict[str, Any]:

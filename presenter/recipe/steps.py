@@ -66,6 +66,12 @@ def _crops(arguments: Sequence[str]) -> None:
     print(f"{prepare_crops(folders.data, folders.cache / 'tracks', folders.cache / 'crops')} crops")
 
 
+def _interior(arguments: Sequence[str]) -> None:
+    from presenter.recipe.mouth_interior import InteriorReliefs, build_interior
+
+    build_interior(parse_settings(InteriorReliefs, "interior", arguments))
+
+
 def _generator(arguments: Sequence[str]) -> None:
     from models.training.generator import GeneratorTraining, train_generator
 
@@ -97,6 +103,7 @@ STEPS: dict[str, Callable[[Sequence[str]], None]] = {
     "motion": _with_own_options("motion"),
     "motion-average": _with_own_options("motion_average"),
     "motion-report": _with_own_options("motion_report"),
+    "interior": _interior,
     "generator": _generator,
     "default": _default,
 }

@@ -13,6 +13,7 @@ import os
 import platform
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -30,12 +31,12 @@ def fastest(generator: Generator, folder: Path | None = None) -> str:
         generator: To be measured.
         folder: Where to cache it; `cache_dir()` if None.
     """
-    path = (folder or cache_dir()) / f"backend-{_fingerprint(generator)}.json"
-    known = _read(path)
+    path = (folder or cache_dir()) / f"backend-{fingerprint(generator)}.json"
+    known = _known(path)
     if known is None:
         costs = measured(generator)
         known = min(costs, key=costs.__getitem__)
-        _write(path, {"backend": known, "ms": costs, "processor": processor()})
+        write_facts(path, {"backend": known, "ms": costs, "processor": processor()})
     return known
 
 
@@ -57,7 +58,8 @@ def processor() -> str:
     return _cpuinfo().get("model name") or platform.processor() or platform.machine()
 
 
-def _fingerprint(generator: Generator) -> str:
+def fingerprint(generator: Generator) -> str:
+    """Names a machine and weights: where it is the same, what was measured holds."""
     facts = [
         processor(),
         _cpuinfo().get("flags", ""),  # virtual machines of one name may run on different processors
@@ -81,16 +83,22 @@ def _cpuinfo() -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def _read(path: Path) -> str | None:
+def _known(path: Path) -> str | None:
     """The backend that a file names; None if there is no such file or it is damaged."""
-    try:
-        name = json.loads(path.read_text(encoding="utf-8"))["backend"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    name = read_facts(path).get("backend")
     return name if name in available() else None
 
 
-def _write(path: Path, facts: dict[str, object]) -> None:
+def read_facts(path: Path) -> dict[str, Any]:
+    """What a file of the cache says; empty if there is no such file or it is damaged."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def write_facts(path: Path, facts: dict[str, object]) -> None:
     """Write a file atomically; if it can't be written, the next start measures again."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,4 +106,4 @@ def _write(path: Path, facts: dict[str, object]) -> None:
             json.dump(facts, partial)
         os.replace(partial.name, path)
     except OSError as error:
-        _log.warning("the choice of a backend can't be remembered in %s: %s", path.parent, error)
+        _log.warning("what was measured can't be remembered in %s: %s", path.parent, error)

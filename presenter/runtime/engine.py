@@ -99,6 +99,11 @@ class Engine:
         return self._syncformer
 
     @property
+    def generator(self) -> Generator:
+        """The base generator, for identities without their own."""
+        return self._generator
+
+    @property
     def is_full(self) -> bool:
         """Whether every slot is in use now."""
         with self._lock:

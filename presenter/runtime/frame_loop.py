@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple
 
 from presenter.runtime.frame_renderer import RenderFrame
 from presenter.runtime.latencies import Latencies
 from presenter.runtime.metrics import Metrics
+from presenter.runtime.quality_ladder import QualityLadder
 from presenter.runtime.render_thread import RenderThreads
 from presenter.runtime.sink import Sink
 from stream.clock import ms, samples
 
-FULL_RATE_MS = 38.0
-"""Up to this time for a frame, 25 a second are rendered; up to twice as much, every second one, and so on: fewer frames
-at a steady rate look better than more frames at an uneven one."""
 MARGIN_MS = 3.0
 """A frame has to be ready this long before it is due."""
 
 _FROZEN = samples(400)  # after so long without a frame, one that is late is better than none
 
 
-def stride_for(frame_ms: float, stride: int) -> int:
-    """Return the stride, in chunks per rendered frame, given the present one.
+class _Choice(NamedTuple):
+    """The frame to render next."""
 
-    It falls only with a margin (hysteresis), so that it does not oscillate.
-    """
-    while frame_ms > stride * FULL_RATE_MS:
-        stride += 1
-    while stride > 1 and frame_ms < 0.85 * (stride - 1) * FULL_RATE_MS:
-        stride -= 1
-    return stride
+    pts: int
+    late: bool = False
+    """Whether it may be shown late."""
+    keep_mouth: bool = False
 
 
 class FrameLoop:
@@ -49,8 +45,10 @@ class FrameLoop:
         """
         self.shown = self.dropped = 0
         """Frames that were rendered in time, and that were not."""
-        self.stride = 1
-        """Chunks per rendered frame."""
+        self.ladder = QualityLadder()
+        """Which frames are rendered when they take too long."""
+        self.watched = True
+        """Whether anybody sees the frames; without a viewer none is rendered."""
         self._threads = threads
         self._sink = sink
         self._latencies = latencies
@@ -69,9 +67,17 @@ class FrameLoop:
 
     def released(self, pts: int) -> None:
         """Note that the chunk at `pts` plays: no frame before it is rendered any more."""
-        for passed in [known for known in self._offered if known < pts and known not in self._urgent]:
+        keep = self._urgent if self.watched else ()
+        for passed in [known for known in self._offered if known < pts and known not in keep]:
             del self._offered[passed]
-            self._drop()
+            self._urgent.discard(passed)
+            if self.watched:
+                self._drop()
+        self._wake.set()
+
+    def note_watched(self, watched: bool) -> None:
+        """Note whether anybody sees the frames."""
+        self.watched = watched
         self._wake.set()
 
     def clear(self) -> None:
@@ -82,17 +88,18 @@ class FrameLoop:
     async def run(self) -> None:
         """Render until cancelled."""
         while True:
-            if (chosen := self._choose()) is None:
+            chosen = self._choose() if self.watched else None
+            if chosen is None:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            pts, late = chosen
+            pts, late, keep_mouth = chosen
             offered = self._offered
             begun = self._sink.clock.now()
-            frame = await self._threads.render(offered.pop(pts))
+            frame = await self._threads.render(offered.pop(pts), keep_mouth=keep_mouth)
             self._urgent.discard(pts)
             now = self._sink.clock.now()
-            self._note(ms(now - begun))
+            self._note(ms(now - begun), ms(now), keep_mouth)
             if offered is self._offered and self._sink.attach(frame, late=late):
                 self._last = now
                 self._show(frame.pts, now)
@@ -110,24 +117,43 @@ class FrameLoop:
         self.dropped += 1
         self._metrics.frames_skipped.inc()
 
-    def _note(self, took_ms: float) -> None:
-        self._latencies.rendered(took_ms)
-        self._metrics.render_seconds.observe(took_ms / 1000)
+    def _note(self, took_ms: float, now_ms: float, keep_mouth: bool) -> None:
+        if keep_mouth:
+            self.ladder.note_between(took_ms, now_ms)
+        else:
+            self._latencies.rendered(took_ms)
+            self._metrics.render_seconds.observe(took_ms / 1000)
         if self._sink.real_time:
-            self.stride = stride_for(self._latencies.frame_ms, self.stride)
-            self._sink.hold(self._latencies.frame_ms + MARGIN_MS)
+            frame_ms = self._latencies.frame_ms
+            rung = self.ladder.decide(frame_ms, now_ms)
+            self._sink.hold(frame_ms + MARGIN_MS + rung.moves_between * self.ladder.between_ms)
 
-    def _choose(self) -> tuple[int, bool] | None:
-        """Return the pts of the frame to render next and whether it may be shown late, or None."""
+    def _choose(self) -> _Choice | None:
+        """Return the frame to render next, or None."""
         if self._urgent:
-            return min(self._urgent), True
+            return _Choice(min(self._urgent), late=True)
         if not self._sink.real_time:
             pts = self._sink.first_unrendered(0.0)
-            return None if pts not in self._offered else (pts, False)
-        ahead_ms = self._latencies.frame_ms + MARGIN_MS if self._latencies.frame_ms else 0.0
-        pts = self._sink.first_unrendered(ahead_ms, self.stride)
+            return None if pts not in self._offered else _Choice(pts)
+        frame_ms, rung = self._latencies.frame_ms, self.ladder.rung
+        ahead_ms = frame_ms + MARGIN_MS if frame_ms else 0.0
+        pts = self._sink.first_unrendered(ahead_ms, rung.stride)
+        if rung.moves_between and (between := self._between(pts, ahead_ms)) is not None:
+            return between
         if pts in self._offered:
-            return pts, False
+            return _Choice(pts)
         if self._offered and self._sink.clock.now() - self._last > _FROZEN:
-            return max(self._offered), True
+            return _Choice(max(self._offered), late=True)
         return None
+
+    def _between(self, next_pts: int | None, ahead_ms: float) -> _Choice | None:
+        """The next frame that keeps the mouth, if it delays no whole one beyond its time."""
+        stride, between_ms = self.ladder.rung.stride, self.ladder.between_ms
+        pts = self._sink.first_unrendered(between_ms + MARGIN_MS)
+        if pts not in self._offered or pts == next_pts:
+            return None
+        if next_pts is not None:
+            in_time = self._sink.first_unrendered(ahead_ms + between_ms, stride) == next_pts
+            if pts > next_pts or not in_time:
+                return None
+        return _Choice(pts, keep_mouth=True)

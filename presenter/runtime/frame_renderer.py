@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from models.head_motion import HeadMotion
@@ -10,8 +10,16 @@ from models.identity import SpeakingStyle
 from presenter.runtime.identity_folder import StoredIdentity
 from stream.media import AudioChunk, VideoFrame
 
-RenderFrame = Callable[[], VideoFrame]
-"""Renders one frame."""
+
+class RenderFrame(Protocol):
+    """Renders one frame."""
+
+    def __call__(self, *, keep_mouth: bool = False) -> VideoFrame:
+        """Render it.
+
+        Args:
+            keep_mouth: Show the mouth that was rendered last, with this frame's head and eyelids: much cheaper.
+        """
 
 
 class FrameRenderer(Protocol):
@@ -51,7 +59,8 @@ class FrameRenderer(Protocol):
         """Process a chunk of audio; return the chunk that is complete with it, or nothing at first.
 
         Cheap, and called for every chunk. With the completed chunk comes the function that renders its frame, which is
-        called once or never, in the order of the chunks, by one thread that may be another.
+        called once or never, by one thread that may be another, in the order of the chunks; only one that keeps the
+        mouth may be called after a later one.
         """
 
     def interrupt(self, shown_pts: int | None, pts: int) -> int:

@@ -34,6 +34,9 @@ class Metrics:
         self.sessions_active = Gauge(
             "presenter_sessions_active", "Sessions that hold a renderer now.", registry=self.registry
         )
+        self.sessions_limit = Gauge(
+            "presenter_sessions_limit", "Sessions that may be open at a time.", registry=self.registry
+        )
         self.sessions = self._counter("sessions", "Sessions opened.")
         self.sessions_refused = self._counter("sessions_refused", "Sessions refused because the server was full.")
         self.frames = self._counter("frames", "Frames rendered.")
@@ -43,6 +46,7 @@ class Metrics:
         self.sound_filled_seconds = self._counter(
             "sound_filled_seconds", "Silence in place of microphone packets that the network lost or delayed."
         )
+        self.underruns = self._counter("underruns", "Times that sound ran out while it was played.")
         self.sound_lost_seconds = self._counter(
             "sound_lost_seconds", "Sound lost in the server because rendering or sending was too slow."
         )

@@ -53,10 +53,10 @@ class RenderThreads:
         """Process a chunk of audio; see `FrameRenderer.advance`."""
         return await self._run(self._audio, lambda: self._renderer.advance(chunk))
 
-    async def render(self, render: RenderFrame) -> VideoFrame:
-        """Render a frame."""
+    async def render(self, render: RenderFrame, *, keep_mouth: bool = False) -> VideoFrame:
+        """Render a frame; see `RenderFrame`."""
         async with self._rendering:
-            return await self._run(self._frames, render)
+            return await self._run(self._frames, partial(render, keep_mouth=keep_mouth))
 
     async def interrupt(self, shown_pts: int | None, pts: int) -> int:
         """Interrupt; see `FrameRenderer.interrupt`."""

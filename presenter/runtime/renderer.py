@@ -13,6 +13,7 @@ import torch
 from models.compositor import FrameCompositor
 from models.head_motion import AT_REST, FPS, Handover, HeadMotion, HeadPose, IdleMotion
 from models.identity import Identity, SpeakingStyle
+from models.layer import Layer
 from models.mesh import Floats
 from models.speech_motion import SpeechMotion, SpeechState
 from models.syncformer import StyleSyncFormer
@@ -76,6 +77,8 @@ class Renderer:
         self._closing_from: Floats | None = None
         self._closing = 0
         self._matte = False
+        self._layer: Layer | None = None  # what was rendered last
+        self._layer_number = 0  # and for which frame
         self.motion: HeadMotion = IdleMotion()
         """What moves head and eyelids. May be exchanged from any thread: the head continues from its visible pose."""
         self._followed: HeadMotion = self.motion
@@ -223,13 +226,16 @@ class Renderer:
             self._closed = True
             self._release()
 
-    def _render(self, moved: _Moved) -> VideoFrame:
+    def _render(self, moved: _Moved, *, keep_mouth: bool = False) -> VideoFrame:
         pose, eyelids = self._move(moved)
-        displacement, pts = moved.displacement, moved.pts
+        if not keep_mouth or self._layer is None:
+            self._layer, self._layer_number = self._compositor.layer(moved.displacement, moved.frame), moved.frame
+        # A mouth that is kept belongs to its frame of a film; a still's goes with the head.
+        number = moved.frame if self._identity.template is None else self._layer_number
         if self._matte:
-            rgb, cutout = self._compositor.frame_and_cutout(displacement, pose, eyelids, moved.frame)
-            return VideoFrame(rgb, pts, cutout)
-        return VideoFrame(self._compositor.frame(displacement, pose, eyelids, moved.frame), pts)
+            rgb, cutout = self._compositor.compose_with_cutout(self._layer, pose, eyelids, number)
+            return VideoFrame(rgb, moved.pts, cutout)
+        return VideoFrame(self._compositor.compose(self._layer, pose, eyelids, number), moved.pts)
 
     def _move(self, moved: _Moved) -> tuple[HeadPose, int]:
         motion = self.motion

@@ -117,8 +117,9 @@ class Session:
             task.add_done_callback(lambda _: self.stopped.set())
 
     def note_watched(self, watched: bool) -> None:
-        """Note whether there is a subscriber; without one, speech is rendered and silence is not."""
+        """Note whether there is a subscriber; without one, only speech is processed and no frame is rendered."""
         self._loop.watched = watched
+        self._frames.note_watched(watched)
         self._loop.wake()
 
     def wake(self) -> None:
@@ -280,7 +281,7 @@ class Session:
             "underruns": played.underruns,
             "frames": self._frames.shown,
             "frames_skipped": self._frames.dropped,
-            "quality": "good" if self._frames.stride == 1 else "reduced",
+            "quality": self._frames.ladder.rung.quality,
         }
 
     async def close(self) -> None:

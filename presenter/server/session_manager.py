@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import secrets
 
 from models.identity import SpeakingStyle
@@ -62,11 +63,17 @@ class SessionManager:
         self._own_styles: dict[str, SpeakingStyle | None] = {}
         self._opening = 0
         self._keepers: dict[str, asyncio.Task[None]] = {}
+        metrics.sessions_limit.set(math.inf if engine.slots is None else engine.slots)
 
     @property
     def limit(self) -> int | None:
         """How many renderers may be in use at a time; None for any number."""
         return self._engine.slots
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the limit is what this machine was measured to render, not a number that was configured."""
+        return not self._limits.max_sessions
 
     @property
     def active(self) -> int:
@@ -95,7 +102,7 @@ class SessionManager:
         """
         await self._wait_for_leaving()
         if self.closed or self._engine.is_full:
-            raise CapacityError("All sessions of this server are in use; try again in a moment.")
+            raise CapacityError(self._why_full())
         self._opening += 1
         try:
             pump = PlayoutPump(Playout(), SessionClock())
@@ -116,6 +123,13 @@ class SessionManager:
         self._metrics.sessions.inc()
         self._metrics.sessions_active.set(self.active)
         return session_id
+
+    def _why_full(self) -> str:
+        if self.closed:
+            return "The server is shutting down."
+        limit = "1 session" if self.limit == 1 else f"{self.limit} sessions"
+        reason = "server.max_sessions allows" if not self.is_measured else "this machine renders in full quality"
+        return f"All sessions of this server are in use: {reason} {limit} at a time; try again in a moment."
 
     async def _wait_for_leaving(self) -> None:
         """Wait while the server is full but a session is ending, so that a page can be reloaded."""

@@ -45,6 +45,7 @@ class SessionPeers:
         self._hub = hub
         self._peer_config = peer_config
         self._metrics = metrics
+        self._underruns = 0
         self._check_open = check_open
         self._max_viewers = max_viewers
         self._joining: set[asyncio.Task[str]] = set()
@@ -138,6 +139,8 @@ class SessionPeers:
     def report(self) -> None:
         """Send all peers the session's figures."""
         figures = self._session.stats()
+        self._metrics.underruns.inc(figures["underruns"] - self._underruns)
+        self._underruns = figures["underruns"]
         for connection in self._all():
             connection.report(figures, connection.count_losses(self._metrics))
 

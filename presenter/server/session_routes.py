@@ -27,6 +27,12 @@ async def _open(request: web.Request) -> web.Response:
     return web.json_response({"id": session_id})
 
 
+@routes.get("/api/capacity")
+async def _capacity(request: web.Request) -> web.Response:
+    sessions = request.app[SESSIONS]
+    return web.json_response({"active": sessions.active, "limit": sessions.limit, "measured": sessions.is_measured})
+
+
 @routes.post("/api/sessions/{id}/offer")
 async def _offer(request: web.Request) -> web.Response:
     body = await read_json(request, OfferRequest)

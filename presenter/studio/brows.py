@@ -60,7 +60,7 @@ def build_brows(head: Head, palette: materials.Palette) -> FaceStrands:
     strands = np.concatenate(
         [_brow(head.landmarks[brow, :2], side, depth, rng) for side, brow in zip((-1, 1), BROWS, strict=True)]
     )
-    shader = materials.hair("brow hair", palette.hair_melanin * 0.82, palette.hair_redness, 0.6, 0.25)
+    shader = materials.hair("brow hair", palette.hair_melanin * 1.15, palette.hair_redness * 0.6, 0.6, 0.25)
     return FaceStrands(head, "brows", strands, rng.uniform(0.008, 0.013, len(strands)), shader)
 
 
@@ -81,7 +81,7 @@ def build_lashes(head: Head) -> FaceStrands:
 
 
 def _brow(
-    landmarks: FloatArray, side: int, depth: LinearNDInterpolator, rng: np.random.Generator, count: int = 420
+    landmarks: FloatArray, side: int, depth: LinearNDInterpolator, rng: np.random.Generator, count: int = 620
 ) -> FloatArray:
     line = (landmarks if side > 0 else landmarks[::-1]).copy()  # inner to outer
     line[:, 1] += -0.30 + np.array([-0.12, -0.08, -0.05, 0.18, 0.45])
@@ -92,7 +92,7 @@ def _brow(
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     across = np.stack([-tangent[:, 1], tangent[:, 0]], -1)
     across *= np.sign(across[:, 1:])
-    width = 0.27 * np.interp(t, [0, 0.5, 2, 2.8, 3.45], [0.55, 0.95, 0.95, 0.6, 0.2])
+    width = 0.31 * np.interp(t, [0, 0.5, 2, 2.8, 3.45], [0.55, 0.95, 0.95, 0.6, 0.2])
     offset = np.clip(rng.normal(0, 0.45, count), -1, 1)
     root = curve(t) + across * (offset * width)[:, None]
     lift = np.interp(t, [0, 0.8, 2, 4], [1.2, 0.55, 0.2, 0.0]) - offset * 0.45

@@ -1,4 +1,4 @@
-"""Scalp hair, strand by strand, combed back into a knot behind the head."""
+"""Scalp hair, strand by strand: parted at a side, combed over the head and cut above the shoulders."""
 
 from __future__ import annotations
 
@@ -12,23 +12,27 @@ from presenter.studio.geometry import OUTER_HEAD_FACES, FloatArray, Head, smooth
 from presenter.studio.masks import above_hairline
 from presenter.studio.nodes import add_strands
 
-KNOT = np.array([0.3, 12.6, -7.2])
-"""Where the hair is tied, high on the back of the head."""
-KNOT_RADIUS = 2.5
+PARTING = -2.4
+"""Where the hair is parted, to the side of the middle, in centimetres."""
+TIPS = -8.6
+"""Height of the tips: at the chin."""
+EARS = 7.7
+"""Half of the head's width with its ears: hair that falls passes outside."""
+MIDDLE = -1.0
+"""Depth of the middle of head and neck, in centimetres."""
 CLEARANCE = 0.16
 """Least height of hair over the estimated scalp, in centimetres; lower, the skin would show through in patches."""
-ROUNDS_PER_STRAND = 22
+STEPS, STEP = 40, 0.72
 
 
-def build_scalp_hair(head: Head, palette: materials.Palette, count: int = 36000) -> None:
-    """Add hair combed from the hairline back to ``KNOT``."""
+def build_scalp_hair(head: Head, palette: materials.Palette, count: int = 42000) -> None:
+    """Add hair that falls from a parting to both sides of the face."""
     rng = np.random.default_rng(11)
     scalp = _Scalp.of(head)
     roots = scalp.sample_roots(count, rng)
-    strands = _comb(scalp, roots, rng)
-    strands = np.concatenate([_clump(strands, rng), _knot(rng)])
+    strands = _clump(_comb(scalp, roots, rng), rng)
     shader = materials.hair("scalp hair", palette.hair_melanin, palette.hair_redness, 0.30, 0.30)
-    add_strands("scalp hair", strands, rng.uniform(0.013, 0.022, len(strands)), shader, tip=0.6)
+    add_strands("scalp hair", strands, rng.uniform(0.013, 0.022, len(strands)), shader, tip=0.5)
 
 
 @dataclass(frozen=True)
@@ -79,30 +83,40 @@ class _Scalp:
 
 
 def _comb(scalp: _Scalp, roots: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Grow strands over the surface from the hairline back to the knot."""
-    count, length = len(roots), 15.0
-    depth_in_hair = np.clip(above_hairline(roots), 0.0, None)
-    top = smoothstep(7.0, 10.5, roots[:, 1])
-    thickness = rng.random(count) ** 0.8 * (0.38 + 0.60 * top)
-    # A loose wave lifts whole locks a little, so that the outline is not a helmet's.
-    thickness *= 1.0 + 0.22 * np.sin(1.9 * roots[:, 0] + 0.6) * np.sin(1.1 * roots[:, 0] + 2.0)
-    side = np.tanh(roots[:, 0] / 3.0)
+    """Grow strands from the parting over the head to the sides, and let them fall ``[n, STEPS + 1, 3]``."""
+    count = len(roots)
+    side = np.where(roots[:, 0] + 0.6 * rng.normal(0, 1, count) > PARTING, 1.0, -1.0)
+    front = smoothstep(1.0, 6.0, roots[:, 2])
+    thickness = rng.random(count) ** 0.7 * (0.5 + 0.75 * smoothstep(5.0, 10.5, roots[:, 1]))
+    # Loose waves lift whole locks a little, so that the outline is not a helmet's.
+    thickness *= 1.0 + 0.2 * np.sin(1.7 * roots[:, 0] + 0.9 * roots[:, 2]) * np.sin(0.9 * roots[:, 0] + 2.0)
+    tips = TIPS + rng.normal(0, 0.35, count) - 0.35 * (1 - front)
+    flare = rng.normal(0, 0.45, count)
     points, strand = roots.copy(), [roots]
-    for round_ in range(ROUNDS_PER_STRAND):
-        grown = length * round_ / ROUNDS_PER_STRAND
-        height, normal = scalp.tangent_plane(points)
-        direction = KNOT - points
+    for step in range(STEPS):
+        grown = step * STEP
+        _, normal = scalp.tangent_plane(points)
+        falls = smoothstep(6.2, 2.6, points[:, 1]) * smoothstep(4.5, 6.6, np.abs(points[:, 0]))
+        falls = np.maximum(falls, smoothstep(3.5, 1.0, points[:, 1]))[:, None]
+        back = -0.28 + 0.20 * smoothstep(6.0, 0.0, points[:, 2])
+        over = np.stack([side, np.full(count, -0.30 - 0.06 * grown), back - 0.10 * front], -1)
+        over -= normal * (over * normal).sum(1, keepdims=True)
+        over /= np.linalg.norm(over, axis=1, keepdims=True) + 1e-9
+        inward = smoothstep(-3.0, TIPS, points[:, 1])
+        down = np.stack([side * (0.10 - 0.55 * inward), -np.ones(count), 0.10 * front + 0.12 * inward], -1)
+        direction = over * (1 - falls) + down * falls
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        direction += np.stack(
-            [side * 0.55 * top * np.exp(-grown / 5.0), 0 * top, -0.35 * np.exp(-grown / 5.0) * (1 - top)], -1
-        )
-        direction -= normal * (direction * normal).sum(1, keepdims=True)
-        direction /= np.linalg.norm(direction, axis=1, keepdims=True) + 1e-9
-        arrived = np.linalg.norm(points - KNOT, axis=1) < 2.5
-        points = points + direction * np.where(arrived, 0.02, length / ROUNDS_PER_STRAND)[:, None]
-        rise = smoothstep(0.0, 3.0, depth_in_hair * 0.8 + grown)
+        growing = (points[:, 1] > tips)[:, None]
+        points = points + STEP * direction * np.where(growing, 1.0, 0.01)
+        rise = smoothstep(0.0, 3.2, grown + np.clip(above_hairline(roots), 0.0, None))
         height, normal = scalp.tangent_plane(points)
-        points = points + normal * (CLEARANCE + thickness * rise - height)[:, None]
+        lifted = points + normal * (CLEARANCE + thickness * rise - height)[:, None]
+        # Below the skull it hangs free, outside of an ellipse around ears and neck.
+        width = EARS + 0.55 * thickness + 0.16 * flare - 0.9 * inward**2
+        across, along = points[:, 0] / width, (points[:, 2] - MIDDLE) / (width + 1.8)
+        outwards = np.maximum(1.0 / np.maximum(np.hypot(across, along), 0.3), 1.0)
+        hanging = np.stack([across * outwards * width, points[:, 1], MIDDLE + along * outwards * (width + 1.8)], -1)
+        points = lifted * (1 - falls) + hanging * falls
         strand.append(points)
     return np.stack(strand, 1)
 
@@ -111,27 +125,10 @@ def _clump(strands: FloatArray, rng: np.random.Generator, clumps: int = 650) -> 
     """Gather strands into comb marks and let a few of them stray."""
     count, k, _ = strands.shape
     leaders = rng.choice(count, clumps, replace=False)
-    middle = strands[:, 8]
+    middle = strands[:, 14]
     nearest = cKDTree(middle[leaders]).query(middle)[1]
     t = np.linspace(0.0, 1.0, k)[None, :, None]
     pull = 0.30 * smoothstep(0.35, 0.9, t) * rng.uniform(0.3, 1.0, (count, 1, 1))
     gathered = strands * (1 - pull) + strands[leaders][nearest] * pull
     stray = rng.exponential(0.035, (count, 1, 1)) * rng.normal(0, 1, (count, 1, 3))
     return gathered + stray * np.sin(t * rng.uniform(2.0, 7.0, (count, 1, 1)))
-
-
-def _knot(rng: np.random.Generator, count: int = 5000) -> FloatArray:
-    """The knot itself: locks wound around a tilted axis, ``[count, ROUNDS_PER_STRAND + 1, 3]``."""
-    lock = rng.integers(0, 9, count)
-    turn = 2 * np.pi * rng.random((count, 1)) + np.linspace(0.0, 1.9, ROUNDS_PER_STRAND + 1)
-    latitude = (-1.1 + 0.27 * lock + rng.normal(0, 0.08, count))[:, None] + 0.22 * np.sin(turn + lock[:, None])
-    # Each lock is a ridge: full in its middle, hollow between neighbours.
-    radius = KNOT_RADIUS * (1.0 - 0.09 * rng.random((count, 1)) + 0.05 * np.sin(3 * turn + 2.1 * lock[:, None]))
-    ball = (
-        np.stack([np.cos(latitude) * np.cos(turn), np.sin(latitude), np.cos(latitude) * np.sin(turn)], -1)
-        * radius[..., None]
-    )
-    tilt = 0.5
-    rotation = np.array([[np.cos(tilt), -np.sin(tilt), 0], [np.sin(tilt), np.cos(tilt), 0], [0, 0, 1]])
-    center = KNOT + np.array([0.0, 2.0, -0.4])
-    return np.asarray(center + ball @ rotation.T * (1.12, 0.95, 1.0) + rng.normal(0, 0.05, (count, 1, 3)))

@@ -12,6 +12,7 @@ from models.identity import picture_tensor
 from models.layer import Planes
 from models.live_inputs import live_planes, masked_target, mouth_gap
 from models.mesh import FACE_OVAL, INNER_LIP_RING, Floats, topology
+from models.mouth_interior import interior_look
 from models.raster import MeshRasteriser
 from models.still import blended
 from presenter.video.face_track import Face, FaceTrack, Picture, Reference
@@ -67,13 +68,16 @@ class FaceCompositor:
 
     def _colour(self, target: Picture, skin: Floats, points: Floats, references: list[_Prepared]) -> Picture:
         """The rendered crop at full detail: the references warped there, and the generator's residual to the warp."""
-        planes, fine = self._warped(points, skin, references[0])
+        planes, warped, fine = self._warped(points, skin, references[0])
         # The thin gap of nearly closed lips would show as a bright line.
         shown = float(np.clip((mouth_gap(points) - _CLOSED_GAP) / _CLOSED_GAP, 0, 1))
         if len(references) > 1 and shown:
-            inner, fine_inner = self._warped(points, skin, references[1])
+            inner, warped_inner, fine_inner = self._warped(points, skin, references[1])
             inside = shown / 255 * _filled(points[INNER_LIP_RING, :2]).astype(np.float32)
-            planes = (planes + inside[..., None] * (inner.astype(np.float32) - planes) + 0.5).astype(np.uint8)
+            planes, warped = (
+                (one + inside[..., None] * (other.astype(np.float32) - one) + 0.5).astype(np.uint8)
+                for one, other in ((planes, inner), (warped, warped_inner))
+            )
             share = cv2.GaussianBlur(cv2.resize(inside, fine.shape[:2]), (0, 0), self._detail)[..., None]
             fine = (fine + share * (fine_inner - fine)).astype(np.float32)
         with torch.inference_mode():
@@ -81,18 +85,20 @@ class FaceCompositor:
         window = self._backend.window
         residual = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.float32)
         covered = np.s_[window.top : window.bottom, window.left : window.right]
-        residual[covered] = layer[..., :3].astype(np.float32) - planes[covered][..., :3]
+        residual[covered] = layer[..., :3].astype(np.float32) - warped[covered]
         size, scale = CROP_SIZE * self._detail, float(self._detail)
         fine += cv2.warpAffine(residual, np.array([[scale, 0, 0], [0, scale, 0]]), (size, size))
         return np.clip(fine + 0.5, 0, 255).astype(np.uint8)
 
-    def _warped(self, points: Floats, skin: Floats, reference: _Prepared) -> tuple[Planes, Floats]:
-        """The generator's live inputs from a reference in the frame's light, and its warp at full detail."""
+    def _warped(self, points: Floats, skin: Floats, reference: _Prepared) -> tuple[Planes, Picture, Floats]:
+        """The generator's live inputs from a reference in the frame's light, and its bare warp, also at full detail."""
         gain = np.clip((skin + 1) / (reference.skin_colour + 1), 0.5, 2.0)
         matched = np.clip(reference.crop * gain, 0, 255).astype(np.uint8)
-        planes = live_planes(self._rasteriser, points, matched, reference.points)
+        look = interior_look(matched, reference.points) if self._backend.painted_interior else None
+        planes = live_planes(self._rasteriser, points, matched, reference.points, look)
+        _, _, warped = self._rasteriser.draw(points, reference.points, matched)
         _, _, fine = self._fine.draw(points * self._detail, reference.points * self._detail, reference.detailed)
-        return planes, (fine * gain).astype(np.float32)
+        return planes, warped, (fine * gain).astype(np.float32)
 
 
 class _Nearest:

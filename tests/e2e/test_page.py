@@ -49,7 +49,7 @@ def test_server_full_then_free(browser: Any, open_page: OpenPage) -> None:
     first.click("#toggle")
     wait_for_state(first, "listening", "speaking")
     second.click("#toggle")
-    assert "All seats are taken" in notice(second)
+    assert "All sessions are in use" in notice(second)
     first.click("#toggle")
     wait_for_state(first, "idle")
     second.click("#toggle")

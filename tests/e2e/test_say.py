@@ -121,7 +121,7 @@ def test_no_session_no_text_lost(page: Any) -> None:
     page.fill("#say-text", TEXT)
     page.keyboard.press("Enter")
     page.wait_for_selector("#notice:not([hidden])")
-    assert page.text_content("#notice-title") == "All seats are taken"
+    assert page.text_content("#notice-title") == "All sessions are in use"
     assert page.input_value("#say-text") == TEXT
 
 

@@ -5,13 +5,16 @@ import pytest
 import torch
 
 from models.crop import CROP_SIZE, crop_mask, crop_rasteriser, mask_region
-from models.mesh import FACE_OVAL, INNER_LIP_PAIRS, NUM_VERTICES, topology
+from models.mesh import FACE_OVAL, INNER_LIP_RING, NUM_VERTICES, topology
 from models.raster import MeshRasteriser, rasterise_torch, ring_points, vertex_shade, warp_mesh
 
 
 def crop_mesh(opening: float = 0.0, turn: float = 0.0) -> np.ndarray:
     mesh = topology().reference.copy()
-    mesh[[lower for _, lower in INNER_LIP_PAIRS], 1] += opening
+    # All of the lower face moves: a lower lip drawn over its own skin would hide the opening.
+    is_lower = mesh[:, 1] > mesh[INNER_LIP_RING[1:10], 1].max() + 0.04
+    is_lower[INNER_LIP_RING[:10:-1]] = True
+    mesh[is_lower, 1] += opening
     whole = np.concatenate([mesh, ring_points(topology().reference)])
     cos, sin = np.cos(turn), np.sin(turn)
     whole = whole @ np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]]).T

@@ -62,7 +62,7 @@ def test_mistakes_name_the_key(tmp_path, text, message):
 
 BOUNDS = [
     ("server.port", 0, 65535),
-    ("server.max_sessions", 1, 1000),
+    ("server.max_sessions", 0, 1000),
     ("server.max_bots", 1, 1000),
     ("server.max_publications", 0, 100),
     ("server.max_viewers", 1, 10_000),
@@ -110,7 +110,7 @@ def test_settings_can_not_be_changed_or_built_wrong():
     with pytest.raises(dataclasses.FrozenInstanceError):
         AppConfig().presenters = "elsewhere"
     with pytest.raises(ValidationError, match="max_sessions"):
-        dataclasses.replace(ServerConfig(), max_sessions=0)
+        dataclasses.replace(ServerConfig(), max_sessions=-1)
 
 
 def test_missing_file_lists_presets():

@@ -176,13 +176,31 @@ def moves(renderer, sound) -> list[tuple[HeadPose, int]]:
     rendered = []
     compositor = renderer._compositor
     renderer._compositor = SimpleNamespace(
-        frame=lambda _, pose, eyelids, number: rendered.append((pose, eyelids)) or stand_in
+        layer=lambda *_: None,
+        compose=lambda _, pose, eyelids, number: rendered.append((pose, eyelids)) or stand_in,
     )
     stand_in = np.zeros((*renderer.size, 3), np.uint8)
     for chunk in sound:
         renderer.push(chunk)
     renderer._compositor = compositor
     return rendered
+
+
+def test_a_frame_that_keeps_the_mouth_moves_the_head(engine, stored):
+    renderer = engine.renderer(stored)
+    frames = [render for chunk in chunks(22, 3, level=0.3) for _, render in renderer.advance(chunk)]
+    frames[-3]()
+    mouth = renderer._layer
+    kept = frames[-1](keep_mouth=True)
+    assert renderer._layer is mouth
+    moved = renderer._moved[-1]
+    pose, eyelids = IdleMotion().at(moved.frame)
+    spoken = moved.speech.pose(renderer._head_motion)
+    there = HeadPose(*(idle + speech for idle, speech in zip(pose, spoken, strict=True)))
+    assert kept.pts == moved.pts
+    assert np.array_equal(kept.rgb, renderer._compositor.compose(mouth, there, eyelids))
+    frames[-2]()
+    assert not np.array_equal(renderer._layer, mouth)
 
 
 def test_nobody_moves_the_head_unless_told(engine, stored):

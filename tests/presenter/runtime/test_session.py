@@ -153,14 +153,14 @@ def test_voice_comes_out_unchanged_in_order_with_its_frames(play: Callable[[Scen
 def test_slow_rendering_drops_frames_but_no_sound(
     play: Callable[[Scenario], Metrics], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frame = FrameCompositor.frame
+    layer = FrameCompositor.layer
 
     def slowly(*arguments: Any) -> Any:
         time.sleep(0.09)  # more than two chunks last
-        return frame(*arguments)
+        return layer(*arguments)
 
     async def scenario(session: Session, viewer: Viewer) -> None:
-        monkeypatch.setattr(FrameCompositor, "frame", slowly)
+        monkeypatch.setattr(FrameCompositor, "layer", slowly)
         session.listen(spoken(60))
         session.start()
         await asyncio.sleep(3.6)

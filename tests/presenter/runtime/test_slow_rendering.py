@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from typing import Any
 
 import numpy as np
 import pytest
 
-from presenter.runtime.frame_loop import FULL_RATE_MS, FrameLoop, stride_for
+from presenter.runtime.frame_loop import FrameLoop
 from presenter.runtime.latencies import Latencies
 from presenter.runtime.metrics import Metrics
+from presenter.runtime.quality_ladder import FULL_RATE_MS
 from presenter.runtime.render_thread import RenderThreads
 from presenter.runtime.session import Session
 from stream.media import CHUNK_SAMPLES, PLAYOUT_RATE, PLAYOUT_SAMPLES, AudioChunk, VideoFrame
@@ -51,10 +54,28 @@ class Collector:
         return [pair for index, pair in enumerate(found) if not index or pair[1] != found[index - 1][1]]
 
 
-def session_of(loop: SimulatedLoop, frame_ms: float) -> tuple[Session, Collector]:
+class Rendering(SimulatedExecutor):
+    """A thread in which frames with a new mouth take longer than the others; it counts both."""
+
+    def __init__(self, frame_ms: float, between_ms: float) -> None:
+        super().__init__(frame_ms / 1000)
+        self._costs = frame_ms / 1000, between_ms / 1000
+        self.counts = [0, 0]
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        kept = bool(getattr(function, "keywords", {}).get("keep_mouth"))
+        self.counts[kept] += 1
+        self._cost_s = self._costs[kept]
+        return super().submit(function, *arguments, **named)
+
+
+def session_of(
+    loop: SimulatedLoop, frame_ms: float, executor: SimulatedExecutor | None = None
+) -> tuple[Session, Collector]:
+    """A session whose frames take so long, or which renders in a thread of another session."""
     pump, collector = PlayoutPump(Playout(), loop.clock()), Collector()
     pump.add(collector)
-    slow = SimulatedExecutor(frame_ms / 1000)
+    slow = executor or SimulatedExecutor(frame_ms / 1000)
     session = Session(BlankRenderer(), pump, slow, Metrics(), audio_executor=SimulatedExecutor(0.003))
     session.start()
     return session, collector
@@ -113,12 +134,89 @@ def test_a_microphone_plays_without_a_hole(frame_ms: int) -> None:
         assert len(frames) >= 0.95 * SECONDS * 25
 
 
-def test_the_rate_changes_with_hysteresis() -> None:
-    assert stride_for(17, 1) == 1
-    assert stride_for(40, 1) == 2
-    assert stride_for(36, 2) == 2, "not back at once"
-    assert stride_for(30, 2) == 1
-    assert stride_for(300, 1) == 8
+@pytest.mark.parametrize(("frame_ms", "between_ms", "stride"), [(45, 9, 2), (60, 6, 2), (90, 5, 3)])
+def test_the_head_moves_on_where_mouths_take_too_long(frame_ms: float, between_ms: float, stride: int) -> None:
+    """Every frame of a microphone's speech is shown, every second or third with a new mouth."""
+
+    async def scenario(loop: SimulatedLoop) -> tuple[Collector, list[int], dict[str, object]]:
+        rendering = Rendering(frame_ms, between_ms)
+        session, collector = session_of(loop, 0, rendering)
+        await asyncio.sleep(2)
+        rendering.counts = [0, 0]
+        session.listen(microphone(20))
+        await asyncio.sleep(22)
+        stats = session.stats()
+        await session.close()
+        return collector, rendering.counts, stats
+
+    collector, (mouths, between), stats = simulate(scenario)
+    assert np.count_nonzero(collector.tone() == 0) == 0
+    assert len(collector.tone()) == 20 * PLAYOUT_RATE
+    frames = collector.frames()
+    assert all(place == pts for place, pts in frames), "no frame is late"
+    assert len(frames) >= 0.9 * 20 * 25, "25 a second"
+    assert mouths >= 0.9 * 22 * 25 / stride
+    assert between >= 0.8 * 22 * 25 * (stride - 1) / stride
+    assert stats["quality"] == "reduced"
+
+
+@pytest.mark.parametrize("frame_ms", [15, 19, 30])
+def test_a_session_that_speaks_ahead_starves_no_live_one(frame_ms: float) -> None:
+    """Two sessions and one thread: one has a minute of speech buffered, the other has a microphone."""
+
+    async def scenario(loop: SimulatedLoop) -> tuple[list[Collector], dict[str, Any]]:
+        shared = SimulatedExecutor(frame_ms / 1000)
+        (ahead, one), (live, other) = (session_of(loop, frame_ms, shared) for _ in range(2))
+        await asyncio.sleep(2)
+        live.listen(microphone(SECONDS - 5))
+        await asyncio.sleep(2)
+        ahead.push(np.full(SECONDS * RATE, LEVEL, np.int16), RATE, "tone")
+        ahead.end("tone")
+        await asyncio.sleep(SECONDS + 2)
+        stats = live.stats()
+        await ahead.close()
+        await live.close()
+        return [one, other], stats
+
+    (ahead, live), stats = simulate(scenario)
+    for collector, seconds in ((ahead, SECONDS), (live, SECONDS - 5)):
+        tone = collector.tone()
+        assert np.count_nonzero(tone == 0) == 0, "no hole"
+        assert abs(len(tone) - seconds * PLAYOUT_RATE) <= 2
+        fair = min(25.0, 1000 / (2 * frame_ms) / 1.5)  # each half of the thread; rates are whole fractions of 25
+        assert len(collector.frames()) >= 0.9 * seconds * fair
+    assert stats["lost_ms"] == 0
+
+
+def test_nothing_is_rendered_that_nobody_sees() -> None:
+    """Speech is heard on while nobody watches, and the picture returns with a viewer."""
+
+    async def scenario(loop: SimulatedLoop) -> tuple[Collector, list[int], int]:
+        rendering = Rendering(15, 3)
+        session, collector = session_of(loop, 0, rendering)
+        await asyncio.sleep(1)
+        session.note_watched(False)
+        session.push(np.full(20 * RATE, LEVEL, np.int16), RATE, "tone")
+        session.end("tone")
+        await asyncio.sleep(0.1)
+        before, lost = sum(rendering.counts), session.stats()["frames_skipped"]
+        await asyncio.sleep(10)
+        unseen = sum(rendering.counts) - before
+        skipped = session.stats()["frames_skipped"] - lost
+        session.note_watched(True)
+        await asyncio.sleep(5)
+        seen = sum(rendering.counts) - before - unseen
+        await asyncio.sleep(8)
+        await session.close()
+        return collector, [unseen, seen], skipped
+
+    collector, (unseen, seen), skipped = simulate(scenario)
+    tone = collector.tone()
+    assert np.count_nonzero(tone == 0) == 0
+    assert abs(len(tone) - 20 * PLAYOUT_RATE) <= 2
+    assert unseen == 0
+    assert skipped == 0, "what nobody would have seen is not counted as lost"
+    assert seen >= 0.95 * 5 * 25
 
 
 def test_a_late_frame_of_what_was_interrupted_is_not_shown() -> None:
@@ -131,7 +229,7 @@ def test_a_late_frame_of_what_was_interrupted_is_not_shown() -> None:
         threads = RenderThreads(BlankRenderer(), SimulatedExecutor(0.3), audio)
         frames = FrameLoop(threads, pump, latencies, Metrics())
         tasks = [asyncio.create_task(work) for work in (pump.run(), frames.run())]
-        frames.offer(0, lambda: VideoFrame(np.zeros((16, 16, 3), np.uint8), 0), urgent=True)
+        frames.offer(0, lambda **_: VideoFrame(np.zeros((16, 16, 3), np.uint8), 0), urgent=True)
         await asyncio.sleep(0.1)
         frames.clear()
         await asyncio.sleep(1)

@@ -243,6 +243,10 @@ def test_full_house(play: Play) -> None:
         assert "presenter_sessions_active 1.0\n" in metrics
         assert "presenter_sessions_total 2.0\n" in metrics
         assert "presenter_sessions_refused_total 1.0\n" in metrics
+        assert "presenter_sessions_limit 1.0\n" in metrics
+        assert "presenter_underruns_total 0.0\n" in metrics
+        capacity = await (await client.get("/api/capacity")).json()
+        assert (capacity["active"], capacity["limit"]) == (1, 1)
 
     play(scenario)
 

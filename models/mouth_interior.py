@@ -1,0 +1,253 @@
+"""The mouth's inside as geometry: teeth, gums and tongue, painted into the warped reference where it shows none.
+
+Most photos show closed lips, and what is warped into the mouth's opening is then their stretched border. Here the upper
+row of teeth is fixed to the skull, the lower one and the tongue to the jaw, whose opening is read from the mesh. All
+are drawn in the colours that a mouth can have in this picture: no colour of it is more saturated than its skin allows.
+
+The shapes are those of ICT-FaceKit (MIT), as relief maps that `presenter train interior` drew; see docs/adr/0017.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from models.mesh import INNER_LIP_PAIRS, NUM_VERTICES, UPPER_LIP, Floats, Pose, fit_pose
+from models.metrics import mouth_box
+
+Picture = NDArray[np.uint8]
+
+ASSET = Path(__file__).with_name("mouth_interior.safetensors")
+RELIEF_SHAPE = (128, 192)
+PIXELS_PER_UNIT = 160.0
+ORIGIN = np.array([-0.6, 0.8], np.float32)  # canonical x and y of a relief's corner
+_EDGE = np.float32(1.13)  # canonical y of the upper incisors' edge in the reliefs
+_SHOWN = np.float32(0.03)  # how far that edge lies below the upper lip at rest
+_FRONT = np.float32(-0.19)  # canonical z of the lower incisors; what lies behind drops less as the jaw turns
+_TURN = np.float32(0.75)
+_TONGUE_REST = 0.04  # canonical: how much lower than in the reliefs the tongue lies in speech, on the mean
+_BRIGHTER = np.float32(1.15)  # the reliefs' light is not frontal: brings teeth that face the camera to their colour
+_DARKER = np.float32(1.1)  # how fast light falls with depth, canonical
+_CHIN = 152
+_CHIN_LEVER = 1.27  # the incisors drop by so much more than the chin's lowest point, which turns about the same axis
+# Where skin is looked at: cheeks, beside the nose and over the lip; the median ignores a beard or a highlight.
+_SKIN = [50, 280, 205, 425, 36, 266, 101, 330, 187, 411, 118, 347, 142, 371, 203, 423, 207, 427, 216, 436]
+_SEAM = np.ones((3, 3), np.uint8)
+# How steep edges are in 60 portraits blurred by a Gaussian of so many pixels, and about a third of one more, which
+# teeth lack that lie in a plane.
+_STEEPNESS, _BLUR = (0.27, 0.31, 0.37, 0.45, 0.51), (2.0, 1.5, 1.1, 0.75, 0.35)
+_SMOOTH = 4.0  # pixels over which lips shade what lies behind them
+
+
+@dataclass(frozen=True, eq=False)
+class _Relief:
+    """One piece of the mouth.
+
+    Attributes:
+        picture: Opacity, tooth in its light and flesh in its light `[H, W, 3]`, all but the first times the opacity.
+        columns: Numbers of the columns `[W]`.
+        x: Canonical x of each column `[W]`.
+        z: Canonical z of each column `[W]`.
+        drop: How far each column drops when the jaw opens by 1 `[W]`.
+    """
+
+    picture: Picture
+    columns: Floats
+    x: Floats
+    z: Floats
+    drop: Floats
+
+
+@cache
+def _reliefs() -> dict[str, _Relief]:
+    """From back to front."""
+    tensors = load_file(ASSET)
+    return {name: _relief(tensors[name], tensors[f"{name}.depth"]) for name in ("tongue", "lower", "upper")}
+
+
+def _relief(stored: Picture, z: Floats) -> _Relief:
+    opacity, is_tooth, shade = (stored.astype(np.float32) / 255).transpose(2, 0, 1)
+    # Less light reaches what lies further back.
+    lit = opacity * shade * _BRIGHTER * (1 - _DARKER * (z - z.min())).clip(0.25, 1.0)
+    picture = np.stack([opacity, lit * is_tooth, lit * (1 - is_tooth)], -1)
+    columns = np.arange(RELIEF_SHAPE[1], dtype=np.float32)
+    x = ORIGIN[0] + (columns + np.float32(0.5)) / np.float32(PIXELS_PER_UNIT)
+    drop = (1 - _TURN * (z - _FRONT)).clip(0.3, 1.0)
+    return _Relief(np.clip(255 * picture + 0.5, 0, 255).astype(np.uint8), columns, x, z, drop.astype(np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class InteriorColours:
+    """RGB in 0..255, each `[3]`."""
+
+    tooth: Floats
+    gum: Floats
+    tongue: Floats
+    cavity: Floats
+
+
+def skin_colour(picture: Picture, points: Floats) -> Floats:
+    """The colour of a face's skin `[3]` in 0..255.
+
+    Args:
+        picture: `[S, S, 3]`.
+        points: The mesh in it `[>= 478, 3]`.
+    """
+    x, y = np.clip(np.rint(points[_SKIN, :2]), 0, len(picture) - 1).astype(np.int64).T
+    colour: Floats = np.median(picture[y, x], axis=0).astype(np.float32)
+    return colour
+
+
+@dataclass(frozen=True, eq=False)
+class InteriorLook:
+    """What a reference says about the inside of its mouth; constant as long as the reference is.
+
+    Attributes:
+        colours: In its light.
+        blur: How much less sharp than the reliefs it is, standard deviation in pixels.
+        edge: Where the upper incisors end, canonical y.
+        chin: Canonical y of the chin.
+        gap: Between the lips, canonical.
+    """
+
+    colours: InteriorColours
+    blur: float
+    edge: float
+    chin: float
+    gap: float
+
+
+def interior_look(reference: Picture, points: Floats) -> InteriorLook:
+    """Read from a reference what `paint_interior` needs.
+
+    Args:
+        reference: A face crop `[256, 256, 3]`.
+        points: The mesh in it `[>= 478, 3]`, crop pixels.
+    """
+    lip, chin, gap = _lips(points[:NUM_VERTICES], fit_pose(points[:NUM_VERTICES]))
+    # A smile or an open mouth lifts the lip off the teeth; they do not rise with it.
+    edge = lip + float(_SHOWN) + 0.4 * min(gap, 0.15)
+    return InteriorLook(interior_colours(reference, points), _softness(reference, points), edge, chin, gap)
+
+
+def _softness(reference: Picture, points: Floats) -> float:
+    """How blurred a picture is around the mouth: from how steep its edges are, for how high they are."""
+    luma = cv2.cvtColor(np.ascontiguousarray(reference[mouth_box(points, len(reference))]), cv2.COLOR_RGB2GRAY)
+    bends = np.abs(cv2.Laplacian(luma, cv2.CV_32F))
+    rises = np.abs(cv2.Sobel(luma, cv2.CV_32F, 0, 1)) / 4
+    steep = float(np.quantile(bends, 0.97) / max(float(np.quantile(rises, 0.97)), 1e-3))
+    return float(np.interp(steep, _STEEPNESS, _BLUR))
+
+
+def interior_colours(reference: Picture, points: Floats) -> InteriorColours:
+    """The colours of a mouth's inside in the light, white balance and saturation of a picture, read from its skin.
+
+    Args as of `interior_look`.
+    """
+    seen = skin_colour(reference, points)
+    light, a, b = cv2.cvtColor(seen[None, None] / np.float32(255), cv2.COLOR_RGB2Lab)[0, 0]
+    # Skin's own chroma is about 20 in neutral light: less means a picture with less colour, and grey has none.
+    colour = min(float(np.hypot(a, b)) / 20, 1.0)
+    bright = min(0.6 * light + 32, light + 24)
+    wanted = np.array(
+        [
+            [bright, np.clip(0.08 * a, -2, 2), np.clip(0.5 * b, -4, 11) + colour],
+            [0.62 * light + 4, 0.6 * a + 13 * colour, 0.5 * b + 2 * colour],
+            [0.48 * light + 4, 0.6 * a + 12 * colour, 0.5 * b],
+            [0.08 * light + 3, 5 * colour, 3 * colour],
+        ],
+        np.float32,
+    )
+    return InteriorColours(*(255 * cv2.cvtColor(wanted[None], cv2.COLOR_Lab2RGB)[0]).astype(np.float32))
+
+
+def paint_interior(warped: Picture, interior: Picture, points: Floats, look: InteriorLook, share: float) -> None:
+    """Paint teeth, gums and tongue into the mouth's opening, in place.
+
+    Args:
+        warped: The warped reference `[256, 256, 3]`.
+        interior: Where the mouth is open `[256, 256]`, 255 inside.
+        points: The mesh in this frame `[>= 478, 3]`, crop pixels.
+        look: Of the reference.
+        share: How opaque the paint is, 0..1.
+    """
+    left, top, width, height = cv2.boundingRect(interior)
+    if not width or share <= 0:
+        return
+    # Tracked lips end a pixel too early as often as too late: a seam of them must not stay between lip and teeth.
+    left, top, width, height = left - 2, top - 2, width + 4, height + 4
+    box = np.s_[top : top + height, left : left + width]
+    pose = fit_pose(points[:NUM_VERTICES])
+    _, chin, gap = _lips(points[:NUM_VERTICES], pose)
+    drop = min(max(_CHIN_LEVER * (chin - look.chin) + look.gap, 0.5 * gap), gap + 0.05)
+    inside = interior[box]
+    soft = cv2.GaussianBlur(
+        cv2.copyMakeBorder(inside, 8, 8, 8, 8, cv2.BORDER_CONSTANT), (0, 0), _SMOOTH, borderType=cv2.BORDER_CONSTANT
+    )
+    # Light comes from above: the upper lip throws more shade than the lower one.
+    open_to_light = (soft[5 : 5 + height, 8 : 8 + width].astype(np.float32) * np.float32(1 / 255)).clip(0.2, 1.0)
+    colours = look.colours
+    picture = np.empty((height, width, 3), np.float32)
+    picture[:] = colours.cavity
+    for name, relief in _reliefs().items():
+        lowered = {"upper": 0.0, "lower": drop, "tongue": drop + _TONGUE_REST}[name]
+        flesh = colours.tongue if name == "tongue" else colours.gum
+        _lay(picture, relief, pose, (left, top), (look.edge - float(_EDGE), lowered), flesh, colours.tooth)
+    picture *= (0.22 + 0.78 * open_to_light)[..., None]
+    if look.blur:
+        cv2.GaussianBlur(picture, (0, 0), look.blur, picture)
+    edge = cv2.GaussianBlur(cv2.dilate(inside, _SEAM), (3, 3), 0)
+    opacity = edge.astype(np.float32) * np.float32(share / 255)
+    part = warped[box]
+    part[:] = (part + opacity[..., None] * (picture - part) + np.float32(0.5)).astype(np.uint8)
+
+
+def _lips(points: Floats, pose: Pose) -> tuple[float, float, float]:
+    """Canonical y of the upper lip's lower edge and of the chin, and the gap between the lips (0 or more)."""
+    upper, lower = np.array(INNER_LIP_PAIRS).T
+    canonical = pose.unproject(points[[UPPER_LIP, _CHIN, *upper, *lower]])[:, 1]
+    count = len(upper)
+    gap = float((canonical[2 + count :] - canonical[2 : 2 + count]).mean())
+    return float(canonical[0]), float(canonical[1]), max(gap, 0.0)
+
+
+def _lay(
+    picture: Floats,
+    relief: _Relief,
+    pose: Pose,
+    corner: tuple[int, int],
+    lowered: tuple[float, float],
+    flesh: Floats,
+    tooth: Floats,
+) -> None:
+    """Draw one relief over a picture `[h, w, 3]` whose first pixel is `corner` (x, y) of the crop.
+
+    `lowered` is how much below the relief's place the piece is, as a whole and by the turning jaw.
+    """
+    height, width = picture.shape[:2]
+    rotation, scale = pose.rotation, np.float32(pose.scale)
+    # Columns of the relief as they lie in the picture; what turns out of view behind others is left out.
+    across = scale * (rotation[0, 0] * relief.x + rotation[0, 1] * _EDGE + rotation[0, 2] * relief.z)
+    across = np.maximum.accumulate(across + pose.translation[0])
+    wanted = np.arange(corner[0], corner[0] + width)
+    columns = np.interp(wanted, across, relief.columns).astype(np.float32)
+    # The rows: y of the relief is affine in the picture's, with an offset of its own in every column.
+    below = scale * (rotation[1, 0] * relief.x + rotation[1, 2] * relief.z) + pose.translation[1]
+    rate = np.float32(PIXELS_PER_UNIT) / (scale * rotation[1, 1])
+    offset = rate * below + np.float32(PIXELS_PER_UNIT) * (lowered[0] + lowered[1] * relief.drop + ORIGIN[1])
+    rows = rate * np.arange(corner[1], corner[1] + height, dtype=np.float32) - np.float32(0.5)
+    y = rows[:, None] - offset[np.rint(columns).astype(np.int64)]
+    grid = np.empty_like(y)
+    grid[:] = columns
+    drawn = cv2.remap(relief.picture, grid, y.astype(np.float32, copy=False), cv2.INTER_LINEAR)
+    parts = drawn.reshape(-1, 3).astype(np.float32)
+    parts *= np.float32(1 / 255)
+    flat = picture.reshape(-1, 3)
+    flat *= 1 - parts[:, :1]
+    flat += parts[:, 1:] @ np.stack([tooth, flesh])

@@ -1,0 +1,98 @@
+"""Films and speaking styles on the page, in a real browser."""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.identity import SpeakingStyle
+from presenter.runtime.identities import IdentityStore
+from presenter.runtime.styles import StyleStore
+from stream.files.movie import MovieWriter
+from stream.files.reader import iter_frames
+
+
+def recording(folder: Path, seconds: float) -> Path:
+    """A tone whose loudness rises and falls four times a second."""
+    t = np.arange(int(16_000 * seconds)) / 16_000
+    tone = 8_000 * np.sin(2 * np.pi * 180 * t) * (0.5 + 0.5 * np.sin(2 * np.pi * 4 * t))
+    path = folder / "speech.wav"
+    with wave.open(str(path), "wb") as sound:
+        sound.setparams((1, 2, 16_000, 0, "NONE", ""))
+        sound.writeframes(tone.astype("<i2").tobytes())
+    return path
+
+
+def test_a_recording_and_a_video_become_films(
+    browser: Any, open_page: Callable[..., Any], serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    audio, video = recording(tmp_path, 1.0), tmp_path / "still.mp4"
+    still = IdentityStore(tmp_path).load("default").identity.frame
+    with MovieWriter(video, still.shape[:2], 25, preset="ultrafast") as writer:
+        for _ in range(25):
+            writer.write(still)
+    with serve() as server:
+        page = open_page(browser, server.url)
+        page.click("#open-render")
+        page.click("#render-submit")
+        assert "Choose a file" in page.text_content("#render-error")
+        page.set_input_files("#render-audio", audio)
+        page.click("#render-submit")
+        page.wait_for_selector("#render-result:not([hidden])", timeout=120_000)
+        assert page.is_hidden("#render-before")
+        with page.expect_download() as download:
+            page.click("#render-download")
+        download.value.save_as(tmp_path / "film.mp4")
+        assert len(list(iter_frames(tmp_path / "film.mp4"))) == 25
+
+        page.set_input_files("#render-video", video)
+        page.click("#render-submit")
+        assert "has agreed" in page.text_content("#render-error")
+        page.check("#render-consent")
+        page.click("#render-submit")
+        page.wait_for_selector("#render-before:not([hidden])", timeout=120_000)
+        page.wait_for_function("document.querySelector('#render-after').readyState >= 1")
+        assert page.evaluate("document.querySelector('#render-after').duration") > 0.9
+        assert list((tmp_path / "presenters" / ".renders").iterdir()) == [], "the server keeps nothing"
+
+
+def test_what_is_no_recording_is_told(
+    browser: Any, open_page: Callable[..., Any], serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong.wav"
+    wrong.write_bytes(b"nothing" * 50)
+    with serve() as server:
+        page = open_page(browser, server.url)
+        page.click("#open-render")
+        page.set_input_files("#render-audio", wrong)
+        page.click("#render-submit")
+        page.wait_for_selector("#render-error:not([hidden])", timeout=60_000)
+        assert "expected" in page.text_content("#render-error")
+        assert page.is_enabled("#render-submit")
+
+
+def test_a_style_is_chosen_and_changed_while_it_speaks(
+    browser: Any, open_page: Callable[..., Any], serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    with serve() as server:
+        page = open_page(browser, server.url)
+        page.wait_for_selector("#presenters [aria-checked=true]")
+        assert page.is_hidden("#style-field"), "there is none yet"
+    StyleStore(tmp_path / "presenters").save("Lively", SpeakingStyle(torch.zeros(35)), "talk.mp4")
+    with serve() as server:
+        page = open_page(browser, server.url)
+        page.wait_for_selector("#style-field:not([hidden])")
+        page.select_option("#style", "Lively")
+        with page.expect_request("**/api/sessions") as opened:
+            page.click("#toggle")
+        assert opened.value.post_data_json["style"] == "Lively"
+        page.wait_for_selector("body[data-state=listening]", timeout=30_000)
+        with page.expect_response(lambda response: response.request.method == "PATCH") as changed:
+            page.fill("#strength", "0.5")
+        assert changed.value.status == 204
+        assert changed.value.request.post_data_json == {"style": "Lively", "style_strength": 0.5}

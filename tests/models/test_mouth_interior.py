@@ -1,0 +1,129 @@
+"""The painted mouth interior: neutral colours in any light, teeth fixed to skull and jaw, lips left alone."""
+
+import cv2
+import numpy as np
+import pytest
+
+from models.crop import CROP_SIZE, crop_rasteriser
+from models.live_inputs import live_planes
+from models.mesh import INNER_LIP_RING, LOWER_LIP, UPPER_LIP, closed_mouth_neutral, topology
+from models.mouth_interior import interior_look
+from models.raster import ring_points
+
+SKIN = {"light": (224, 178, 152), "dark": (96, 62, 46), "grey": (150, 150, 150), "warm": (216, 150, 96)}
+CHIN = 152
+
+
+def mesh(opening: float = 0.0, jaw: float = 0.0, turn: float = 0.0) -> np.ndarray:
+    """In crop pixels: lips that touch, then parted by `opening`, the chin dropped by `jaw`, inter-ocular distances."""
+    shape = topology().reference.copy()
+    upper, lower = INNER_LIP_RING[1:10], INNER_LIP_RING[:10:-1]
+    shape[lower] = shape[upper]
+    line = shape[upper, 1].mean()
+    is_lower = shape[:, 1] > line + 0.03
+    is_lower[lower] = True
+    is_upper = ~is_lower & (shape[:, 1] > line - 0.2)
+    profile = np.clip(1 - (shape[:, 0] / 0.4) ** 4, 0, 1)
+    shape[:, 1] += opening * profile * (0.7 * is_lower - 0.3 * is_upper)
+    shape[CHIN, 1] = topology().reference[CHIN, 1]
+    shape[CHIN, 1] += jaw
+    whole = np.concatenate([shape, ring_points(closed_mouth_neutral(topology().reference[None]))])
+    cos, sin = np.cos(turn), np.sin(turn)
+    whole = whole @ np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]]).T
+    return (whole * 111 + [128, -16, 0]).astype(np.float32)
+
+
+def portrait(skin: str) -> np.ndarray:
+    grain = np.random.default_rng(0).normal(0, 3, (CROP_SIZE, CROP_SIZE, 1))
+    return np.clip(np.array(SKIN[skin]) + grain, 0, 255).astype(np.uint8)
+
+
+def drawn(skin: str, opening: float, jaw: float = 0.0, turn: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """The planes of an opening mouth, and where it is open."""
+    reference, source = portrait(skin), mesh(turn=turn)
+    look = interior_look(reference, source)
+    planes = live_planes(crop_rasteriser(), mesh(opening, jaw, turn), reference, source, look)
+    return planes, planes[..., 4] > 0
+
+
+def lab(rgb: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
+
+
+@pytest.mark.parametrize("skin", SKIN)
+def test_teeth_are_neutral_and_stand_out(skin):
+    planes, inside = drawn(skin, 0.2, 0.12)
+    inside = cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    colours = lab(np.ascontiguousarray(planes[..., :3]))[inside]
+    brightest = colours[colours[:, 0] >= np.quantile(colours[:, 0], 0.9)].mean(0)
+    around = lab(portrait(skin)).mean((0, 1))
+    assert abs(brightest[1]) <= 4
+    assert np.linalg.norm(colours.mean(0) - around) >= 12
+    if skin == "grey":
+        assert np.abs(colours[:, 1:]).max() < 1.5
+
+
+def test_upper_teeth_stay_and_lower_ones_follow_the_jaw():
+    """Rows down the middle of the mouth: the cavity between the teeth begins where it did, and ends lower."""
+    edges = []
+    for jaw in (0.1, 0.2):
+        planes, inside = drawn("light", 0.3, jaw)
+        column = planes[:, 120, :3].astype(float).mean(-1)
+        rows = np.flatnonzero(inside[:, 120])
+        dark = rows[column[rows] < 110]
+        edges.append((dark[dark > rows[0] + 3].min(), dark.max()))
+    (begins, ends), (begins_later, ends_later) = edges
+    assert abs(begins - begins_later) <= 1
+    assert ends_later >= ends + 5
+
+
+def test_nothing_but_the_opening_and_its_seam_is_painted():
+    reference, source = portrait("light"), mesh()
+    target = mesh(0.2, 0.1)
+    with_paint = live_planes(crop_rasteriser(), target, reference, source, interior_look(reference, source))
+    without = live_planes(crop_rasteriser(), target, reference, source, None)
+    seam = cv2.dilate(without[..., 4].copy(), np.ones((5, 5), np.uint8)) > 0
+    changed = (with_paint[..., :3] != without[..., :3]).any(-1)
+    assert changed.any()
+    assert not changed[~seam].any()
+
+
+def test_an_open_reference_keeps_its_own_mouth():
+    reference, source = portrait("light"), mesh(0.2, 0.1)
+    look = interior_look(reference, source)
+    own = live_planes(crop_rasteriser(), mesh(0.15, 0.08), reference, source, look)
+    bare = live_planes(crop_rasteriser(), mesh(0.15, 0.08), reference, source, None)
+    assert np.array_equal(own[..., :3], bare[..., :3])
+    hidden = live_planes(crop_rasteriser(), mesh(0.15, 0.08), reference, source, look, hide_interior=True)
+    assert (hidden[..., :3] != bare[..., :3]).any()
+
+
+def test_closed_lips_show_nothing():
+    planes, inside = drawn("light", 0.0)
+    assert inside.sum() < 40
+    assert (planes[120:150, 60:200, :3].astype(int).mean(-1) > 60).all()
+
+
+@pytest.mark.parametrize("turn", [-0.5, 0.5])
+def test_a_turned_head_is_painted_to_the_corners(turn):
+    planes, inside = drawn("light", 0.2, 0.12, turn)
+    painted = np.abs(planes[..., :3].astype(int) - SKIN["light"]).sum(-1) > 30
+    assert painted[inside].mean() > 0.95
+
+
+def test_the_opening_has_no_holes():
+    """Triangles of the topology that close the mouth must not be drawn over it."""
+    _, inside = drawn("light", 0.25, 0.15)
+    rows = inside.any(1)
+    lips = mesh(0.25)[[UPPER_LIP, LOWER_LIP], 1]
+    assert rows[int(lips[0]) + 2 : int(lips[1]) - 1].all()
+    for row in inside[rows]:
+        columns = np.flatnonzero(row)
+        assert columns.max() - columns.min() + 1 == len(columns)
+
+
+def test_a_blurred_picture_gets_blurred_teeth():
+    rng = np.random.default_rng(0)
+    sharp = np.kron(rng.integers(60, 200, (16, 16, 1)), np.ones((16, 16, 3))).astype(np.uint8)
+    soft = cv2.GaussianBlur(sharp, (0, 0), 2.0)
+    assert interior_look(soft, mesh()).blur > interior_look(sharp, mesh()).blur + 0.5

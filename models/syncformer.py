@@ -163,14 +163,14 @@ class StyleSyncFormer(nn.Module):
         """A speaking style as `step` takes it `[1, S + ARTICULATION]`; None is the neutral one.
 
         Raises:
-            ValueError: if it was made by a network of another size.
+            CheckpointError: if it was made by a network of another size.
         """
         if style is None:
             return self.null_style
         size = self.null_style.shape[1]
         # A style of the time before articulation was part of it has the code alone.
         if style.numel() not in (size, self.config.style_dim):
-            raise ValueError(f"expected a speaking style of {size} numbers, got {style.numel()}; make it again")
+            raise CheckpointError(f"expected a speaking style of {size} numbers, got {style.numel()}; make it again")
         return F.pad(style.reshape(1, -1).to(self.null_style), (0, size - style.numel()))
 
     def speaking_style(self, displacement: Array) -> Tensor:

@@ -103,12 +103,14 @@ class Enrolments:
 
         Raises:
             EnrollError: if the name can't be used or is taken.
+            CapacityError: if the server is shutting down.
         """
         try:
             name = check_name(name, self.names())
             self._reserved.add(name)
             try:
                 check_name(name, await asyncio.to_thread(self._store.taken_names))
+                self.uploads.check_open()
                 job = Job(
                     id=secrets.token_urlsafe(12), name=name, consent_by=consent_by, face=face, personalise=personalise
                 )
@@ -162,6 +164,6 @@ class Enrolments:
     async def close(self) -> None:
         """Drop waiting jobs, stop the running one and delete what was uploaded; safe twice."""
         self._stop.set()
+        self.uploads.close()
         for executor in (self._executor, self._slow_executor):
             await asyncio.to_thread(executor.shutdown, cancel_futures=True)
-        self.uploads.close()

@@ -1,11 +1,13 @@
 """Error responses: every error becomes `{"error": {"code", "message"}}` with the status of its type."""
 
+import errno
 import logging
 
 from aiohttp import hdrs, web
 from aiohttp.http import HttpProcessingError
 from aiohttp.typedefs import Handler
 
+from models.errors import CheckpointError
 from models.matting import MattingError
 from presenter.errors import (
     CapacityError,
@@ -32,6 +34,7 @@ RETRY_AFTER_S = 10
 
 STATUS_AND_CODE: dict[type[Exception], tuple[int, str]] = {
     CapacityError: (503, "capacity"),
+    CheckpointError: (422, "style_damaged"),  # a style of another network: other files are checked where they are read
     ConsentError: (403, "no_consent"),
     EnrollError: (422, "enroll_failed"),
     IdentityDamagedError: (422, "presenter_damaged"),
@@ -62,7 +65,14 @@ _CODE_OF_STATUS = {
     413: "too_large",
 }
 
+DISK_FULL = "The server's disk is full; nothing was kept. Try again when its owner has made room."
+
 _log = logging.getLogger(__name__)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether there was no space to write to, or its owner's share was used up."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 class ApiError(Exception):
@@ -104,5 +114,8 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
         for kind in type(error).__mro__:
             if kind in STATUS_AND_CODE:
                 return error_response(*STATUS_AND_CODE[kind], str(error))
+        if is_disk_full(error):
+            _log.error("%s %s: %s", request.method, request.path, error)
+            return error_response(507, "disk_full", DISK_FULL)
         _log.exception("%s %s failed", request.method, request.path)
         return error_response(500, "internal", "The server failed on this request; its log says why.")

@@ -30,6 +30,7 @@ _TIMES = f"a photo within {UPLOAD_TIMEOUT_S:.0f} s, a video within {FILM_TIMEOUT
 _YES, _NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
 Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES)]
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -54,16 +55,16 @@ class LimitedLines:
 class SessionRequest(BaseModel):
     """`POST /api/sessions`."""
 
-    presenter: Text
+    presenter: Name
     microphone: MicrophoneUse = "voice"
-    style: Text | None = None
+    style: Name | None = None
     style_strength: Annotated[float, Field(ge=0, le=MAX_STRENGTH)] = 1.0
 
 
 class StyleRequest(BaseModel):
     """`PATCH /api/sessions/{id}`; no style is the presenter's own."""
 
-    style: Text | None = None
+    style: Name | None = None
     style_strength: Annotated[float, Field(ge=0, le=MAX_STRENGTH)] = 1.0
 
 
@@ -89,7 +90,7 @@ class SimliSessionRequest(BaseModel):
 class RenameRequest(BaseModel):
     """`PATCH /api/presenters/{name}`."""
 
-    name: Text
+    name: Name
 
 
 class UploadForm(NamedTuple):
@@ -205,7 +206,7 @@ async def _read_form(
         elif part.name == "face":
             face = _face_number(await read_text(part))
         elif part.name == "personalize":
-            personalise = _truth(await read_text(part))
+            personalise = truth(part.name, await read_text(part))
         elif part.name in ("photo", "video") and upload is None:
             upload = uploads.open(part.filename or "")
             stack.callback(uploads.discard, upload)
@@ -217,9 +218,14 @@ async def _read_form(
     return UploadForm(name, consent, upload, face, personalise)
 
 
-def _truth(text: str) -> bool:
+def truth(name: str, text: str) -> bool:
+    """The value of a field that is true or false; an empty one is false.
+
+    Raises:
+        ApiError: if it is something else.
+    """
     if text.strip().casefold() not in (*_YES, *_NO):
-        raise ApiError(400, "bad_request", f"personalize: expected true or false, got {text[:20]!r}.")
+        raise ApiError(400, "bad_request", f"{name}: expected true or false, got {text[:20]!r}.")
     return text.strip().casefold() in _YES
 
 

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import json
 import logging
+import os
 import secrets
 import sys
 import time
@@ -17,6 +18,7 @@ from typing import Any
 from presenter.config import AppConfig, ServerConfig
 from presenter.errors import JobNotFoundError
 from presenter.runtime.identities import IdentityStore
+from presenter.server.error_responses import DISK_FULL, is_disk_full
 from presenter.server.uploads import Uploads
 
 MAX_RENDERS = 6
@@ -26,6 +28,7 @@ KEPT_S = 3600.0
 MAX_RUNNING_S = 2 * 3600.0
 
 _OUT = "film.mp4"
+_ROOT = str(Path(__file__).resolve().parents[2])
 _FAILED = "The server failed on these files; its log says why."
 
 _log = logging.getLogger(__name__)
@@ -111,7 +114,12 @@ class Renders:
         return job
 
     def submit(self, request: RenderRequest) -> RenderJob:
-        """Queue a render; the folder of `request.audio` is removed when the job is deleted."""
+        """Queue a render; the folder of `request.audio` is removed when the job is deleted.
+
+        Raises:
+            CapacityError: if the server is shutting down.
+        """
+        self.uploads.check_open()
         job = RenderJob(id=secrets.token_urlsafe(12), request=request)
         self._jobs[job.id] = job
         self._tasks[job.id] = asyncio.create_task(self._run(job))
@@ -135,11 +143,11 @@ class Renders:
 
     async def close(self) -> None:
         """Stop all jobs and delete their files; safe twice."""
+        self.uploads.close()
         jobs = list(self._jobs.values())
         self._jobs.clear()
         for job in jobs:
             await self._stop(job)
-        self.uploads.close()
 
     async def _stop(self, job: RenderJob) -> None:
         if (task := self._tasks.pop(job.id, None)) is not None:
@@ -155,9 +163,13 @@ class Renders:
                 await self._render(job)
         except TimeoutError:
             job.error = {"code": "timeout", "message": f"Took more than {MAX_RUNNING_S / 3600:.0f} hours."}
-        except Exception:
+        except Exception as error:
             _log.exception("render %s failed", job.id)
-            job.error = {"code": "internal", "message": _FAILED}
+            full = is_disk_full(error)
+            job.error = (
+                {"code": "disk_full", "message": DISK_FULL} if full else {"code": "internal", "message": _FAILED}
+            )
+        self._tasks.pop(job.id, None)
         job.ended = time.monotonic()
         if job.error is None:
             job.state, job.progress, job.message = "done", 1.0, "Ready"
@@ -176,8 +188,8 @@ class Renders:
             "config": str(settings),
         }  # fmt: skip
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "presenter.server.render_worker",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            sys.executable, "-P", "-m", "presenter.server.render_worker",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=_environment(),
         )  # fmt: skip
         assert process.stdin is not None
         assert process.stdout is not None
@@ -204,3 +216,9 @@ class Renders:
             job.result = told
         else:
             job.progress, job.message = told["progress"], told["what"]
+
+
+def _environment() -> dict[str, str]:
+    """The worker's: it imports this package, and nothing from the folder in which the server was started (`-P`)."""
+    given = os.environ.get("PYTHONPATH")
+    return os.environ | {"PYTHONPATH": os.pathsep.join([_ROOT, *([given] if given else [])])}

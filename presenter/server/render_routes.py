@@ -11,12 +11,11 @@ from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 
 from presenter.server.app_keys import RENDERS, STORE, VIDEO_LIMIT
 from presenter.server.error_responses import ApiError
-from presenter.server.parsing import CHUNK_BYTES, LimitedLines, read_text, save_part, too_large
+from presenter.server.parsing import CHUNK_BYTES, LimitedLines, read_text, save_part, too_large, truth
 from presenter.server.render_jobs import RenderJob, RenderRequest
 
 UPLOAD_TIMEOUT_S = 600.0
 """An upload that takes longer is refused, so that slow senders do not block others."""
-_YES = {"1", "true", "on", "yes"}
 
 routes = web.RouteTableDef()
 
@@ -106,5 +105,5 @@ async def _read_fields(request: web.Request, audio: Path, limit: int) -> RenderR
         audio=audio,
         video=video if sizes["video"] else None,
         presenter=texts["presenter"] or "default",
-        loop=texts["loop"].casefold() in _YES,
+        loop=truth("loop", texts["loop"]),
     )

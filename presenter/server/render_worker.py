@@ -11,14 +11,21 @@ import json
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from models.errors import ModelError
 from presenter.api import render
+from presenter.config import load_config
 from presenter.errors import PresenterError
 from stream.errors import StreamError
+from stream.files.reader import Recording
 
 _NICENESS = 10  # live sessions go first
+_MEMORY_BYTES = 6 << 30  # of what it may write to; not limited on a GPU, whose drivers reserve far more than they use
+_FILM_BYTES = 4 << 30
+MAX_LENGTH_S = 2 * 3600
+"""A recording that says it is longer is refused: a few bytes may claim silence of months."""
 _STEP = 0.005  # of progress; smaller ones are not told
 
 
@@ -28,6 +35,7 @@ def main() -> int:
         os.nice(_NICENESS)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     job = json.loads(sys.stdin.readline())
+    limit(load_config(job["config"]).engine.device)
     told = -1.0
 
     def progress(share: float, what: str) -> None:
@@ -37,12 +45,41 @@ def main() -> int:
             _tell(progress=round(share, 3), what=what)
 
     try:
+        _check_length(Path(job["audio"]))
         done = render(**job, progress=progress)
     except (PresenterError, StreamError, ModelError) as error:
         _tell(error=" ".join(str(error).split()))
         return 2
+    except MemoryError:
+        _tell(error="needs too much memory to be rendered; make the video smaller")
+        return 2
     _tell(frames=done.frames, unchanged=done.unchanged)
     return 0
+
+
+def limit(device: str) -> None:
+    """Bound what this process may use, where the system can.
+
+    Args:
+        device: `cpu` or `cuda`.
+    """
+    with contextlib.suppress(ImportError):  # not on Windows
+        import resource
+
+        most = {resource.RLIMIT_FSIZE: _FILM_BYTES, resource.RLIMIT_CORE: 0}
+        if device == "cpu":
+            most[resource.RLIMIT_DATA] = _MEMORY_BYTES
+        for what, size in most.items():
+            with contextlib.suppress(ValueError, OSError):
+                resource.setrlimit(what, (size, size))
+
+
+def _check_length(audio: Path) -> None:
+    length = Recording(audio).duration_s
+    if length is not None and length > MAX_LENGTH_S:
+        raise PresenterError(
+            f"expected a recording of at most {MAX_LENGTH_S // 3600} hours, got one of {length / 3600:.1f}; cut it"
+        )
 
 
 def _tell(**what: Any) -> None:

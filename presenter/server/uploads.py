@@ -33,20 +33,27 @@ class Uploads:
         self._limit = limit
         self._busy = busy
         self._paths: set[Path] = set()
+        self._closed = False
         for folder in root.iterdir() if root.is_dir() else ():
             if _is_left_over(folder):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def check_room(self) -> None:
-        """Raise `CapacityError` if there are as many uploads as there may be."""
+        """Raise `CapacityError` if there are as many uploads as there may be, or the server is shutting down."""
+        self.check_open()
         if len(self._paths) >= self._limit:
             raise CapacityError(self._busy)
+
+    def check_open(self) -> None:
+        """Raise `CapacityError` if the server is shutting down: what was uploaded is deleted, or about to be."""
+        if self._closed:
+            raise CapacityError("The server is shutting down.")
 
     def open(self, filename: str) -> Path:
         """Return a new path to write to, until `discard`; of the user's file name only the extension is taken.
 
         Raises:
-            CapacityError: if there are as many uploads as there may be.
+            CapacityError: if there are as many uploads as there may be, or the server is shutting down.
             OSError: if the folder can't be written to.
         """
         self.check_room()
@@ -63,7 +70,8 @@ class Uploads:
         self._paths.discard(path)
 
     def close(self) -> None:
-        """Delete all of them; safe twice."""
+        """Delete all of them and accept no more; safe twice."""
+        self._closed = True
         for path in tuple(self._paths):
             self.discard(path)
         with contextlib.suppress(OSError):  # it does not exist, or another server uses it

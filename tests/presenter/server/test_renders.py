@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import subprocess
+import sys
 import wave
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from presenter.runtime.identities import IdentityStore
+from presenter.server.app_keys import ENROLMENTS, RENDERS
 from presenter.server.render_jobs import MAX_RENDERS
 from stream.files.movie import MovieWriter
 
@@ -128,6 +132,7 @@ def test_what_can_not_be_rendered_is_told_without_the_servers_paths(serve: Serve
         ({"audio": recording(0.1), "video": b"x", "presenter": "default"}, 400, "or else"),
         ({"audio": recording(0.1), "presenter": "nobody"}, 404, "nobody"),
         ({"audio": recording(0.1), "presenter": "/etc/passwd"}, 404, "no presenter"),
+        ({"audio": recording(0.1), "presenter": "default", "loop": "perhaps"}, 400, "loop"),
         ({"audio": bytes(2 << 20), "presenter": "default"}, 413, "1 MB"),
     ],
 )
@@ -162,3 +167,79 @@ def test_renders_are_limited_and_stop_when_they_are_deleted(serve: Serve, tmp_pa
         assert (await finished(client, await again.json()))["state"] == "done"
 
     serve(scenario)
+
+
+def test_what_is_in_the_folder_of_the_server_is_not_run(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    for name in ("json", "av", "numpy"):
+        (folder / f"{name}.py").write_text("open('ran', 'w'); raise SystemExit(3)")
+    monkeypatch.chdir(folder)
+
+    async def scenario(client: Server) -> None:
+        fields = form(recording(0.2), presenter="default")
+        job = await finished(client, await (await client.post("/api/renders", data=fields)).json())
+        assert job["state"] == "done", job
+        assert not (folder / "ran").exists()
+        assert client.app is not None
+        assert not client.app[RENDERS]._tasks, "nothing of it is kept but its film"
+
+    serve(scenario)
+
+
+def silence_of(days: int) -> bytes:
+    """A few kilobytes of Matroska whose second packet of sound is days later than its first."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as container:
+        stream = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        for time in (0, days * 86_400 * 16_000):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1_600), np.int16), layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = 16_000, time, Fraction(1, 16_000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def test_a_small_file_can_not_claim_months_of_sound(serve: Serve) -> None:
+    async def scenario(client: Server) -> None:
+        fields = form(silence_of(days=300), presenter="default")
+        job = await finished(client, await (await client.post("/api/renders", data=fields)).json())
+        assert job["state"] == "failed"
+        assert "at most 2 hours, got one of 7200.0" in job["error"]["message"]
+
+    serve(scenario, within_s=60)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems limit other things")
+def test_the_worker_is_limited_in_memory() -> None:
+    ask = (
+        "import numpy as np; from presenter.server.render_worker import limit; limit({!r}); np.empty(7 << 30, np.uint8)"
+    )
+    on_cpu, on_gpu = (
+        subprocess.run([sys.executable, "-c", ask.format(device)], capture_output=True, text=True, check=False)
+        for device in ("cpu", "cuda")
+    )
+    assert "MemoryError" in on_cpu.stderr
+    assert on_gpu.returncode == 0, "drivers reserve more than they use"
+
+
+def test_nothing_is_begun_while_the_server_stops(serve: Serve, tmp_path: Path) -> None:
+    async def scenario(client: Server) -> None:
+        assert client.app is not None
+        await client.app[RENDERS].close()
+        await client.app[ENROLMENTS].close()
+        enrolment = aiohttp.FormData()
+        enrolment.add_field("name", "Ann")
+        enrolment.add_field("photo", b"x", filename="ann.png")
+        for path, fields in (
+            ("/api/renders", form(recording(0.2), presenter="default")),
+            ("/api/presenters", enrolment),
+        ):
+            response = await client.post(path, data=fields)
+            assert response.status == 503
+            assert "shutting down" in (await response.json())["error"]["message"]
+
+    serve(scenario)
+    assert not list(tmp_path.glob(".*/*"))

@@ -34,6 +34,8 @@ def test_there_are_few_at_a_time(tmp_path: Path) -> None:
     uploads.open("a.png")
     uploads.close()
     uploads.close()
+    with pytest.raises(CapacityError, match="shutting down"):
+        uploads.open("a.png")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -122,16 +122,19 @@ export async function renderFilm(audio, video, presenter, onProgress) {
 }
 
 /**
- * Upload a photo and follow the job to its end; `onProgress(fraction, message)`.
- * `face` chooses one of several, counted from the left from 1; 0 when there is only one.
+ * Upload a photo or a video and follow the job to its end; `onProgress(fraction, message)`.
+ * `face` chooses one of several in a photo, counted from the left from 1; 0 when there is only one.
+ * `personalize`: learn the mouth of the person in the video.
  */
-export async function enroll(file, name, face, onProgress) {
+export async function enroll(file, name, { face, personalize }, onProgress) {
   const form = new FormData();
   form.append("name", name);
   form.append("consent", "confirmed on the page"); // the form requires it before the upload
   if (face) form.append("face", String(face));
-  form.append("photo", file);
-  onProgress(0, "Uploading the photo…");
+  const kind = file.type.startsWith("video/") ? "video" : "photo";
+  if (personalize && kind === "video") form.append("personalize", "true");
+  form.append(kind, file);
+  onProgress(0, `Uploading the ${kind}…`);
   const job = await (await request("/api/presenters", { method: "POST", body: form })).json();
   const done = await follow(job, `/api/jobs/${job.id}`, onProgress);
   return { name: done.presenter, warnings: done.warnings };

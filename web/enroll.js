@@ -1,4 +1,4 @@
-// The dialog that enrols a presenter from a photo.
+// The dialog that enrols a presenter from a photo or a video.
 
 import { enroll } from "./api.js";
 
@@ -13,19 +13,23 @@ function fail(message) {
   $("enroll-error").hidden = !message;
 }
 
-function showPhoto(file) {
-  const preview = $("preview");
-  URL.revokeObjectURL(preview.src);
-  preview.hidden = !file;
+function showFile(file) {
+  const isVideo = Boolean(file?.type.startsWith("video/"));
+  for (const [preview, shown] of [[$("preview"), Boolean(file) && !isVideo], [$("preview-video"), isVideo]]) {
+    if (preview.src) URL.revokeObjectURL(preview.src);
+    preview.removeAttribute("src");
+    preview.hidden = !shown;
+    if (shown) preview.src = URL.createObjectURL(file);
+  }
   $("drop").classList.toggle("filled", Boolean(file));
-  if (file) preview.src = URL.createObjectURL(file);
+  $("personalize-field").hidden = !isVideo;
 }
 
 function setBusy(value) {
   busy = value;
   $("progress").hidden = !value;
   $("enroll-submit").disabled = value;
-  for (const id of ["photo", "name", "face", "consent"]) $(id).disabled = value;
+  for (const id of ["photo", "name", "face", "personalize", "consent"]) $(id).disabled = value;
 }
 
 function showProgress(fraction, message) {
@@ -34,9 +38,9 @@ function showProgress(fraction, message) {
 }
 
 function problem(file, name) {
-  if (!file) return "Choose a photo first.";
+  if (!file) return "Choose a photo or a video first.";
   if (!NAME.test(name)) return "Give a name of letters, digits, spaces, hyphens, apostrophes or dots, at most 40 characters.";
-  if (!$("consent").checked) return "Confirm that the person in the photo has agreed.";
+  if (!$("consent").checked) return "Confirm that the person shown has agreed.";
   return "";
 }
 
@@ -48,7 +52,7 @@ async function submit(onDone) {
   if (message || busy) return;
   setBusy(true);
   try {
-    const presenter = await enroll(file, name, Number($("face").value), showProgress);
+    const presenter = await enroll(file, name, { face: Number($("face").value), personalize: $("personalize").checked }, showProgress);
     dialog.close();
     onDone(presenter);
   } catch (error) {
@@ -61,7 +65,7 @@ async function submit(onDone) {
 /** Wire the dialog; `onDone({name, warnings})` runs when a presenter is ready for use. Returns a function that opens it. */
 export function prepareEnroll(onDone) {
   $("enroll-close").addEventListener("click", () => dialog.close());
-  $("photo").addEventListener("change", () => showPhoto($("photo").files[0]));
+  $("photo").addEventListener("change", () => showFile($("photo").files[0]));
   $("enroll-form").addEventListener("submit", (event) => {
     event.preventDefault();
     submit(onDone);
@@ -72,7 +76,7 @@ export function prepareEnroll(onDone) {
   return () => {
     if (!busy) {
       $("enroll-form").reset();
-      showPhoto(null);
+      showFile(null);
       fail("");
     }
     dialog.showModal();

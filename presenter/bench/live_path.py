@@ -15,6 +15,7 @@ import torch
 
 from models.compositor import FrameCompositor
 from models.head_motion import sway
+from presenter.bench.rungs import rung_costs
 from presenter.config import AppConfig
 from presenter.errors import ConfigError
 from presenter.runtime.backend_choice import measured, processor
@@ -55,6 +56,7 @@ def run_bench(config: AppConfig, seconds: float) -> dict[str, Any]:
         "live": live,
         "live_float32": baseline,
         "stages_ms": _time_stages(config, engine, stored),
+        "quality_ladder_ms": rung_costs(FrameCompositor(stored.identity, engine.folded(stored))),
     }
     if config.engine.device == "cpu":
         report["generator_ms"] = measured(load_networks(config.engine).generator)

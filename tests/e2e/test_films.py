@@ -15,6 +15,7 @@ from presenter.runtime.identities import IdentityStore
 from presenter.runtime.styles import StyleStore
 from stream.files.movie import MovieWriter
 from stream.files.reader import iter_frames
+from tests.presenter import films
 
 
 def recording(folder: Path, seconds: float) -> Path:
@@ -96,3 +97,21 @@ def test_a_style_is_chosen_and_changed_while_it_speaks(
             page.fill("#strength", "0.5")
         assert changed.value.status == 204
         assert changed.value.request.post_data_json == {"style": "Lively", "style_strength": 0.5}
+
+
+def test_a_presenter_is_enrolled_from_a_video(
+    browser: Any, open_page: Callable[..., Any], serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    video = films.write(tmp_path / "me.mp4", np.concatenate([films.frames(), films.frames()]))
+    with serve() as server:
+        page = open_page(browser, server.url)
+        page.click("#add")
+        page.set_input_files("#photo", video)
+        page.wait_for_selector("#preview-video:not([hidden])")
+        page.wait_for_selector("#personalize-field:not([hidden])")
+        page.fill("#name", "Filmed")
+        page.check("#consent")
+        page.click("#enroll-submit")
+        page.wait_for_selector("#enroll", state="hidden", timeout=150_000)
+        page.wait_for_selector("#presenters [aria-label*=Filmed][aria-checked=true]")
+    assert IdentityStore(tmp_path / "presenters").load("Filmed").identity.template is not None

@@ -53,14 +53,14 @@ def enroll_presenter(
     Raises:
         EnrollError: If the photo or video can't be used; says why.
     """
-    from presenter.enroll.film import Film, is_film  # imports the tracker, which a live session never needs
-    from presenter.enroll.from_film import enroll_film
+    from presenter.enroll.from_video import enroll_video
     from presenter.enroll.personal import WorkFolder, personalise_presenter
     from presenter.enroll.photo import enroll_photo
+    from presenter.enroll.video import DecodedVideo, is_video  # imports the tracker, which a live session never needs
 
     _check_readable(source)
     consent = consent_now(consent_by)
-    if not is_film(source):
+    if not is_video(source):
         if personalise:
             raise EnrollError(f"{source.name}: expected a video to personalise with, found a photo")
         identity = enroll_photo(source, name, progress, load_networks(engine), stop, face=face, warn=warn)
@@ -68,12 +68,12 @@ def enroll_presenter(
         progress(1.0, "Ready")
         return stored
     if face is not None:
-        raise EnrollError("a face can be chosen in a photo only; film the person alone")
+        raise EnrollError("a face can be chosen in a photo only; video the person alone")
     work = WorkFolder.of(store, name)
     share = _ENROL_SHARE if personalise else 1.0
     if not (personalise and can_continue(store, name, source)):
-        identity, filmed = enroll_film(
-            Film(source, stop),
+        identity, filmed = enroll_video(
+            DecodedVideo(source, stop),
             name,
             lambda done, message: progress(done * share, message),
             load_networks(engine),
@@ -124,13 +124,15 @@ def find_presenter(config: AppConfig, name_or_file: str) -> StoredIdentity:
             raise IdentityNotFoundError(
                 f"expected a presenter ({', '.join(store.names())}) or a photo or video, found no {name_or_file!r}"
             ) from error
-    from presenter.enroll.film import Film, is_film  # imports the tracker
-    from presenter.enroll.from_film import enroll_film
+    from presenter.enroll.from_video import enroll_video
     from presenter.enroll.photo import enroll_photo
+    from presenter.enroll.video import DecodedVideo, is_video  # imports the tracker
 
     networks = load_networks(config.engine)
-    if is_film(path):
-        return StoredIdentity(enroll_film(Film(path), path.stem, _untold, networks, warn=_log.warning)[0], None)
+    if is_video(path):
+        return StoredIdentity(
+            enroll_video(DecodedVideo(path), path.stem, _untold, networks, warn=_log.warning)[0], None
+        )
     return StoredIdentity(enroll_photo(path, path.stem, _untold, networks, warn=_log.warning), None)
 
 

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 from models.generator import Generator
 from models.weights import generator_path
 from presenter.config import EngineConfig
-from presenter.enroll.film import Watch
-from presenter.enroll.film_crops import write_crops
-from presenter.enroll.from_film import FilmedFace
+from presenter.enroll.from_video import FilmedFace
 from presenter.enroll.photo import style_code_of
+from presenter.enroll.video import Watch
+from presenter.enroll.video_crops import write_crops
 from presenter.errors import EnrollError
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.identity_folder import StoredIdentity
@@ -29,7 +29,7 @@ TRAINING_S = 420.0
 """Of computing, so that enrolling and personalising take ten minutes at the most on two free cores."""
 _WALL_S = 1800.0
 _WORKER = Path(__file__).with_name("personal_worker.py")
-_OF, _CROPS, _OUT = "film.sha256", "crops", "generator.safetensors"
+_OF, _CROPS, _OUT = "video.sha256", "crops", "generator.safetensors"
 Progress = Callable[[float, str], None]
 
 
@@ -43,17 +43,17 @@ class WorkFolder(NamedTuple):
         """The folder for a presenter."""
         return cls(store.work_folder(name))
 
-    def is_of(self, film: Path) -> bool:
+    def is_of(self, video: Path) -> bool:
         """Whether it holds what was begun with this video."""
         mark = self.path / _OF
-        return mark.is_file() and mark.read_text() == _digest(film)
+        return mark.is_file() and mark.read_text() == _digest(video)
 
-    def fill(self, film: Path, filmed: FilmedFace) -> None:
+    def fill(self, video: Path, filmed: FilmedFace) -> None:
         """Cut the crops of a video."""
         self.remove()
         if not write_crops(self.path / _CROPS, filmed):
-            raise EnrollError("no frame of the video can be learnt from; film the face from the front")
-        (self.path / _OF).write_text(_digest(film))  # last: without it the folder is incomplete
+            raise EnrollError("no frame of the video can be learnt from; video the face from the front")
+        (self.path / _OF).write_text(_digest(video))  # last: without it the folder is incomplete
 
     def remove(self) -> None:
         """Delete it."""

@@ -165,7 +165,7 @@ def _unidentified(data: bytes) -> str:
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
         return "HEIC needs one more package: pip install 'presenter[heic]'; or save the photo as JPEG"
     if data[4:8] == b"ftyp":
-        return f"expected {_KINDS}, found a film"
+        return f"expected {_KINDS}, found a video"
     return f"expected {_KINDS}, could not read one" if data else f"expected {_KINDS}, found an empty file"
 
 

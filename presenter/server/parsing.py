@@ -24,9 +24,9 @@ CHUNK_BYTES = 1 << 16
 _NUMBER = re.compile("[1-9][0-9]{0,2}")
 UPLOAD_TIMEOUT_S = 120.0
 """An upload that takes longer is refused, so that slow senders do not block others."""
-FILM_TIMEOUT_S = 600.0
+VIDEO_TIMEOUT_S = 600.0
 """The same for a video."""
-_TIMES = f"a photo within {UPLOAD_TIMEOUT_S:.0f} s, a video within {FILM_TIMEOUT_S:.0f} s"
+_TIMES = f"a photo within {UPLOAD_TIMEOUT_S:.0f} s, a video within {VIDEO_TIMEOUT_S:.0f} s"
 _YES, _NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
 Text = Annotated[str, Field(min_length=1)]
@@ -172,7 +172,7 @@ async def read_upload(request: web.Request, uploads: Uploads, limits: UploadLimi
             begun = asyncio.get_running_loop().time()
             async with asyncio.timeout_at(begun + UPLOAD_TIMEOUT_S) as timeout:
                 fields = await _read_form(
-                    request, uploads, limits, stack, lambda: timeout.reschedule(begun + FILM_TIMEOUT_S)
+                    request, uploads, limits, stack, lambda: timeout.reschedule(begun + VIDEO_TIMEOUT_S)
                 )
             stack.pop_all()  # owned by the caller from here on
             return fields
@@ -187,7 +187,7 @@ async def _read_form(
     uploads: Uploads,
     limits: UploadLimits,
     stack: contextlib.ExitStack,
-    expect_film: Callable[[], None],
+    expect_video: Callable[[], None],
 ) -> UploadForm:
     name: str | None = None
     personalise = False
@@ -211,7 +211,7 @@ async def _read_form(
             upload = uploads.open(part.filename or "")
             stack.callback(uploads.discard, upload)
             if part.name == "video":
-                expect_film()
+                expect_video()
             await save_part(part, upload, limits.video if part.name == "video" else limits.photo)
     if name is None or upload is None or upload.stat().st_size == 0:
         raise ApiError(400, "bad_request", 'The form needs a "name" and a "photo" or "video" that is not empty.')

@@ -15,7 +15,7 @@ from presenter.runtime.identities import IdentityStore
 from presenter.runtime.styles import StyleStore
 from stream.files.movie import MovieWriter
 from stream.files.reader import iter_frames
-from tests.presenter import films
+from tests.presenter import videos
 
 
 def recording(folder: Path, seconds: float) -> Path:
@@ -102,7 +102,7 @@ def test_a_style_is_chosen_and_changed_while_it_speaks(
 def test_a_presenter_is_enrolled_from_a_video(
     browser: Any, open_page: Callable[..., Any], serve: Callable[..., Any], tmp_path: Path
 ) -> None:
-    video = films.write(tmp_path / "me.mp4", np.concatenate([films.frames(), films.frames()]))
+    video = videos.write(tmp_path / "me.mp4", np.concatenate([videos.frames(), videos.frames()]))
     with serve() as server:
         page = open_page(browser, server.url)
         page.click("#add")

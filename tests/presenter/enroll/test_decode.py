@@ -110,7 +110,7 @@ def broken(tmp_path: Path, kind: str) -> Path:
         path.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n")
     elif kind == "svg":
         path.write_text('<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>')
-    elif kind == "film":
+    elif kind == "video":
         path.write_bytes(b"\0\0\0\x18ftypisom" + bytes(100))
     elif kind == "heic":
         path.write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
@@ -137,7 +137,8 @@ def broken(tmp_path: Path, kind: str) -> Path:
         ("half jpeg", "damaged or incomplete"), ("half png", "damaged or incomplete"),
         ("half webp", "damaged|could not"),
         ("middle", "damaged or incomplete"), ("playlist", "expected a photo"), ("svg", "expected a photo"),
-        ("gif", "expected a photo"), ("tiff", "expected a photo"), ("film", "found a film"), ("heic", "HEIC|could not"),
+        ("gif", "expected a photo"), ("tiff", "expected a photo"), ("video", "found a video"),
+        ("heic", "HEIC|could not"),
         ("empty", "empty"),
     ],
 )  # fmt: skip

@@ -15,30 +15,30 @@ from models.training.personal import Figures, Judge, PersonalPairs, PersonalTrai
 from models.weights import generator_path
 from presenter.config import load_config
 from presenter.enroll.enrolment import can_continue, enroll_presenter
-from presenter.enroll.film import Film
-from presenter.enroll.film_crops import write_crops
-from presenter.enroll.from_film import FilmedFace, enroll_film
+from presenter.enroll.from_video import FilmedFace, enroll_video
 from presenter.enroll.personal import WorkFolder, personalise_presenter
+from presenter.enroll.video import DecodedVideo
+from presenter.enroll.video_crops import write_crops
 from presenter.errors import EnrollError
 from presenter.runtime.engine import Engine
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.networks import load_networks
-from tests.presenter.films import QUIET_S, frames, write
+from tests.presenter.videos import QUIET_S, frames, write
 
 ENGINE = load_config("tiny").engine
 BEFORE = Figures(30.0, 0.9, 2.0, 0.8)
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("film") / "film", frames()[(QUIET_S - 2) * 25 :])
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("video") / "video", frames()[(QUIET_S - 2) * 25 :])
 
 
 @pytest.fixture(scope="module")
-def filmed(film: Path) -> FilmedFace:
-    return enroll_film(Film(film), "Ada", lambda share, message: None, load_networks(ENGINE), warn=lambda doubt: None)[
-        1
-    ]
+def filmed(video: Path) -> FilmedFace:
+    return enroll_video(
+        DecodedVideo(video), "Ada", lambda share, message: None, load_networks(ENGINE), warn=lambda doubt: None
+    )[1]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def training(crops: Path, out: Path, **settings: object) -> PersonalTraining:
     return dataclasses.replace(kept, **settings)
 
 
-def test_a_tenth_of_the_film_is_kept_back(crops: Path, filmed: FilmedFace) -> None:
+def test_a_tenth_of_the_video_is_kept_back(crops: Path, filmed: FilmedFace) -> None:
     learnt = Crops.load(crops)
     assert len(learnt.images) == len(learnt.points) == len(learnt.about)
     with np.load(crops / "held_out.npz") as held:
@@ -126,8 +126,8 @@ def test_time_is_limited(crops: Path, tmp_path: Path) -> None:
     assert done.steps < 60
 
 
-def test_a_presenter_is_saved_first_and_continued_by_name_and_film(
-    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_presenter_is_saved_first_and_continued_by_name_and_video(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = IdentityStore(tmp_path)
     shares: list[float] = []
@@ -141,12 +141,12 @@ def test_a_presenter_is_saved_first_and_continued_by_name_and_film(
             raise Stopped
 
     with pytest.raises(Stopped):
-        enroll_presenter(store, ENGINE, film, "Ada", stop, personalise=True, consent_by="Ada L.")
+        enroll_presenter(store, ENGINE, video, "Ada", stop, personalise=True, consent_by="Ada L.")
     assert store.load("Ada").identity.template is not None
-    assert can_continue(store, "Ada", film)
-    assert not can_continue(store, "Eve", film)
+    assert can_continue(store, "Ada", video)
+    assert not can_continue(store, "Eve", video)
     other = tmp_path / "other"
-    other.write_bytes(film.read_bytes() + b"x")
+    other.write_bytes(video.read_bytes() + b"x")
     assert not can_continue(store, "Ada", other)
     said: list[str] = []
     stored = personalise_presenter(store, ENGINE, "Ada", lambda share, message: said.append(message), seconds=12)
@@ -164,9 +164,9 @@ def test_a_presenter_is_saved_first_and_continued_by_name_and_film(
     Engine.load(load_config("tiny")).renderer(again).close()
 
 
-def test_a_failed_training_leaves_the_presenter(film: Path, tmp_path: Path) -> None:
+def test_a_failed_training_leaves_the_presenter(video: Path, tmp_path: Path) -> None:
     store = IdentityStore(tmp_path)
-    enroll_presenter(store, ENGINE, film, "Ada")
+    enroll_presenter(store, ENGINE, video, "Ada")
     work = WorkFolder.of(store, "Ada")
     (work.path / "crops").mkdir(parents=True)
     (work.path / "crops" / "about.json").write_text(json.dumps([]))

@@ -17,7 +17,7 @@ import pytest
 from presenter.enroll import decode
 from presenter.runtime.identities import shipped_dir
 from presenter.runtime.identity_folder import load_identity, save_identity
-from tests.presenter.films import frames, write
+from tests.presenter.videos import frames, write
 
 
 @pytest.fixture
@@ -139,12 +139,12 @@ def test_a_photo_that_is_slow_to_decode_does_not_hold_up_the_end(
     assert str(slow) not in subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True).stdout
 
 
-def test_a_film_becomes_a_presenter(serve: Callable[..., None], tmp_path: Path) -> None:
-    film = write(tmp_path / "film", frames()[:90])
+def test_a_video_becomes_a_presenter(serve: Callable[..., None], tmp_path: Path) -> None:
+    video = write(tmp_path / "video", frames()[:90])
 
     async def scenario(client: Any) -> None:
         form = aiohttp.FormData({"name": "Ada", "consent": "Ada L."})
-        form.add_field("video", film.read_bytes(), filename="x.jpg")  # what it is says the content, not the name
+        form.add_field("video", video.read_bytes(), filename="x.jpg")  # what it is says the content, not the name
         response = await client.post("/api/presenters", data=form)
         assert response.status == 202
         job = await response.json()
@@ -167,7 +167,7 @@ def test_a_film_becomes_a_presenter(serve: Callable[..., None], tmp_path: Path) 
         ("video", 1000, {"personalize": "perhaps"}, 400),
     ],
 )
-def test_films_have_a_limit_of_their_own(
+def test_videos_have_a_limit_of_their_own(
     serve: Callable[..., None], field: str, size: int, fields: dict[str, str], status: int
 ) -> None:
     async def scenario(client: Any) -> None:

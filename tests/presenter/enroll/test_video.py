@@ -16,20 +16,20 @@ from models.tracker import FaceTracker
 from presenter.cli import main
 from presenter.config import load_config
 from presenter.enroll.decode import DecodingStoppedError
-from presenter.enroll.film import Film, is_film
-from presenter.enroll.from_film import enroll_film
+from presenter.enroll.from_video import enroll_video
+from presenter.enroll.video import DecodedVideo, is_video
 from presenter.errors import EnrollError, IdentityDamagedError
 from presenter.runtime.engine import Engine
 from presenter.runtime.identities import IdentityStore, shipped_dir
 from presenter.runtime.identity_folder import StoredIdentity, load_identity, save_identity
 from presenter.runtime.networks import Networks, load_networks
 from stream.media import CHUNK_SAMPLES, silence
-from tests.presenter.films import QUIET_S, frames, write
+from tests.presenter.videos import QUIET_S, frames, write
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("film") / "film", frames())
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("video") / "video", frames())
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +43,13 @@ def warnings() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def stored(film: Path, networks: Networks, warnings: list[str]) -> StoredIdentity:
-    identity, _ = enroll_film(Film(film), "Ada", lambda share, message: None, networks, warn=warnings.append)
+def stored(video: Path, networks: Networks, warnings: list[str]) -> StoredIdentity:
+    identity, _ = enroll_video(DecodedVideo(video), "Ada", lambda share, message: None, networks, warn=warnings.append)
     return StoredIdentity(identity, None)
 
 
 def decoded(path: Path) -> list[np.ndarray]:
-    return [frame.rgb for frame in Film(path).frames()]
+    return [frame.rgb for frame in DecodedVideo(path).frames()]
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -74,7 +74,7 @@ def test_the_quiet_part_is_what_moves(stored: StoredIdentity, warnings: list[str
     assert all("short" in each for each in warnings)  # the video is; nothing else is to be said of it
 
 
-def test_it_moves_as_the_film_does_with_closed_lips(stored: StoredIdentity) -> None:
+def test_it_moves_as_the_video_does_with_closed_lips(stored: StoredIdentity) -> None:
     template = stored.identity.template
     assert template is not None
     shown = rendered(stored, 2 * len(template))
@@ -103,7 +103,7 @@ def test_a_head_pose_is_added(stored: StoredIdentity) -> None:
     assert places[1] - places[0] == pytest.approx(0.1 * stored.identity.pose.scale, rel=0.25)
 
 
-def test_cutouts_follow_the_film(stored: StoredIdentity) -> None:
+def test_cutouts_follow_the_video(stored: StoredIdentity) -> None:
     from models.compositor import FrameCompositor
 
     compositor = FrameCompositor(stored.identity, Engine.load(load_config("tiny")).folded(stored))
@@ -163,7 +163,7 @@ def test_folders_of_older_versions_are_read() -> None:
 )
 def test_formats_of_telephones(tmp_path: Path, codec: str, container: str) -> None:
     path = write(tmp_path / "no_ending", frames()[:12], codec=codec, container=container)
-    assert is_film(path)
+    assert is_video(path)
     shown = decoded(path)
     assert len(shown) == 12
     assert psnr(shown[5], frames()[5]) > 32
@@ -178,10 +178,10 @@ def test_rates_become_25(tmp_path: Path) -> None:
     assert psnr(variable[30], pictures[30]) > 32
 
 
-def test_a_film_that_lies_on_its_side_is_turned(tmp_path: Path, networks: Networks) -> None:
-    path = write(tmp_path / "film", np.rot90(frames()[:80], 1, (1, 2)))
+def test_a_video_that_lies_on_its_side_is_turned(tmp_path: Path, networks: Networks) -> None:
+    path = write(tmp_path / "video", np.rot90(frames()[:80], 1, (1, 2)))
     said: list[str] = []
-    identity, _ = enroll_film(Film(path), "Ada", lambda share, message: None, networks, warn=said.append)
+    identity, _ = enroll_video(DecodedVideo(path), "Ada", lambda share, message: None, networks, warn=said.append)
     assert any("turned upright" in each for each in said)
     assert identity.template is not None
     assert abs(np.degrees(np.arctan2(identity.pose.rotation[1, 0], identity.pose.rotation[0, 0]))) < 10
@@ -194,29 +194,29 @@ def tiled(pictures: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda film: film[:40], "too short: expected at least 3 s, found 1.6"),
-        (lambda film: np.zeros_like(film[:90]), "nearly black"),
-        (lambda film: np.full_like(film[:90], 120), "a face from the front"),
-        (lambda film: tiled(film[:90]), "expected one face, found several"),
-        (lambda film: np.concatenate([film[:60], np.full_like(film[:40], 90)]), "without a face"),
-        (lambda film: np.stack([cv2.GaussianBlur(rgb, (0, 0), 12) for rgb in film[:90]]), "the face is blurred"),
-        (lambda film: np.stack([cv2.resize(rgb, (128, 128)) for rgb in film[:90]]), "the face is too small"),
-        (lambda film: film[:90] // 10, "nearly black"),
-        (lambda film: film[:90, 190:], "cut off"),
+        (lambda video: video[:40], "too short: expected at least 3 s, found 1.6"),
+        (lambda video: np.zeros_like(video[:90]), "nearly black"),
+        (lambda video: np.full_like(video[:90], 120), "a face from the front"),
+        (lambda video: tiled(video[:90]), "expected one face, found several"),
+        (lambda video: np.concatenate([video[:60], np.full_like(video[:40], 90)]), "without a face"),
+        (lambda video: np.stack([cv2.GaussianBlur(rgb, (0, 0), 12) for rgb in video[:90]]), "the face is blurred"),
+        (lambda video: np.stack([cv2.resize(rgb, (128, 128)) for rgb in video[:90]]), "the face is too small"),
+        (lambda video: video[:90] // 10, "nearly black"),
+        (lambda video: video[:90, 190:], "cut off"),
     ],
 )
 def test_what_cannot_be_used_says_what_to_do(tmp_path: Path, networks: Networks, change, said: str) -> None:
-    path = write(tmp_path / "film", change(frames()))
+    path = write(tmp_path / "video", change(frames()))
     with pytest.raises(EnrollError, match=said) as caught:
-        enroll_film(Film(path), "Ada", lambda share, message: None, networks, warn=lambda doubt: None)
+        enroll_video(DecodedVideo(path), "Ada", lambda share, message: None, networks, warn=lambda doubt: None)
     assert ";" in str(caught.value)  # what to do
     assert "photo" not in str(caught.value)
 
 
-def test_a_film_without_a_quiet_second_gives_a_still_picture(tmp_path: Path, networks: Networks) -> None:
-    path = write(tmp_path / "film", frames()[QUIET_S * 25 + 5 :])
+def test_a_video_without_a_quiet_second_gives_a_still_picture(tmp_path: Path, networks: Networks) -> None:
+    path = write(tmp_path / "video", frames()[QUIET_S * 25 + 5 :])
     said: list[str] = []
-    identity, _ = enroll_film(Film(path), "Ada", lambda share, message: None, networks, warn=said.append)
+    identity, _ = enroll_video(DecodedVideo(path), "Ada", lambda share, message: None, networks, warn=said.append)
     assert identity.template is None
     assert any("no second with closed lips" in each for each in said)
 
@@ -224,54 +224,56 @@ def test_a_film_without_a_quiet_second_gives_a_still_picture(tmp_path: Path, net
 def test_another_light_ends_the_quiet_part(tmp_path: Path, networks: Networks) -> None:
     pictures = frames()[:70].copy()
     pictures[:30] = np.clip(pictures[:30] * 0.75, 0, 255)
-    path = write(tmp_path / "film", np.concatenate([pictures, frames()[75:110]]))
-    identity, _ = enroll_film(Film(path), "Ada", lambda share, message: None, networks, warn=lambda doubt: None)
+    path = write(tmp_path / "video", np.concatenate([pictures, frames()[75:110]]))
+    identity, _ = enroll_video(
+        DecodedVideo(path), "Ada", lambda share, message: None, networks, warn=lambda doubt: None
+    )
     assert identity.template is not None
     assert 25 <= len(identity.template) <= 50
     shown = [identity.template.frame(index).picture.mean() for index in range(len(identity.template))]
     assert np.abs(np.diff(shown)).max() < 2
 
 
-def test_what_is_no_film_is_refused(tmp_path: Path) -> None:
-    avi = write(tmp_path / "film.mp4", frames()[:5], codec="libx264", container="avi")
-    assert not is_film(avi)
+def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
+    avi = write(tmp_path / "video.mp4", frames()[:5], codec="libx264", container="avi")
+    assert not is_video(avi)
     with pytest.raises(EnrollError, match="MP4, MOV, WebM or MKV"):
-        list(Film(avi).frames())
+        list(DecodedVideo(avi).frames())
     playlist = tmp_path / "list.mp4"
     playlist.write_text("#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n")
-    assert not is_film(playlist)
+    assert not is_video(playlist)
     damaged = tmp_path / "damaged"
     damaged.write_bytes(b"\0\0\0\x18ftypisom" + bytes(2000))
-    assert is_film(damaged)
+    assert is_video(damaged)
     with pytest.raises(EnrollError, match="damaged"):
-        list(Film(damaged).frames())
+        list(DecodedVideo(damaged).frames())
 
 
-def test_decoding_can_be_stopped_and_is_limited(film: Path) -> None:
+def test_decoding_can_be_stopped_and_is_limited(video: Path) -> None:
     stop = threading.Event()
-    reading = Film(film, stop).frames()
+    reading = DecodedVideo(video, stop).frames()
     next(reading)
     stop.set()
     time.sleep(0.5)
     with pytest.raises(DecodingStoppedError):
         list(reading)
     with pytest.raises(EnrollError, match="too much time"):
-        sum(time.sleep(0.1) is None for _ in Film(film, wall_s=0.3).frames())
+        sum(time.sleep(0.1) is None for _ in DecodedVideo(video, wall_s=0.3).frames())
 
 
 def test_only_a_minute_is_read(tmp_path: Path) -> None:
     small = np.zeros((1600, 64, 64, 3), np.uint8)
-    film = Film(write(tmp_path / "film", small))
-    assert sum(1 for _ in film.frames()) == 1500
-    assert film.was_cut
+    video = DecodedVideo(write(tmp_path / "video", small))
+    assert sum(1 for _ in video.frames()) == 1500
+    assert video.was_cut
     assert MAX_FRAMES <= 300  # 12 s: what a template may take in memory rests on it
 
 
-def test_the_command_line(film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line(video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(f"presenters: {tmp_path / 'presenters'}\n")
     run = ["--config", str(config)]
-    assert main([*run, "enroll", str(film), "--name", "Ada", "--consent", "Ada L."]) == 0
+    assert main([*run, "enroll", str(video), "--name", "Ada", "--consent", "Ada L."]) == 0
     assert main([*run, "presenters", "show", "Ada"]) == 0
     said = capsys.readouterr().out
     assert "a video of" in said
@@ -284,7 +286,7 @@ def test_the_command_line(film: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert again is not None
     assert ada is not None
     assert again.pictures == ada.pictures
-    assert main([*run, "enroll", str(film), "--name", "Ada"]) == 2
+    assert main([*run, "enroll", str(video), "--name", "Ada"]) == 2
     photo = ["enroll", str(shipped_dir() / "default" / "frame.png"), "--name", "Eve", "--personalize"]
     assert main([*run, *photo]) == 2
     assert "expected a video to personalise with" in capsys.readouterr().err

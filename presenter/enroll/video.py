@@ -21,7 +21,7 @@ from presenter.errors import EnrollError
 WALL_S = 900.0
 MAX_BYTES = 2 << 30
 KINDS = "MP4, MOV, WebM or MKV"
-_WORKER = Path(__file__).with_name("film_worker.py")
+_WORKER = Path(__file__).with_name("video_worker.py")
 _POLL_S = 0.1
 _HEAD_BYTES = 32
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
@@ -29,7 +29,7 @@ _PHOTO_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif", b"avis")
 _MATROSKA = b"\x1aE\xdf\xa3"
 
 
-class FilmFrame(NamedTuple):
+class DecodedFrame(NamedTuple):
     """A frame of a video.
 
     Attributes:
@@ -41,7 +41,7 @@ class FilmFrame(NamedTuple):
     rgb: NDArray[np.uint8]
 
 
-def is_film(path: Path) -> bool:
+def is_video(path: Path) -> bool:
     """Whether a file begins as MP4, MOV, WebM or MKV; HEIC and AVIF, which begin alike, are photos."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
@@ -50,7 +50,7 @@ def is_film(path: Path) -> bool:
     return head[4:8] in _BOXES and head[8:12] not in _PHOTO_BRANDS
 
 
-class Film:
+class DecodedVideo:
     """A video on disk; it can be read several times.
 
     Args:
@@ -66,7 +66,7 @@ class Film:
         self.was_cut = False
         """Whether there is more than the minute that is read."""
 
-    def frames(self, wanted: list[int] | None = None) -> Iterator[FilmFrame]:
+    def frames(self, wanted: list[int] | None = None) -> Iterator[DecodedFrame]:
         """Decode; at most one minute, and at most 1920 pixels each way.
 
         Args:
@@ -76,7 +76,7 @@ class Film:
             EnrollError: If it is no video, damaged, too large, or takes too long; says which.
             DecodingStoppedError: If `stop` was set.
         """
-        if not is_film(self._path):
+        if not is_video(self._path):
             raise EnrollError(f"{self._path.name}: expected a video ({KINDS}), found another kind of file")
         if self._path.stat().st_size > MAX_BYTES:
             raise EnrollError(f"{self._path.name}: expected a video of at most {MAX_BYTES >> 30} GB; use a shorter one")
@@ -99,7 +99,7 @@ class Film:
             process.wait()
             process.stdout.close()
 
-    def _records(self, pipe: IO[bytes], watch: Watch) -> Iterator[FilmFrame]:
+    def _records(self, pipe: IO[bytes], watch: Watch) -> Iterator[DecodedFrame]:
         while True:
             line = pipe.readline(1 << 16)
             if not line:  # killed: by the watch, by a resource limit, or by a fault of a decoder
@@ -116,7 +116,7 @@ class Film:
             height, width = header["height"], header["width"]
             pixels = pipe.read(3 * height * width)
             if len(pixels) == 3 * height * width:
-                yield FilmFrame(header["frame"], np.frombuffer(pixels, np.uint8).reshape(height, width, 3))
+                yield DecodedFrame(header["frame"], np.frombuffer(pixels, np.uint8).reshape(height, width, 3))
 
 
 _SAVE_ANEW = "save it anew as a plain MP4 (H.264)"

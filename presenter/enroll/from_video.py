@@ -20,10 +20,10 @@ from models.template import LivingTemplate, compress
 from models.tracker.detector import FaceDetector
 from presenter.enroll.checks import Warn, check_face
 from presenter.enroll.faces import find_faces
-from presenter.enroll.film import Film, FilmFrame
-from presenter.enroll.film_checks import FilmFacts, check_film, check_film_exposure, without_stretch
 from presenter.enroll.photo import FRAME_SIZE, close_lips, head_box, matte_of, style_code_of
 from presenter.enroll.stretch import MIN_FRAMES, Stretch, best_frame, find_stretch
+from presenter.enroll.video import DecodedFrame, DecodedVideo
+from presenter.enroll.video_checks import VideoFacts, check_video, check_video_exposure, without_stretch
 from presenter.errors import EnrollError, MediaError
 from presenter.runtime.networks import Networks
 from presenter.video.face_track import Face, FaceTrack, track_face
@@ -42,28 +42,28 @@ _POSE_SMOOTH = 2.0  # frames: standard deviation of the filter over the pose of 
 
 
 class FilmedFace(NamedTuple):
-    """A tracked film: what personalisation needs besides the identity.
+    """A tracked video: what personalisation needs besides the identity.
 
     Attributes:
-        film: Where its frames come from.
+        video: Where its frames come from.
         turns: Quarter turns, counter-clockwise, that make them upright.
         track: The face in each.
         scale: By how much frames are shrunk, so that the face is as large as in the presenter's picture.
     """
 
-    film: Film
+    video: DecodedVideo
     turns: int
     track: FaceTrack
     scale: float
 
 
-def enroll_film(
-    film: Film, name: str, progress: Progress, networks: Networks, *, warn: Warn
+def enroll_video(
+    video: DecodedVideo, name: str, progress: Progress, networks: Networks, *, warn: Warn
 ) -> tuple[Identity, FilmedFace]:
     """Make an identity from a video; without a quiet second in it, one with a still picture.
 
     Args:
-        film: 3 to 60 seconds of one person, held in any way.
+        video: 3 to 60 seconds of one person, held in any way.
         name: The presenter's name.
         progress: Called with the share of the work that is done, 0..1, and a message.
         networks: The networks that will render it.
@@ -72,16 +72,16 @@ def enroll_film(
     Raises:
         EnrollError: Says what the video lacks and what to do.
     """
-    turns = _orientation(film, warn)
-    facts = FilmFacts()
-    track = _track(film, turns, facts, progress)
-    check_film(track, facts, film, warn)
+    turns = _orientation(video, warn)
+    facts = VideoFacts()
+    track = _track(video, turns, facts, progress)
+    check_video(track, facts, video, warn)
     stretch = find_stretch(track.faces)
     if stretch is None:
         best = best_frame(track.faces)
         stretch = Stretch(best, best + 1, best)
     progress(0.5, "Cutting the quiet part")
-    cut, stretch = _without_scene_cut(_cut(film, turns, track, stretch, warn), stretch)
+    cut, stretch = _without_scene_cut(_cut(video, turns, track, stretch, warn), stretch)
     if len(cut.pictures) == 1:
         warn(without_stretch())
     progress(0.6, "Cutting out the background")
@@ -104,19 +104,19 @@ def enroll_film(
         matte=matte_of(still.picture),
         template=_with_mattes(template, mattes) if len(template) > 1 else None,
     )
-    return identity, FilmedFace(film, turns, track, cut.scale)
+    return identity, FilmedFace(video, turns, track, cut.scale)
 
 
-def upright_frames(film: Film, turns: int, wanted: list[int] | None = None) -> Iterator[FilmFrame]:
+def upright_frames(video: DecodedVideo, turns: int, wanted: list[int] | None = None) -> Iterator[DecodedFrame]:
     """Frames of a video that is held in another way than its file says."""
-    for index, rgb in film.frames(wanted):
-        yield FilmFrame(index, np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb)
+    for index, rgb in video.frames(wanted):
+        yield DecodedFrame(index, np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb)
 
 
-def _orientation(film: Film, warn: Warn) -> int:
+def _orientation(video: DecodedVideo, warn: Warn) -> int:
     """How many quarter turns make the video upright, by the faces in its first seconds."""
     looked: Picture | None = None
-    for _, rgb in film.frames([FPS * second for second in range(_ORIENTATION_FRAMES)]):
+    for _, rgb in video.frames([FPS * second for second in range(_ORIENTATION_FRAMES)]):
         looked = rgb
         turns, faces = find_faces(rgb)
         if faces:
@@ -124,15 +124,15 @@ def _orientation(film: Film, warn: Warn) -> int:
                 warn(f"the video was turned by {90 * turns} degrees; it was turned upright")
             return turns
     if looked is not None:
-        check_film_exposure(looked)
+        check_video_exposure(looked)
     return 0
 
 
-def _track(film: Film, turns: int, facts: FilmFacts, progress: Progress) -> FaceTrack:
+def _track(video: DecodedVideo, turns: int, facts: VideoFacts, progress: Progress) -> FaceTrack:
     detector = FaceDetector()
 
     def timed() -> Iterator[TimedFrame]:
-        for index, rgb in upright_frames(film, turns):
+        for index, rgb in upright_frames(video, turns):
             if index % FPS == 0:
                 facts.note(rgb, [region.side for region, _ in detector.detections(rgb, 4)])
                 progress(min(0.05 + index / 4000, 0.45), f"Following the face: {index // FPS} s")
@@ -144,7 +144,7 @@ def _track(film: Film, turns: int, facts: FilmFacts, progress: Progress) -> Face
         raise EnrollError(f"{error}; {_ADVICE}") from error
 
 
-_ADVICE = "film one face from the front, well lit and in focus"
+_ADVICE = "video one face from the front, well lit and in focus"
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +162,7 @@ class _Cut:
     scale: float
 
 
-def _cut(film: Film, turns: int, track: FaceTrack, stretch: Stretch, warn: Warn) -> _Cut:
+def _cut(video: DecodedVideo, turns: int, track: FaceTrack, stretch: Stretch, warn: Warn) -> _Cut:
     """Cut the same square out of every frame of the stretch; the one that stands for them is checked as a photo is."""
     faces = _steady([_sure(track.faces[i]) for i in range(stretch.begin, stretch.end)])
     height, width = track.size
@@ -175,10 +175,10 @@ def _cut(film: Film, turns: int, track: FaceTrack, stretch: Stretch, warn: Warn)
     scale = FRAME_SIZE / side
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     pictures: list[Picture] = []
-    for index, rgb in upright_frames(film, turns, list(range(stretch.begin, stretch.end))):
+    for index, rgb in upright_frames(video, turns, list(range(stretch.begin, stretch.end))):
         if index == stretch.best:
             face = faces[index - stretch.begin]
-            check_film_face(rgb, face, warn)
+            check_video_face(rgb, face, warn)
         part = rgb[top : top + side, left : left + side]
         pictures.append(cv2.resize(part, (FRAME_SIZE, FRAME_SIZE), interpolation=how).astype(np.uint8))
     # A pixel's centre lies at half a pixel: u = scale * (x - left + 0.5) - 0.5.
@@ -205,7 +205,7 @@ def _without_scene_cut(cut: _Cut, stretch: Stretch) -> tuple[_Cut, Stretch]:
     return part, Stretch(stretch.begin + begin, stretch.begin + end, best)
 
 
-def check_film_face(rgb: Picture, face: Face, warn: Warn) -> None:
+def check_video_face(rgb: Picture, face: Face, warn: Warn) -> None:
     """`check_face` for a frame of a video.
 
     Raises:

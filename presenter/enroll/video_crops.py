@@ -13,7 +13,7 @@ from models.crop import CROP_SIZE, crop_points, crop_transform, cut_crop
 from models.mesh import Floats, Pose, aperture
 from models.training.personal import ABOUT, HELD_OUT, IMAGES, POINTS
 from presenter.enroll.faces import shrink
-from presenter.enroll.from_film import FilmedFace, upright_frames
+from presenter.enroll.from_video import FilmedFace, upright_frames
 from presenter.enroll.photo import FRAME_SIZE, head_box
 from presenter.video.face_track import Face
 
@@ -30,7 +30,7 @@ def write_crops(folder: Path, filmed: FilmedFace) -> int:
     Args:
         folder: Where `images.npy` `[N, 256, 256, 3]`, `points.npy` `[N, 514, 3]`, `about.json` and the frames that
             are kept back are written.
-        filmed: The tracked film.
+        filmed: The tracked video.
     """
     faces = filmed.track.faces
     usable = [i for i, face in enumerate(faces) if face is not None and abs(face.pose.yaw_degrees) < _MAX_YAW]
@@ -38,7 +38,7 @@ def write_crops(folder: Path, filmed: FilmedFace) -> int:
     kept_back = _spread([i for i in usable if i // block % _EVERY == _EVERY - 1], faces, _MOST_HELD_OUT)
     learnt = _spread([i for i in usable if i // block % _EVERY != _EVERY - 1], faces, _MOST)
     images, points, frames = [], [], []
-    for index, rgb in upright_frames(filmed.film, filmed.turns, sorted({*learnt, *kept_back})):
+    for index, rgb in upright_frames(filmed.video, filmed.turns, sorted({*learnt, *kept_back})):
         face = faces[index]
         assert face is not None
         if index in kept_back:
@@ -60,7 +60,7 @@ def write_crops(folder: Path, filmed: FilmedFace) -> int:
         translations=np.stack([pose.translation for _, pose in frames]),
         neutral=filmed.track.neutral,
     )
-    facts = {"corpus": "film", "clip": "film", "speaker": "film", "held_out": False}
+    facts = {"corpus": "video", "clip": "video", "speaker": "video", "held_out": False}
     (folder / ABOUT).write_text(json.dumps([facts] * len(images)))
     return len(images)
 

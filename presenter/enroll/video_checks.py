@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from presenter.enroll.checks import MIN_UNIT, Warn, check_exposure
-from presenter.enroll.film import Film
+from presenter.enroll.video import DecodedVideo
 from presenter.errors import EnrollError
 from presenter.video.face_track import FaceTrack
 from stream.media import FPS
@@ -16,12 +16,12 @@ _MISSING, _FEW_MISSING = 0.2, 0.03  # shares of frames without a face that can b
 _BYSTANDER = 0.4  # a face smaller than this share of the largest is ignored
 _OTHERS = 0.2  # share of seconds with another face
 _HOW = (
-    "film 10 to 60 seconds: first look into the camera with closed lips for five, breathing and blinking as usual,"
+    "video 10 to 60 seconds: first look into the camera with closed lips for five, breathing and blinking as usual,"
     " then talk"
 )
 
 
-class FilmFacts:
+class VideoFacts:
     """What is noted of a video once a second."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class FilmFacts:
         if self._several > _OTHERS * self._looks:
             raise EnrollError(
                 f"expected one face, found several in {self._several} of {self._looks} frames looked at;"
-                " film the person alone"
+                " video the person alone"
             )
 
     def check_light(self) -> None:
@@ -55,10 +55,10 @@ class FilmFacts:
             EnrollError: If it is.
         """
         if self._last is not None:
-            check_film_exposure(self._last)
+            check_video_exposure(self._last)
 
 
-def check_film_exposure(rgb: NDArray[np.uint8]) -> None:
+def check_video_exposure(rgb: NDArray[np.uint8]) -> None:
     """`check_exposure` for a frame of a video.
 
     Raises:
@@ -70,7 +70,7 @@ def check_film_exposure(rgb: NDArray[np.uint8]) -> None:
         raise EnrollError(str(error).replace("photo", "video")) from error
 
 
-def check_film(track: FaceTrack, facts: FilmFacts, film: Film, warn: Warn) -> None:
+def check_video(track: FaceTrack, facts: VideoFacts, video: DecodedVideo, warn: Warn) -> None:
     """Refuse or warn by length, frames without a face, several faces and size.
 
     Raises:
@@ -81,7 +81,7 @@ def check_film(track: FaceTrack, facts: FilmFacts, film: Film, warn: Warn) -> No
         raise EnrollError(f"the video is too short: expected at least {MIN_SECONDS} s, found {seconds:.1f}; {_HOW}")
     if seconds < GOOD_SECONDS:
         warn(f"the video is short ({seconds:.1f} s); best: {_HOW}")
-    if film.was_cut:
+    if video.was_cut:
         warn(f"only the first {seconds:.0f} s of the video are used")
     facts.check()
     missing = sum(track.unchanged.values()) / len(track.faces)
@@ -98,7 +98,7 @@ def check_film(track: FaceTrack, facts: FilmFacts, film: Film, warn: Warn) -> No
     if unit < MIN_UNIT:
         raise EnrollError(
             f"the face is too small: expected at least {MIN_UNIT:.0f} pixels between the eyes, found {unit:.0f};"
-            " film from nearer, or with a higher resolution"
+            " video from nearer, or with a higher resolution"
         )
 
 

@@ -17,6 +17,7 @@ EYES_CLOSED = 4
 _LIDS_FALL, _LIDS_RISE = 2, 1  # levels per frame: eyelids close faster than they open
 BLINK_CURVE = (1, 2, 4, 4, 3, 2, 1)  # eyelid levels of one blink, frame by frame
 _MEAN_BLINK_S = 4.0
+_FIRST_SPAN = 3  # the first number whose hash lets a film begin with some seconds of open eyes
 _FROM_SHOULDERS = 0.8  # an idle head tilts about a point so far below the one in its neck
 _REMEMBERED_FRAMES = 64  # more than a playout queue and the look-ahead hold
 _JUMP = 0.02  # inter-ocular distances or radians from frame to frame: more than a slow head moves
@@ -78,9 +79,16 @@ def blink_schedule(frame: int) -> int:
     """
     span = int(_MEAN_BLINK_S * FPS)
     number, position = divmod(frame, span)
-    start = (number * 2654435761 >> 7) % (span - 2 * len(BLINK_CURVE)) + len(BLINK_CURVE) // 2
+    start = _scattered(number + _FIRST_SPAN) % (span - 2 * len(BLINK_CURVE)) + len(BLINK_CURVE) // 2
     step = position - start
     return BLINK_CURVE[step] if 0 <= step < len(BLINK_CURVE) else 0
+
+
+def _scattered(number: int) -> int:
+    """A hash in 32 bits; a multiplication alone would put successive blinks at nearly equal intervals."""
+    mixed = number * 2654435761 & 0xFFFFFFFF
+    mixed = (mixed ^ mixed >> 15) * 2246822519 & 0xFFFFFFFF
+    return mixed ^ mixed >> 13
 
 
 def follow_lids(level: int, wanted: int, frames: int = 1) -> int:

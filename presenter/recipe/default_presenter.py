@@ -19,7 +19,6 @@ from tqdm import tqdm
 from models.crop import crop_points, crop_transform, cut_crop
 from models.generator import Generator
 from models.identity import Identity, StyleCode, picture_tensor
-from models.matting import draw_matte
 from models.mesh import Floats, Pose, canonicalise, topology
 from models.still import Blinks
 from models.tracker import FaceTracker
@@ -56,6 +55,7 @@ class DefaultPresenter:
 def build_default(settings: DefaultPresenter) -> None:
     """Track, personalise and write the presenter."""
     rest = _read(settings.renders / "base_rest.png")
+    matte = _read(settings.renders / "matte.png")[..., 0]  # as rendered: exact where hair meets the background
     scene = json.loads((settings.renders / "scene.json").read_text())
     landmarks = _track(rest)
     mesh, pose = canonicalise(landmarks)
@@ -76,9 +76,7 @@ def build_default(settings: DefaultPresenter) -> None:
         crop = picture_tensor(cut_crop(rest, crop_transform(pose)))
         style = StyleCode(generator.style_code(crop)[0].clone())
     blinks = _read_blinks(settings.renders, rest, scene)
-    identity = Identity(
-        DEFAULT, rest, mesh, mesh.copy(), pose, style, generator.fingerprint, None, blinks, draw_matte(rest)
-    )
+    identity = Identity(DEFAULT, rest, mesh, mesh.copy(), pose, style, generator.fingerprint, None, blinks, matte)
     save_identity(settings.out, identity, training.out)
 
 

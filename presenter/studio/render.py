@@ -5,6 +5,7 @@
 Under ``DIR``:
 
 - ``base_rest.png``: the rest pose, the frame that everything is pasted onto.
+- ``matte.png``: how opaque the person is in it.
 - ``scene.json``: canvas size, boxes, camera, and the weights of every picture.
 - ``geometry.npz``: rest vertices and faces of the face, landmark vertices, the camera as a matrix.
 - ``blink/NNN.png``: the eyes' box with the lids closed by NNN percent.
@@ -142,6 +143,9 @@ def main() -> None:
 
     session = Session(studio, options.out)
     session.picture("base_rest", REST, samples=64)
+    if not (options.out / "matte.png").exists():
+        studio.pose(REST)
+        studio.render_matte(options.out / "matte.png", samples=64)
     for amount in BLINKS:
         session.picture(f"blink/{round(100 * amount):03d}", blink(amount), samples=48, box=boxes["eyes"])
     for name, weights in TRACKING.items():

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import bpy
+import cv2
 import mathutils
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +71,7 @@ class Studio:
         clothes.build_clothes(look.palette)
         self._place_camera(look)
         self._place_lights()
-        self._hang_backdrop(look)
+        self._backdrop = self._hang_backdrop(look)
         self._configure(threads)
 
     def pose(self, weights: Mapping[str, float]) -> NDArray[np.float32]:
@@ -116,6 +117,17 @@ class Studio:
         bpy.ops.render.render(write_still=True)
         partial.replace(path)
 
+    def render_matte(self, path: Path, *, samples: int) -> None:
+        """Render how opaque the person is in the present pose, 0 to 255, as a grey PNG of the canvas."""
+        settings = self.scene.render.image_settings
+        self._backdrop.hide_render = self.scene.render.film_transparent = True
+        settings.color_mode = "RGBA"
+        self.render(path, samples=samples)
+        self._backdrop.hide_render = self.scene.render.film_transparent = False
+        settings.color_mode = "RGB"
+        # Blender writes straight alpha; colours don't matter here.
+        cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., 3])
+
     def _place_camera(self, look: Look) -> None:
         lens = bpy.data.cameras.new("camera")
         lens.sensor_width, lens.lens = 36.0, look.focal_length
@@ -149,10 +161,11 @@ class Studio:
         self.scene.collection.objects.link(thing)
         _aim(thing, position, (0.0, 1.0, 4.0))
 
-    def _hang_backdrop(self, look: Look) -> None:
+    def _hang_backdrop(self, look: Look) -> bpy.types.Object:
         corners = np.array([[-120, -90, -70], [120, -90, -70], [120, 90, -70], [-120, 90, -70.0]])
         wall = add_mesh("backdrop", corners, [[0, 1, 2, 3]], [backdrop(*look.palette.background)])
         wall.visible_diffuse = wall.visible_glossy = False
+        return wall
 
     def _configure(self, threads: int) -> None:
         scene, cycles = self.scene, self.scene.cycles

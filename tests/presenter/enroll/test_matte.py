@@ -70,8 +70,8 @@ def test_matte_of_the_default_presenter(stored):
     matte = stored.identity.matte
     check_matte(matte, stored.identity)
     assert (matte[-20:, 80:-80] == 255).all()  # shoulders
-    redrawn = draw_matte(stored.identity.frame)
-    assert np.abs(redrawn.astype(int) - matte).mean() < 0.5
+    drawn = draw_matte(stored.identity.frame)  # from the picture alone, beside the one that was rendered
+    assert np.abs(drawn.astype(int) - matte).mean() < 1.5
 
 
 def test_soft_pixels_show_the_person_and_not_what_was_behind():

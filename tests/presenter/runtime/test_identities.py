@@ -6,6 +6,7 @@ import shutil
 import unicodedata
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -156,3 +157,18 @@ def test_consent_is_kept(tmp_path: Path) -> None:
     assert stored.consent.at.endswith("+00:00")
     assert consent_now("  ") is None
     np.testing.assert_array_equal(stored.identity.frame, identity.frame)
+
+
+def test_the_shipped_matte_holds_no_background() -> None:
+    """No patch of opaque pixels has the colour of the background next to it."""
+    identity = load_identity(shipped_dir() / "default").identity
+    assert identity.matte is not None
+    behind = identity.matte == 0
+    _, labels = cv2.distanceTransformWithLabels(
+        (~behind).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    nearest = np.zeros((labels.max() + 1, 3), int)
+    nearest[labels[behind]] = identity.frame[behind]
+    alike = (np.abs(nearest[labels] - identity.frame).max(-1) < 10) & (identity.matte > 200)
+    patches = cv2.morphologyEx(alike.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    assert not patches.any(), f"{patches.sum()} pixels, first at {np.argwhere(patches)[0]}"

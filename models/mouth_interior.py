@@ -28,6 +28,9 @@ RELIEF_SHAPE = (128, 192)
 PIXELS_PER_UNIT = 160.0
 ORIGIN = np.array([-0.6, 0.8], np.float32)  # canonical x and y of a relief's corner
 _EDGE = np.float32(1.13)  # canonical y of the upper incisors' edge in the reliefs
+_THIN = (
+    0.015  # inter-ocular distances; narrower gaps would show as a dotted line, and are painted fully at twice as much
+)
 _SHOWN = np.float32(0.03)  # how far that edge lies below the upper lip at rest
 _FRONT = np.float32(-0.19)  # canonical z of the lower incisors; what lies behind drops less as the jaw turns
 _TURN = np.float32(0.75)
@@ -185,6 +188,9 @@ def paint_interior(warped: Picture, interior: Picture, points: Floats, look: Int
     box = np.s_[top : top + height, left : left + width]
     pose = fit_pose(points[:NUM_VERTICES])
     _, chin, gap = _lips(points[:NUM_VERTICES], pose)
+    share *= float(np.clip(gap / _THIN - 1, 0, 1))
+    if not share:
+        return
     drop = min(max(_CHIN_LEVER * (chin - look.chin) + look.gap, 0.5 * gap), gap + 0.05)
     inside = interior[box]
     soft = cv2.GaussianBlur(

@@ -93,7 +93,7 @@ def render(
     from stream.files.reader import Recording, Sound
 
     settings = settings_of(config)
-    read = [Path(name) for name in (audio, presenter, video, driving, face) if name is not None]
+    read = [Path(name) for name in (audio, presenter, video, driving, style, face) if name is not None]
     target = prepare_output(name_of(out), [*read, *file_of(config)], overwrite=overwrite, confirm=confirm)
     if face is not None and video is None:
         raise PresenterError("expected a video (--video) whose person gets the face, got none")

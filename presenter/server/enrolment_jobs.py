@@ -164,6 +164,7 @@ class Enrolments:
     async def close(self) -> None:
         """Drop waiting jobs, stop the running one and delete what was uploaded; safe twice."""
         self._stop.set()
-        self.uploads.close()
+        self.uploads.refuse()
         for executor in (self._executor, self._slow_executor):
             await asyncio.to_thread(executor.shutdown, cancel_futures=True)
+        self.uploads.close()

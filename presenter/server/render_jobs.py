@@ -143,11 +143,14 @@ class Renders:
 
     async def close(self) -> None:
         """Stop all jobs and delete their files; safe twice."""
-        self.uploads.close()
+        self.uploads.refuse()
         jobs = list(self._jobs.values())
         self._jobs.clear()
+        for task in self._tasks.values():  # all at once: the end of one would let the next begin
+            task.cancel()
         for job in jobs:
             await self._stop(job)
+        self.uploads.close()
 
     async def _stop(self, job: RenderJob) -> None:
         if (task := self._tasks.pop(job.id, None)) is not None:

@@ -44,6 +44,10 @@ class Uploads:
         if len(self._paths) >= self._limit:
             raise CapacityError(self._busy)
 
+    def refuse(self) -> None:
+        """Accept no more, and keep those that there are until they are discarded."""
+        self._closed = True
+
     def check_open(self) -> None:
         """Raise `CapacityError` if the server is shutting down: what was uploaded is deleted, or about to be."""
         if self._closed:
@@ -71,7 +75,7 @@ class Uploads:
 
     def close(self) -> None:
         """Delete all of them and accept no more; safe twice."""
-        self._closed = True
+        self.refuse()
         for path in tuple(self._paths):
             self.discard(path)
         with contextlib.suppress(OSError):  # it does not exist, or another server uses it

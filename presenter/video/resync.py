@@ -24,6 +24,8 @@ from stream.files.reader import Sound, TimedFrame, VideoFormat, iter_frames, vid
 from stream.media import FloatArray
 
 FADE_FRAMES = 3
+MAX_LOOPED_FPS = 250
+"""On average: a video of three frames within a microsecond would be played for days to fill a second."""
 _TRACKING = 0.3  # share of the time that the first pass takes
 _BLOCK_BYTES = 256 * 2**20  # of frames that are held while a video is played backwards
 
@@ -73,6 +75,10 @@ def resync_video(
     except MediaError as error:
         raise MediaError(f"{video}: {error}") from error
     length = _end(track, timing)
+    if loop and (len(track.times) - 1) > MAX_LOOPED_FPS * track.times[-1]:
+        raise MediaError(
+            f"{video}: expected a video of at most {MAX_LOOPED_FPS} frames a second to be looped, got more"
+        )
     if loop and motion is not None:
         length = max(length, motion.duration)
     swap = None if face is None else prepare_swap(video, track, face)

@@ -76,6 +76,9 @@ def test_the_recording_itself_is_never_overwritten(folder: Path, run: Run) -> No
         ended = run("render", "--audio", "in.mp4", "--out", out, "--overwrite")
         assert ended.returncode == 2, out
         assert len(ended.stderr.splitlines()) == 1
+    for option in ("--style", "--driving", "--video", "--face", "--presenter"):
+        ended = run("render", "--audio", "in.wav", option, "in.mp4", "--out", "in.mp4", "--overwrite")
+        assert b"is the file that is read" in ended.stderr, option
     assert (folder / "in.mp4").read_bytes() == before
 
 

@@ -225,10 +225,16 @@ def test_the_worker_is_limited_in_memory() -> None:
     assert on_gpu.returncode == 0, "drivers reserve more than they use"
 
 
-def test_nothing_is_begun_while_the_server_stops(serve: Serve, tmp_path: Path) -> None:
+def test_nothing_is_begun_while_the_server_stops(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def scenario(client: Server) -> None:
         assert client.app is not None
+        for _ in range(3):
+            await client.post("/api/renders", data=form(recording(60), presenter="default"))
+        await asyncio.sleep(0.3)
         await client.app[RENDERS].close()
+        assert not caplog.records, "those that wait do not begin"
         await client.app[ENROLMENTS].close()
         enrolment = aiohttp.FormData()
         enrolment.add_field("name", "Ann")

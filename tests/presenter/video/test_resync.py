@@ -139,10 +139,10 @@ def test_the_film_keeps_times_and_loops_there_and_back(video: Path, tmp_path: Pa
         assert np.abs(loop[last + k].rgb[:60].astype(int) - other.rgb[:60]).mean() < 2
 
 
-def test_unequal_steps_stay(tmp_path: Path, engine: Engine) -> None:
-    path = tmp_path / "vfr.mkv"
-    still = IdentityStore(tmp_path).load("default").identity.frame
-    times = [0, 40, 57, 140, 150, 290, 310]
+def film_and_sound(folder: Path, times: list[int]) -> list[str]:
+    """Arguments of a video whose frames have these times in milliseconds, and of half a second of silence."""
+    path = folder / "vfr.mkv"
+    still = IdentityStore(folder).load("default").identity.frame
     with av.open(str(path), "w") as film:
         stream = film.add_stream("mpeg4", rate=25)
         stream.width = stream.height = 512
@@ -153,13 +153,25 @@ def test_unequal_steps_stay(tmp_path: Path, engine: Engine) -> None:
             frame.pts, frame.time_base = time, Fraction(1, 1000)
             film.mux(stream.encode(frame))
         film.mux(stream.encode(None))
-    sound = tmp_path / "a.wav"
+    sound = folder / "a.wav"
     with wave.open(str(sound), "wb") as file:
         file.setparams((1, 2, 16_000, 0, "NONE", ""))
         file.writeframes(bytes(16_000))
+    return ["--video", str(path), "--audio", str(sound)]
+
+
+def test_unequal_steps_stay(tmp_path: Path) -> None:
+    times = [0, 40, 57, 140, 150, 290, 310]
     out = tmp_path / "out.mp4"
-    assert main(["--config", "tiny", "render", "--video", str(path), "--audio", str(sound), "--out", str(out)]) == 0
+    assert main(["--config", "tiny", "render", *film_and_sound(tmp_path, times), "--out", str(out)]) == 0
     assert [round(1000 * each.time) for each in iter_frames(out)] == times
+
+
+def test_frames_too_close_to_be_looped_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    render = ["--config", "tiny", "render", *film_and_sound(tmp_path, [0, 1, 2]), "--out", str(tmp_path / "out.mp4")]
+    assert main([*render, "--loop"]) == 2
+    assert "at most 250 frames a second" in capsys.readouterr().err
+    assert main(render) == 0, "played once it ends"
 
 
 def test_fades_take_three_frames_beside_a_gap() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from models.errors import CheckpointError
 from models.mesh import aperture
 from models.style import ARTICULATION
 from presenter import api
@@ -105,7 +106,7 @@ def test_a_style_changes_live_without_a_jump(tmp_path: Path) -> None:
     assert shares == sorted(shares)
     assert shares[0] < 0.35
     assert shares[8] > 0.9, "within a third of a second"
-    with pytest.raises(ValueError, match="make it again"):
+    with pytest.raises(CheckpointError, match="make it again"):
         renderer.speaking_style = torch.ones(5)
     renderer.close()
 

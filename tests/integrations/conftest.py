@@ -41,7 +41,7 @@ class NumberedHead(TalkingHead):
 def head_class(monkeypatch):
     window = Window.around_mask(margin=8, unit=8)
     blank = np.zeros((window.bottom - window.top, window.right - window.left, 4), np.uint8)
-    monkeypatch.setattr(FrameCompositor, "layer", lambda compositor, displacement: blank)
+    monkeypatch.setattr(FrameCompositor, "layer", lambda compositor, displacement, number=0: blank)
     return NumberedHead
 
 

@@ -14,7 +14,7 @@ from models.face_swap import FaceSwap, FaceTexture
 from models.mesh import Floats, aperture, canonicalise
 from models.tracker import FaceTracker
 from presenter.errors import MediaError
-from presenter.recipe.face_identity import FaceIdentity
+from presenter.recipe.face_identity import FaceIdentity, is_available
 from presenter.video.face_track import FaceTrack, track_face
 from presenter.video.swap import target_texture
 from stream.errors import StreamError
@@ -39,8 +39,10 @@ def evaluate_swaps(clips: list[Path], faces: Path, each: int = 3) -> dict[str, A
         source, pose error in degrees, and over clips the correlation of the lip opening with the target's.
 
     Raises:
-        MediaError: If no clip or no photo can be used.
+        MediaError: If no clip or no photo can be used, or dlib is missing.
     """
+    if not is_available():
+        raise MediaError("the face swap is judged with dlib, which is not installed: pip install -e '.[train]'")
     photos = sorted(path for path in faces.rglob("*") if path.suffix.lower() in _PHOTOS)
     if not photos:
         raise MediaError(f"{faces}: expected photos ({', '.join(sorted(_PHOTOS))}), found none")

@@ -1,6 +1,6 @@
 // One peer connection to a presenter: audio and video down, optionally a microphone up, and a data channel both ways.
 
-import { Hush, Playout } from "./playout.js";
+import { InterruptMute, Playout } from "./playout.js";
 
 const GATHER_TIMEOUT_MS = 2000;
 const CONNECT_TIMEOUT_MS = 15000;
@@ -32,7 +32,7 @@ function openPeer() {
 export class Link extends EventTarget {
   #peer = openPeer();
   #channel = null;
-  #hush = null;
+  #mute = null;
   #timers = [];
   #lostTimer = 0;
   /** The playing position of the voice on the server's clock; null before `connect`. */
@@ -73,7 +73,7 @@ export class Link extends EventTarget {
     const voice = this.#peer.addTransceiver(track ?? "audio", track ? { streams: [microphone] } : { direction: "recvonly" });
     this.#peer.addTransceiver("video", { direction: "recvonly" });
     this.playout = new Playout(voice.receiver);
-    this.#hush = new Hush(voice.receiver.track, this.playout);
+    this.#mute = new InterruptMute(voice.receiver.track, this.playout);
     const received = new MediaStream();
     this.#peer.ontrack = ({ track: incoming }) => {
       received.addTrack(incoming);
@@ -151,7 +151,7 @@ export class Link extends EventTarget {
     if (message.type === "pong") this.#compareClocks(message);
     else if (message.type === "end") this.#lose(message.message);
     else {
-      if (message.type === "flush") this.#hush.until(message.until_ms); // before other handlers take time
+      if (message.type === "flush") this.#mute.until(message.until_ms); // before other handlers take time
       this.emit(message.type, message);
     }
   }
@@ -168,7 +168,7 @@ export class Link extends EventTarget {
   /** Interrupt the presenter: muted here at once, stopped by the server later; its flush says until when to mute. */
   interrupt() {
     this.#send({ type: "interrupt" });
-    if (this.clock.offsetMs !== null) this.#hush.until(performance.now() + this.clock.offsetMs);
+    if (this.clock.offsetMs !== null) this.#mute.until(performance.now() + this.clock.offsetMs);
   }
 
   /** Send another microphone without a new negotiation. */

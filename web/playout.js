@@ -44,7 +44,7 @@ export class Playout {
  * Switching the track off is as fast as muting the element (Chromium: 42 ms to silence at the sound card, both ways, for
  * `track.enabled`, `muted`, `volume` and `pause()` alike) and leaves the element's own mute to the user.
  */
-export class Hush {
+export class InterruptMute {
   #track;
   #playout;
   #untilMs = -Infinity;

@@ -165,10 +165,9 @@ class FaceSwap:
 
     def _opacity(self, own: Floats, swapped: Floats, mesh: Floats, pose: Pose, transform: Floats) -> Floats:
         """Where the other face is shown `[S, S]`: inside the outline, soft, below the hair."""
-        inside = self._filled(own[FACE_OVAL, :2]) * self._filled(swapped[FACE_OVAL, :2])
-        pixels = round(_RIM * self._unit)
-        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1, 2 * pixels + 1))
-        rim = self._blurred(cv2.erode(inside, kernel).astype(np.float32), _RIM_SIGMA) * inside
+        ovals = own[FACE_OVAL, :2], swapped[FACE_OVAL, :2]
+        inside, core = (self._filled(ovals[0], reach=by) * self._filled(ovals[1], reach=by) for by in (0.0, -_RIM))
+        rim = self._blurred(core, _RIM_SIGMA) * inside
         heights = [to_crop(pose.project(np.array([[0, y, 0]], np.float32)), transform)[0, 1] for y in _FOREHEAD]
         rows = np.arange(self.size, dtype=np.float32)
         return rim * np.clip((rows - heights[0]) / max(heights[1] - heights[0], 1.0), 0, 1)[:, None]

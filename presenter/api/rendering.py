@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from presenter.api.settings import file_of, name_of, settings_of, style_for, styled_presenter
+from presenter.api.settings import file_of, settings_of, style_for, styled_presenter
 from presenter.config import AppConfig
 from presenter.errors import PresenterError
 from presenter.runtime.output import Output, prepare_output
@@ -94,7 +94,7 @@ def render(
 
     settings = settings_of(config)
     read = [Path(name) for name in (audio, presenter, video, driving, style, face) if name is not None]
-    target = prepare_output(name_of(out), [*read, *file_of(config)], overwrite=overwrite, confirm=confirm)
+    target = prepare_output(str(out), [*read, *file_of(config)], overwrite=overwrite, confirm=confirm)
     if face is not None and video is None:
         raise PresenterError("expected a video (--video) whose person gets the face, got none")
     if audio is None and driving is None and face is None:

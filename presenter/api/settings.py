@@ -22,11 +22,6 @@ def file_of(config: AppConfig | str | Path) -> list[Path]:
     return [] if isinstance(config, AppConfig) else [Path(config)]
 
 
-def name_of(out: str | Path) -> str:
-    """An output's name, whose slash at the end matters."""
-    return out if isinstance(out, str) else str(out)
-
-
 def styled_presenter(settings: AppConfig, presenter: str, style: str | None, strength: float) -> StoredIdentity:
     """A presenter that speaks in a style."""
     from presenter.enroll.enrolment import find_presenter

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from presenter.api.settings import file_of, name_of, settings_of, styled_presenter
+from presenter.api.settings import file_of, settings_of, styled_presenter
 from presenter.config import AppConfig
 from presenter.runtime.output import Output, prepare_output
 from presenter.runtime.progress import Progress
@@ -66,7 +66,7 @@ def say(
     from presenter.tts.say import SOUND_SUFFIX, say_file
 
     read = [Path(presenter), *file_of(config)]
-    target = prepare_output(name_of(out), read, overwrite=overwrite, others=(SOUND_SUFFIX,), confirm=confirm)
+    target = prepare_output(str(out), read, overwrite=overwrite, others=(SOUND_SUFFIX,), confirm=confirm)
     settings = settings_of(config)
 
     def stored() -> StoredIdentity:

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Hush, Playout } from "../../web/playout.js";
+import { InterruptMute, Playout } from "../../web/playout.js";
 
 const NTP_TO_UNIX_MS = 2208988800000;
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -22,17 +22,17 @@ test("no position where the browser gives none", async () => {
   assert.equal(await new Playout(receiver({ timestamp: 0 })).read(), null);
 });
 
-/** A voice whose position advances with time from `startMs`, and never does where that is null. */
-function hush(startMs) {
+/** Audio whose position advances with time from `startMs`, and never does where that is null. */
+function interruptMute(startMs) {
   const begun = performance.now();
   const track = { enabled: true };
   const read = async () => (startMs === null ? null : startMs + performance.now() - begun);
-  return { track, hush: new Hush(track, { read }) };
+  return { track, mute: new InterruptMute(track, { read }) };
 }
 
 test("silent at once, and until the moment has passed", async () => {
-  const { track, hush: silence } = hush(1000);
-  silence.until(1150);
+  const { track, mute } = interruptMute(1000);
+  mute.until(1150);
   assert.equal(track.enabled, false);
   await pause(80);
   assert.equal(track.enabled, false);
@@ -41,10 +41,10 @@ test("silent at once, and until the moment has passed", async () => {
 });
 
 test("a later moment prolongs the silence, an earlier one does not shorten it", async () => {
-  const { track, hush: silence } = hush(1000);
-  silence.until(1100);
-  silence.until(1400);
-  silence.until(1050);
+  const { track, mute } = interruptMute(1000);
+  mute.until(1100);
+  mute.until(1400);
+  mute.until(1050);
   await pause(250);
   assert.equal(track.enabled, false);
   await pause(400);
@@ -52,8 +52,8 @@ test("a later moment prolongs the silence, an earlier one does not shorten it", 
 });
 
 test("without a position the silence is bounded", async () => {
-  const { track, hush: silence } = hush(null);
-  silence.until(1e15);
+  const { track, mute } = interruptMute(null);
+  mute.until(1e15);
   await pause(250);
   assert.equal(track.enabled, false);
   await pause(400);

@@ -8,9 +8,9 @@ a fresh state: there is one implementation of each layer, not two.
 Source: the idea is kyutai moshi's `modules/streaming.py`; here the state is an argument, not an attribute.
 """
 
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
-from typing import Self
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -23,6 +23,10 @@ class State:
         assert is_dataclass(self)
         for field in fields(self):
             yield from _tensors(getattr(self, field.name))
+
+    def holding(self, tensors: Iterable[Tensor]) -> Self:
+        """A state of this structure that holds other tensors, in the order of `tensors()`."""
+        return _holding(self, iter(tensors))
 
     def reset(self, mask: Tensor | None = None) -> None:
         """Return rows to the state of a fresh stream.
@@ -63,3 +67,11 @@ def _tensors(value: object) -> Iterator[Tensor]:
             yield from _tensors(item)
     else:
         raise TypeError(f"expected a tensor, a state or a list of them in a state, got {type(value).__name__}")
+
+
+def _holding(value: Any, tensors: Iterator[Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return next(tensors)
+    if isinstance(value, list):
+        return [_holding(item, tensors) for item in value]
+    return replace(value, **{field.name: _holding(getattr(value, field.name), tensors) for field in fields(value)})

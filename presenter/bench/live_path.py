@@ -135,7 +135,7 @@ def _time_stages(config: AppConfig, engine: Engine, stored: StoredIdentity) -> d
         target = backend.encode_target(torch.zeros(1, 3, 256, 256))
         for number, chunk in enumerate(speech_like(6)):
             pcm = torch.from_numpy(chunk.pcm)[None].to(device)
-            step = watch["syncformer"](network.step, pcm, network.null_style, state)
+            step = watch["syncformer"](engine.live_step, pcm, network.null_style, state)
             moved = network.displacement(step)[0, -1].cpu().numpy()
             planes = watch["planes"](compositor.planes, moved)
             layer = watch["generator"](backend.render, target, planes)

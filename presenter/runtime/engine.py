@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models import half_linear
+from models import half_linear, traced_step
 from models.backends import available, backend
 from models.compositor import Backend, FrameCompositor
 from models.errors import ModelError
@@ -20,6 +20,7 @@ from models.generator import Generator
 from models.half_linear import use_half_weights
 from models.identity import Identity, StyleCode, picture_tensor
 from models.syncformer import StyleSyncFormer
+from models.traced_step import LiveStep
 from presenter.config import AppConfig, EngineConfig
 from presenter.errors import CapacityError, ConfigError, IdentityDamagedError
 from presenter.runtime.backend_choice import fastest
@@ -56,6 +57,9 @@ class Engine:
         self._syncformer = networks.syncformer.to(device).eval().requires_grad_(False)
         if device.type == "cpu" and half_linear.is_available():
             use_half_weights(self._syncformer)
+        recorded = device.type == "cpu" and traced_step.is_available()
+        self.live_step: LiveStep = traced_step.record(self._syncformer) if recorded else self._syncformer.step
+        """`StyleSyncFormer.step` for one chunk of one stream, as live streams run it."""
         self._generator = networks.generator
         self._device = device
         self.backend = _decide(backend, networks.generator, device)
@@ -135,6 +139,7 @@ class Engine:
                 self._device,
                 self._release,
                 head_motion=self._head_motion,
+                live_step=self.live_step,
             )
         except BaseException:
             self._release()

@@ -17,6 +17,7 @@ from models.layer import Layer
 from models.mesh import Floats
 from models.speech_motion import SpeechMotion, SpeechState
 from models.syncformer import StyleSyncFormer
+from models.traced_step import LiveStep
 from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from stream.media import CHUNK_SAMPLES, PLAYOUT_SAMPLES, AudioChunk, VideoFrame, silence
 
@@ -50,6 +51,7 @@ class Renderer:
         device: Where the syncformer's weights are.
         release: Called once when the renderer is closed.
         head_motion: How far speech moves the head, 0 (not at all) to 1, while no other motion is set.
+        live_step: How the syncformer's steps are computed.
     """
 
     def __init__(
@@ -61,8 +63,10 @@ class Renderer:
         release: Callable[[], None] = lambda: None,
         *,
         head_motion: float = 0.0,
+        live_step: LiveStep,
     ) -> None:
         self._syncformer = syncformer
+        self._step = live_step
         self._compositor = compositor
         self._identity = identity
         self._device = device
@@ -257,6 +261,6 @@ class Renderer:
     def _infer(self, pcm: Floats) -> Floats:
         with torch.inference_mode():
             batch = torch.from_numpy(pcm).to(self._device)[None]
-            coefficients = self._syncformer.step(batch, self._current_style(), self._state)
+            coefficients = self._step(batch, self._current_style(), self._state)
             displacement = self._syncformer.displacement(coefficients)[0, -1]
         return displacement.cpu().numpy()

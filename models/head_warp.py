@@ -61,7 +61,8 @@ class HeadWarp:
     def apply(self, picture: Picture, pose: HeadPose) -> Picture:
         """The frame `[H, W, C]` with the head in a pose, from the `detailed` picture `[2 H, 2 W, C]`."""
         frame = picture[::DETAIL, ::DETAIL].copy()
-        frame[self.box] = self.move(picture, self.positions(self.shifts(pose)))
+        positions = self.positions(self.shifts(pose))
+        frame[self.box] = cv2.remap(picture, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return frame
 
     def shifts(self, pose: HeadPose) -> Floats:
@@ -83,11 +84,6 @@ class HeadWarp:
         rows, columns = self.box
         height, width = rows.stop - rows.start, columns.stop - columns.start
         return fine[_COARSE : _COARSE + height, _COARSE : _COARSE + width]
-
-    @staticmethod
-    def move(picture: Picture, positions: Floats) -> Picture:
-        """The pixels `[h, w, C]` that come from `positions` in the `detailed` picture `[2 H, 2 W, C]`."""
-        return cv2.remap(picture, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _moving(weight: Floats, size: tuple[int, int]) -> tuple[Box, Box]:

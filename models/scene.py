@@ -87,7 +87,7 @@ class StillScene:
         frames = []
         for still in [self._still, self.cut_out()] if cutout else [self._still]:
             frame = still.frame.copy()
-            moved = self._warp.move(still.with_eyes(eyelids), positions)
+            moved = still.moved(eyelids, positions)
             moved[face] = blended(colour, opacity, moved[face])
             frame[self._warp.box] = moved
             frames.append(frame)

@@ -53,6 +53,9 @@ class LivingStill:
     def __init__(self, picture: Picture, blinks: Blinks) -> None:
         self.frame = np.ascontiguousarray(picture[::DETAIL, ::DETAIL])
         """The still itself `[H, W, C]`, its eyes open."""
+        self._cut_out = picture.shape[2] == 4
+        # OpenCV moves four channels in less than half the time that three take.
+        picture = picture if self._cut_out else cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA)
         self._picture = picture
         height, width = (DETAIL * side for side in blinks.overlays.shape[1:3])
         top, left = (DETAIL * edge for edge in blinks.box)
@@ -62,10 +65,15 @@ class LivingStill:
         self._level = 0
 
     def with_eyes(self, level: int) -> Picture:
-        """The picture at a level of closure; not to be kept, nor to be changed."""
+        """The picture at a level of closure `[2 H, 2 W, 4]`; not to be kept, nor to be changed."""
         if level != self._level:
             self._picture[self._eyes], self._level = self._overlays[level], level
         return self._picture
+
+    def moved(self, level: int, positions: Floats) -> Picture:
+        """The pixels `[h, w, C]` that come from `positions` in the picture at a level of closure."""
+        moved = cv2.remap(self.with_eyes(level), positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return moved if self._cut_out else cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB)
 
 
 def _over(picture: Picture, colours: Picture) -> Picture:

@@ -179,6 +179,8 @@ def _parser() -> argparse.ArgumentParser:
         help="live: of speech (20); voice, camera: how long sync is measured (60)",
     )
     bench.add_argument("--viewers", type=_count, default=50, help="voice: how many watch at a time")
+    bench.add_argument("--peers", action="store_true", help="live: time a MuseTalk-sized network too: minutes, 4 GB")
+    bench.add_argument("--plot", type=Path, metavar="FILE.png", help="live: draw the figures into a PNG")
     bench.add_argument("--json", action="store_true", help="print JSON instead of a table")
     bench.set_defaults(run=live.bench)
 

@@ -41,7 +41,7 @@ def _running(arguments: list[str], port: int) -> Iterator[str]:
         while not _answers(port):
             if time.monotonic() > deadline or process.poll() is not None:
                 raise PresenterError(f"the server did not start; try it by hand: python {' '.join(arguments)}")
-            time.sleep(0.1)
+            time.sleep(0.02)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()

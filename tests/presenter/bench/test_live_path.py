@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from presenter.bench.live_path import Stopwatch, run_bench
+from presenter.bench.live_path import run_bench
+from presenter.bench.stopwatch import Stopwatch
 from presenter.config import load_config
 from presenter.errors import ConfigError
 

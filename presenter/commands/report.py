@@ -1,0 +1,44 @@
+"""Printing of nested figures: as JSON, or indented, with a head line where rows have the same columns."""
+
+from __future__ import annotations
+
+import json
+from itertools import groupby
+from typing import Any
+
+_LABEL = 38  # columns
+_VALUE = 11
+
+Columns = tuple[str, ...]
+
+
+def print_report(report: dict[str, Any], as_json: bool) -> None:
+    """Print nested figures as JSON, or as an indented table."""
+    if as_json:
+        print(json.dumps(report, indent=1))
+    else:
+        _print_rows(report, 0)
+
+
+def _print_rows(rows: dict[str, Any], depth: int) -> None:
+    for columns, group in groupby(rows.items(), key=lambda row: _columns(row[1])):
+        if columns:
+            print(f"{'':<{_LABEL}} " + " ".join(f"{name:>{max(_VALUE, len(name))}}" for name in columns))
+        for name, value in group:
+            if columns:
+                figures = " ".join(f"{_shown(value[key]):>{max(_VALUE, len(key))}}" for key in columns if key in value)
+                print(f"{'  ' * depth + name:<{_LABEL}} {figures}")
+            elif isinstance(value, dict):
+                print(f"{'  ' * depth}{name}")
+                _print_rows(value, depth + 1)
+            else:
+                print(f"{'  ' * depth + name:<{_LABEL}} {_shown(value)}")
+
+
+def _columns(value: Any) -> Columns:
+    """The head line under which a row is printed: of percentiles only, and of what comes with them."""
+    return tuple(value) if isinstance(value, dict) and "p50" in value else ()
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

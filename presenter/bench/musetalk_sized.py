@@ -125,7 +125,7 @@ class DiffusionUNet(nn.Module):
         time = self.time(sinusoids)
         x = self.enter(latents)
         maps = [x]
-        for number, level in enumerate(self.down):
+        for number, level in enumerate(_levels(self.down)):
             for block in range(2):
                 x = level.run(block, x, time, audio)
                 maps.append(x)
@@ -134,13 +134,17 @@ class DiffusionUNet(nn.Module):
                 maps.append(x)
         first, transformer, last = self.middle
         x = last(transformer(first(x, time), audio), time)
-        for number, level in enumerate(self.up):
+        for number, level in enumerate(_levels(self.up)):
             for block in range(3):
                 x = level.run(block, torch.cat([x, maps.pop()], 1), time, audio)
             if number < len(self.grow):
                 x = self.grow[number](F.interpolate(x, scale_factor=2.0))
         result: Tensor = self.leave(F.silu(self.norm(x)))
         return result
+
+
+def _levels(modules: nn.ModuleList) -> list[_Level]:
+    return [module for module in modules if isinstance(module, _Level)]
 
 
 class LatentDecoder(nn.Module):

@@ -1,4 +1,4 @@
-"""Networks side by side in one run: what a frame costs by ours, unoptimised or not, and by published ones of other sizes.
+"""Networks side by side in one run: what a frame costs by ours, unoptimised or not, and by published ones.
 
 The others are built from their public descriptions with random weights, see `wav2lip_sized` and `musetalk_sized`: what
 is compared is processor time, not pictures.
@@ -56,7 +56,8 @@ def peer_costs(ours: dict[str, float], generator: Generator, *, large: bool) -> 
         inputs = ((8, LATENT, LATENT), AUDIO_SHAPE)
         peers.append(_Peer("MuseTalk-sized", 8 * LATENT, MuseTalkSized, inputs, _LARGE_ROUNDS))
     for peer in peers:
-        found += [(f"{peer.name}, {number_format}", peer.size, *costs) for number_format, *costs in _time(peer)]
+        for number_format, times, count in _time(peer):
+            found.append((f"{peer.name}, {number_format}", peer.size, times, count))
         gc.collect()  # before the next is made
     return {
         name: {

@@ -115,7 +115,8 @@ def contact_sheet(config: AppConfig, arguments: argparse.Namespace) -> int:
 
 
 BENCHES = (
-    "live: processor time per stage and beside other networks, memory, start-up; voice: first frame, interruption, viewers and sync of a voice bot's face;"
+    "live: processor time per stage and beside other networks, memory, start-up;"
+    " voice: first frame, interruption, viewers and sync of a voice bot's face;"
     " camera: delay, skew and drift of a meeting's camera and microphone"
 )
 

@@ -21,12 +21,15 @@ def print_report(report: dict[str, Any], as_json: bool) -> None:
 
 
 def _print_rows(rows: dict[str, Any], depth: int) -> None:
-    for columns, group in groupby(rows.items(), key=lambda row: _columns(row[1])):
+    for columns, found in groupby(rows.items(), key=lambda row: _columns(row[1])):
+        group = list(found)
+        if len(group) == 1 and "p50" not in columns:
+            columns = ()
         if columns:
             print(f"{'':<{_LABEL}} " + " ".join(f"{name:>{max(_VALUE, len(name))}}" for name in columns))
         for name, value in group:
             if columns:
-                figures = " ".join(f"{_shown(value[key]):>{max(_VALUE, len(key))}}" for key in columns if key in value)
+                figures = " ".join(f"{_shown(value[key]):>{max(_VALUE, len(key))}}" for key in columns)
                 print(f"{'  ' * depth + name:<{_LABEL}} {figures}")
             elif isinstance(value, dict):
                 print(f"{'  ' * depth}{name}")
@@ -36,8 +39,9 @@ def _print_rows(rows: dict[str, Any], depth: int) -> None:
 
 
 def _columns(value: Any) -> Columns:
-    """The head line under which a row is printed: of percentiles only, and of what comes with them."""
-    return tuple(value) if isinstance(value, dict) and "p50" in value else ()
+    """The head line under which a row can be printed: the names of its figures, if it has nothing else."""
+    is_row = isinstance(value, dict) and all(isinstance(figure, int | float) for figure in value.values())
+    return tuple(value) if is_row else ()
 
 
 def _shown(value: Any) -> str:

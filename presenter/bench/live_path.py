@@ -13,11 +13,10 @@ import torch
 
 from models.compositor import FrameCompositor
 from models.head_motion import sway
+from presenter.bench.gpu import gpu_figures
 from presenter.bench.peers import peer_costs
 from presenter.bench.rungs import rung_costs
-from presenter.bench.sessions import memory_per_session_mb, start_up
 from presenter.bench.stopwatch import Stopwatch
-from presenter.bench.viewers import run_viewers
 from presenter.config import AppConfig
 from presenter.errors import ConfigError
 from presenter.runtime.backend_choice import measured, processor
@@ -34,8 +33,6 @@ from stream.yuv import i420
 _FRAME_MS = 1000 / FPS
 _BITRATE = 1_500_000
 _PARTS = 5  # of the stream, to see whether its cost grows
-_VIEWERS = (1, 8)
-_VIEWED_S = 3.0
 _WARM_UP = 5  # frames that are not counted: the first of a stream are larger and start with cold caches
 
 
@@ -43,51 +40,46 @@ def run_bench(config: AppConfig, seconds: float, *, peers: bool = False) -> dict
     """Measure on this machine.
 
     Args:
-        config: which networks.
-        seconds: of speech.
-        peers: time also what takes seconds a frame and 3.5 GB of memory; see `peer_costs`.
+        config: Whose engine.
+        seconds: Of speech.
+        peers: Beside ours, time also what takes seconds a frame and 4 GB of memory; see `peer_costs`.
 
     Returns:
-        Milliseconds of one core per frame (min, p50, p95) by stage, core-seconds per second of video, whole and in
-        five parts of the stream; the same of other networks; sessions that fit; memory; start-up; viewers.
+        Milliseconds of one core per frame (min, p50, p95) by stage, and core-seconds per second of video, whole and in
+        fifths of the stream; the same of other networks, sessions that fit; on a GPU its figures instead.
 
     Raises:
-        ConfigError: if the stream would be too short, or the device is missing.
+        ConfigError: If the stream would be too short, or the device is missing.
     """
     if seconds < 1:
         raise ConfigError(f"--seconds: expected at least 1, got {seconds:g}")
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    store = IdentityStore(config.presenters_dir)
-    stored = store.load(DEFAULT)
+    stored = IdentityStore(config.presenters_dir).load(DEFAULT)
     engine = Engine.load(config)
     chosen, plain = engine.renderer(stored), engine.renderer(stored, backend="float32")
     live, baseline = _time_streams([chosen, plain], speech_like(seconds))
-    for renderer in (chosen, plain):
-        renderer.close()
-    stages = _time_stages(config, engine, stored)
     look_ahead_ms = 1000 * chosen.latency_samples / SAMPLE_RATE
-    return {
-        "machine": {
-            "processor": processor(),
-            "instructions": torch.backends.cpu.get_cpu_capability(),
-            "processors": processors(),
-            "threads": 1,
-        },
+    report = {
+        "machine": {"processor": processor(), "instructions": torch.backends.cpu.get_cpu_capability(), "threads": 1},
         "backend": engine.backend,
         "look_ahead_ms": look_ahead_ms,
         "chunk_to_frame_ms": 1000 * CHUNK_SAMPLES / SAMPLE_RATE + look_ahead_ms + live["render_ms"]["p50"],
         "live": live,
         "live_float32": baseline,
-        "stages_ms": stages,
+        "stages_ms": _time_stages(engine, stored),
         "quality_ladder_ms": rung_costs(FrameCompositor(stored.identity, engine.folded(stored))),
-        "generator_ms": measured(load_networks(config.engine).generator),
-        "memory_per_session_mb": memory_per_session_mb(engine, store),
-        "sessions": fitting(live["render_ms"]["p50"] + live["encode_vp8_ms"]["p50"], processors()),
-        "start_up_s": start_up(),
-        "viewers": {str(count): run_viewers(count, _VIEWED_S) for count in _VIEWERS},
-        "side_by_side_ms": peer_costs(stages["generator"], engine.generator, large=peers),
     }
+    if config.engine.device == "cpu":
+        report["generator_ms"] = measured(load_networks(config.engine).generator)
+        fitting_ms = live["core_seconds_per_second"] * _FRAME_MS
+        report["sessions_that_fit"] = fitting(fitting_ms, processors())
+        report["side_by_side_ms"] = peer_costs(report["stages_ms"]["generator"], engine.generator, large=peers)
+    else:
+        report["gpu"] = gpu_figures(engine, stored)
+    for renderer in (chosen, plain):
+        renderer.close()
+    return report
 
 
 def speech_like(seconds: float, seed: int = 0) -> list[AudioChunk]:
@@ -129,20 +121,17 @@ def _time_streams(renderers: list[Renderer], chunks: list[AudioChunk]) -> list[d
     return reports
 
 
-def _time_stages(config: AppConfig, engine: Engine, stored: StoredIdentity) -> dict[str, dict[str, float]]:
+def _time_stages(engine: Engine, stored: StoredIdentity) -> dict[str, dict[str, float]]:
     """Each stage on its own, in the order of the live path, so that caches are as warm as there."""
-    network, state = engine.syncformer, engine.syncformer.init_state(1)
+    style, stream = engine.syncformer.null_style, engine.motion_streams.take()
     backend = engine.folded(stored)
     compositor, encoder = FrameCompositor(stored.identity, backend), VideoEncoder.of("VP8")
     names = ("syncformer", "planes", "generator", "compose", "yuv", "vp8")
     watch = {name: Stopwatch() for name in names}
-    device = torch.device(config.engine.device)
     with torch.inference_mode():
         target = backend.encode_target(torch.zeros(1, 3, 256, 256))
         for number, chunk in enumerate(speech_like(6)):
-            pcm = torch.from_numpy(chunk.pcm)[None].to(device)
-            step = watch["syncformer"](engine.live_step, pcm, network.null_style, state)
-            moved = network.displacement(step)[0, -1].cpu().numpy()
+            moved = watch["syncformer"](stream.step, chunk.pcm, style)
             planes = watch["planes"](compositor.planes, moved)
             layer = watch["generator"](backend.render, target, planes)
             rgb = watch["compose"](compositor.compose, layer, sway(number), 0)

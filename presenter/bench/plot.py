@@ -1,8 +1,8 @@
-"""The benchmark's report as a picture: stages, other networks, cost over the stream. Drawn with OpenCV."""
+"""A report as a bar chart, drawn with OpenCV so that no plotting library is needed."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,70 +12,64 @@ from numpy.typing import NDArray
 
 from presenter.errors import PresenterError
 
-_WIDTH, _ROW, _LEFT, _RIGHT = 1100, 34, 330, 130
-_INK, _FAINT, _BAR, _OTHER = (40, 40, 40), (150, 150, 150), (200, 130, 40), (120, 170, 230)  # BGR
-
-Canvas = NDArray[np.uint8]
-Bar = tuple[str, float, float, str, tuple[int, int, int]]
-"""Label, value, end of the whisker, text behind it, colour."""
+_ROW, _LABEL, _BAR, _MARGIN = 26, 430, 520, 24
+_INK, _FAINT, _BLUE = (40, 40, 40), (225, 225, 225), (176, 106, 44)  # BGR
 
 
-def draw_report(report: dict[str, Any], path: Path) -> None:
-    """Draw what `run_bench` returned.
+def save_plot(report: dict[str, Any], path: Path) -> None:
+    """Write the milliseconds of a report as bars on a logarithmic axis.
+
+    Args:
+        report: Of `run_bench`.
+        path: A PNG, or another format that OpenCV writes.
 
     Raises:
-        PresenterError: if the file can't be written; its name ends in .png.
+        PresenterError: If it can't be written.
     """
-    stages = report["stages_ms"].items()
-    peers = report["side_by_side_ms"].items()
-    panels = [
-        _panel(
-            f"One frame, ms of one core: p50, whisker p95 ({report['machine']['processor']}, {report['backend']})",
-            [(name, times["p50"], times["p95"], f"{times['p50']:.2f}", _BAR) for name, times in stages],
-        ),
-        _panel(
-            "Network of a frame, ms of one core, logarithmic",
-            [
-                (
-                    f"{name}, {row['size']} px",
-                    row["p50"],
-                    row["p95"],
-                    f"{row['p50']:.4g} ms, x{row['times_ours']:.3g}",
-                    _BAR if name == "ours" else _OTHER,
-                )
-                for name, row in peers
-            ],
-            logarithmic=True,
-        ),
-        _panel(
-            "Core-seconds per second of video, fifth by fifth of the stream",
-            [(f"fifth {k + 1}", cost, cost, f"{cost:.3f}", _BAR) for k, cost in enumerate(report["live"]["by_fifth"])],
-        ),
-    ]
-    if path.suffix.lower() != ".png" or not path.parent.is_dir() or not cv2.imwrite(str(path), np.concatenate(panels)):
-        raise PresenterError(f"--plot: expected a .png in a folder that can be written, got {path}")
+    rows = list(_milliseconds(report))
+    picture = _chart(rows, f"{report['machine']['processor']}, one thread: ms of one core per frame")
+    try:
+        written = cv2.imwrite(str(path), picture)
+    except cv2.error:
+        written = False
+    if not written:
+        raise PresenterError(f"{path}: expected the name of a PNG in a folder that exists and can be written to")
 
 
-def _panel(title: str, bars: list[Bar], *, logarithmic: bool = False) -> Canvas:
-    canvas = np.full((_ROW * (len(bars) + 2), _WIDTH, 3), 255, np.uint8)
-    _write(canvas, title, 16, _ROW - 10, _INK)
-    largest, smallest = max(bar[2] for bar in bars), min(bar[1] for bar in bars)
-
-    def length(value: float) -> int:
-        # A logarithmic axis begins at a third of the smallest value, so that its bar is seen.
-        share = math.log(3 * value / smallest) / math.log(3 * largest / smallest) if logarithmic else value / largest
-        return round(share * (_WIDTH - _LEFT - _RIGHT - 60))
-
-    for row, (label, value, whisker, text, colour) in enumerate(bars):
-        top = _ROW * (row + 1) + 6
-        end, middle = _LEFT + length(value), top + _ROW // 2 - 6
-        _write(canvas, label, 16, top + 16, _INK)
-        cv2.rectangle(canvas, (_LEFT, top), (end, top + _ROW - 12), colour, -1)
-        reach = _LEFT + length(whisker)
-        cv2.line(canvas, (end, middle), (reach, middle), _FAINT, 2, cv2.LINE_AA)
-        _write(canvas, text, reach + 8, top + 16, _INK)
-    return canvas
+def _milliseconds(report: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    yield "live, all in", 40 * report["live"]["core_seconds_per_second"]
+    yield "live in float32, all in", 40 * report["live_float32"]["core_seconds_per_second"]
+    for name, times in report["stages_ms"].items():
+        yield f"stage: {name}", times["p50"]
+    for name, value in report.get("generator_ms", {}).items():
+        if name != "threads":
+            yield f"generator: {name}", value
+    for name, peer in report.get("side_by_side_ms", {}).items():
+        yield f"generator: {name}, {peer['size']} px", peer["p50"]
 
 
-def _write(canvas: Canvas, text: str, x: int, y: int, colour: tuple[int, int, int]) -> None:
-    cv2.putText(canvas, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.48, colour, 1, cv2.LINE_AA)
+def _chart(rows: list[tuple[str, float]], title: str) -> NDArray[np.uint8]:
+    height = 2 * _MARGIN + _ROW * (len(rows) + 2)
+    picture = np.full((height, _LABEL + _BAR + 3 * _MARGIN + 60, 3), 255, np.uint8)
+    low = np.floor(np.log10(min(value for _, value in rows)))
+    high = np.ceil(np.log10(max(value for _, value in rows)))
+    _write(picture, title, (_MARGIN, _MARGIN + 6), _INK)
+
+    def place(value: float) -> int:
+        return _LABEL + round(_BAR * (np.log10(value) - low) / (high - low))
+
+    bottom = _MARGIN + _ROW * (len(rows) + 1)
+    for power in range(int(low), int(high) + 1):
+        x = place(10.0**power)
+        cv2.line(picture, (x, _MARGIN + _ROW), (x, bottom), _FAINT, 1)
+        _write(picture, f"{10.0**power:g}", (x - 8, bottom + 18), _INK)
+    for number, (name, value) in enumerate(rows):
+        y = _MARGIN + _ROW * (number + 1)
+        cv2.rectangle(picture, (_LABEL, y + 6), (max(place(value), _LABEL + 1), y + _ROW - 5), _BLUE, -1)
+        _write(picture, name, (_MARGIN, y + 18), _INK)
+        _write(picture, f"{value:.3g}", (place(value) + 6, y + 18), _INK)
+    return picture
+
+
+def _write(picture: NDArray[np.uint8], text: str, place: tuple[int, int], colour: tuple[int, int, int]) -> None:
+    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)

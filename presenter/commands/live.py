@@ -27,7 +27,7 @@ def serve(config: AppConfig, arguments: argparse.Namespace) -> int:
     server = config.server
     check_server(server)  # before the networks are loaded
     engine, store = Engine.load(config), IdentityStore(config.presenters_dir)
-    engine.slots = server.max_sessions or sessions_that_fit(engine, store)
+    engine.reserve(server.max_sessions or sessions_that_fit(engine, store))
     app = create_app(engine, store, config)
 
     def ready(url: str) -> None:
@@ -115,7 +115,8 @@ def contact_sheet(config: AppConfig, arguments: argparse.Namespace) -> int:
 
 
 BENCHES = (
-    "live: processor time per stage and beside other networks, memory, start-up;"
+    "live: processor time per stage and beside other networks;"
+    " sessions: start-up, memory, rate and cost of several that speak;"
     " voice: first frame, interruption, viewers and sync of a voice bot's face;"
     " camera: delay, skew and drift of a meeting's camera and microphone"
 )
@@ -132,13 +133,18 @@ def bench(config: AppConfig, arguments: argparse.Namespace) -> int:
         from presenter.bench.camera import run_camera_bench
 
         report = run_camera_bench(config, arguments.seconds or 60.0)
+    elif arguments.what == "sessions":
+        from presenter.bench.sessions import run_sessions_bench
+
+        report = run_sessions_bench(arguments.sessions, arguments.seconds or 60.0)
     else:
         from presenter.bench.live_path import run_bench
-        from presenter.bench.plot import draw_report
+        from presenter.bench.plot import save_plot
 
-        report = run_bench(config, 20.0 if arguments.seconds is None else arguments.seconds, peers=arguments.peers)
+        seconds = 20.0 if arguments.seconds is None else arguments.seconds
+        report = run_bench(config, seconds, peers=arguments.peers)
         if arguments.plot is not None:
-            draw_report(report, arguments.plot)
+            save_plot(report, arguments.plot)
     print_report(report, arguments.json)
     return 0
 

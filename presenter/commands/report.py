@@ -45,4 +45,6 @@ def _columns(value: Any) -> Columns:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_shown(each) for each in value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -35,6 +35,8 @@ class GeneratorTraining:
         init: Generator to start from; None starts from scratch.
         corpora: Only these corpora; empty means all.
         personal: Fine-tune to one person; see `CropPairs`.
+        exact_interior: Ask for the crops' own teeth also where they are painted: for a person whose teeth never look
+            otherwise than the crops show, at exactly that mesh.
         steps: Optimiser steps.
         adversarial_weight: Of the adversary; 0 leaves it out.
         sharpen_from: Step from which the perceptual loss and the adversary take part; before, they would
@@ -46,6 +48,7 @@ class GeneratorTraining:
     init: Path | None = None
     corpora: tuple[str, ...] = ()
     personal: bool = False
+    exact_interior: bool = False
     steps: int = 6000
     sharpen_from: int = 3500
     batch_size: int = 8
@@ -105,7 +108,9 @@ class GeneratorTrainer:
         """What this training is of: data, starting weights and the settings that shape the networks' path."""
         digest = hashlib.sha256((self.config.crops / "about.json").read_bytes())
         digest.update(self.config.init.read_bytes() if self.config.init else b"")
-        digest.update(repr((self.config.corpora, self.config.personal, self.config.seed)).encode())
+        digest.update(
+            repr((self.config.corpora, self.config.personal, self.config.exact_interior, self.config.seed)).encode()
+        )
         return digest.hexdigest()
 
     def _restore(self) -> None:
@@ -130,6 +135,8 @@ class GeneratorTrainer:
     def train_step(self, batch: Sample) -> dict[str, float]:
         """One update of the generator and, late in training, of the adversary."""
         target, masked, reference, live, painted, mouth = to_inputs(batch)
+        if self.config.exact_interior:
+            painted = torch.zeros_like(painted)
         self._set_rate()
         with torch.autocast("cpu", torch.bfloat16):
             style = self.generator.style_code(reference)

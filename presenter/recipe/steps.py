@@ -78,6 +78,12 @@ def _generator(arguments: Sequence[str]) -> None:
     train_generator(parse_settings(GeneratorTraining, "generator", arguments))
 
 
+def _default_poses(arguments: Sequence[str]) -> None:
+    from presenter.recipe.default_poses import DefaultPoses, choose_poses
+
+    choose_poses(parse_settings(DefaultPoses, "default-poses", arguments))
+
+
 def _default(arguments: Sequence[str]) -> None:
     from presenter.recipe.default_presenter import DefaultPresenter, build_default
 
@@ -105,6 +111,7 @@ STEPS: dict[str, Callable[[Sequence[str]], None]] = {
     "motion-report": _with_own_options("motion_report"),
     "interior": _interior,
     "generator": _generator,
+    "default-poses": _default_poses,
     "default": _default,
 }
 

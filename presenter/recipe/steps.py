@@ -90,6 +90,12 @@ def _default(arguments: Sequence[str]) -> None:
     build_default(parse_settings(DefaultPresenter, "default", arguments))
 
 
+def _loop(arguments: Sequence[str]) -> None:
+    from presenter.recipe.loop import Loop, make_loop
+
+    print(f"{make_loop(parse_settings(Loop, 'loop', arguments))} frames")
+
+
 def _with_own_options(module: str) -> Callable[[Sequence[str]], None]:
     def run(arguments: Sequence[str]) -> None:
         import importlib
@@ -113,6 +119,7 @@ STEPS: dict[str, Callable[[Sequence[str]], None]] = {
     "generator": _generator,
     "default-poses": _default_poses,
     "default": _default,
+    "loop": _loop,
 }
 
 

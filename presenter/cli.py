@@ -196,7 +196,7 @@ def _add_camera(camera: argparse.ArgumentParser) -> None:
         ("--voice", "voice", {"help": "where the delayed voice goes: a device, auto (default) or off"}),
         ("--camera", "device", {"help": "which virtual camera"}),
         ("--size", "size", {"help": "720p (default) or 1080p"}),
-        ("--background", "background", {"help": "own (default), a colour such as #204060, or an image"}),
+        ("--background", "background", {"help": "own (default), blur, a colour such as #204060, or an image"}),
         ("--place", "place", {"help": "where the presenter stands: left, centre (default) or right"}),
         ("--webcam", "webcam", {"nargs": "?", "const": "0", "help": "follow your head: the number of a camera (0)"}),
         ("--style", "style", {"help": "a speaking style by its name (presenter styles)"}),

@@ -114,7 +114,7 @@ class CameraConfig:
             `off` for none.
         device: The virtual camera; empty for the first.
         size: `720p` or `1080p`.
-        background: `own`, a colour, or an image.
+        background: `own`, `blur`, a colour, or an image.
         place: Where the presenter stands: `left`, `centre` or `right`.
         webcam: The camera that watches the user's head: its number or a video file; empty for none.
         style: A speaking style by its name; empty for each presenter's own.

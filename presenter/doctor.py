@@ -152,10 +152,10 @@ def _virtual_microphone() -> str:
 
 
 def _virtual_camera() -> str:
-    from stream.camera.canvas import Canvas
     from stream.camera.drivers import CameraError
     from stream.camera.virtual_camera import VirtualCamera
     from stream.clock import SessionClock
+    from stream.framing.canvas import Canvas
 
     camera = VirtualCamera(SessionClock(), Canvas(), delay_ms=0)
     try:

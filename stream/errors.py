@@ -6,7 +6,7 @@ StreamError
 ├── TargetError         the target of a publication is not allowed
 ├── DeviceError         a microphone or sound output can't be found or opened
 ├── CameraError         a virtual camera can't be opened (stream.camera.drivers)
-├── CanvasError         a background or a size can't be used (stream.camera.canvas)
+├── CanvasError         a background or a size can't be used (stream.framing.canvas)
 ├── WebcamError         a camera that looks at the user can't be opened (stream.camera.webcam)
 ├── WireError           a message of a speech socket can't be understood (stream.wire)
 └── SpeechFullError     there is no room for more speech now (stream.playout.speech)

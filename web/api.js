@@ -79,11 +79,11 @@ export async function listStyles() {
 
 /**
  * `microphone`: "voice" when the presenter repeats it, "interrupt" when it only interrupts, "off" when there is none.
- * `speaking`: `{style, style_strength}`; a `style` of null is the presenter's own.
+ * `manner`: `{style, style_strength, size, background}`, each optional; a `style` of null is the presenter's own.
  */
-export const createSession = (presenter, microphone, speaking) => postJson("/api/sessions", { presenter, microphone, ...speaking });
-export const changeStyle = (id, speaking) =>
-  request(`/api/sessions/${id}`, { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify(speaking) });
+export const createSession = (presenter, microphone, manner) => postJson("/api/sessions", { presenter, microphone, ...manner });
+export const changeSession = (id, manner) =>
+  request(`/api/sessions/${id}`, { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify(manner) });
 export const sayText = (id, text) => postJson(`/api/sessions/${id}/say`, { text });
 export const sendOffer = (id, description) => postJson(`/api/sessions/${id}/offer`, { sdp: description.sdp, type: description.type });
 

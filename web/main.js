@@ -6,6 +6,7 @@ import { prepareEnroll } from "./enroll.js";
 import { Gallery } from "./gallery.js";
 import { insecure, openMicrophone } from "./microphone.js";
 import { showFigures } from "./monitor.js";
+import { PictureChoice } from "./picture_choice.js";
 import { prepareRender } from "./render.js";
 import { SayBox } from "./say.js";
 import { Session } from "./session.js";
@@ -131,7 +132,7 @@ async function connect(current) {
     if (current.spoken) await takeMicrophone(current);
     await ending;
     if (call !== current) return;
-    await current.session.start(chosen.name, current.microphone, styleChoice.speaking);
+    await current.session.start(chosen.name, current.microphone, { ...styleChoice.speaking, ...pictureChoice.shown });
     if (call !== current) return;
     showQuiet(current);
     showFigures(current, { muted: microphoneMuted });
@@ -226,7 +227,9 @@ function report(error, fatal = true) {
 // ---- wiring ----
 
 const gallery = new Gallery((name, now) => loadPresenters(now && name === chosen?.name ? now : undefined));
-const styleChoice = new StyleChoice((speaking) => call?.session.speakIn(speaking).catch((error) => report(error, false)));
+const change = (changes) => call?.session.change(changes).catch((error) => report(error, false));
+const styleChoice = new StyleChoice(change);
+const pictureChoice = new PictureChoice(change);
 const sayBox = new SayBox({ say, interrupt, report: (error) => report(error, false) });
 toggle.addEventListener("click", () => (call ? stop() : start(true)));
 mic.addEventListener("click", () => setMicrophoneMuted(!microphoneMuted()));

@@ -1,6 +1,6 @@
 // One conversation with a presenter of this server: a session and the link to it.
 
-import { changeStyle, createSession, deleteSession, sayText, sendOffer } from "./api.js";
+import { changeSession, createSession, deleteSession, sayText, sendOffer } from "./api.js";
 import { Link } from "./link.js";
 
 /** A `Link` that opens its session and ends it. */
@@ -13,10 +13,10 @@ export class Session extends Link {
    *
    * @param {string} presenter
    * @param {MediaStream | null} microphone what the presenter says; without one it speaks typed text only
-   * @param {{style: string | null, style_strength: number}} speaking
+   * @param {{style?: string | null, style_strength?: number, size?: string, background?: string}} manner
    */
-  async start(presenter, microphone, speaking) {
-    this.#id = (await createSession(presenter, microphone ? "voice" : "off", speaking)).id;
+  async start(presenter, microphone, manner) {
+    this.#id = (await createSession(presenter, microphone ? "voice" : "off", manner)).id;
     if (this.closed) return this.#release();
     const exchange = async (offer) => (await sendOffer(this.#id, offer)).sdp;
     return this.connect(exchange, microphone);
@@ -28,9 +28,9 @@ export class Session extends Link {
     return this.#saying;
   }
 
-  /** Speak in another style from now on. */
-  async speakIn(speaking) {
-    if (this.#id) await changeStyle(this.#id, speaking);
+  /** Speak or be shown in another manner from now on. */
+  async change(manner) {
+    if (this.#id) await changeSession(this.#id, manner);
   }
 
   async #release() {

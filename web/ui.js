@@ -166,5 +166,6 @@ export async function showPoster(presenter) {
   poster.classList.toggle("ready", Boolean(url));
   if (!url) return;
   poster.src = url;
+  $("stage").style.setProperty("--poster", `url("${url}")`);
   await poster.decode().then(() => drawAmbient(poster), () => {}); // the same, while it was decoded
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from presenter.api.settings import file_of, settings_of, style_for, styled_presenter
+from presenter.api.settings import file_of, framing_of, settings_of, style_for, styled_presenter
 from presenter.config import AppConfig
 from presenter.errors import PresenterError
 from presenter.runtime.output import Output, prepare_output
@@ -56,6 +56,9 @@ def render(
     face_index: int | None = None,
     loop: bool = False,
     audio_stream: int | None = None,
+    size: str = "own",
+    framing: str = "medium",
+    background: str = "own",
     overwrite: bool = False,
     config: AppConfig | str | Path = "cpu",
     progress: Progress | None = None,
@@ -80,6 +83,9 @@ def render(
         face_index: Whose face of the video, counted from 0 by size; None for the largest.
         loop: Play the video back and forth until the motion ends; else the film ends with the video.
         audio_stream: Which sound of the file, counted from 1; None for what players choose.
+        size: Of the picture: the presenter's own, `720p`, `1080p`, `portrait` or `WIDTHxHEIGHT`; not with `video`.
+        framing: How near the presenter is: `wide`, `medium` or `close`; not with `video`.
+        background: `own`, `blur`, a colour, an image file or `transparent`; not with `video`.
         overwrite: Whether a file of that name is replaced.
         config: A preset's name, a YAML file, or settings.
         progress: Called with the share that is done, 0..1; None draws a bar on the terminal.
@@ -93,14 +99,17 @@ def render(
     from stream.files.reader import Recording, Sound
 
     settings = settings_of(config)
-    read = [Path(name) for name in (audio, presenter, video, driving, style, face) if name is not None]
+    read = [Path(name) for name in (audio, presenter, video, driving, style, face, background) if name is not None]
     target = prepare_output(str(out), [*read, *file_of(config)], overwrite=overwrite, confirm=confirm)
     if face is not None and video is None:
         raise PresenterError("expected a video (--video) whose person gets the face, got none")
     if audio is None and driving is None and face is None:
         raise PresenterError("expected a recording (--audio) or a driver (--driving), got neither")
+    shown = framing_of(size, framing, background, target)
     if video is not None:
         _check_resync(target, face_index, driving_head)
+        if (size, framing, background) != ("own", "medium", "own"):
+            raise PresenterError("a video keeps its size and background; leave out size, framing and background")
     recording = None if audio is None else Recording(Path(audio), stream=audio_stream)
 
     # Slow to import: what is wrong with the files is said first.
@@ -121,12 +130,13 @@ def render(
         span = _TRACKING, 1.0
         if stored is not None:
             count = render_driven(
-                engine, stored, driven, sound, target, head=driving_head, progress=progress, span=span
+                engine, stored, driven, sound, target,
+                head=driving_head, progress=progress, span=span, framing=shown,
             )  # fmt: skip
             return Rendered(target, count, {})
     elif recording is not None:
         if stored is not None:
-            return Rendered(target, render_audio(engine, recording, stored, target, progress), {})
+            return Rendered(target, render_audio(engine, recording, stored, target, progress, shown), {})
         wanted = style_for(settings, style, style_strength)
         motion, sound = SpeechMotion(engine.syncformer, recording, engine.device, wanted), recording
     else:

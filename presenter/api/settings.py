@@ -9,7 +9,9 @@ from presenter.config import AppConfig, load_config
 
 if TYPE_CHECKING:
     from models.identity import SpeakingStyle
+    from presenter.runtime.framing import Framing
     from presenter.runtime.identity_folder import StoredIdentity
+    from presenter.runtime.output import Output
 
 
 def settings_of(config: AppConfig | str | Path) -> AppConfig:
@@ -39,3 +41,12 @@ def style_for(settings: AppConfig, style: str | None, strength: float) -> Speaki
 
     check_strength(strength)  # before the work
     return scaled(find_style(settings, style) if style else None, strength)
+
+
+def framing_of(size: str, framing: str, background: str, out: Output) -> Framing:
+    """How a presenter is to be shown, checked before any work is done."""
+    from presenter.runtime.framing import Framing
+
+    wanted = Framing(size=size, distance=framing, background=background)
+    wanted.check(out)
+    return wanted

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from presenter.api.settings import file_of, settings_of, styled_presenter
+from presenter.api.settings import file_of, framing_of, settings_of, styled_presenter
 from presenter.config import AppConfig
 from presenter.runtime.output import Output, prepare_output
 from presenter.runtime.progress import Progress
@@ -40,6 +40,9 @@ def say(
     presenter: str = "default",
     style: str | None = None,
     style_strength: float = 1.0,
+    size: str = "own",
+    framing: str = "medium",
+    background: str = "own",
     overwrite: bool = False,
     config: AppConfig | str | Path = "cpu",
     progress: Progress | None = None,
@@ -53,6 +56,9 @@ def say(
         presenter: A presenter's name, or a photo or video of someone.
         style: As of `render`.
         style_strength: As of `render`.
+        size: As of `render`.
+        framing: As of `render`.
+        background: As of `render`.
         overwrite: Whether a file of that name is replaced.
         config: A preset's name, a YAML file, or settings.
         progress: As of `render`.
@@ -65,11 +71,12 @@ def say(
     """
     from presenter.tts.say import SOUND_SUFFIX, say_file
 
-    read = [Path(presenter), *file_of(config)]
+    read = [Path(presenter), Path(background), *file_of(config)]
     target = prepare_output(str(out), read, overwrite=overwrite, others=(SOUND_SUFFIX,), confirm=confirm)
     settings = settings_of(config)
+    shown = framing_of(size, framing, background, target)
 
     def stored() -> StoredIdentity:
         return styled_presenter(settings, presenter, style, style_strength)
 
-    return Spoken(target, say_file(settings, text, stored, target, progress))
+    return Spoken(target, say_file(settings, text, stored, target, progress, shown))

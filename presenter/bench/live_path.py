@@ -55,7 +55,7 @@ def run_bench(config: AppConfig, seconds: float) -> dict[str, Any]:
         "chunk_to_frame_ms": 1000 * CHUNK_SAMPLES / SAMPLE_RATE + look_ahead_ms + live["render_ms"]["p50"],
         "live": live,
         "live_float32": baseline,
-        "stages_ms": _time_stages(config, engine, stored),
+        "stages_ms": _time_stages(engine, stored),
         "quality_ladder_ms": rung_costs(FrameCompositor(stored.identity, engine.folded(stored))),
     }
     if config.engine.device == "cpu":
@@ -123,20 +123,17 @@ def _time_streams(renderers: list[Renderer], chunks: list[AudioChunk]) -> list[d
     return reports
 
 
-def _time_stages(config: AppConfig, engine: Engine, stored: StoredIdentity) -> dict[str, dict[str, float]]:
+def _time_stages(engine: Engine, stored: StoredIdentity) -> dict[str, dict[str, float]]:
     """Each stage on its own, in the order of the live path, so that caches are as warm as there."""
-    network, state = engine.syncformer, engine.syncformer.init_state(1)
+    style, stream = engine.syncformer.null_style, engine.motion_streams.take()
     backend = engine.folded(stored)
     compositor, encoder = FrameCompositor(stored.identity, backend), VideoEncoder.of("VP8")
     names = ("syncformer", "planes", "generator", "compose", "yuv", "vp8")
     watch = {name: Stopwatch() for name in names}
-    device = torch.device(config.engine.device)
     with torch.inference_mode():
         target = backend.encode_target(torch.zeros(1, 3, 256, 256))
         for number, chunk in enumerate(speech_like(6)):
-            pcm = torch.from_numpy(chunk.pcm)[None].to(device)
-            step = watch["syncformer"](engine.live_step, pcm, network.null_style, state)
-            moved = network.displacement(step)[0, -1].cpu().numpy()
+            moved = watch["syncformer"](stream.step, chunk.pcm, style)
             planes = watch["planes"](compositor.planes, moved)
             layer = watch["generator"](backend.render, target, planes)
             rgb = watch["compose"](compositor.compose, layer, sway(number), 0)

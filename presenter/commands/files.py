@@ -41,6 +41,7 @@ def add_parsers(verbs: Any) -> None:
     )
     render.add_argument("--consent", metavar="NAME", default="", help="who agreed to the use of the photo of --face")
     _add_style(render)
+    _add_framing(render)
     render.add_argument("--face-index", type=int, metavar="N", help="whose face of a video, counted from 0 by size")
     render.add_argument("--loop", action="store_true", help="play a video back and forth until the motion ends")
     render.add_argument("--out", required=True, help=_FILM)
@@ -51,6 +52,7 @@ def add_parsers(verbs: Any) -> None:
     say.add_argument("text", help="what to say, in English; - reads it from standard input")
     say.add_argument("--presenter", default="default", help="a presenter's name, or a photo or video of someone")
     _add_style(say)
+    _add_framing(say)
     say.add_argument("--out", default="say.mp4", help=f"{_FILM}; .wav for the sound alone")
     say.add_argument("--overwrite", action="store_true", help=_OVERWRITE)
     say.set_defaults(run=run_say)
@@ -109,6 +111,15 @@ def _add_style(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_framing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--size", default="own", help="720p, 1080p, portrait or WIDTHxHEIGHT; else the presenter's own")
+    parser.add_argument("--framing", default="medium", help="how near: wide, medium (default) or close")
+    parser.add_argument(
+        "--background", default="own",
+        help="own (default), blur, a colour such as #204060, an image, or transparent (.mov, .webm or pictures)",
+    )  # fmt: skip
+
+
 def run_render(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Render a recording."""
     from presenter import api
@@ -122,6 +133,9 @@ def run_render(config: AppConfig, arguments: argparse.Namespace) -> int:
         driving_head=arguments.driving_head,
         style=arguments.style,
         style_strength=arguments.style_strength,
+        size=arguments.size,
+        framing=arguments.framing,
+        background=arguments.background,
         face=arguments.face,
         consent_by=arguments.consent,
         face_index=arguments.face_index,
@@ -146,6 +160,9 @@ def run_say(config: AppConfig, arguments: argparse.Namespace) -> int:
         presenter=arguments.presenter,
         style=arguments.style,
         style_strength=arguments.style_strength,
+        size=arguments.size,
+        framing=arguments.framing,
+        background=arguments.background,
         overwrite=arguments.overwrite,
         config=arguments.config,
         confirm=confirm_overwrite,

@@ -26,7 +26,7 @@ def serve(config: AppConfig, arguments: argparse.Namespace) -> int:
     server = config.server
     check_server(server)  # before the networks are loaded
     engine, store = Engine.load(config), IdentityStore(config.presenters_dir)
-    engine.slots = server.max_sessions or sessions_that_fit(engine, store)
+    engine.reserve(server.max_sessions or sessions_that_fit(engine, store))
     app = create_app(engine, store, config)
 
     def ready(url: str) -> None:

@@ -23,10 +23,10 @@ from presenter.runtime.metrics import Metrics
 from presenter.runtime.render_thread import make_in_thread
 from presenter.runtime.session import Session
 from presenter.runtime.styles import StyleStore, styled
-from stream.camera.canvas import Canvas
 from stream.camera.virtual_camera import VirtualCamera
 from stream.camera.webcam import Webcam
 from stream.clock import SessionClock
+from stream.framing.canvas import Canvas
 from stream.pcm.drift import DriftCorrector
 from stream.pcm.gate import NoiseGate
 from stream.playout.playout import Playout, PlayoutConfig
@@ -120,7 +120,7 @@ async def open_meeting(
             pump.add(output)
         if canvas.needs_cutout:
             try:
-                await session.add_matte()
+                await session.rendering.add_matte()
             except MattingError as error:
                 raise ConfigError(f"presenter {presenter!r} can't be cut out: {error}; use --background own") from error
         yield Meeting(session, presenters, presenter, microphone, camera, output, head, settings.offset_ms)

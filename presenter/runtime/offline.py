@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 
 from presenter.runtime.engine import Engine
+from presenter.runtime.framing import DEFAULT_FRAMING, Film, Framing
 from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.output import Output
 from presenter.runtime.progress import Progress, tracked
@@ -37,7 +38,12 @@ def render_frames(
 
 
 def render_audio(
-    engine: Engine, sound: Sound, stored: StoredIdentity, out: Output, progress: Progress | None = None
+    engine: Engine,
+    sound: Sound,
+    stored: StoredIdentity,
+    out: Output,
+    progress: Progress | None = None,
+    framing: Framing = DEFAULT_FRAMING,
 ) -> int:
     """Render a recording to a film; the sound is encoded once, from the original samples.
 
@@ -47,22 +53,25 @@ def render_audio(
         stored: The presenter.
         out: The output; a file is written atomically.
         progress: Called after each frame; None draws a bar on the terminal.
+        framing: How the presenter is shown.
 
     Returns:
         How many frames were written.
 
     Raises:
         MediaFileError: If the recording can't be decoded or the film can't be written.
+        MattingError: If the background is to be replaced and there is no matte and none can be made.
     """
     renderer = engine.renderer(stored)
     total = None if sound.duration_s is None else math.ceil(sound.duration_s * FPS)
     count = 0
     try:
-        with out.open_film(renderer.size, SoundFormat(sound.rate, sound.channels), sound.duration_s) as writer:
-            frames = render_frames(renderer, sound, writer.write_sound)
+        audio = SoundFormat(sound.rate, sound.channels)
+        with Film(out, framing, renderer.size, audio, sound.duration_s, renderer.add_matte) as film:
+            frames = render_frames(renderer, sound, film.write_sound)
             name = "stdout" if out.path is None else out.path.name
             for frame in tracked(frames, total, name, progress):
-                writer.write(frame.rgb)
+                film.write(frame)
                 count += 1
     finally:
         renderer.close()

@@ -31,7 +31,7 @@ class Output:
         return "standard output" if self.path is None else str(self.path)
 
     def open_film(
-        self, size: tuple[int, int], audio: SoundFormat, duration_s: float | None
+        self, size: tuple[int, int], audio: SoundFormat, duration_s: float | None, *, alpha: bool = False
     ) -> MovieWriter | PictureWriter:
         """Return the writer of a film, not entered yet.
 
@@ -39,12 +39,14 @@ class Output:
             size: (height, width) of the frames.
             audio: the sound.
             duration_s: how long it will be, as far as is known.
+            alpha: whether frames carry an alpha channel.
         """
         if self.path is None:
             return MovieWriter(binary_stdout(), size, audio=audio)
         if is_picture_pattern(self.path):
             return PictureWriter(self.path, overwrite=self.overwrite)
-        return MovieWriter(self.path, size, audio=audio, overwrite=self.overwrite, endless=(duration_s or 0) > _LONG_S)
+        endless = (duration_s or 0) > _LONG_S
+        return MovieWriter(self.path, size, audio=audio, overwrite=self.overwrite, endless=endless, alpha=alpha)
 
 
 def prepare_output(

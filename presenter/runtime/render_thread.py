@@ -10,6 +10,8 @@ from models.head_motion import HeadMotion
 from models.identity import SpeakingStyle
 from models.matting import MattingError
 from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
+from presenter.runtime.framing import Framing
+from stream.framing.canvas import Canvas
 from stream.media import AudioChunk, VideoFrame
 
 P = ParamSpec("P")
@@ -48,6 +50,8 @@ class RenderThreads:
         self._rendering = asyncio.Lock()  # held while a frame is rendered or the renderer is replaced
         self._matting = asyncio.Lock()
         self._no_matte: MattingError | None = None  # it can't be made, and trying takes seconds
+        self._matte_wanted = False
+        self._canvas: Canvas | None = None
 
     async def advance(self, chunk: AudioChunk) -> Sequence[tuple[AudioChunk, RenderFrame]]:
         """Process a chunk of audio; see `FrameRenderer.advance`."""
@@ -56,7 +60,13 @@ class RenderThreads:
     async def render(self, render: RenderFrame, *, keep_mouth: bool = False) -> VideoFrame:
         """Render a frame; see `RenderFrame`."""
         async with self._rendering:
-            return await self._run(self._frames, partial(render, keep_mouth=keep_mouth))
+            return await self._run(self._frames, self._render, render, keep_mouth=keep_mouth)
+
+    def _render(self, render: RenderFrame, *, keep_mouth: bool) -> VideoFrame:
+        frame, canvas = render(keep_mouth=keep_mouth), self._canvas
+        if canvas is None:
+            return frame
+        return canvas.reframe(frame, cutout=self._matte_wanted and frame.cutout is not None)
 
     async def interrupt(self, shown_pts: int | None, pts: int) -> int:
         """Interrupt; see `FrameRenderer.interrupt`."""
@@ -68,6 +78,10 @@ class RenderThreads:
         Raises:
             MattingError: if the presenter has no matte and none can be made.
         """
+        await self._cut_out()
+        self._matte_wanted = True
+
+    async def _cut_out(self) -> None:
         async with self._matting:
             if self._no_matte is not None:
                 raise self._no_matte
@@ -79,7 +93,22 @@ class RenderThreads:
 
     def remove_matte(self) -> None:
         """Let frames carry no `cutout`, from the next one on."""
-        self._renderer.remove_matte()
+        self._matte_wanted = False
+        if self._canvas is None or not self._canvas.needs_cutout:
+            self._renderer.remove_matte()
+
+    async def show_as(self, framing: Framing) -> None:
+        """Show frames in some way, from the next one on.
+
+        Raises:
+            MattingError: if the background is to be replaced, and there is no matte and none can be made.
+        """
+        canvas = framing.canvas(self._renderer.size)
+        if canvas is not None and canvas.needs_cutout:
+            await self._cut_out()
+        self._canvas = canvas
+        if not self._matte_wanted:
+            self.remove_matte()
 
     def follow(self, motion: HeadMotion) -> None:
         """Move the head and the eyelids by a motion, from the next frame on."""

@@ -67,16 +67,17 @@ class Session:
         """How much later than its release sound is played at the listener, as the page reports it."""
         self._sink = sink
         self._metrics = metrics
-        self._thread = RenderThreads(renderer, executor, audio_executor)
+        self.rendering = RenderThreads(renderer, executor, audio_executor)
+        """Renders the frames; knows how they are shown."""
         self._speech = SpeechQueue(speech_limit_ms)
         self._queue = MicrophoneQueue()
-        look_ahead = self._thread.latency_samples // CHUNK_SAMPLES
+        look_ahead = self.rendering.latency_samples // CHUNK_SAMPLES
         self._sources = Sources(self._speech, self._queue, look_ahead)
         self._progress = Progress()
         self._latencies = Latencies()
-        self._frames = FrameLoop(self._thread, sink, self._latencies, metrics)
+        self._frames = FrameLoop(self.rendering, sink, self._latencies, metrics)
         self._loop = AudioLoop(
-            self._thread, sink, self._frames, self._sources, self._progress, self._latencies, look_ahead
+            self.rendering, sink, self._frames, self._sources, self._progress, self._latencies, look_ahead
         )
         self._microphone = MicrophoneListener(
             self._queue,
@@ -227,21 +228,17 @@ class Session:
 
     # ---- frames ----
 
-    async def add_matte(self) -> None:
-        """Let frames carry their `cutout`; see `FrameRenderer.add_matte`."""
-        await self._thread.add_matte()
-
     def follow(self, motion: HeadMotion) -> None:
         """Move the head and the eyelids by a motion, from the next frame on."""
-        self._thread.follow(motion)
+        self.rendering.follow(motion)
 
     def use_style(self, style: SpeakingStyle | None) -> None:
         """Move the mouth in another speaking style, None for the neutral one; the change takes a third of a second."""
-        self._thread.use_style(style)
+        self.rendering.use_style(style)
 
     async def show(self, renderer: FrameRenderer) -> None:
         """Continue with another presenter; see `RenderThread.show`."""
-        await self._thread.show(renderer)
+        await self.rendering.show(renderer)
 
     def _follow(self, tick: Tick) -> None:
         for event in self._progress.follow(tick):
@@ -292,7 +289,7 @@ class Session:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, self._microphone.close(), return_exceptions=True)  # failures are logged
-        await self._thread.close()
+        await self.rendering.close()
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

@@ -5,19 +5,17 @@ import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from aiohttp import BodyPartReader, MultipartReader, StreamReader, web
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from presenter.errors import first_mistake
-from presenter.runtime.microphone import MicrophoneUse
-from presenter.runtime.styles import MAX_STRENGTH
+from presenter.server.bodies import MAX_NAME_BYTES
 from presenter.server.error_responses import ApiError
 from presenter.server.uploads import Uploads
 from stream.rtc.sdp import MAX_SDP_BYTES
 
-MAX_NAME_BYTES = 1024
 MAX_FORM_LINES = 200
 """Lines of a form outside its fields: preamble, boundaries, headers."""
 CHUNK_BYTES = 1 << 16
@@ -29,8 +27,6 @@ VIDEO_TIMEOUT_S = 600.0
 _TIMES = f"a photo within {UPLOAD_TIMEOUT_S:.0f} s, a video within {VIDEO_TIMEOUT_S:.0f} s"
 _YES, _NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
-Text = Annotated[str, Field(min_length=1)]
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES)]
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -50,47 +46,6 @@ class LimitedLines:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._content, name)
-
-
-class SessionRequest(BaseModel):
-    """`POST /api/sessions`."""
-
-    presenter: Name
-    microphone: MicrophoneUse = "voice"
-    style: Name | None = None
-    style_strength: Annotated[float, Field(ge=0, le=MAX_STRENGTH)] = 1.0
-
-
-class StyleRequest(BaseModel):
-    """`PATCH /api/sessions/{id}`; no style is the presenter's own."""
-
-    style: Name | None = None
-    style_strength: Annotated[float, Field(ge=0, le=MAX_STRENGTH)] = 1.0
-
-
-class OfferRequest(BaseModel):
-    """`POST /api/sessions/{id}/offer`."""
-
-    sdp: Text
-    type: Literal["offer"]
-
-
-class SayRequest(BaseModel):
-    """`POST /api/sessions/{id}/say`."""
-
-    text: Text
-
-
-class SimliSessionRequest(BaseModel):
-    """`POST /compose/token`; the other fields of Simli's API are ignored."""
-
-    faceId: Text
-
-
-class RenameRequest(BaseModel):
-    """`PATCH /api/presenters/{name}`."""
-
-    name: Name
 
 
 class UploadForm(NamedTuple):
@@ -113,13 +68,6 @@ class UploadLimits(NamedTuple):
 
     photo: int
     video: int
-
-
-class PublishRequest(BaseModel):
-    """`POST /api/sessions/{id}/whip`."""
-
-    url: Text
-    token: Text | None = None
 
 
 async def read_json(request: web.Request, kind: type[Body]) -> Body:

@@ -5,8 +5,9 @@ import asyncio
 from aiohttp import hdrs, web
 
 from presenter.server.app_keys import ENROLMENTS, STORE, UPLOAD_LIMIT, VIDEO_LIMIT
+from presenter.server.bodies import RenameRequest
 from presenter.server.enrolment_jobs import Job
-from presenter.server.parsing import RenameRequest, UploadLimits, read_json, read_upload
+from presenter.server.parsing import UploadLimits, read_json, read_upload
 
 routes = web.RouteTableDef()
 

@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 
+from models.identity import SpeakingStyle
 from presenter.config import ServerConfig
 from presenter.errors import SessionNotFoundError
+from presenter.runtime.framing import DEFAULT_FRAMING, Framing
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.microphone import MicrophoneUse
 from presenter.runtime.session import Session
@@ -52,6 +54,10 @@ class SessionHost:
         """Where the session is published."""
         self.text_speaker = TextSpeaker(session, synthesizer)
         """Speaks texts in this session."""
+        self.own_style: SpeakingStyle | None = None
+        """The presenter's."""
+        self.framing = DEFAULT_FRAMING
+        """How the presenter is shown."""
         self.leaving = asyncio.Event()
         """Set to end the session."""
         self.closing = asyncio.Event()
@@ -118,6 +124,15 @@ class SessionHost:
         self._served = True
         self.session.note_watched(self._is_watched())  # at once; reports check again
         self.session.start()
+
+    async def reframe(self, framing: Framing) -> None:
+        """Show the presenter in another way, from the next frame on.
+
+        Raises:
+            MattingError: if the background is to be replaced, and there is no matte and none can be made.
+        """
+        await self.session.rendering.show_as(framing)
+        self.framing = framing
 
     async def unwatch(self, viewer_id: str) -> None:
         """Disconnect a viewer.

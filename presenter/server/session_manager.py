@@ -9,6 +9,7 @@ from models.identity import SpeakingStyle
 from presenter.config import ServerConfig
 from presenter.errors import CapacityError, SessionNotFoundError
 from presenter.runtime.frame_renderer import RendererPool
+from presenter.runtime.framing import DEFAULT_FRAMING, Framing
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.metrics import Metrics
@@ -60,7 +61,6 @@ class SessionManager:
         self.styles = StyleStore(store.own)
         """The speaking styles on disk."""
         self._hosts: dict[str, SessionHost] = {}
-        self._own_styles: dict[str, SpeakingStyle | None] = {}
         self._opening = 0
         self._keepers: dict[str, asyncio.Task[None]] = {}
         metrics.sessions_limit.set(math.inf if engine.slots is None else engine.slots)
@@ -86,6 +86,7 @@ class SessionManager:
         microphone: MicrophoneUse = "voice",
         style: str | None = None,
         style_strength: float = 1.0,
+        framing: Framing = DEFAULT_FRAMING,
     ) -> str:
         """Start a new session with the presenter of this name and return its id.
 
@@ -94,11 +95,13 @@ class SessionManager:
             microphone: what the page's microphone is for.
             style: the name of a speaking style; None for the presenter's own.
             style_strength: 0 (neutral) to `MAX_STRENGTH`.
+            framing: how the presenter is shown.
 
         Raises:
             CapacityError: if there are as many sessions as there may be, or the server is shutting down.
             IdentityNotFoundError: if there is no such presenter.
             StyleNotFoundError: if there is no such style.
+            MattingError: if the background is to be replaced, and there is no matte and none can be made.
         """
         await self._wait_for_leaving()
         if self.closed or self._engine.is_full:
@@ -108,7 +111,7 @@ class SessionManager:
             pump = PlayoutPump(Playout(), SessionClock())
             stored = await asyncio.to_thread(self._store.load, name)
             wanted = await self._style(style, stored.identity.speaking_style, style_strength)
-            session = await self._make(with_style(stored, wanted), pump)
+            session = await self._make(with_style(stored, wanted), pump, framing)
         finally:
             self._opening -= 1
         if self.closed:
@@ -118,7 +121,7 @@ class SessionManager:
         self._hosts[session_id] = host = SessionHost(
             session, EncoderHub(pump), self._peer_config, self._metrics, self._synthesizer, self._limits, microphone
         )
-        self._own_styles[session_id] = stored.identity.speaking_style
+        host.own_style, host.framing = stored.identity.speaking_style, framing
         self._keepers[session_id] = asyncio.create_task(self._keep(session_id, host))
         self._metrics.sessions.inc()
         self._metrics.sessions_active.set(self.active)
@@ -156,16 +159,22 @@ class SessionManager:
             SessionNotFoundError: if there is no such session.
             StyleNotFoundError: if there is no such style.
         """
-        session = self.host(session_id).session
-        session.use_style(await self._style(style, self._own_styles.get(session_id), strength))
+        host = self.host(session_id)
+        host.session.use_style(await self._style(style, host.own_style, strength))
 
     async def _style(self, name: str | None, own: SpeakingStyle | None, strength: float) -> SpeakingStyle | None:
         style = own if name is None else (await asyncio.to_thread(self.styles.load, name)).style
         return scaled(style, strength)
 
-    async def _make(self, stored: StoredIdentity, pump: PlayoutPump) -> Session:
+    async def _make(self, stored: StoredIdentity, pump: PlayoutPump, framing: Framing) -> Session:
         renderer, executor = await make_in_thread(lambda: self._engine.renderer(stored))
-        return Session(renderer, pump, executor, self._metrics, 1000 * self._limits.max_speech_s)
+        session = Session(renderer, pump, executor, self._metrics, 1000 * self._limits.max_speech_s)
+        try:
+            await session.rendering.show_as(framing)
+        except BaseException:
+            await session.close()
+            raise
+        return session
 
     async def _keep(self, session_id: str, host: SessionHost) -> None:
         """Serve one session host until its session is over, then close it; its slot is freed even if that fails."""
@@ -175,7 +184,6 @@ class SessionManager:
                 _log.info("session %s: %s", session_id, reason)
             finally:
                 self._hosts.pop(session_id, None)
-                self._own_styles.pop(session_id, None)
                 await host.close()
         except Exception:
             _log.exception("session %s did not end cleanly", session_id)

@@ -75,7 +75,7 @@ class SessionPeers:
         self.viewers[viewer_id] = viewer = self._connect(matte=matte)
         try:
             if matte:
-                await self._session.add_matte()
+                await self._session.rendering.add_matte()
             return viewer_id, await self._answer(viewer, offer_sdp)
         except BaseException:
             self.viewers.pop(viewer_id, None)

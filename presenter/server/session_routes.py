@@ -6,8 +6,9 @@ from aiohttp import web
 
 from presenter.errors import CapacityError
 from presenter.server.app_keys import METRICS, SESSIONS, host_of
+from presenter.server.bodies import ChangeRequest, OfferRequest, SayRequest, SessionRequest
 from presenter.server.error_responses import ApiError
-from presenter.server.parsing import OfferRequest, SayRequest, SessionRequest, StyleRequest, read_json
+from presenter.server.parsing import read_json
 from presenter.server.speech_socket import serve_bot, serve_observer
 from presenter.tts.voice import missing
 from stream.dialects import open_codec
@@ -20,7 +21,9 @@ routes = web.RouteTableDef()
 async def _open(request: web.Request) -> web.Response:
     body = await read_json(request, SessionRequest)
     try:
-        session_id = await request.app[SESSIONS].open(body.presenter, body.microphone, body.style, body.style_strength)
+        session_id = await request.app[SESSIONS].open(
+            body.presenter, body.microphone, body.style, body.style_strength, body.framed()
+        )
     except CapacityError:
         request.app[METRICS].sessions_refused.inc()
         raise
@@ -41,8 +44,13 @@ async def _offer(request: web.Request) -> web.Response:
 
 @routes.patch("/api/sessions/{id}")
 async def _change(request: web.Request) -> web.Response:
-    body = await read_json(request, StyleRequest)
-    await request.app[SESSIONS].use_style(request.match_info["id"], body.style, body.style_strength)
+    body = await read_json(request, ChangeRequest)
+    sessions, session_id = request.app[SESSIONS], request.match_info["id"]
+    host = sessions.host(session_id)
+    if body.changes_style:
+        await sessions.use_style(session_id, body.style, body.style_strength)
+    if (framing := body.reframed(host.framing)) != host.framing:
+        await host.reframe(framing)
     return web.Response(status=204)
 
 

@@ -17,8 +17,9 @@ from aiohttp import web
 
 from presenter.errors import IdentityNotFoundError, PresenterError
 from presenter.server.app_keys import SESSIONS
+from presenter.server.bodies import SimliSessionRequest
 from presenter.server.error_responses import ApiError
-from presenter.server.parsing import SimliSessionRequest, read_json
+from presenter.server.parsing import read_json
 from presenter.server.session_host import SessionHost
 from presenter.server.speech_socket import serve_bot
 from stream.dialects import open_codec

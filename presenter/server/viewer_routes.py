@@ -3,8 +3,9 @@
 from aiohttp import hdrs, web
 
 from presenter.server.app_keys import PEER_CONFIG, host_of
+from presenter.server.bodies import PublishRequest
 from presenter.server.error_responses import ApiError, error_response
-from presenter.server.parsing import PublishRequest, read_json, read_sdp
+from presenter.server.parsing import read_json, read_sdp
 from presenter.server.web_folder import web_folder
 
 SDP = "application/sdp"

@@ -10,6 +10,7 @@ import numpy as np
 
 from presenter.config import AppConfig
 from presenter.runtime.engine import Engine
+from presenter.runtime.framing import DEFAULT_FRAMING, Framing
 from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.offline import render_audio
 from presenter.runtime.output import Output
@@ -50,7 +51,12 @@ class SpokenText:
 
 
 def say_file(
-    config: AppConfig, text: str, find: Callable[[], StoredIdentity], out: Output, progress: Progress | None = None
+    config: AppConfig,
+    text: str,
+    find: Callable[[], StoredIdentity],
+    out: Output,
+    progress: Progress | None = None,
+    framing: Framing = DEFAULT_FRAMING,
 ) -> float:
     """Speak a text into a file.
 
@@ -60,6 +66,7 @@ def say_file(
         find: Returns the presenter; not called for a WAV.
         out: A `.wav` for the sound alone, anything else is a film of the presenter saying it.
         progress: Called after each frame; None draws a bar on the terminal.
+        framing: How the presenter is shown.
 
     Returns:
         Length of the speech in seconds.
@@ -74,7 +81,7 @@ def say_file(
         _write_wav(spoken, out.path, out.overwrite)
     else:
         stored = find()
-        render_audio(Engine.load(config), spoken, stored, out, progress)
+        render_audio(Engine.load(config), spoken, stored, out, progress, framing)
     return spoken.spoken / spoken.rate
 
 

@@ -20,6 +20,7 @@ from models.mesh import NUM_VERTICES, Floats, topology
 from models.user_head import UserHead, UserMove
 from presenter.errors import MediaError
 from presenter.runtime.engine import Engine
+from presenter.runtime.framing import DEFAULT_FRAMING, Film, Framing
 from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.output import Output
 from presenter.runtime.progress import Progress, tracked
@@ -28,7 +29,7 @@ from presenter.video.resync import SoundUntil
 from stream.errors import MediaFileError
 from stream.files.movie import SoundFormat
 from stream.files.reader import Recording, Sound, iter_frames, video_format
-from stream.media import FPS, FloatArray
+from stream.media import CHUNK_SAMPLES, FPS, FloatArray, VideoFrame
 
 HELD_S = 0.2
 """How long the last shape is held where the driver's face is not seen; then it relaxes for as long."""
@@ -130,6 +131,7 @@ def render_driven(
     head: bool = False,
     progress: Progress | None = None,
     span: tuple[float, float] = (0.0, 1.0),
+    framing: Framing = DEFAULT_FRAMING,
 ) -> int:
     """Render a presenter whose face a driver moves, at 25 frames per second.
 
@@ -142,6 +144,7 @@ def render_driven(
         head: Whether head and eyelids are the driver's as well; else they are idle.
         progress: Called after each frame; None draws a bar on the terminal.
         span: The part of the whole work that this is.
+        framing: How the presenter is shown.
 
     Returns:
         How many frames were written.
@@ -156,17 +159,23 @@ def render_driven(
     pieces = SoundUntil(sound, motion.duration)
     name = "stdout" if out.path is None else out.path.name
     height, width = identity.frame.shape[:2]
-    with out.open_film((height, width), SoundFormat(sound.rate, sound.channels), float(motion.duration)) as writer:
+    audio = SoundFormat(sound.rate, sound.channels)
+    with Film(out, framing, (height, width), audio, float(motion.duration), compositor.prepare_cutout) as film:
         for frame in tracked(range(count), count, name, progress, span):
             time = Fraction(frame, FPS)
             for piece in pieces.up_to(time + 1):
-                writer.write_sound(piece)
+                film.write_sound(piece)
             pose, eyelids = motion.head_at(frame) if head else idle.at(frame)
             if identity.template is not None and not head:  # a film has its own idle motion
                 pose = AT_REST
-            writer.write(compositor.frame(motion.at(time), pose, eyelids, frame))
+            layer, cutout = compositor.layer(motion.at(time), frame), None
+            if film.needs_cutout:
+                rgb, cutout = compositor.compose_with_cutout(layer, pose, eyelids, frame)
+            else:
+                rgb = compositor.compose(layer, pose, eyelids, frame)
+            film.write(VideoFrame(rgb, frame * CHUNK_SAMPLES, cutout))
         for piece in pieces.up_to(motion.duration):
-            writer.write_sound(piece)
+            film.write_sound(piece)
     return count
 
 

@@ -1,4 +1,4 @@
-"""Cameras: the virtual camera, the canvas composed for it, the webcam whose user is tracked.
+"""Cameras: the virtual camera, and the webcam whose user is tracked.
 
 Never holds WebRTC or sound.
 """

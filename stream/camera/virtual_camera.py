@@ -17,11 +17,11 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
-from stream.camera.canvas import Canvas
 from stream.camera.drivers import PACKAGE, CameraError, find_camera, why_no_camera
 from stream.camera.schedule import Schedule
 from stream.camera.stats import CameraMeter, CameraStats
 from stream.clock import SessionClock, samples
+from stream.framing.canvas import Canvas
 from stream.media import FPS, SAMPLE_RATE, ByteArray, VideoFrame
 from stream.playout.playout import Tick
 

@@ -34,6 +34,17 @@ class _Container:
     format: str
     video: str
     options: dict[str, str] = field(default_factory=dict)
+    pixels: str = "yuv420p"
+
+    def coding(self, crf: int, preset: str) -> dict[str, str]:
+        """Options of the codec."""
+        if self.video == "prores_ks":
+            return {"profile": "4444", "alpha_bits": "8"}
+        quality = {"crf": str(crf)}
+        if self.video == "libx264":
+            return quality | {"preset": preset}
+        # VP9 codes no alpha in frames that are not shown.
+        return quality | _VP9 | ({"auto-alt-ref": "0"} if self.pixels == "yuva420p" else {})
 
 
 _CONTAINERS = {
@@ -41,6 +52,12 @@ _CONTAINERS = {
     ".mov": _Container("mov", "libx264", {"movflags": "+faststart"}),
     ".webm": _Container("webm", "libvpx-vp9"),
 }
+_WITH_ALPHA = {
+    ".mov": _Container("mov", "prores_ks", {"movflags": "+faststart"}, "yuva444p10le"),
+    ".webm": _Container("webm", "libvpx-vp9", pixels="yuva420p"),
+}
+ALPHA_SUFFIXES = tuple(_WITH_ALPHA)
+"""Those whose films may have an alpha channel."""
 MOVIE_SUFFIXES = tuple(_CONTAINERS)
 """What a film's name may end in; the ending decides the container."""
 
@@ -76,6 +93,7 @@ class MovieWriter:
         crf: int = 16,
         preset: str = "medium",
         comment: str = "",
+        alpha: bool = False,
     ) -> None:
         """Describe the film; nothing is written before the block is entered.
 
@@ -91,6 +109,7 @@ class MovieWriter:
             crf: constant quality, lower is better; 16 is visually lossless.
             preset: speed of x264.
             comment: kept in the container's metadata; empty for none.
+            alpha: whether frames carry straight alpha, which the formats of `ALPHA_SUFFIXES` keep.
 
         Raises:
             MediaFileError: if the size is odd, or the suffix unknown.
@@ -98,15 +117,17 @@ class MovieWriter:
         self._stream = None if isinstance(target, str | Path) else target
         self._path = Path(target) if isinstance(target, str | Path) else Path("standard output")
         suffix = ".mp4" if self._stream is not None else self._path.suffix.lower()
-        if suffix not in _CONTAINERS:
-            raise MediaFileError(f"{self._path}: expected a name that ends in {' or '.join(_CONTAINERS)}")
+        known = _WITH_ALPHA if alpha else _CONTAINERS
+        if suffix not in known:
+            raise MediaFileError(f"{self._path}: expected a name that ends in {' or '.join(known)}")
         if size[0] % 2 or size[1] % 2 or min(size) < 2:
             raise MediaFileError(f"{self._path}: expected an even height and width, got {size}")
-        self._kind = _CONTAINERS[suffix]
+        self._kind = known[suffix]
+        self._channels = 4 if alpha else 3
         fragmented = self._kind.options and (endless or self._stream is not None)
         self._muxing = {"movflags": _FRAGMENTS} if fragmented else self._kind.options
         self._size, self._fps, self._format = size, fps, audio
-        self._options = {"crf": str(crf)} | (_VP9 if self._kind.video != "libx264" else {"preset": preset})
+        self._options = self._kind.coding(crf, preset)
         self._overwrite = overwrite
         self._comment = comment
         self._time_base = time_base or 1 / Fraction(fps)
@@ -130,19 +151,21 @@ class MovieWriter:
         """Add the next frame.
 
         Args:
-            rgb: uint8 `[H, W, 3]`.
+            rgb: uint8 `[H, W, 3]`, or `[H, W, 4]` with alpha.
             time: when it is shown, in seconds and later than the one before; None for the next time unit.
 
         Raises:
             MediaFileError: if the frame has another size, or the disk is full.
         """
-        if rgb.shape != (*self._size, 3) or rgb.dtype != np.uint8:
+        wanted_shape = (*self._size, self._channels)
+        if rgb.shape != wanted_shape or rgb.dtype != np.uint8:
             raise MediaFileError(
-                f"{self._path}: expected frames uint8 {[*self._size, 3]}, got {rgb.dtype} {list(rgb.shape)}"
+                f"{self._path}: expected frames uint8 {list(wanted_shape)}, got {rgb.dtype} {list(rgb.shape)}"
             )
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+        given = "rgb24" if self._channels == 3 else "rgba"
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format=given)
         picture = picture.reformat(
-            format="yuv420p",
+            format=self._kind.pixels,
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
         )
@@ -208,7 +231,9 @@ class MovieWriter:
     def _add_video_stream(self) -> None:
         self._video = self._container.add_stream(self._kind.video, rate=self._fps, options=self._options)
         self._video.height, self._video.width = self._size
-        self._video.pix_fmt = "yuv420p"
+        self._video.pix_fmt = self._kind.pixels
+        if self._kind.pixels == "yuva420p":
+            self._video.metadata["alpha_mode"] = "1"  # without it players take a WebM for opaque
         context = self._video.codec_context
         context.time_base = self._time_base
         # Record how the colours were converted, so that no player has to guess by the size.

@@ -59,13 +59,14 @@ class PictureWriter:
         return self
 
     def write(self, rgb: ByteArray) -> None:
-        """Add the next frame, uint8 `[H, W, 3]`.
+        """Add the next frame, uint8 `[H, W, 3]`, or `[H, W, 4]` with straight alpha.
 
         Raises:
             MediaFileError: if it can't be written.
         """
         self._count += 1
-        coded, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR).astype(np.uint8))
+        code = cv2.COLOR_RGBA2BGRA if rgb.shape[2] == 4 else cv2.COLOR_RGB2BGR
+        coded, data = cv2.imencode(".png", cv2.cvtColor(rgb, code).astype(np.uint8))
         if not coded:
             raise MediaFileError(f"{self._pattern}: expected a picture, got {list(rgb.shape)}")
         with errors_of(self._pattern):

@@ -3,6 +3,7 @@
 import wave
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -79,3 +80,64 @@ def test_doctor_finds_this_machine_fit(capsys):
 def test_server_refuses_the_open_network_without_a_token(capsys):
     assert main(["--config", "tiny", "serve", "--host", "0.0.0.0"]) == 2
     assert "--token" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "shape"),
+    [
+        ("wide.mp4", ["--size", "320x180", "--background", "blur"], (180, 320)),
+        ("near.mp4", ["--framing", "close"], (512, 512)),
+        ("clear.webm", ["--background", "transparent"], (512, 512)),
+        ("clear.mov", ["--background", "transparent", "--size", "320x180"], (180, 320)),
+        ("clear/", ["--background", "transparent"], (512, 512)),
+    ],
+)
+def test_a_film_has_the_size_and_the_background_that_were_asked_for(recording, tmp_path, name, options, shape):
+    out = f"{tmp_path}/{name}"
+    assert main(["--config", "tiny", "render", "--audio", str(recording), "--out", out, *options]) == 0
+    if name.endswith("/"):
+        alpha = cv2.imread(out + "000001.png", cv2.IMREAD_UNCHANGED)[..., 3]
+    else:
+        with av.open(out) as film:
+            stream = film.streams.video[0]
+            # FFmpeg's own decoder of VP9 leaves alpha out.
+            decoder = av.CodecContext.create("libvpx-vp9", "r") if name.endswith(".webm") else None
+            frames = (
+                frame
+                for packet in film.demux(stream)
+                for frame in (decoder.decode(packet) if decoder else packet.decode())
+            )
+            alpha = next(frames).to_ndarray(format="rgba")[..., 3]
+    assert alpha.shape == shape
+    if "transparent" in options:
+        assert alpha[2, 2] == 0
+        assert alpha[shape[0] * 6 // 10, shape[1] // 2] == 255
+    else:
+        assert (alpha == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("x.mp4", ["--background", "transparent"], ".mov, .webm, or pictures"),
+        ("x.mp4", ["--size", "big"], "size: expected"),
+        ("x.mp4", ["--framing", "near"], "framing: expected wide, medium, close"),
+        ("x.mp4", ["--background", "mauve"], "background: expected"),
+        ("x.mp4", ["--video", "v.mp4", "--size", "720p"], "keeps its size"),
+    ],
+)
+def test_what_cant_be_shown_is_refused_before_any_work(recording, tmp_path, capsys, name, options, said):
+    out = tmp_path / name
+    assert main(["--config", "tiny", "render", "--audio", str(recording), "--out", str(out), *options]) == 2
+    assert said in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_background_is_never_overwritten(recording, tmp_path, capsys):
+    room = tmp_path / "room.png"
+    cv2.imwrite(str(room), np.zeros((8, 8, 3), np.uint8))
+    film = tmp_path / "room.mp4"
+    film.symlink_to(room)
+    arguments = ["render", "--audio", str(recording), "--background", str(room), "--out", str(film), "--overwrite"]
+    assert main(["--config", "tiny", *arguments]) == 2
+    assert "room" in capsys.readouterr().err

@@ -221,14 +221,14 @@ def test_the_thread_ends_even_if_the_renderer_does_not_close(
         def break_down(*_: Any) -> None:
             raise RuntimeError("a bug")
 
-        renderer = session._thread._renderer
+        renderer = session.rendering._renderer
         with monkeypatch.context() as patch:
             patch.setattr("presenter.runtime.renderer.Renderer.close", break_down)
             with pytest.raises(RuntimeError, match="a bug"):
                 await session.close()
         renderer.close()  # the slot goes back for the tests that follow
         with pytest.raises(RuntimeError, match="shutdown"):
-            session._thread._frames.submit(print)
+            session.rendering._frames.submit(print)
 
     play(scenario)
 

@@ -33,11 +33,11 @@ def test_a_sessions_style_is_chosen_and_changed(
         session = (await (await client.post("/api/sessions", json=body)).json())["id"]
         path = f"/api/sessions/{session}"
         assert client.app is not None
-        renderer = client.app[SESSIONS].host(session).session._thread._renderer
+        renderer = client.app[SESSIONS].host(session).session.rendering._renderer
         torch.testing.assert_close(renderer.speaking_style, 0.5 * style)
         assert (await client.patch(path, json={"style": "Lively", "style_strength": 1.5})).status == 204
         torch.testing.assert_close(renderer.speaking_style, 1.5 * style)
-        assert (await client.patch(path, json={})).status == 204
+        assert (await client.patch(path, json={"style": None})).status == 204
         assert renderer.speaking_style is None, "the presenter's own"
         foreign = {"style": "Foreign"}, 422  # of a network of another size
         for refused, status in (

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import pyvirtualcam.camera
 
-from stream.camera.canvas import Canvas
 from stream.camera.drivers import (
     LINUX,
     MACOS,
@@ -26,6 +25,7 @@ from stream.camera.drivers import (
 )
 from stream.camera.virtual_camera import VirtualCamera
 from stream.clock import SessionClock, samples
+from stream.framing.canvas import Canvas
 from stream.media import VideoFrame
 from stream.playout.playout import TICK_SAMPLES, Tick
 from tests import simulated

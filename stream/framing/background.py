@@ -11,6 +11,7 @@ _SMALL = 8  # the extension is computed at an eighth of the canvas
 _CHANGED = 6.0  # mean difference along the border of two frames with different backgrounds
 _EDGE = 12.0  # steps between neighbours in a thumbnail's top rows that are more than a gradient of light
 _THUMBNAIL = 64
+_AROUND = np.ones((5, 5), np.uint8)
 TOP_STRIP = 0.06
 """Rows that are extended upwards, as a share of the frame's height."""
 SIDE_STRIP = 0.12
@@ -47,6 +48,19 @@ def soft_edges(rows: int, columns: int, sides: tuple[bool, bool], top: bool) -> 
     across, down = rise(columns, _SOFT), rise(rows, _SOFT_TOP)
     across = (across if sides[0] else np.ones_like(across)) * (across[::-1] if sides[1] else 1)
     return np.rint(255 * np.outer(down if top else np.ones_like(down), across)).astype(np.uint8)
+
+
+def without_person(rgb: ByteArray, alpha: ByteArray) -> ByteArray:
+    """Return a frame, soft, whose person (opacity `[H, W]`) is replaced by what surrounds them."""
+    rows, columns = alpha.shape
+    size = (2 * _THUMBNAIL, 2 * _THUMBNAIL)
+    # What is even slightly opaque shows the person's colour.
+    hidden = cv2.resize((alpha > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+    hidden = cv2.dilate(hidden.astype(np.uint8), _AROUND)
+    colour = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    filled = cv2.inpaint(colour, hidden, 5, cv2.INPAINT_TELEA)
+    soft = cv2.GaussianBlur(filled, (0, 0), 6)  # hides the lines along which colours meet
+    return cv2.resize(np.where(hidden[..., None] > 0, soft, filled), (columns, rows)).astype(np.uint8)
 
 
 def extended_positions(count: int, start: int, length: int, total: int, strip: float) -> FloatArray:

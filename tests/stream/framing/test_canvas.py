@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stream.camera.canvas import Canvas, CanvasError
+from stream.framing.canvas import FRAMINGS, Canvas, CanvasError
 from stream.media import VideoFrame
 
 SKIN = (200, 150, 120)
@@ -127,12 +127,12 @@ def test_what_cant_be_used_is_refused_with_what_was_expected(tmp_path: Path) -> 
         with pytest.raises(CanvasError, match="expected an image"):
             Canvas(background=tmp_path / name)
     for background in ("reddish", "room.png"):
-        with pytest.raises(CanvasError, match=r"expected 'own', #rrggbb, a colour \(.*teal.*\) or an image"):
+        with pytest.raises(CanvasError, match=r"expected 'own', 'blur', #rrggbb, a colour \(.*teal.*\) or an image"):
             Canvas(background=background)
     for background in ("#12345", "#12345g", "#1234567"):
         with pytest.raises(CanvasError, match="#rrggbb"):
             Canvas(background=background)
-    with pytest.raises(CanvasError, match="720p or 1080p"):
+    with pytest.raises(CanvasError, match="720p, 1080p, portrait"):
         Canvas("4k")
     with pytest.raises(CanvasError, match="even"):
         Canvas((641, 360))
@@ -140,3 +140,51 @@ def test_what_cant_be_used_is_refused_with_what_was_expected(tmp_path: Path) -> 
         Canvas(place="middle")
     with pytest.raises(CanvasError, match="scale"):
         Canvas(scale=0)
+    for size in ("0x0", "63x64", "5000x64", "640x"):
+        with pytest.raises(CanvasError, match="size: expected"):
+            Canvas(size)
+
+
+def test_a_blurred_background_has_its_own_colours_and_nothing_of_the_person() -> None:
+    frame = presenter((60, 80, 100))
+    assert frame.cutout is not None
+    moved = VideoFrame(frame.rgb, 0, np.zeros_like(frame.cutout))
+    canvas = Canvas((256, 256), "blur")
+    canvas.compose(frame)
+    behind = canvas.compose(VideoFrame(frame.rgb, 0, moved.cutout)).astype(int)
+    wanted = np.linspace(0, 40, 256)[None, :, None] + (60, 80, 100)
+    assert np.abs(behind - wanted).max() < 20
+    assert canvas.needs_cutout
+
+
+def test_a_canvas_of_the_frames_own_size_shows_it_where_it_was() -> None:
+    frame = presenter()
+    picture = Canvas((256, 256), "black").compose(frame)
+    assert (is_skin(picture) == is_skin(np.where(frame.cutout[..., 3:] == 255, frame.rgb, 0))).mean() > 0.999
+
+
+def test_framings_show_more_or_less_of_the_presenter() -> None:
+    heads = {}
+    for name, scale in FRAMINGS.items():
+        rows, _ = np.nonzero(is_skin(Canvas("720p", "black", scale=scale).compose(presenter())))
+        heads[name] = rows.min()
+    assert 0 < heads["close"] < heads["medium"] < heads["wide"], "the top of the head stays in the picture"
+
+
+def test_an_upright_picture_shows_the_whole_face() -> None:
+    _, columns = np.nonzero(is_skin(Canvas("portrait", "black").compose(presenter())[:1400]))
+    assert columns.min() > 40
+    assert columns.max() < 1040
+
+
+def test_a_reframed_frame_carries_its_cutout_where_that_is_asked_for() -> None:
+    canvas, frame = Canvas("720p", "teal"), presenter()
+    assert canvas.reframe(frame).cutout is None
+    whole = canvas.reframe(frame, cutout=True)
+    assert whole.cutout is not None
+    assert whole.cutout.shape == (720, 1280, 4)
+    shown = is_skin(whole.rgb)
+    assert (whole.cutout[shown, 3] > 250).mean() > 0.99
+    assert whole.cutout[0, 0, 3] == 0
+    with pytest.raises(CanvasError, match="cutout"):
+        canvas.compose_cutout(presenter(cut=False))

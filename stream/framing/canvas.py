@@ -1,19 +1,21 @@
-"""Composes the camera frame: the presenter on a wide background, head and shoulders, with head room.
+"""Composes a picture of another shape or background: the presenter, head and shoulders, with head room.
 
-A presenter's frame is square and a camera frame is wide. On a colour or an image the presenter is cut
-out. On the presenter's own background the frame stays whole, and its background is extended beyond
+A presenter's frame is square and a camera's is wide. On a colour, an image or a blurred background the presenter is
+cut out. On the presenter's own background the frame stays whole, and its background is extended beyond
 the edges, so that no edge is visible and no cut-out has to be rendered.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from stream.camera.background_extension import (
+from stream.errors import StreamError
+from stream.framing.background import (
     SIDE_STRIP,
     TOP_STRIP,
     border_samples,
@@ -22,16 +24,20 @@ from stream.camera.background_extension import (
     has_plain_top,
     same_background,
     soft_edges,
+    without_person,
 )
-from stream.errors import StreamError
 from stream.media import ByteArray, VideoFrame
 
-SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
-"""Named canvas sizes."""
+SIZES = {"720p": (1280, 720), "1080p": (1920, 1080), "portrait": (1080, 1920), "portrait-720p": (720, 1280)}
+"""Named canvas sizes: width and height."""
+FRAMINGS = {"wide": 0.75, "medium": 1.0, "close": 1.25}
+"""How near the presenter is: height of their frame, in heights of the canvas."""
 PLACES = {"left": 0.0, "centre": 0.5, "right": 1.0}
 """Horizontal position of the presenter: share of the free width that is to the left."""
 OWN = "own"
 """The presenter's own background. The default: its light and blur match the face."""
+BLUR = "blur"
+"""The same, blurred."""
 COLOURS = {
     "aqua": "#00ffff", "black": "#000000", "blue": "#0000ff", "fuchsia": "#ff00ff", "gray": "#808080",
     "green": "#008000", "lime": "#00ff00", "maroon": "#800000", "navy": "#000080", "olive": "#808000",
@@ -43,6 +49,10 @@ COLOURS = {
 _CARD = (58, 66, 76)  # shown for `own` before the presenter's first frame
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 _SINK = 0.05  # share of its height below the canvas, for head room
+_NARROW = 1.45  # a presenter's frame is at most so many widths of the canvas high: upright ones show both cheeks
+
+
+_Box = tuple[slice, slice]
 
 
 class CanvasError(StreamError):
@@ -81,10 +91,10 @@ class Canvas:
         """Read the background.
 
         Args:
-            size: `720p`, `1080p`, or width and height in pixels, both even.
-            background: `own`, `#rrggbb`, a basic colour of CSS, or an image file, cropped to the canvas.
+            size: one of `SIZES`, or width and height in pixels, both even.
+            background: `own`, `blur`, `#rrggbb`, a basic colour of CSS, or an image file, cropped to the canvas.
             place: `left`, `centre` or `right`.
-            scale: height of the presenter's frame, in heights of the canvas.
+            scale: height of the presenter's frame, in heights of the canvas; see `FRAMINGS`.
 
         Raises:
             CanvasError: if one of them can't be used.
@@ -96,13 +106,10 @@ class Canvas:
             raise CanvasError(f"scale: expected 0.2 to 3, got {scale}")
         self._place = PLACES[place]
         self._scale = scale
-        self._plate = None if background == OWN else _plate(background, self.width, self.height)
-        self._scene: _Scene | None = None
-
-    @property
-    def needs_cutout(self) -> bool:
+        self.needs_cutout = background != OWN
         """Whether frames should carry their `cutout`; without it the presenter keeps their own background."""
-        return self._plate is not None
+        self._plate = _plate(background, self.width, self.height) if background not in (OWN, BLUR) else None
+        self._scene: _Scene | None = None
 
     def card(self) -> ByteArray:
         """Return the background alone, uint8 `[H, W, 3]`: what is shown before there is a presenter."""
@@ -110,7 +117,7 @@ class Canvas:
 
     def compose(self, frame: VideoFrame) -> ByteArray:
         """Return the camera frame composed from a presenter's frame, RGB uint8 `[H, W, 3]`."""
-        cutout = None if self._plate is None else frame.cutout
+        cutout = frame.cutout if self.needs_cutout else None
         scene = self._scene = self._scene_of(frame, cutout)
         if cutout is None:
             colour, alpha = frame.rgb, scene.ramp
@@ -127,13 +134,35 @@ class Canvas:
             large = cv2.min(large, limit)
         return self._over(scene, large, alpha)
 
-    def _over(self, scene: _Scene, picture: ByteArray, alpha: ByteArray) -> ByteArray:
-        """Blend a premultiplied frame over the background, as far as it is on the canvas."""
+    def reframe(self, frame: VideoFrame, *, cutout: bool = False) -> VideoFrame:
+        """Return a presenter's frame as it is on the canvas, with its `cutout` if that is asked for."""
+        return VideoFrame(self.compose(frame), frame.pts, self.compose_cutout(frame) if cutout else None)
+
+    def compose_cutout(self, frame: VideoFrame) -> ByteArray:
+        """Return the presenter alone as they stand on the canvas: colour and straight alpha, uint8 `[H, W, 4]`.
+
+        Raises:
+            CanvasError: if the frame carries no `cutout`.
+        """
+        if frame.cutout is None:
+            raise CanvasError("expected a frame that carries its cutout, got one without")
+        scene = self._scene = self._scene_of(frame, frame.cutout if self.needs_cutout else None)
+        picture = np.zeros((self.height, self.width, 4), np.uint8)
+        there, here = self._overlap(scene)
+        picture[there] = cv2.resize(frame.cutout, (scene.width, scene.height), interpolation=cv2.INTER_LINEAR)[here]
+        return picture
+
+    def _overlap(self, scene: _Scene) -> tuple[_Box, _Box]:
+        """What shows the presenter's frame: on the canvas, and in the enlarged frame."""
         top, left = max(scene.top, 0), max(scene.left, 0)
         bottom = min(scene.top + scene.height, self.height)
         right = min(scene.left + scene.width, self.width)
-        there = np.s_[top:bottom, left:right]
-        here = np.s_[top - scene.top : bottom - scene.top, left - scene.left : right - scene.left]
+        on_frame = np.s_[top - scene.top : bottom - scene.top, left - scene.left : right - scene.left]
+        return np.s_[top:bottom, left:right], on_frame
+
+    def _over(self, scene: _Scene, picture: ByteArray, alpha: ByteArray) -> ByteArray:
+        """Blend a premultiplied frame over the background, as far as it is on the canvas."""
+        there, here = self._overlap(scene)
         beneath = cv2.cvtColor(cv2.bitwise_not(alpha[here]), cv2.COLOR_GRAY2RGB)
         canvas = scene.plate.copy()
         canvas[there] = cv2.add(picture[here], cv2.multiply(canvas[there], beneath, scale=1 / 255))
@@ -148,26 +177,36 @@ class Canvas:
         rows, columns = frame.rgb.shape[:2]
         # A head that is cut off by the frame's edge stays at the edge of the canvas.
         height = round(self.height * (self._scale if has_room else max(self._scale, 1.0)))
+        height = min(height, round(_NARROW * self._scale * self.width))
         width = round(height * columns / rows)
-        top = self.height - height + round(_SINK * height * has_room)
+        is_whole = (width, height) == (self.width, self.height)
+        sink = round(_SINK * height) if has_room and not is_whole else 0
+        # What is higher than the canvas is cut off below, not above.
+        top = self.height - height + sink if height <= self.height else 0
         left = round((self.width - width) * self._place)
         sides = (left > 0, left + width < self.width)
-        if cutout is not None:
-            assert self._plate is not None
+        if self._plate is not None and cutout is not None:
             return _Scene(border, True, height, width, top, left, self._plate, soft_edges(rows, columns, sides, False))
-        ramp = soft_edges(rows, columns, sides, top > 0)
+        ramp = soft_edges(rows, columns, sides, top > 0 and cutout is None)
         xs = extended_positions(columns, left, width, self.width, SIDE_STRIP * rows)
         ys = extended_positions(rows, top, height, max(self.height, top + height), TOP_STRIP * rows)[: self.height]
-        return _Scene(border, False, height, width, top, left, extend_background(frame.rgb, xs, ys, left, width), ramp)
+        behind = frame.rgb if cutout is None else without_person(frame.rgb, cutout[:, :, 3])
+        plate = extend_background(behind, xs, ys, left, width)
+        return _Scene(border, cutout is not None, height, width, top, left, plate, ramp)
 
 
 def _size(size: str | tuple[int, int]) -> tuple[int, int]:
-    wanted = SIZES.get(size) if isinstance(size, str) else size
+    wanted = _named_size(size) if isinstance(size, str) else size
     if wanted is None:
-        raise CanvasError(f"size: expected {' or '.join(SIZES)}, got {size!r}")
+        raise CanvasError(f"size: expected {', '.join(SIZES)} or WIDTHxHEIGHT, got {size!r}")
     if not all(64 <= side <= 4096 and side % 2 == 0 for side in wanted):
         raise CanvasError(f"size: expected even numbers from 64 to 4096, got {wanted[0]}x{wanted[1]}")
     return wanted
+
+
+def _named_size(name: str) -> tuple[int, int] | None:
+    given = re.fullmatch(r"(\d{1,5})[xX×](\d{1,5})", name)
+    return (int(given[1]), int(given[2])) if given else SIZES.get(name)
 
 
 def _colour(rgb: tuple[int, ...], width: int, height: int) -> ByteArray:
@@ -187,7 +226,8 @@ def _plate(background: str | Path, width: int, height: int) -> ByteArray:
     path = Path(background).expanduser()
     if not path.is_file():
         raise CanvasError(
-            f"background: expected {OWN!r}, #rrggbb, a colour ({', '.join(COLOURS)}) or an image; found no {code!r}"
+            f"background: expected {OWN!r}, {BLUR!r}, #rrggbb, a colour ({', '.join(COLOURS)}) or an image;"
+            f" found no {code!r}"
         )
     image = cv2.imdecode(np.frombuffer(path.read_bytes() or b"\0", np.uint8), cv2.IMREAD_COLOR)
     if image is None:

@@ -37,6 +37,8 @@ class GeneratorTraining:
         personal: Fine-tune to one person; see `CropPairs`.
         exact_interior: Ask for the crops' own teeth also where they are painted: for a person whose teeth never look
             otherwise than the crops show, at exactly that mesh.
+        sunk_teeth: Of that person; see `models.mouth_interior.InteriorLook`.
+        interior_weight: How much more than skin the mouth's opening counts.
         steps: Optimiser steps.
         adversarial_weight: Of the adversary; 0 leaves it out.
         sharpen_from: Step from which the perceptual loss and the adversary take part; before, they would
@@ -49,6 +51,8 @@ class GeneratorTraining:
     corpora: tuple[str, ...] = ()
     personal: bool = False
     exact_interior: bool = False
+    sunk_teeth: float = 0.0
+    interior_weight: float = 2.0
     steps: int = 6000
     sharpen_from: int = 3500
     batch_size: int = 8
@@ -145,7 +149,7 @@ class GeneratorTrainer:
         # the target, or the blend mask learns to pass the target through.
         behind = target + self.mask * (reference - target)
         fake = composite(behind, rendered, self.mask)
-        weight = self.mask * (1 + 4 * mouth) + 2 * live.interior
+        weight = self.mask * (1 + 4 * mouth) + self.config.interior_weight * live.interior
         exact = weight * (1 - painted)
         losses = {
             "l1": ((fake - target).abs() * exact).mean(),
@@ -233,7 +237,15 @@ def train_generator(config: GeneratorTraining) -> Generator:
     trainer = GeneratorTrainer(config)
     first = trainer.step
     length = max(config.steps - first, 0) * config.batch_size
-    pairs = CropPairs(crops, wanted, length, augment=True, personal=config.personal, seed=config.seed + first)
+    pairs = CropPairs(
+        crops,
+        wanted,
+        length,
+        augment=True,
+        personal=config.personal,
+        sunk_teeth=config.sunk_teeth,
+        seed=config.seed + first,
+    )
     loader = DataLoader(pairs, config.batch_size, num_workers=config.workers)
     log = config.out.with_suffix(".log.jsonl").open("a")
     started = time.monotonic()

@@ -29,6 +29,8 @@ from presenter.recipe.default_poses import emitted_meshes, spread
 from presenter.runtime.identities import DEFAULT, shipped_dir
 from presenter.runtime.identity_folder import save_identity
 
+_SUNK_TEETH = 0.12  # the paint is then most like the renders, at the meshes that the motion network emits
+
 
 @dataclass(frozen=True, kw_only=True)
 class DefaultPresenter:
@@ -69,6 +71,8 @@ def build_default(settings: DefaultPresenter) -> None:
         init=settings.init,
         personal=True,
         exact_interior=True,
+        sunk_teeth=_SUNK_TEETH,
+        interior_weight=8.0,
         steps=settings.steps,
         sharpen_from=settings.steps // 4,
         learning_rate=3e-4,
@@ -80,7 +84,10 @@ def build_default(settings: DefaultPresenter) -> None:
         crop = picture_tensor(cut_crop(rest, crop_transform(pose)))
         style = StyleCode(generator.style_code(crop)[0].clone())
     blinks = _read_blinks(settings.renders, rest, scene)
-    identity = Identity(DEFAULT, rest, mesh, mesh.copy(), pose, style, generator.fingerprint, None, blinks, matte)
+    neutral = mesh.copy()
+    identity = Identity(
+        DEFAULT, rest, mesh, neutral, pose, style, generator.fingerprint, None, blinks, matte, sunk_teeth=_SUNK_TEETH
+    )
     save_identity(settings.out, identity, training.out)
 
 

@@ -15,6 +15,8 @@ import torch
 
 from models.compositor import FrameCompositor
 from models.head_motion import sway
+from presenter.bench.gpu import gpu_figures
+from presenter.bench.peers import peer_costs
 from presenter.bench.rungs import rung_costs
 from presenter.config import AppConfig
 from presenter.errors import ConfigError
@@ -24,6 +26,7 @@ from presenter.runtime.identities import DEFAULT, IdentityStore
 from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.networks import load_networks
 from presenter.runtime.renderer import Renderer
+from presenter.server.capacity import fitting, processors
 from stream.media import CHUNK_SAMPLES, FPS, PLAYOUT_RATE, PLAYOUT_SAMPLES, SAMPLE_RATE, AudioChunk, VideoFrame
 from stream.rtc.encoders import VideoEncoder
 from stream.yuv import i420
@@ -33,8 +36,13 @@ _BITRATE = 1_500_000
 _WARM_UP = 5  # frames that are not counted: the first of a stream are larger and start with cold caches
 
 
-def run_bench(config: AppConfig, seconds: float) -> dict[str, Any]:
+def run_bench(config: AppConfig, seconds: float, *, peers: bool = False) -> dict[str, Any]:
     """Measure on this machine.
+
+    Args:
+        config: Whose engine.
+        seconds: Of speech.
+        peers: Also generators of other talking heads, which takes a minute and 4 GB.
 
     Returns:
         Milliseconds of one core per frame (min, p50, p95) by stage, and core-seconds per second of video.
@@ -60,6 +68,14 @@ def run_bench(config: AppConfig, seconds: float) -> dict[str, Any]:
     }
     if config.engine.device == "cpu":
         report["generator_ms"] = measured(load_networks(config.engine).generator)
+        fitting_ms = live["core_seconds_per_second"] * _FRAME_MS
+        report["sessions_that_fit"] = fitting(fitting_ms, processors())
+        if peers:
+            report["peers"] = peer_costs(
+                load_networks(config.engine).generator, report["stages_ms"]["generator"]["p50"]
+            )
+    else:
+        report["gpu"] = gpu_figures(engine, stored)
     for renderer in (chosen, plain):
         renderer.close()
     return report

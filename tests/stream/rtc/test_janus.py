@@ -171,9 +171,8 @@ def test_a_room_of_janus_forwards_the_publication(run: Callable, tmp_path: Path,
                 info = await bridge.handle.info()
                 media = info["webrtc"]["media"]
                 received = {m["type"]: m["stats"]["in"]["packets"] for m in media.values()}
-                print(
-                    f"received by Janus: {received}; decoded by its viewer: { ({k: len(v) for k, v in frames.items()}) }"
-                )
+                decoded = {kind: len(some) for kind, some in frames.items()}
+                print(f"received by Janus: {received}; decoded by its viewer: {decoded}")
                 assert received["audio"] > 50
                 assert received["video"] > 25
                 red, green, blue = frames["video"][-1].to_ndarray(format="rgb24").mean(axis=(0, 1))

@@ -89,9 +89,9 @@ def test_the_official_sdk_speaks_and_interrupts(
         page.evaluate("([token, url]) => start(token, url)", [token, server.url])
         assert page.evaluate("[session.state, session.mode]") == ["CONNECTED", "LITE"]
         page.frame_locator("iframe").locator("video").wait_for()
-        page.frames[1].wait_for_function("document.getElementById('video').videoWidth >= 256")
+        page.frames[1].wait_for_function("() => document.getElementById('video').videoWidth >= 256")
         page.evaluate("speak(1)")
-        page.wait_for_function("events.join() === 'avatar.speak_started,avatar.speak_ended'", timeout=20_000)
+        page.wait_for_function("() => events.join() === 'avatar.speak_started,avatar.speak_ended'", timeout=20_000)
         page.evaluate("speak(2), speak(2), speak(2), events.length = 0")
         page.wait_for_function("events.length === 1", timeout=20_000)
         page.evaluate("session.interrupt()")

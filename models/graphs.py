@@ -7,7 +7,7 @@ is skipped where no CUDA device exists; not measured yet.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -24,10 +24,13 @@ class CUDAGraphed:
     Args:
         step: Takes and returns tensors on one CUDA device.
         warmup: Eager calls before capture, on a side stream.
+        pool: Memory that it shares with other graphs (`torch.cuda.graph_pool_handle`); None for its own. Graphs that
+            share one must not run at the same time.
     """
 
-    def __init__(self, step: Step, warmup: int = 3) -> None:
+    def __init__(self, step: Step, warmup: int = 3, pool: Any = None) -> None:
         self._step = step
+        self._pool = pool
         self._warmup = warmup
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: list[Tensor] = []
@@ -43,7 +46,8 @@ class CUDAGraphed:
                 self._step(*self._inputs)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # Other threads may use the GPU meanwhile: only calls of this one could spoil the capture.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             self._output = self._step(*self._inputs)
         self._graph = graph
 

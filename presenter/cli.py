@@ -172,12 +172,17 @@ def _parser() -> argparse.ArgumentParser:
     sheet.set_defaults(run=live.contact_sheet)
 
     bench = verbs.add_parser("bench", help="time the live path, a voice bot's or a meeting's, on this machine")
-    bench.add_argument("what", nargs="?", choices=("live", "voice", "camera"), default="live", help=live.BENCHES)
+    bench.add_argument(
+        "what", nargs="?", choices=("live", "sessions", "voice", "camera"), default="live", help=live.BENCHES
+    )
     bench.add_argument(
         "--seconds",
         type=_seconds,
-        help="live: of speech (20); voice, camera: how long sync is measured (60)",
+        help="live: of speech (20); sessions: how long they speak (60); voice, camera: how long sync is measured (60)",
     )
+    bench.add_argument("--peers", action="store_true", help="live: beside other talking heads' sizes (1 min, 4 GB)")
+    bench.add_argument("--plot", type=Path, metavar="PNG", help="live: write the milliseconds as a bar chart")
+    bench.add_argument("--sessions", type=_count, default=2, help="sessions: how many speak at a time (2)")
     bench.add_argument("--viewers", type=_count, default=50, help="voice: how many watch at a time")
     bench.add_argument("--json", action="store_true", help="print JSON instead of a table")
     bench.set_defaults(run=live.bench)

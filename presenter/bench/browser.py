@@ -136,9 +136,9 @@ async def _page() -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def _bot() -> AsyncIterator[tuple[str, PresenterClient]]:
-    with tempfile.TemporaryDirectory() as folder, running_sync_test(folder) as base:
-        async with connect(base) as presenter:
-            yield base, presenter
+    with tempfile.TemporaryDirectory() as folder, running_sync_test(folder) as server:
+        async with connect(server.url) as presenter:
+            yield server.url, presenter
 
 
 async def _beep(presenter: PresenterClient, seconds: float) -> None:

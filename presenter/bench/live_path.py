@@ -15,6 +15,8 @@ import torch
 
 from models.compositor import FrameCompositor
 from models.head_motion import sway
+from presenter.bench.gpu import gpu_figures
+from presenter.bench.peers import peer_costs
 from presenter.bench.rungs import rung_costs
 from presenter.config import AppConfig
 from presenter.errors import ConfigError
@@ -24,6 +26,7 @@ from presenter.runtime.identities import DEFAULT, IdentityStore
 from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.networks import load_networks
 from presenter.runtime.renderer import Renderer
+from presenter.server.capacity import fitting, processors
 from stream.media import CHUNK_SAMPLES, FPS, PLAYOUT_RATE, PLAYOUT_SAMPLES, SAMPLE_RATE, AudioChunk, VideoFrame
 from stream.rtc.encoders import VideoEncoder
 from stream.yuv import i420
@@ -33,8 +36,13 @@ _BITRATE = 1_500_000
 _WARM_UP = 5  # frames that are not counted: the first of a stream are larger and start with cold caches
 
 
-def run_bench(config: AppConfig, seconds: float) -> dict[str, Any]:
+def run_bench(config: AppConfig, seconds: float, *, peers: bool = False) -> dict[str, Any]:
     """Measure on this machine.
+
+    Args:
+        config: Whose engine.
+        seconds: Of speech.
+        peers: Also generators of other talking heads, which takes a minute and 4 GB.
 
     Returns:
         Milliseconds of one core per frame (min, p50, p95) by stage, and core-seconds per second of video.
@@ -55,11 +63,19 @@ def run_bench(config: AppConfig, seconds: float) -> dict[str, Any]:
         "chunk_to_frame_ms": 1000 * CHUNK_SAMPLES / SAMPLE_RATE + look_ahead_ms + live["render_ms"]["p50"],
         "live": live,
         "live_float32": baseline,
-        "stages_ms": _time_stages(config, engine, stored),
+        "stages_ms": _time_stages(engine, stored),
         "quality_ladder_ms": rung_costs(FrameCompositor(stored.identity, engine.folded(stored))),
     }
     if config.engine.device == "cpu":
         report["generator_ms"] = measured(load_networks(config.engine).generator)
+        fitting_ms = live["core_seconds_per_second"] * _FRAME_MS
+        report["sessions_that_fit"] = fitting(fitting_ms, processors())
+        if peers:
+            report["peers"] = peer_costs(
+                load_networks(config.engine).generator, report["stages_ms"]["generator"]["p50"]
+            )
+    else:
+        report["gpu"] = gpu_figures(engine, stored)
     for renderer in (chosen, plain):
         renderer.close()
     return report
@@ -123,20 +139,17 @@ def _time_streams(renderers: list[Renderer], chunks: list[AudioChunk]) -> list[d
     return reports
 
 
-def _time_stages(config: AppConfig, engine: Engine, stored: StoredIdentity) -> dict[str, dict[str, float]]:
+def _time_stages(engine: Engine, stored: StoredIdentity) -> dict[str, dict[str, float]]:
     """Each stage on its own, in the order of the live path, so that caches are as warm as there."""
-    network, state = engine.syncformer, engine.syncformer.init_state(1)
+    style, stream = engine.syncformer.null_style, engine.motion_streams.take()
     backend = engine.folded(stored)
     compositor, encoder = FrameCompositor(stored.identity, backend), VideoEncoder.of("VP8")
     names = ("syncformer", "planes", "generator", "compose", "yuv", "vp8")
     watch = {name: Stopwatch() for name in names}
-    device = torch.device(config.engine.device)
     with torch.inference_mode():
         target = backend.encode_target(torch.zeros(1, 3, 256, 256))
         for number, chunk in enumerate(speech_like(6)):
-            pcm = torch.from_numpy(chunk.pcm)[None].to(device)
-            step = watch["syncformer"](engine.live_step, pcm, network.null_style, state)
-            moved = network.displacement(step)[0, -1].cpu().numpy()
+            moved = watch["syncformer"](stream.step, chunk.pcm, style)
             planes = watch["planes"](compositor.planes, moved)
             layer = watch["generator"](backend.render, target, planes)
             rgb = watch["compose"](compositor.compose, layer, sway(number), 0)

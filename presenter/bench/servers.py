@@ -8,20 +8,36 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from presenter.errors import PresenterError
 
 _START_S = 60.0
 
 
-def running_server() -> contextlib.AbstractContextManager[str]:
-    """Run `presenter serve` on a free port; gives its address."""
+@dataclass(frozen=True)
+class Server:
+    """A server that runs.
+
+    Attributes:
+        url: Its address.
+        pid: Of its process.
+        started_s: From the start of the process until it answered.
+    """
+
+    url: str
+    pid: int
+    started_s: float
+
+
+def running_server(config: str = "cpu") -> contextlib.AbstractContextManager[Server]:
+    """Run `presenter serve` on a free port, with a preset or a file of settings."""
     port = _free_port()
-    return _running(["-m", "presenter", "serve", "--port", str(port)], port)
+    return _running(["-m", "presenter", "--config", config, "serve", "--port", str(port)], port)
 
 
-def running_sync_test(folder: str) -> contextlib.AbstractContextManager[str]:
-    """Run a server whose presenters are sync-test renderers (`presenter.bench.sync_test`); gives its address."""
+def running_sync_test(folder: str) -> contextlib.AbstractContextManager[Server]:
+    """Run a server whose presenters are sync-test renderers (`presenter.bench.sync_test`)."""
     port = _free_port()
     return _running(["-m", "presenter.bench.sync_test", str(port), folder], port)
 
@@ -33,16 +49,17 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def _running(arguments: list[str], port: int) -> Iterator[str]:
+def _running(arguments: list[str], port: int) -> Iterator[Server]:
     command = [sys.executable, *arguments]
+    started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + _START_S
         while not _answers(port):
             if time.monotonic() > deadline or process.poll() is not None:
                 raise PresenterError(f"the server did not start; try it by hand: python {' '.join(arguments)}")
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
+            time.sleep(0.02)
+        yield Server(f"http://127.0.0.1:{port}", process.pid, time.monotonic() - started)
     finally:
         process.terminate()
         process.wait(20)

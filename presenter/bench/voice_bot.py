@@ -207,8 +207,8 @@ def run_voice_bench(seconds: float = 60.0, viewers: int = 50, rounds: int = 10) 
         First frames and interruptions at a viewer, the cost of one viewer and of many, and the sync in a browser, or
         why that was not measured.
     """
-    with running_server() as base:
-        report = asyncio.run(_measure(base, rounds))
+    with running_server() as server:
+        report = asyncio.run(_measure(server.url, rounds))
     report["viewers"] = {f"{count}": run_viewers(count, 10.0) for count in sorted({1, viewers})}
     try:
         report["browser"] = asyncio.run(measure_browser(seconds))

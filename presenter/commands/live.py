@@ -26,7 +26,7 @@ def serve(config: AppConfig, arguments: argparse.Namespace) -> int:
     server = config.server
     check_server(server)  # before the networks are loaded
     engine, store = Engine.load(config), IdentityStore(config.presenters_dir)
-    engine.slots = server.max_sessions or sessions_that_fit(engine, store)
+    engine.reserve(server.max_sessions or sessions_that_fit(engine, store))
     app = create_app(engine, store, config)
 
     def ready(url: str) -> None:
@@ -114,7 +114,8 @@ def contact_sheet(config: AppConfig, arguments: argparse.Namespace) -> int:
 
 
 BENCHES = (
-    "live: milliseconds per stage; voice: first frame, interruption, viewers and sync of a voice bot's face;"
+    "live: milliseconds per stage; sessions: start-up, memory, rate and cost of several that speak;"
+    " voice: first frame, interruption, viewers and sync of a voice bot's face;"
     " camera: delay, skew and drift of a meeting's camera and microphone"
 )
 
@@ -130,10 +131,18 @@ def bench(config: AppConfig, arguments: argparse.Namespace) -> int:
         from presenter.bench.camera import run_camera_bench
 
         report = run_camera_bench(config, arguments.seconds or 60.0)
+    elif arguments.what == "sessions":
+        from presenter.bench.sessions import run_sessions_bench
+
+        report = run_sessions_bench(arguments.sessions, arguments.seconds or 60.0)
     else:
         from presenter.bench.live_path import run_bench
+        from presenter.bench.plot import save_plot
 
-        report = run_bench(config, 20.0 if arguments.seconds is None else arguments.seconds)
+        seconds = 20.0 if arguments.seconds is None else arguments.seconds
+        report = run_bench(config, seconds, peers=arguments.peers)
+        if arguments.plot is not None:
+            save_plot(report, arguments.plot)
     _print_report(report, arguments.json)
     return 0
 
@@ -161,9 +170,17 @@ def _print_report(report: dict[str, Any], as_json: bool) -> None:
 
 def _print_rows(rows: dict[str, Any], depth: int) -> None:
     for name, value in rows.items():
-        if isinstance(value, dict):
-            print(f"{'  ' * depth}{name}")
+        indented = f"{'  ' * depth}{name}"
+        if isinstance(value, dict) and value.keys() <= {"min", "p50", "p95", "p99", "max"}:
+            print(f"{indented:<36} {'  '.join(f'{key} {_shown(each)}' for key, each in value.items())}")
+        elif isinstance(value, dict):
+            print(indented)
             _print_rows(value, depth + 1)
         else:
-            shown = f"{value:.4g}" if isinstance(value, float) else value
-            print(f"{'  ' * depth}{name:<{36 - 2 * depth}} {shown}")
+            print(f"{indented:<36} {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(_shown(each) for each in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models import half_linear, traced_step
+from models import half_linear
 from models.backends import available, backend
 from models.compositor import Backend, FrameCompositor
 from models.errors import ModelError
 from models.generator import Generator
 from models.half_linear import use_half_weights
 from models.identity import Identity, StyleCode, picture_tensor
+from models.live_motion import MotionStreams
 from models.syncformer import StyleSyncFormer
-from models.traced_step import LiveStep
 from presenter.config import AppConfig, EngineConfig
 from presenter.errors import CapacityError, ConfigError, IdentityDamagedError
 from presenter.runtime.backend_choice import fastest
@@ -57,13 +57,12 @@ class Engine:
         self._syncformer = networks.syncformer.to(device).eval().requires_grad_(False)
         if device.type == "cpu" and half_linear.is_available():
             use_half_weights(self._syncformer)
-        recorded = device.type == "cpu" and traced_step.is_available()
-        self.live_step: LiveStep = traced_step.record(self._syncformer) if recorded else self._syncformer.step
-        """`StyleSyncFormer.step` for one chunk of one stream, as live streams run it."""
+        self.motion_streams = MotionStreams(self._syncformer, device)
+        """The syncformer as live streams run it."""
         self._generator = networks.generator
         self._device = device
         self.backend = _decide(backend, networks.generator, device)
-        self.slots = slots
+        self.slots: int | None = slots
         self._head_motion = head_motion
         self._in_use = 0
         self._lock = threading.Lock()  # renderers are made and closed in threads of their own
@@ -107,6 +106,11 @@ class Engine:
         """The base generator, for identities without their own."""
         return self._generator
 
+    def reserve(self, slots: int) -> None:
+        """Limit how many renderers may be in use at a time, and prepare what each needs at once, before users wait."""
+        self.slots = slots
+        self.motion_streams.prepare(slots)
+
     @property
     def is_full(self) -> bool:
         """Whether every slot is in use now."""
@@ -133,13 +137,11 @@ class Engine:
         try:
             compositor = FrameCompositor(stored.identity, self.folded(stored, backend))
             return Renderer(
-                self._syncformer,
+                self.motion_streams,
                 compositor,
                 stored.identity,
-                self._device,
                 self._release,
                 head_motion=self._head_motion,
-                live_step=self.live_step,
             )
         except BaseException:
             self._release()

@@ -14,10 +14,9 @@ from models.compositor import FrameCompositor
 from models.head_motion import AT_REST, FPS, Handover, HeadMotion, HeadPose, IdleMotion
 from models.identity import Identity, SpeakingStyle
 from models.layer import Layer
+from models.live_motion import MotionStreams
 from models.mesh import Floats
 from models.speech_motion import SpeechMotion, SpeechState
-from models.syncformer import StyleSyncFormer
-from models.traced_step import LiveStep
 from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from stream.media import CHUNK_SAMPLES, PLAYOUT_SAMPLES, AudioChunk, VideoFrame, silence
 
@@ -45,36 +44,30 @@ class Renderer:
     another. Two renderers share weights and nothing else.
 
     Args:
-        syncformer: Audio to motion.
+        streams: Audio to motion.
         compositor: Motion to frames.
         identity: The identity to show.
-        device: Where the syncformer's weights are.
         release: Called once when the renderer is closed.
         head_motion: How far speech moves the head, 0 (not at all) to 1, while no other motion is set.
-        live_step: How the syncformer's steps are computed.
     """
 
     def __init__(
         self,
-        syncformer: StyleSyncFormer,
+        streams: MotionStreams,
         compositor: FrameCompositor,
         identity: Identity,
-        device: torch.device,
         release: Callable[[], None] = lambda: None,
         *,
         head_motion: float = 0.0,
-        live_step: LiveStep,
     ) -> None:
-        self._syncformer = syncformer
-        self._step = live_step
+        self._streams = streams
+        self._stream = streams.take()
         self._compositor = compositor
         self._identity = identity
-        self._device = device
         self._release = release
         self._closed = False
         self.speaking_style = identity.speaking_style
         self._style = self._style_goal
-        self._state = syncformer.init_state(1)
         self._waiting: deque[AudioChunk] = deque()
         self._frame = 0
         self._moved: deque[_Moved] = deque(maxlen=_REMEMBERED_FRAMES)
@@ -104,7 +97,7 @@ class Renderer:
 
     @speaking_style.setter
     def speaking_style(self, style: SpeakingStyle | None) -> None:
-        self._style_goal = self._syncformer.padded_style(style)
+        self._style_goal = self._streams.network.padded_style(style)
         self._speaking_style = style
 
     @property
@@ -130,7 +123,7 @@ class Renderer:
     @property
     def latency_samples(self) -> int:
         """How much sound after a frame's own chunk the model needs, in samples at 16 kHz."""
-        return self._syncformer.latency_samples
+        return self._streams.network.latency_samples
 
     def push(self, chunk: AudioChunk) -> list[tuple[AudioChunk, VideoFrame]]:
         """Process a chunk and render the frame that is complete with it.
@@ -142,7 +135,7 @@ class Renderer:
 
     def advance(self, chunk: AudioChunk) -> list[tuple[AudioChunk, RenderFrame]]:
         """Process a chunk of audio; see `FrameRenderer.advance`."""
-        displacement = self._infer(chunk.pcm)
+        displacement = self._stream.step(chunk.pcm, self._current_style())
         self._waiting.append(chunk)
         if len(self._waiting) * CHUNK_SAMPLES <= self.latency_samples:
             return []
@@ -202,7 +195,7 @@ class Renderer:
     def reset(self) -> None:
         """Drop what was pushed; head motion continues."""
         self._waiting.clear()
-        self._state.reset()
+        self._stream.reset()
         self._closing_from = None
 
     def take_over(self, other: FrameRenderer) -> None:
@@ -216,7 +209,8 @@ class Renderer:
         """
         if not isinstance(other, Renderer):
             raise TypeError(f"take_over: expected a Renderer, got {type(other).__name__}")
-        self._state, self._waiting, self._frame = other._state, other._waiting, other._frame
+        self._stream, other._stream = other._stream, self._stream
+        self._waiting, self._frame = other._waiting, other._frame
         self._moved, self._closing_from, self._closing = other._moved, other._closing_from, other._closing
         self.motion, self._followed, self._handover = other.motion, other._followed, other._handover
         self._speech_motion, self._speech = other._speech_motion, other._speech
@@ -228,6 +222,7 @@ class Renderer:
         """Free the slot; safe to call twice."""
         if not self._closed:
             self._closed = True
+            self._streams.give_back(self._stream)
             self._release()
 
     def _render(self, moved: _Moved, *, keep_mouth: bool = False) -> VideoFrame:
@@ -255,12 +250,6 @@ class Renderer:
         return self._handover.apply(moved.frame, pose), eyelids
 
     def _current_style(self) -> torch.Tensor:
-        self._style = torch.lerp(self._style, self._style_goal, _STYLE_SHARE)
-        return self._style
-
-    def _infer(self, pcm: Floats) -> Floats:
         with torch.inference_mode():
-            batch = torch.from_numpy(pcm).to(self._device)[None]
-            coefficients = self._step(batch, self._current_style(), self._state)
-            displacement = self._syncformer.displacement(coefficients)[0, -1]
-        return displacement.cpu().numpy()
+            self._style = torch.lerp(self._style, self._style_goal, _STYLE_SHARE)
+        return self._style

@@ -25,6 +25,7 @@ from presenter.server.app_keys import (
 )
 from presenter.server.enrolment_jobs import Enrolments
 from presenter.server.error_responses import ApiError, json_errors
+from presenter.server.liveavatar_routes import add_liveavatar
 from presenter.server.rate_limit import limit_rate
 from presenter.server.render_jobs import Renders
 from presenter.server.session_manager import SessionManager
@@ -84,6 +85,7 @@ def create_app(engine: RendererPool, store: IdentityStore, config: AppConfig) ->
     for table in (routes, presenter_routes.routes, render_routes.routes, session_routes.routes, viewer_routes.routes):
         app.add_routes(table)
     add_simli(app, server.token or "", app[PEER_CONFIG])
+    add_liveavatar(app, server.token or "", server.public_origin)
     app.router.add_static("/static/", web_folder())
     return app
 

@@ -34,6 +34,7 @@ from presenter.server.app_keys import (
 )
 from presenter.server.enrolment_jobs import Enrolments
 from presenter.server.error_responses import ApiError, json_errors
+from presenter.server.liveavatar_routes import add_liveavatar
 from presenter.server.rate_limit import limit_rate
 from presenter.server.render_jobs import Renders
 from presenter.server.session_manager import SessionManager
@@ -100,6 +101,7 @@ def create_app(engine: RendererPool, store: IdentityStore, config: AppConfig) ->
         app.add_routes(rooms.routes)
     app.add_routes(routes)
     add_simli(app, app[PEER_CONFIG])
+    add_liveavatar(app, server.public_origin)
     app.router.add_static("/static/", web_folder())
     return app
 

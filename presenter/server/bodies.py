@@ -77,6 +77,12 @@ class SimliSessionRequest(BaseModel):
     faceId: Text
 
 
+class LiveAvatarSessionRequest(BaseModel):
+    """`POST /v1/sessions/token`; the other fields of LiveAvatar's API are ignored."""
+
+    avatar_id: Name
+
+
 class RenameRequest(BaseModel):
     """`PATCH /api/presenters/{name}`."""
 

@@ -17,7 +17,7 @@ LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob: mediastream:; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-    "Permissions-Policy": "microphone=(self), camera=()",
+    "Permissions-Policy": "microphone=(self), camera=(self)",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
@@ -26,6 +26,8 @@ OPEN_PREFIX = "/whep/"
 """Below this any page may watch: the id of a session, which can't be guessed, is the permission."""
 SIMLI_SOCKET = "/compose/webrtc/p2p"
 """Any page may open this websocket: it requires a session token that can't be guessed and is valid once."""
+LIVEAVATAR_PREFIX = "/v1/sessions/"
+"""Below this, except `token`, any page may control a session: it requires a session token that can't be guessed."""
 CORS: dict[str, str] = {
     hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "POST, PATCH, DELETE, OPTIONS",
@@ -33,7 +35,7 @@ CORS: dict[str, str] = {
     hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: "accept-post, allow, link, location, retry-after",
     hdrs.ACCESS_CONTROL_MAX_AGE: "600",
 }
-"""Headers of responses below `OPEN_PREFIX`, errors included."""
+"""Headers of responses below `OPEN_PREFIX`, errors included, and with changes of those below `LIVEAVATAR_PREFIX`."""
 
 _DATES: dict[str, Callable[[web.Request], object]] = {
     hdrs.IF_MODIFIED_SINCE: lambda request: request.if_modified_since,
@@ -53,6 +55,15 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     response.headers.setdefault(hdrs.CACHE_CONTROL, "no-cache")
     if request.path.startswith(OPEN_PREFIX):
         response.headers.update(CORS)
+    elif _is_liveavatar(request) and hdrs.ORIGIN in request.headers:
+        # LiveAvatar's SDK sends its requests with credentials, for which browsers require the origin's name.
+        response.headers.update(CORS | {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: _readable(request.headers[hdrs.ORIGIN])})
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
+        response.headers[hdrs.VARY] = hdrs.ORIGIN
+
+
+def _is_liveavatar(request: web.Request) -> bool:
+    return request.path.startswith(LIVEAVATAR_PREFIX) and request.path != f"{LIVEAVATAR_PREFIX}token"
 
 
 @web.middleware
@@ -82,7 +93,7 @@ def check_origin(public_origin: str) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         origin = request.headers.get(hdrs.ORIGIN)
-        if request.path.startswith((OPEN_PREFIX, SIMLI_SOCKET)):
+        if request.path.startswith((OPEN_PREFIX, SIMLI_SOCKET)) or _is_liveavatar(request):
             return await handler(request)
         if origin is not None and origin.lower() != public and _netloc(origin) != request.host.lower():
             raise ApiError(403, "forbidden_origin", f"Requests from {_readable(origin)} are not accepted here.")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from presenter.server.app_keys import TOKENS
 from presenter.server.error_responses import ApiError
 from presenter.server.middleware import OPEN_PREFIX
-from presenter.server.operations import ADMIN, OPEN, OPERATIONS, OWNER
+from presenter.server.operations import OPEN, OPERATIONS, OWNER
 from presenter.server.tokens import Grant, Scope, TokenError, Tokens
 
 _WEBSOCKETS = {"/api/sessions/{id}/audio", "/api/sessions/{id}/events"}
@@ -68,13 +69,26 @@ def _allow(grant: Grant, needed: frozenset[Scope], session: str | None) -> None:
         raise ApiError(403, "scope", "This token is for another session.")
 
 
-def may_administer(tokens: Tokens, text: str) -> bool:
-    """Whether a token is the server's own or one to administer."""
+def check_key(request: web.Request, header: str) -> None:
+    """Require the server's token, or one to administer, as the API key of a voice service, if the server has a token.
+
+    Args:
+        request: of the voice service's client.
+        header: where that service's clients send their key.
+
+    Raises:
+        ApiError: 401.
+    """
+    tokens = request.app[TOKENS]
+    if tokens is None:
+        return
     try:
-        grant = tokens.read(text)
+        grant = tokens.read(request.headers.get(header, ""))
     except TokenError:
-        return False
-    return grant.scope is None or grant.scope in ADMIN
+        grant = None
+    if grant is None or grant.scope not in (None, Scope.ADMINISTER):
+        wanted = "the token that this server was started with, or one to administer it (POST /api/tokens)"
+        raise ApiError(401, "unauthorized", f"{header}: expected {wanted}.")
 
 
 def _authorization(request: web.Request) -> str:

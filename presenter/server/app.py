@@ -1,6 +1,7 @@
 """The HTTP application: the page, presenters, enrolment, sessions and health."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from aiohttp import hdrs, web
@@ -33,7 +34,7 @@ from presenter.server.app_keys import (
     VIDEO_LIMIT,
 )
 from presenter.server.enrolment_jobs import Enrolments
-from presenter.server.error_responses import ApiError, json_errors
+from presenter.server.error_responses import ApiError, OneLine, json_errors
 from presenter.server.liveavatar_routes import add_liveavatar
 from presenter.server.rate_limit import limit_rate
 from presenter.server.render_jobs import Renders
@@ -154,7 +155,9 @@ async def serve_forever(app: web.Application, host: str, port: int, ready: Calla
         OSError: if the address can't be bound.
     """
     stop = asyncio.Event()
-    runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S)
+    http_log = logging.getLogger(f"{__name__}.http")
+    http_log.addFilter(OneLine())
+    runner = web.AppRunner(app, logger=http_log, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

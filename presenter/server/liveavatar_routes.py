@@ -14,8 +14,8 @@ import secrets
 from aiohttp import hdrs, web
 
 from presenter.errors import IdentityNotFoundError
-from presenter.server.access import may_administer
-from presenter.server.app_keys import SESSIONS, TOKENS
+from presenter.server.access import check_key
+from presenter.server.app_keys import SESSIONS
 from presenter.server.bodies import LiveAvatarSessionRequest
 from presenter.server.error_responses import ApiError
 from presenter.server.middleware import LIVEAVATAR_PREFIX
@@ -43,10 +43,7 @@ def add_liveavatar(app: web.Application, public_origin: str) -> None:
 
 @routes.post("/v1/sessions/token")
 async def _token(request: web.Request) -> web.Response:
-    server_tokens = request.app[TOKENS]
-    if server_tokens is not None and not may_administer(server_tokens, request.headers.get("X-API-KEY", "")):
-        wanted = "the token that this server was started with, or one to administer it (POST /api/tokens)"
-        raise ApiError(401, "unauthorized", f"X-API-KEY: expected {wanted}.")
+    check_key(request, "X-API-KEY")
     name = (await read_json(request, LiveAvatarSessionRequest)).avatar_id
     try:
         session = await request.app[SESSIONS].open(name, "off")

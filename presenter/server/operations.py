@@ -154,12 +154,10 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         summary="LiveAvatar: a session and its token; the key is in X-API-KEY", access=OPEN,
         body=bodies.LiveAvatarSessionRequest, refusals=(422,),
     ),
-    ("OPTIONS", "/v1/sessions/{action}"): Operation(summary="LiveAvatar: preflight", access=OPEN, answer=_NOTHING),
-    ("POST", "/v1/sessions/start"): Operation(
-        summary="LiveAvatar: start a session; the bearer token is the session's", access=OPEN
-    ),
+    ("POST", "/v1/sessions/start"): Operation(summary="LiveAvatar: begin, with a session token", access=OPEN),
     ("POST", "/v1/sessions/keep-alive"): Operation(summary="LiveAvatar: keep a session", access=OPEN),
     ("POST", "/v1/sessions/stop"): Operation(summary="LiveAvatar: end a session", access=OPEN),
+    ("OPTIONS", "/v1/sessions/{action}"): Operation(summary="Preflight of LiveAvatar", access=OPEN, answer=_NOTHING),
     ("GET", "/v1/sessions/socket"): Operation(
         summary="LiveAvatar: speech by a websocket", access=OPEN, answer=_UPGRADE, query={"session_token": _WORD}
     ),

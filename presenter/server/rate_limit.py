@@ -13,14 +13,7 @@ from presenter.server.error_responses import error_response
 from presenter.server.middleware import OPEN_PREFIX
 
 _MAX_ADDRESSES = 10_000
-_PATHS = (
-    "/api/sessions",
-    "/api/presenters",
-    "/api/renders",
-    "/api/tokens",
-    "/compose/token",
-    "/v1/sessions/token",
-)
+_PATHS = ("/api/sessions", "/api/presenters", "/api/renders", "/api/tokens", "/compose/token", "/v1/sessions/token")
 
 
 class RateLimit:

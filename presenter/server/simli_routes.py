@@ -15,8 +15,8 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from presenter.errors import IdentityNotFoundError, PresenterError
-from presenter.server.access import may_administer
-from presenter.server.app_keys import SESSIONS, TOKENS
+from presenter.server.access import check_key
+from presenter.server.app_keys import SESSIONS
 from presenter.server.bodies import SimliSessionRequest
 from presenter.server.error_responses import ApiError
 from presenter.server.parsing import read_json
@@ -48,7 +48,7 @@ def add_simli(app: web.Application, peer_config: PeerConfig) -> None:
 
 @routes.post("/compose/token")
 async def _token(request: web.Request) -> web.Response:
-    _check_key(request)
+    check_key(request, "x-simli-api-key")
     face = (await read_json(request, SimliSessionRequest)).faceId
     warnings = []
     try:
@@ -65,7 +65,7 @@ async def _token(request: web.Request) -> web.Response:
 
 @routes.get("/compose/ice")
 async def _ice(request: web.Request) -> web.Response:
-    _check_key(request)
+    check_key(request, "x-simli-api-key")
     config = request.app[ICE]
     login = {"username": config.ice_username, "credential": config.ice_credential} if config.ice_username else {}
     return web.json_response([{"urls": [url], **login} for url in config.ice_servers])
@@ -94,14 +94,6 @@ async def _p2p(request: web.Request) -> web.WebSocketResponse:
             return await serve_bot(request, host, session, open_codec("simli", {}), connect)
     finally:
         host.leaving.set()  # as with Simli, a session ends with its websocket
-
-
-def _check_key(request: web.Request) -> None:
-    """Require the server's token, or one to administer, as the API key, if the server has a token."""
-    tokens = request.app[TOKENS]
-    if tokens is not None and not may_administer(tokens, request.headers.get("x-simli-api-key", "")):
-        wanted = "the token that this server was started with, or one to administer it (POST /api/tokens)"
-        raise ApiError(401, "unauthorized", f"x-simli-api-key: expected {wanted}.")
 
 
 async def _offer(socket: web.WebSocketResponse) -> str:

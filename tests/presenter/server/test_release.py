@@ -77,7 +77,7 @@ async def visit(base: str, session: str, cycles: int) -> None:
 
 def memory_mb() -> float:
     status = Path("/proc/self/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
+    return int(next(line for line in status.splitlines() if line.startswith("RssAnon")).split()[1]) / 1024
 
 
 def held() -> tuple[int, int, int]:

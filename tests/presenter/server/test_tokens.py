@@ -95,7 +95,7 @@ def test_a_scope_does_what_it_is_for_and_nothing_else(serve: Serve, method: str,
 def test_what_is_open_needs_no_token(serve: Serve) -> None:
     async def scenario(server: Server) -> None:
         for (method, path), operation in OPERATIONS.items():
-            if operation.access is OPEN and not path.startswith(("/compose", "/v1")):  # with keys of their own
+            if operation.access is OPEN and not path.startswith(("/compose", "/v1")):  # which has a key of its own
                 assert (await asked(server, method, path, None))[0] not in (401, 500), path
         assert (await asked(server, "POST", "/whep/{id}", None))[0] == 415, "the id is the permission to watch"
         assert (await asked(server, "GET", "/api/nothing", None)) == (401, "unauthorized")

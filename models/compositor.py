@@ -55,7 +55,9 @@ class FrameCompositor:
         """What of the frames is not the rendered mouth."""
         first = _Prepared(self.scene.template(0), backend)
         self._prepared = 0, first
-        self._look = interior_look(first.reference, first.source) if backend.painted_interior else None
+        self._look = (
+            interior_look(first.reference, first.source, identity.sunk_teeth) if backend.painted_interior else None
+        )
 
     def points(self, displacement: Floats, number: int = 0) -> Floats:
         """The extended mesh in the crop `[514, 3]` for a displacement `[478, 3]` from neutral; see `frame`."""

@@ -36,6 +36,7 @@ class Identity:
         blinks: Eyelid overlays.
         matte: Where in the frame the person is `[H, W]`; None if it was enrolled without.
         template: The video of the person that is animated instead of the frame; None if there is but the frame.
+        sunk_teeth: How much lower than on the mean head the lower teeth are painted; see `InteriorLook`.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Identity:
     blinks: Blinks
     matte: Matte | None
     template: LivingTemplate | None = None
+    sunk_teeth: float = 0.0
 
     @property
     def transform(self) -> Floats:

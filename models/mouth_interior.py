@@ -117,6 +117,7 @@ class InteriorLook:
         edge: Where the upper incisors end, canonical y.
         chin: Canonical y of the chin.
         gap: Between the lips, canonical.
+        sunk: How much lower than on the mean head the lower teeth lie, canonical; the tongue by half of it.
     """
 
     colours: InteriorColours
@@ -124,19 +125,21 @@ class InteriorLook:
     edge: float
     chin: float
     gap: float
+    sunk: float = 0.0
 
 
-def interior_look(reference: Picture, points: Floats) -> InteriorLook:
+def interior_look(reference: Picture, points: Floats, sunk: float = 0.0) -> InteriorLook:
     """Read from a reference what `paint_interior` needs.
 
     Args:
         reference: A face crop `[256, 256, 3]`.
         points: The mesh in it `[>= 478, 3]`, crop pixels.
+        sunk: See `InteriorLook`; no reference with closed lips tells it.
     """
     lip, chin, gap = _lips(points[:NUM_VERTICES], fit_pose(points[:NUM_VERTICES]))
     # A smile or an open mouth lifts the lip off the teeth; they do not rise with it.
     edge = lip + float(_SHOWN) + 0.4 * min(gap, 0.15)
-    return InteriorLook(interior_colours(reference, points), _softness(reference, points), edge, chin, gap)
+    return InteriorLook(interior_colours(reference, points), _softness(reference, points), edge, chin, gap, sunk)
 
 
 def _softness(reference: Picture, points: Floats) -> float:
@@ -202,7 +205,7 @@ def paint_interior(warped: Picture, interior: Picture, points: Floats, look: Int
     picture = np.empty((height, width, 3), np.float32)
     picture[:] = colours.cavity
     for name, relief in _reliefs().items():
-        lowered = {"upper": 0.0, "lower": drop, "tongue": drop + _TONGUE_REST}[name]
+        lowered = {"upper": 0.0, "lower": drop + look.sunk, "tongue": drop + _TONGUE_REST + look.sunk / 2}[name]
         flesh = colours.tongue if name == "tongue" else colours.gum
         _lay(picture, relief, pose, (left, top), (look.edge - float(_EDGE), lowered), flesh, colours.tooth)
     picture *= (0.22 + 0.78 * open_to_light)[..., None]

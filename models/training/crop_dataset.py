@@ -105,17 +105,27 @@ class CropPairs(Dataset[Sample]):
         augment: Flip, recolour, jitter and hide what the reference shows of the mouth.
         personal: One person's generator: only jitter, and the reference is the one that will be live: the crop
             that `about` calls `rest`, or else the group's most closed mouth.
+        sunk_teeth: Of that person; see `InteriorLook`.
         seed: Pairs are a function of this and the position in the epoch.
     """
 
     def __init__(
-        self, crops: Crops, indices: list[int], length: int, *, augment: bool, personal: bool = False, seed: int = 0
+        self,
+        crops: Crops,
+        indices: list[int],
+        length: int,
+        *,
+        augment: bool,
+        personal: bool = False,
+        sunk_teeth: float = 0.0,
+        seed: int = 0,
     ) -> None:
         self._crops = crops
         self._indices = indices
         self._length = length
         self._augment = augment
         self._personal = personal
+        self._sunk = sunk_teeth
         self._seed = seed
         self._rasteriser = crop_rasteriser()
         self._groups: dict[tuple[object, object], list[int]] = {}
@@ -147,7 +157,7 @@ class CropPairs(Dataset[Sample]):
             return make_sample(self._rasteriser, image, points, other, source)
         points = points + rng.normal(0, 0.35, points.shape).astype(np.float32)
         if self._personal:
-            return make_sample(self._rasteriser, image, points, other, source)
+            return make_sample(self._rasteriser, image, points, other, source, sunk_teeth=self._sunk)
         if target == reference or rng.random() < 0.1:
             other, source = mirror(other, source)  # stills have no second picture
         if rng.random() < 0.5:
@@ -184,6 +194,7 @@ def make_sample(
     source: Floats,
     *,
     hide_interior: bool = False,
+    sunk_teeth: float = 0.0,
 ) -> Sample:
     """Rasterise a pair into the generator's inputs.
 
@@ -194,8 +205,10 @@ def make_sample(
         other: Reference crop and its mesh `source`.
         source: See `other`.
         hide_interior: Don't use what the reference shows inside the mouth.
+        sunk_teeth: See `InteriorLook`.
     """
-    live = live_planes(rasteriser, points, other, source, interior_look(other, source), hide_interior=hide_interior)
+    look = interior_look(other, source, sunk_teeth)
+    live = live_planes(rasteriser, points, other, source, look, hide_interior=hide_interior)
     share = 1.0 if hide_interior else 1.0 - seen_share(points, source)
     painted = (live[..., 4:5] * share).astype(np.uint8)
     planes = (image, other, live, painted, mouth_polygon(points)[..., None])

@@ -35,6 +35,10 @@ class GeneratorTraining:
         init: Generator to start from; None starts from scratch.
         corpora: Only these corpora; empty means all.
         personal: Fine-tune to one person; see `CropPairs`.
+        exact_interior: Ask for the crops' own teeth also where they are painted: for a person whose teeth never look
+            otherwise than the crops show, at exactly that mesh.
+        sunk_teeth: Of that person; see `models.mouth_interior.InteriorLook`.
+        interior_weight: How much more than skin the mouth's opening counts.
         steps: Optimiser steps.
         adversarial_weight: Of the adversary; 0 leaves it out.
         sharpen_from: Step from which the perceptual loss and the adversary take part; before, they would
@@ -46,6 +50,9 @@ class GeneratorTraining:
     init: Path | None = None
     corpora: tuple[str, ...] = ()
     personal: bool = False
+    exact_interior: bool = False
+    sunk_teeth: float = 0.0
+    interior_weight: float = 2.0
     steps: int = 6000
     sharpen_from: int = 3500
     batch_size: int = 8
@@ -105,7 +112,9 @@ class GeneratorTrainer:
         """What this training is of: data, starting weights and the settings that shape the networks' path."""
         digest = hashlib.sha256((self.config.crops / "about.json").read_bytes())
         digest.update(self.config.init.read_bytes() if self.config.init else b"")
-        digest.update(repr((self.config.corpora, self.config.personal, self.config.seed)).encode())
+        digest.update(
+            repr((self.config.corpora, self.config.personal, self.config.exact_interior, self.config.seed)).encode()
+        )
         return digest.hexdigest()
 
     def _restore(self) -> None:
@@ -130,6 +139,8 @@ class GeneratorTrainer:
     def train_step(self, batch: Sample) -> dict[str, float]:
         """One update of the generator and, late in training, of the adversary."""
         target, masked, reference, live, painted, mouth = to_inputs(batch)
+        if self.config.exact_interior:
+            painted = torch.zeros_like(painted)
         self._set_rate()
         with torch.autocast("cpu", torch.bfloat16):
             style = self.generator.style_code(reference)
@@ -138,7 +149,7 @@ class GeneratorTrainer:
         # the target, or the blend mask learns to pass the target through.
         behind = target + self.mask * (reference - target)
         fake = composite(behind, rendered, self.mask)
-        weight = self.mask * (1 + 4 * mouth) + 2 * live.interior
+        weight = self.mask * (1 + 4 * mouth) + self.config.interior_weight * live.interior
         exact = weight * (1 - painted)
         losses = {
             "l1": ((fake - target).abs() * exact).mean(),
@@ -226,7 +237,15 @@ def train_generator(config: GeneratorTraining) -> Generator:
     trainer = GeneratorTrainer(config)
     first = trainer.step
     length = max(config.steps - first, 0) * config.batch_size
-    pairs = CropPairs(crops, wanted, length, augment=True, personal=config.personal, seed=config.seed + first)
+    pairs = CropPairs(
+        crops,
+        wanted,
+        length,
+        augment=True,
+        personal=config.personal,
+        sunk_teeth=config.sunk_teeth,
+        seed=config.seed + first,
+    )
     loader = DataLoader(pairs, config.batch_size, num_workers=config.workers)
     log = config.out.with_suffix(".log.jsonl").open("a")
     started = time.monotonic()

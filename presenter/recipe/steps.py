@@ -78,10 +78,22 @@ def _generator(arguments: Sequence[str]) -> None:
     train_generator(parse_settings(GeneratorTraining, "generator", arguments))
 
 
+def _default_poses(arguments: Sequence[str]) -> None:
+    from presenter.recipe.default_poses import DefaultPoses, choose_poses
+
+    choose_poses(parse_settings(DefaultPoses, "default-poses", arguments))
+
+
 def _default(arguments: Sequence[str]) -> None:
     from presenter.recipe.default_presenter import DefaultPresenter, build_default
 
     build_default(parse_settings(DefaultPresenter, "default", arguments))
+
+
+def _loop(arguments: Sequence[str]) -> None:
+    from presenter.recipe.loop import Loop, make_loop
+
+    print(f"{make_loop(parse_settings(Loop, 'loop', arguments))} frames")
 
 
 def _with_own_options(module: str) -> Callable[[Sequence[str]], None]:
@@ -105,7 +117,9 @@ STEPS: dict[str, Callable[[Sequence[str]], None]] = {
     "motion-report": _with_own_options("motion_report"),
     "interior": _interior,
     "generator": _generator,
+    "default-poses": _default_poses,
     "default": _default,
+    "loop": _loop,
 }
 
 

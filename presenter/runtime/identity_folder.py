@@ -122,6 +122,7 @@ def _facts(identity: Identity, consent: Consent | None, personalised: Figures | 
         "style_of": identity.style_of,
         "scale": identity.pose.scale,
         "blink_box": identity.blinks.box,
+        "sunk_teeth": identity.sunk_teeth,
         "enrolled_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     if consent is not None:
@@ -166,6 +167,9 @@ def _load(folder: Path) -> StoredIdentity:
     height, width = arrays["blinks"].shape[1:3]
     if min(top, left) < 0 or top + height > frame.shape[0] or left + width > frame.shape[1]:
         raise ValueError("the eyelids lie outside the picture")
+    sunk = float(facts.get("sunk_teeth", 0.0))  # older ones don't say
+    if not abs(sunk) <= 1.0:
+        raise ValueError(f"sunk_teeth: expected at most an inter-ocular distance, found {sunk}")
     identity = Identity(
         name=name_of(folder.name),
         frame=frame.astype(np.uint8),
@@ -177,6 +181,7 @@ def _load(folder: Path) -> StoredIdentity:
         speaking_style=None if style is None else SpeakingStyle(style.float()),
         blinks=Blinks((top, left), arrays["blinks"]),
         matte=matte,
+        sunk_teeth=sunk,
         template=load_template(folder / TEMPLATE, frame.shape[:2]) if (folder / TEMPLATE).is_file() else None,
     )
     generator = folder / GENERATOR

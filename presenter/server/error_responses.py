@@ -109,7 +109,10 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
             response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
         return response
     except (web.RequestPayloadError, HttpProcessingError) as error:  # such as invalid gzip
-        return error_response(400, "bad_request", f"The body can't be read: {' '.join(str(error).split())}.")
+        request.content.feed_eof()  # aiohttp would read the rest, fail on the same bytes, and log a traceback
+        response = error_response(400, "bad_request", f"The body can't be read: {' '.join(str(error).split())}.")
+        response.force_close()
+        return response
     except Exception as error:
         for kind in type(error).__mro__:
             if kind in STATUS_AND_CODE:

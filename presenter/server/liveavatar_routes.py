@@ -13,7 +13,7 @@ import secrets
 
 from aiohttp import hdrs, web
 
-from presenter.server.app_keys import SESSIONS
+from presenter.server.app_keys import SESSIONS, TOKENS
 from presenter.server.bodies import LiveAvatarSessionRequest
 from presenter.server.error_responses import ApiError
 from presenter.server.middleware import LIVEAVATAR_PREFIX
@@ -22,7 +22,7 @@ from presenter.server.session_tokens import SessionTokens, open_session
 from presenter.server.speech_socket import serve_bot
 from stream.dialects import open_codec
 
-TOKENS = web.AppKey("liveavatar_tokens", SessionTokens)
+SESSION_TOKENS = web.AppKey("liveavatar_tokens", SessionTokens)
 """Session tokens, valid until the session is stopped."""
 ORIGIN = web.AppKey("liveavatar_origin", str)
 """`scheme://host` of this server where a proxy changes it; or empty."""
@@ -33,18 +33,18 @@ _SUCCESS = 1000
 routes = web.RouteTableDef()
 
 
-def add_liveavatar(app: web.Application, token: str, public_origin: str) -> None:
-    """Add the routes to an application that has `SESSIONS`."""
-    app[TOKENS], app[ORIGIN] = SessionTokens(token, _KEY), public_origin.rstrip("/")
+def add_liveavatar(app: web.Application, public_origin: str) -> None:
+    """Add the routes to an application that has `SESSIONS` and `TOKENS`."""
+    app[SESSION_TOKENS], app[ORIGIN] = SessionTokens(app[TOKENS], _KEY), public_origin.rstrip("/")
     app.add_routes(routes)
 
 
 @routes.post("/v1/sessions/token")
 async def _token(request: web.Request) -> web.Response:
-    request.app[TOKENS].check_key(request.headers.get(_KEY, ""))
+    request.app[SESSION_TOKENS].check_key(request.headers.get(_KEY, ""))
     name = (await read_json(request, LiveAvatarSessionRequest)).avatar_id
     session, _ = await open_session(request.app[SESSIONS], name)
-    request.app[TOKENS].add(token := _new_token(), session)
+    request.app[SESSION_TOKENS].add(token := _new_token(), session)
     return _answer(session_id=session, session_token=token)
 
 
@@ -73,7 +73,7 @@ async def _keep_alive(request: web.Request) -> web.Response:
 async def _stop(request: web.Request) -> web.Response:
     token = _bearer(request)
     session = _session(request, token)
-    request.app[TOKENS].pop(token)
+    request.app[SESSION_TOKENS].pop(token)
     await request.app[SESSIONS].close_one(session)
     return _answer(session_id=session)
 
@@ -103,7 +103,7 @@ def _session(request: web.Request, token: str) -> str:
         ApiError: if there is none.
         SessionNotFoundError: if it has ended.
     """
-    session = request.app[TOKENS].get(token)
+    session = request.app[SESSION_TOKENS].get(token)
     if session is None:
         raise ApiError(401, "unauthorized", "Expected a session token of POST /v1/sessions/token as bearer token.")
     request.app[SESSIONS].host(session)

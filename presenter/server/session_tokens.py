@@ -1,15 +1,15 @@
 """Session tokens of other services' APIs: a client's server gets one with the API key, its page controls a session.
 
-The API key is this server's token.
+The API key is this server's token, or one to administer it.
 """
 
 from __future__ import annotations
 
-import hmac
-
 from presenter.errors import IdentityNotFoundError
+from presenter.server.access import may_administer
 from presenter.server.error_responses import ApiError
 from presenter.server.session_manager import SessionManager
+from presenter.server.tokens import Tokens
 
 DEFAULT = "default"
 """The presenter that is shown for a name that there is not: the services' clients send ids of their own faces."""
@@ -19,22 +19,21 @@ _MAX_TOKENS = 256
 class SessionTokens:
     """The tokens of one API, and the session of each; the oldest are forgotten."""
 
-    def __init__(self, api_key: str, header: str) -> None:
-        """Begin without tokens.
+    def __init__(self, access: Tokens | None, header: str) -> None:
+        """Begin without session tokens.
 
         Args:
-            api_key: this server's token; empty if it has none.
-            header: in which clients send it, for messages.
+            access: reads the server's tokens; None if it has none.
+            header: in which clients send their API key, for messages.
         """
-        self._key, self._header = api_key, header
+        self._access, self._header = access, header
         self._sessions: dict[str, str] = {}
 
     def check_key(self, given: str) -> None:
-        """Refuse a wrong API key with `ApiError`."""
-        if self._key and not hmac.compare_digest(given.encode(errors="surrogateescape"), self._key.encode()):
-            raise ApiError(
-                401, "unauthorized", f"{self._header}: expected the token that this server was started with."
-            )
+        """Refuse an API key that may not administer with `ApiError`, if the server has a token."""
+        if self._access is not None and not may_administer(self._access, given):
+            wanted = "the token that this server was started with, or one to administer it (POST /api/tokens)"
+            raise ApiError(401, "unauthorized", f"{self._header}: expected {wanted}.")
 
     def add(self, token: str, session: str) -> None:
         """Have a token control a session."""

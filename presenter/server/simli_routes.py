@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from presenter.errors import PresenterError
-from presenter.server.app_keys import SESSIONS
+from presenter.server.app_keys import SESSIONS, TOKENS
 from presenter.server.bodies import SimliSessionRequest
 from presenter.server.error_responses import ApiError
 from presenter.server.parsing import read_json
@@ -27,7 +27,7 @@ from stream.dialects.fields import read_object
 from stream.errors import StreamError
 from stream.rtc.peer_config import PeerConfig
 
-TOKENS = web.AppKey("simli_tokens", SessionTokens)
+SESSION_TOKENS = web.AppKey("simli_tokens", SessionTokens)
 """Session tokens: each opens the websocket of one session."""
 ICE = web.AppKey("simli_ice", PeerConfig)
 """The ICE servers."""
@@ -39,26 +39,26 @@ _OFFER_TIMEOUT_S = 10.0
 routes = web.RouteTableDef()
 
 
-def add_simli(app: web.Application, token: str, peer_config: PeerConfig) -> None:
-    """Add the routes to an application that has `SESSIONS`."""
-    app[TOKENS], app[ICE] = SessionTokens(token, _KEY), peer_config
+def add_simli(app: web.Application, peer_config: PeerConfig) -> None:
+    """Add the routes to an application that has `SESSIONS` and `TOKENS`."""
+    app[SESSION_TOKENS], app[ICE] = SessionTokens(app[TOKENS], _KEY), peer_config
     app.add_routes(routes)
 
 
 @routes.post("/compose/token")
 async def _token(request: web.Request) -> web.Response:
-    request.app[TOKENS].check_key(request.headers.get(_KEY, ""))
+    request.app[SESSION_TOKENS].check_key(request.headers.get(_KEY, ""))
     face = (await read_json(request, SimliSessionRequest)).faceId
     session, found = await open_session(request.app[SESSIONS], face)
     shown_instead = f"There is no presenter of the name {face[:80]!r}; this session shows {DEFAULT!r}."
     warnings = [] if found else [shown_instead]
-    request.app[TOKENS].add(token := secrets.token_urlsafe(24), session)
+    request.app[SESSION_TOKENS].add(token := secrets.token_urlsafe(24), session)
     return web.json_response({"session_token": token, "warnings": warnings})
 
 
 @routes.get("/compose/ice")
 async def _ice(request: web.Request) -> web.Response:
-    request.app[TOKENS].check_key(request.headers.get(_KEY, ""))
+    request.app[SESSION_TOKENS].check_key(request.headers.get(_KEY, ""))
     config = request.app[ICE]
     login = {"username": config.ice_username, "credential": config.ice_credential} if config.ice_username else {}
     return web.json_response([{"urls": [url], **login} for url in config.ice_servers])
@@ -66,7 +66,7 @@ async def _ice(request: web.Request) -> web.Response:
 
 @routes.get("/compose/webrtc/p2p")
 async def _p2p(request: web.Request) -> web.WebSocketResponse:
-    session = request.app[TOKENS].pop(request.query.get("session_token", ""))
+    session = request.app[SESSION_TOKENS].pop(request.query.get("session_token", ""))
     if session is None:
         raise ApiError(401, "unauthorized", "session_token: expected one of POST /compose/token, not used before.")
     host = request.app[SESSIONS].host(session)

@@ -60,8 +60,8 @@ def build_brows(head: Head, palette: materials.Palette) -> FaceStrands:
     strands = np.concatenate(
         [_brow(head.landmarks[brow, :2], side, depth, rng) for side, brow in zip((-1, 1), BROWS, strict=True)]
     )
-    shader = materials.hair("brow hair", palette.hair_melanin * 1.15, palette.hair_redness * 0.6, 0.6, 0.25)
-    return FaceStrands(head, "brows", strands, rng.uniform(0.008, 0.013, len(strands)), shader)
+    shader = materials.hair("brow hair", palette.hair_melanin, palette.hair_redness * 0.6, 0.6, 0.35)
+    return FaceStrands(head, "brows", strands, rng.uniform(0.005, 0.010, len(strands)), shader)
 
 
 def build_lashes(head: Head) -> FaceStrands:
@@ -81,19 +81,20 @@ def build_lashes(head: Head) -> FaceStrands:
 
 
 def _brow(
-    landmarks: FloatArray, side: int, depth: LinearNDInterpolator, rng: np.random.Generator, count: int = 620
+    landmarks: FloatArray, side: int, depth: LinearNDInterpolator, rng: np.random.Generator, count: int = 450
 ) -> FloatArray:
     line = (landmarks if side > 0 else landmarks[::-1]).copy()  # inner to outer
     line[:, 1] += -0.30 + np.array([-0.12, -0.08, -0.05, 0.18, 0.45])
     line[:, 0] *= np.array([1.04, 1.02, 0.99, 0.95, 0.90])
     curve = CubicSpline(np.arange(5), line)
-    t = rng.uniform(0.0, 3.45, count)
+    # Sparse where a brow begins, above the nose, and where it ends: an even density looks drawn.
+    t = 3.45 * rng.beta(1.35, 1.25, count)
     tangent = curve(t, 1)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     across = np.stack([-tangent[:, 1], tangent[:, 0]], -1)
     across *= np.sign(across[:, 1:])
-    width = 0.31 * np.interp(t, [0, 0.5, 2, 2.8, 3.45], [0.55, 0.95, 0.95, 0.6, 0.2])
-    offset = np.clip(rng.normal(0, 0.45, count), -1, 1)
+    width = 0.31 * np.interp(t, [0, 0.5, 2, 2.8, 3.45], [0.75, 1.05, 0.95, 0.6, 0.25])
+    offset = np.clip(rng.normal(0, 0.52, count), -1.3, 1.3)
     root = curve(t) + across * (offset * width)[:, None]
     lift = np.interp(t, [0, 0.8, 2, 4], [1.2, 0.55, 0.2, 0.0]) - offset * 0.45
     direction = tangent + across * lift[:, None]

@@ -11,6 +11,7 @@ Under ``DIR``:
 - ``blink/NNN.png``: the eyes' box with the lids closed by NNN percent.
 - ``tracking/NAME.png``: full frames of key expressions.
 - ``crops/NNN.png``: the lower face's box at ``CROP_SCALE`` times the canvas in speech-like poses.
+- ``live/NNN.png``, with ``--poses``: a box around mouth and chin in the poses of that file, the first at rest.
 - beside each of these pictures an ``.npz``: ``vertices [9409, 3]`` of the face in centimetres, ``projected [9409, 2]``
   in canvas pixels (origin at the top left corner), ``names`` and ``values`` of its blendshape weights.
 
@@ -77,6 +78,14 @@ def lower_face_box(studio: Studio) -> Box:
     return replace(box, bottom=box.top + box.right - box.left)
 
 
+def mouth_box(studio: Studio) -> Box:
+    """From under the eyes to under the chin, without hair and collar, which cost most to render."""
+    face = lower_face_box(studio)
+    marks = _landmarks(studio, REST)
+    sides, chin = marks[JAW_LINE, 0], marks[JAW_LINE, 1].max()
+    return _outward(sides.min() + 2 * MARGIN, face.top + MARGIN, sides.max() - 2 * MARGIN, chin + 2 * MARGIN)
+
+
 def eyes_box(studio: Studio) -> Box:
     """Both eyes with everything that a blink moves."""
     open_eyes, closed = (studio.head.posed(blink(amount))[slice(*FACE.vertices)] for amount in (REST["eyeBlink"], 1.0))
@@ -131,11 +140,12 @@ def main() -> None:
     parser.add_argument("--crops", type=int, default=220, help="number of lower-face crops (default: %(default)s)")
     parser.add_argument("--samples", type=int, default=8, help="samples per pixel of the crops (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="renderer threads (default: %(default)s)")
+    parser.add_argument("--poses", type=Path, help="poses.json of `presenter train default-poses`, rendered as well")
     options = parser.parse_args()
 
     look = Look()
     studio = Studio(options.geometry, look, options.threads)
-    boxes = {"lower_face": lower_face_box(studio), "eyes": eyes_box(studio)}
+    boxes = {"lower_face": lower_face_box(studio), "eyes": eyes_box(studio), "mouth": mouth_box(studio)}
     crops = speech_poses(options.crops)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "scene.json").write_text(json.dumps(describe(studio, look, boxes, crops), indent=1))
@@ -154,6 +164,11 @@ def main() -> None:
     for index, weights in enumerate(crops):
         session.picture(
             f"crops/{index:03d}", weights, samples=options.samples, resolution=resolution, box=boxes["lower_face"]
+        )
+    poses = [REST, *json.loads(options.poses.read_text())] if options.poses else []
+    for index, weights in enumerate(poses):
+        session.picture(
+            f"live/{index:03d}", weights, samples=options.samples, resolution=resolution, box=boxes["mouth"]
         )
 
 

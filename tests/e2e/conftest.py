@@ -46,9 +46,10 @@ window.RTCPeerConnection = class extends RTCPeerConnection {
   }
 };
 if (navigator.mediaDevices) {
+  const plain = {echoCancellation: false, noiseSuppression: false, autoGainControl: false};
   const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-  navigator.mediaDevices.getUserMedia = ({audio}) =>
-    open({audio: {...audio, echoCancellation: false, noiseSuppression: false, autoGainControl: false}});
+  navigator.mediaDevices.getUserMedia = ({audio, ...others}) =>
+    open({...others, audio: audio && {...audio, ...plain}});
 }
 """
 

@@ -77,6 +77,18 @@ def test_upper_teeth_stay_and_lower_ones_follow_the_jaw():
     assert ends_later >= ends + 5
 
 
+def test_sunk_teeth_lie_lower_behind_the_lip():
+    reference, source, opened = portrait("light"), mesh(), mesh(0.3, 0.1)
+
+    def ends(sunk: float) -> int:
+        planes = live_planes(crop_rasteriser(), opened, reference, source, interior_look(reference, source, sunk))
+        column = planes[:, 120, :3].astype(float).mean(-1)
+        rows = np.flatnonzero(planes[:, 120, 4])
+        return int(rows[column[rows] < 110].max())
+
+    assert ends(0.05) >= ends(0.0) + 4
+
+
 def test_nothing_but_the_opening_and_its_seam_is_painted():
     reference, source = portrait("light"), mesh()
     target = mesh(0.2, 0.1)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from models.generator import Generator
 from presenter.config import load_config
 from presenter.errors import EnrollError, IdentityDamagedError, IdentityNotFoundError, PresenterError
 from presenter.runtime.engine import Engine
@@ -172,3 +174,23 @@ def test_the_shipped_matte_holds_no_background() -> None:
     alike = (np.abs(nearest[labels] - identity.frame).max(-1) < 10) & (identity.matte > 200)
     patches = cv2.morphologyEx(alike.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
     assert not patches.any(), f"{patches.sum()} pixels, first at {np.argwhere(patches)[0]}"
+
+
+def test_the_shipped_presenter_is_whole_and_small() -> None:
+    """Its generator has a painted interior and is the one whose style code is stored."""
+    folder = shipped_dir() / "default"
+    stored = load_identity(folder)
+    assert stored.generator is not None
+    generator = Generator.load(stored.generator)
+    assert generator.config.painted_interior
+    assert stored.identity.style_of == generator.fingerprint
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 12e6
+
+
+def test_sunk_teeth_are_kept(tmp_path: Path) -> None:
+    identity = replace(load_identity(shipped_dir() / "default").identity, sunk_teeth=0.07)
+    save_identity(tmp_path / "Ada", identity)
+    assert load_identity(tmp_path / "Ada").identity.sunk_teeth == pytest.approx(0.07)
+    save_identity(tmp_path / "Eve", replace(identity, sunk_teeth=float("nan")))
+    with pytest.raises(IdentityDamagedError, match="sunk_teeth"):
+        load_identity(tmp_path / "Eve")

@@ -36,6 +36,9 @@ class ServerConfig:
         host: Address to bind; anything but loopback requires `token`.
         port: TCP port; 0 for any free one.
         token: Bearer token that every request must carry; empty for none.
+        token_key: What scoped tokens (`POST /api/tokens`) are signed with, at least 32 characters; empty for a key
+            that is derived from `token`.
+        watch_needs_token: Whether viewers need a token as well; otherwise who knows a session's id may watch it.
         max_sessions: Live streams at a time; `auto` or 0 for as many as this machine was measured to render in full
             quality.
         max_bots: Speech sockets of one session at a time.
@@ -57,6 +60,8 @@ class ServerConfig:
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[_Whole, Field(ge=0, le=65535)] = 8080
     token: str = ""
+    token_key: Annotated[str, Field(pattern=r"^(.{32,})?$")] = ""
+    watch_needs_token: Annotated[bool, Field(strict=True)] = False
     max_sessions: Annotated[
         _Whole, Field(ge=0, le=1000), BeforeValidator(lambda value: 0 if value == "auto" else value)
     ] = 0

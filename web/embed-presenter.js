@@ -4,10 +4,11 @@
 //
 // Size: data-width and data-height, in CSS units or as a number of pixels. Without them as wide as its container, at most 640px; a size
 // that is not given follows from the square picture.
+// data-token: a token that may watch the session, where the server asks viewers for one (POST /api/tokens, scope "watch").
 // Boolean options: data-transparent (no background), data-captions, data-no-badge.
 (() => {
   const script = document.currentScript;
-  const { session, transparent, captions, noBadge, width, height } = script.dataset;
+  const { session, token, transparent, captions, noBadge, width, height } = script.dataset;
   if (!session) {
     console.error("embed-presenter.js: expected data-session on its script element, got none");
     return;
@@ -17,6 +18,8 @@
   if (transparent !== undefined) address.searchParams.set("transparent", "1");
   if (captions !== undefined) address.searchParams.set("captions", "1");
   if (noBadge !== undefined) address.searchParams.set("badge", "0");
+
+  if (token) address.hash = new URLSearchParams({ token }).toString();
 
   const frame = document.createElement("iframe");
   frame.src = address;

@@ -1,6 +1,8 @@
 // The embedded presenter: shows one session and reconnects after a loss.
 //
-// /embed?session=ID[&transparent=1][&captions=1][&badge=0]
+// /embed?session=ID[&transparent=1][&captions=1][&badge=0][#token=TOKEN]
+//
+// The token, where viewers need one, follows "#", so that it is in no log of a server or proxy.
 
 import { showCaptions } from "./captions.js";
 import { Compositor } from "./compositor.js";
@@ -11,6 +13,7 @@ const RETRY_MS = { first: 500, last: 8000 };
 
 const $ = (id) => document.getElementById(id);
 const asked = new URLSearchParams(location.search);
+const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
 const wants = (name) => asked.get(name) === "1";
 const video = $("video");
 
@@ -23,7 +26,7 @@ async function watch(endpoint) {
   viewer.addEventListener("media", ({ detail }) => play(video, detail, $("unmute")));
   if (wants("captions")) showCaptions(viewer, $("caption"));
   try {
-    await viewer.watch(endpoint);
+    await viewer.watch(endpoint, token);
     await lost;
     return true;
   } catch (error) {

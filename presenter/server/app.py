@@ -1,6 +1,7 @@
 """The HTTP application: the page, presenters, enrolment, sessions and health."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from aiohttp import hdrs, web
@@ -12,7 +13,15 @@ from presenter.runtime.frame_renderer import RendererPool
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.signals import stopped_by_signals
-from presenter.server import middleware, presenter_routes, render_routes, session_routes, viewer_routes
+from presenter.server import (
+    middleware,
+    presenter_routes,
+    render_routes,
+    session_routes,
+    token_routes,
+    viewer_routes,
+)
+from presenter.server.access import check_token
 from presenter.server.app_keys import (
     ENROLMENTS,
     METRICS,
@@ -20,16 +29,18 @@ from presenter.server.app_keys import (
     RENDERS,
     SESSIONS,
     STORE,
+    TOKENS,
     UPLOAD_LIMIT,
     VIDEO_LIMIT,
 )
 from presenter.server.enrolment_jobs import Enrolments
-from presenter.server.error_responses import ApiError, json_errors
+from presenter.server.error_responses import ApiError, OneLine, json_errors
 from presenter.server.liveavatar_routes import add_liveavatar
 from presenter.server.rate_limit import limit_rate
 from presenter.server.render_jobs import Renders
 from presenter.server.session_manager import SessionManager
 from presenter.server.simli_routes import add_simli
+from presenter.server.tokens import Tokens
 from presenter.server.web_folder import web_folder
 from stream.errors import StreamError
 from stream.rtc.peer import PeerConfig
@@ -61,12 +72,17 @@ def create_app(engine: RendererPool, store: IdentityStore, config: AppConfig) ->
         middleware.check_dates,
         middleware.check_origin(server.public_origin),
     ]
-    middlewares.append(middleware.check_token(server.token) if server.token else middleware.check_host(server.host))
+    tokens = Tokens(server.token, server.token_key) if server.token else None
+    if tokens is None:
+        middlewares.append(middleware.check_host(server.host))
+    else:
+        middlewares.append(check_token(tokens, viewers=server.watch_needs_token))
     if server.requests_per_minute:
         middlewares.append(limit_rate(server.requests_per_minute, loopback=server.limit_loopback))
     app = web.Application(middlewares=middlewares, client_max_size=MAX_JSON_BYTES)
     metrics = Metrics()
     app[METRICS] = metrics
+    app[TOKENS] = tokens
     app[STORE] = store
     app[ENROLMENTS] = Enrolments(store, config.engine)
     app[RENDERS] = Renders(store, config)
@@ -82,10 +98,11 @@ def create_app(engine: RendererPool, store: IdentityStore, config: AppConfig) ->
     app[VIDEO_LIMIT] = server.max_video_mb * 1024 * 1024
     app.on_response_prepare.append(middleware.add_headers)
     app.on_shutdown.append(_shut_down)
-    for table in (routes, presenter_routes.routes, render_routes.routes, session_routes.routes, viewer_routes.routes):
-        app.add_routes(table)
-    add_simli(app, server.token or "", app[PEER_CONFIG])
-    add_liveavatar(app, server.token or "", server.public_origin)
+    for rooms in (presenter_routes, render_routes, session_routes, token_routes, viewer_routes):
+        app.add_routes(rooms.routes)
+    app.add_routes(routes)
+    add_simli(app, app[PEER_CONFIG])
+    add_liveavatar(app, server.public_origin)
     app.router.add_static("/static/", web_folder())
     return app
 
@@ -94,8 +111,10 @@ def check_server(server: ServerConfig) -> None:
     """Check settings that depend on each other.
 
     Raises:
-        ConfigError: if other machines can connect and no token is set, or a target can't be read.
+        ConfigError: if other machines can connect or viewers need a token and none is set, or a target can't be read.
     """
+    if server.watch_needs_token and not server.token:
+        raise ConfigError("server.watch_needs_token: expected a token as well (--token), got none")
     if server.host not in middleware.LOOPBACK_HOSTS and not server.token:
         raise ConfigError(
             f"binding {server.host} opens the server to the network: set --token (and see 'TLS' in the"
@@ -136,7 +155,9 @@ async def serve_forever(app: web.Application, host: str, port: int, ready: Calla
         OSError: if the address can't be bound.
     """
     stop = asyncio.Event()
-    runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S)
+    http_log = logging.getLogger(f"{__name__}.http")
+    http_log.addFilter(OneLine())
+    runner = web.AppRunner(app, logger=http_log, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

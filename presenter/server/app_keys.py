@@ -8,6 +8,7 @@ from presenter.server.enrolment_jobs import Enrolments
 from presenter.server.render_jobs import Renders
 from presenter.server.session_host import SessionHost
 from presenter.server.session_manager import SessionManager
+from presenter.server.tokens import Tokens
 from stream.rtc.peer_config import PeerConfig
 
 ENROLMENTS = web.AppKey("enrolments", Enrolments)
@@ -16,6 +17,8 @@ METRICS = web.AppKey("metrics", Metrics)
 RENDERS = web.AppKey("renders", Renders)
 SESSIONS = web.AppKey("sessions", SessionManager)
 STORE = web.AppKey("store", IdentityStore)
+TOKENS: web.AppKey[Tokens | None] = web.AppKey("tokens")
+"""None where the server has no token."""
 UPLOAD_LIMIT = web.AppKey("upload_limit", int)
 VIDEO_LIMIT = web.AppKey("video_limit", int)
 

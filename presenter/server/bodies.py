@@ -7,10 +7,12 @@ from pydantic import BaseModel, Field
 from presenter.runtime.framing import Framing
 from presenter.runtime.microphone import MicrophoneUse
 from presenter.runtime.styles import MAX_STRENGTH
+from presenter.server.tokens import MAX_LIFETIME_S
 from stream.framing.canvas import COLOURS
 
 MAX_NAME_BYTES = 1024
 _BACKGROUND = f"(?i)^(own|blur|#[0-9a-f]{{6}}|{'|'.join(COLOURS)})$"
+_BACKGROUND_ECMA = _BACKGROUND.removeprefix("(?i)")  # JSON Schema's expressions have no flags
 
 Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES)]
@@ -23,7 +25,7 @@ class ShownRequest(BaseModel):
     style_strength: Annotated[float, Field(ge=0, le=MAX_STRENGTH)] = 1.0
     size: Literal["own", "720p", "1080p", "portrait", "portrait-720p"] = "own"
     framing: Literal["wide", "medium", "close"] = "medium"
-    background: Annotated[str, Field(pattern=_BACKGROUND)] = "own"
+    background: Annotated[str, Field(pattern=_BACKGROUND, json_schema_extra={"pattern": _BACKGROUND_ECMA})] = "own"
     """Never a file: its path would be the server's."""
 
     def framed(self) -> Framing:
@@ -92,3 +94,12 @@ class PublishRequest(BaseModel):
 
     url: Text
     token: Text | None = None
+
+
+class TokenRequest(BaseModel):
+    """`POST /api/tokens`; a session goes with `watch` and `speak`."""
+
+    scope: Literal["watch", "speak", "administer"]
+    session: Name | None = None
+    expires_in: Annotated[int, Field(strict=True, ge=1, le=MAX_LIFETIME_S)] = 3600
+    """In seconds."""

@@ -75,6 +75,18 @@ def is_disk_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+class OneLine(logging.Filter):
+    """Of requests that aiohttp can't parse, logs what was wrong with them, in one line instead of a traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change such a record; keep all."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            record.msg, record.args = "a request that can't be parsed: %s", (" ".join(str(error).split())[:200],)
+            record.exc_info, record.exc_text, record.levelno, record.levelname = None, None, logging.INFO, "INFO"
+        return True
+
+
 class ApiError(Exception):
     """A refusal by a route or a middleware: an HTTP status, a stable code for programs, a sentence for people."""
 
@@ -109,7 +121,10 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
             response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
         return response
     except (web.RequestPayloadError, HttpProcessingError) as error:  # such as invalid gzip
-        return error_response(400, "bad_request", f"The body can't be read: {' '.join(str(error).split())}.")
+        request.content.feed_eof()  # aiohttp would read the rest, fail on the same bytes, and log a traceback
+        response = error_response(400, "bad_request", f"The body can't be read: {' '.join(str(error).split())}.")
+        response.force_close()
+        return response
     except Exception as error:
         for kind in type(error).__mro__:
             if kind in STATUS_AND_CODE:

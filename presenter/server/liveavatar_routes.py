@@ -8,13 +8,13 @@ no LiveKit room. Source: docs.liveavatar.com, API reference; the client @heygen/
 from __future__ import annotations
 
 import base64
-import hmac
 import json
 import secrets
 
 from aiohttp import hdrs, web
 
 from presenter.errors import IdentityNotFoundError
+from presenter.server.access import check_key
 from presenter.server.app_keys import SESSIONS
 from presenter.server.bodies import LiveAvatarSessionRequest
 from presenter.server.error_responses import ApiError
@@ -23,9 +23,7 @@ from presenter.server.parsing import read_json
 from presenter.server.speech_socket import serve_bot
 from stream.dialects import open_codec
 
-API_KEY = web.AppKey("liveavatar_api_key", str)
-"""The server's token, which the user's server sends as its API key; empty if it has none."""
-TOKENS = web.AppKey("liveavatar_tokens", dict[str, str])
+SESSION_TOKENS = web.AppKey("liveavatar_tokens", dict[str, str])
 """Session tokens, and the session that each of them controls."""
 ORIGIN = web.AppKey("liveavatar_origin", str)
 """`scheme://host` of this server where a proxy changes it; or empty."""
@@ -37,23 +35,21 @@ _DEFAULT = "default"
 routes = web.RouteTableDef()
 
 
-def add_liveavatar(app: web.Application, token: str, public_origin: str) -> None:
-    """Add the routes to an application that has `SESSIONS`."""
-    app[API_KEY], app[TOKENS], app[ORIGIN] = token, {}, public_origin.rstrip("/")
+def add_liveavatar(app: web.Application, public_origin: str) -> None:
+    """Add the routes to an application that has `SESSIONS` and `TOKENS`."""
+    app[SESSION_TOKENS], app[ORIGIN] = {}, public_origin.rstrip("/")
     app.add_routes(routes)
 
 
 @routes.post("/v1/sessions/token")
 async def _token(request: web.Request) -> web.Response:
-    given, expected = request.headers.get("X-API-KEY", ""), request.app[API_KEY]
-    if expected and not hmac.compare_digest(given.encode(errors="surrogateescape"), expected.encode()):
-        raise ApiError(401, "unauthorized", "X-API-KEY: expected the token that this server was started with.")
+    check_key(request, "X-API-KEY")
     name = (await read_json(request, LiveAvatarSessionRequest)).avatar_id
     try:
         session = await request.app[SESSIONS].open(name, "off")
     except IdentityNotFoundError:
         session = await request.app[SESSIONS].open(_DEFAULT, "off")
-    tokens = request.app[TOKENS]
+    tokens = request.app[SESSION_TOKENS]
     tokens[token := _new_token()] = session
     if len(tokens) > _MAX_TOKENS:
         del tokens[next(iter(tokens))]
@@ -85,7 +81,7 @@ async def _keep_alive(request: web.Request) -> web.Response:
 async def _stop(request: web.Request) -> web.Response:
     token = _bearer(request)
     session = _session(request, token)
-    del request.app[TOKENS][token]
+    del request.app[SESSION_TOKENS][token]
     await request.app[SESSIONS].close_one(session)
     return _answer(session_id=session)
 
@@ -115,7 +111,7 @@ def _session(request: web.Request, token: str) -> str:
         ApiError: if there is none.
         SessionNotFoundError: if it has ended.
     """
-    session = request.app[TOKENS].get(token)
+    session = request.app[SESSION_TOKENS].get(token)
     if session is None:
         raise ApiError(401, "unauthorized", "Expected a session token of POST /v1/sessions/token as bearer token.")
     request.app[SESSIONS].host(session)

@@ -1,6 +1,5 @@
-"""Access control: origin and host checks, the bearer token, and the security headers of every response."""
+"""Origin and host checks, and the security headers of every response."""
 
-import hmac
 import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -43,7 +42,6 @@ _DATES: dict[str, Callable[[web.Request], object]] = {
     hdrs.IF_UNMODIFIED_SINCE: lambda request: request.if_unmodified_since,
     hdrs.IF_RANGE: lambda request: request.if_range,
 }
-_WEBSOCKETS = {"/api/sessions/{id}/audio", "/api/sessions/{id}/events"}
 _ORIGIN = re.compile(r"https?://(?:[\w.-]+|\[[0-9a-f:.]+\])(?::\d+)?")
 
 
@@ -139,38 +137,3 @@ def check_host(bound_host: str) -> Middleware:
         return await handler(request)
 
     return middleware
-
-
-def check_token(token: str) -> Middleware:
-    """Require `Authorization: Bearer TOKEN` under /api and on /metrics; the page itself holds no secret."""
-    expected = _raw(token)
-
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith("/api/") or request.path == "/metrics":
-            scheme, _, given = _authorization(request).partition(" ")
-            if scheme.lower() != "bearer" or not hmac.compare_digest(_raw(given.strip()), expected):
-                raise ApiError(401, "unauthorized", "This server asks for the token that it was started with.")
-        return await handler(request)
-
-    return middleware
-
-
-def _authorization(request: web.Request) -> str:
-    """Return the header or, for a websocket, the address's token: a browser can't set headers of a websocket."""
-    if "token" in request.query and _opens_websocket(request):
-        return f"Bearer {request.query['token']}"
-    return request.headers.get(hdrs.AUTHORIZATION, "")
-
-
-def _opens_websocket(request: web.Request) -> bool:
-    """Whether this is a complete handshake with one of the websockets."""
-    resource = request.match_info.route.resource
-    if resource is None or resource.canonical not in _WEBSOCKETS:
-        return False
-    return web.WebSocketResponse().can_prepare(request).ok
-
-
-def _raw(text: str) -> bytes:
-    """Return the bytes of a header, also of one that is not UTF-8 (aiohttp keeps such bytes as surrogates)."""
-    return text.encode(errors="surrogateescape")

@@ -1,4 +1,4 @@
-"""Rate limit of expensive requests (sessions, viewers): a token bucket for each address."""
+"""Rate limit of expensive requests (sessions, viewers, enrolments, films, tokens): a token bucket for each address."""
 
 import ipaddress
 import math
@@ -13,7 +13,7 @@ from presenter.server.error_responses import error_response
 from presenter.server.middleware import OPEN_PREFIX
 
 _MAX_ADDRESSES = 10_000
-_PATHS = ("/api/sessions", "/compose/token", "/v1/sessions/token")
+_PATHS = ("/api/sessions", "/api/presenters", "/api/renders", "/api/tokens", "/compose/token", "/v1/sessions/token")
 
 
 class RateLimit:
@@ -43,7 +43,7 @@ class RateLimit:
 
 
 def limit_rate(per_minute: int, *, loopback: bool) -> Middleware:
-    """Refuse `POST /api/sessions`, the token routes and `/whep/…` beyond the rate limit of an address, with 429.
+    """Refuse `POST` of what is expensive (`_PATHS` and `/whep/…`) beyond the rate limit of an address, with 429.
 
     Args:
         per_minute: requests of an address.

@@ -24,7 +24,7 @@ from presenter.server.uploads import Uploads
 MAX_RENDERS = 6
 """Renders on disk at a time, whether they are arriving, waiting, running or done."""
 KEPT_S = 3600.0
-"""A film that is done can be fetched for this long."""
+"""A film that is done can be fetched for this long, unless others need its place."""
 MAX_RUNNING_S = 2 * 3600.0
 
 _OUT = "film.mp4"
@@ -63,6 +63,7 @@ class RenderJob:
     error: dict[str, str] | None = None
     result: dict[str, Any] = field(default_factory=dict)
     ended: float | None = None
+    fetched: bool = False
 
     @property
     def film(self) -> Path:
@@ -98,7 +99,7 @@ class Renders:
             store.own / ".renders",
             "audio",
             MAX_RENDERS,
-            "Several films are being rendered already; fetch or delete one, or try again later.",
+            "Several films are being rendered already; delete one, or try again when one is done.",
         )
         """Where recordings, videos and films are kept until their job is deleted."""
 
@@ -140,6 +141,13 @@ class Renders:
         for job in [job for job in self._jobs.values() if job.ended and time.monotonic() - job.ended > KEPT_S]:
             del self._jobs[job.id]
             self.uploads.discard(job.request.audio)
+
+    def make_room(self) -> None:
+        """Delete a film that is done, where one more has no room: the oldest that was fetched, or the oldest."""
+        done = sorted((job for job in self._jobs.values() if job.state == "done"), key=lambda job: not job.fetched)
+        if done and self.uploads.is_full:
+            del self._jobs[done[0].id]
+            self.uploads.discard(done[0].request.audio)
 
     async def close(self) -> None:
         """Stop all jobs and delete their files; safe twice."""

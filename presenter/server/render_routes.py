@@ -45,6 +45,7 @@ async def _file(request: web.Request) -> web.StreamResponse:
     job = request.app[RENDERS].job(request.match_info["id"])
     if job.state != "done":
         raise ApiError(409, "not_done", "This film is not complete; ask for its state until it is done.")
+    job.fetched = True
     headers = {hdrs.CONTENT_DISPOSITION: 'attachment; filename="presenter.mp4"', hdrs.CONTENT_TYPE: "video/mp4"}
     return web.FileResponse(job.film, headers=headers)
 
@@ -71,6 +72,7 @@ async def _read(request: web.Request) -> RenderRequest:
         raise ApiError(400, "bad_request", 'Send multipart/form-data with "audio", and "video" or "presenter".')
     if (request.content_length or 0) > 2 * limit + CHUNK_BYTES:
         raise too_large(limit)
+    request.app[RENDERS].make_room()
     uploads = request.app[RENDERS].uploads
     audio = uploads.open("")
     with contextlib.ExitStack() as stack:

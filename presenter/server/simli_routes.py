@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import json
 import secrets
 from collections.abc import AsyncIterator
@@ -16,6 +15,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from presenter.errors import IdentityNotFoundError, PresenterError
+from presenter.server.access import check_key
 from presenter.server.app_keys import SESSIONS
 from presenter.server.bodies import SimliSessionRequest
 from presenter.server.error_responses import ApiError
@@ -27,9 +27,7 @@ from stream.dialects.fields import read_object
 from stream.errors import StreamError
 from stream.rtc.peer_config import PeerConfig
 
-API_KEY = web.AppKey("simli_api_key", str)
-"""The server's token, which clients send as their API key; empty if it has none."""
-TOKENS = web.AppKey("simli_tokens", dict[str, str])
+SESSION_TOKENS = web.AppKey("simli_tokens", dict[str, str])
 """Session tokens: each opens the websocket of one session."""
 ICE = web.AppKey("simli_ice", PeerConfig)
 """The ICE servers."""
@@ -42,15 +40,15 @@ _DEFAULT = "default"
 routes = web.RouteTableDef()
 
 
-def add_simli(app: web.Application, token: str, peer_config: PeerConfig) -> None:
-    """Add the routes to an application that has `SESSIONS`."""
-    app[API_KEY], app[TOKENS], app[ICE] = token, {}, peer_config
+def add_simli(app: web.Application, peer_config: PeerConfig) -> None:
+    """Add the routes to an application that has `SESSIONS` and `TOKENS`."""
+    app[SESSION_TOKENS], app[ICE] = {}, peer_config
     app.add_routes(routes)
 
 
 @routes.post("/compose/token")
 async def _token(request: web.Request) -> web.Response:
-    _check_key(request)
+    check_key(request, "x-simli-api-key")
     face = (await read_json(request, SimliSessionRequest)).faceId
     warnings = []
     try:
@@ -58,7 +56,7 @@ async def _token(request: web.Request) -> web.Response:
     except IdentityNotFoundError:
         warnings.append(f"There is no presenter of the name {face[:80]!r}; this session shows {_DEFAULT!r}.")
         session = await request.app[SESSIONS].open(_DEFAULT, "off")
-    tokens = request.app[TOKENS]
+    tokens = request.app[SESSION_TOKENS]
     tokens[token := secrets.token_urlsafe(24)] = session
     if len(tokens) > _MAX_TOKENS:
         del tokens[next(iter(tokens))]
@@ -67,7 +65,7 @@ async def _token(request: web.Request) -> web.Response:
 
 @routes.get("/compose/ice")
 async def _ice(request: web.Request) -> web.Response:
-    _check_key(request)
+    check_key(request, "x-simli-api-key")
     config = request.app[ICE]
     login = {"username": config.ice_username, "credential": config.ice_credential} if config.ice_username else {}
     return web.json_response([{"urls": [url], **login} for url in config.ice_servers])
@@ -75,7 +73,7 @@ async def _ice(request: web.Request) -> web.Response:
 
 @routes.get("/compose/webrtc/p2p")
 async def _p2p(request: web.Request) -> web.WebSocketResponse:
-    session = request.app[TOKENS].pop(request.query.get("session_token", ""), None)
+    session = request.app[SESSION_TOKENS].pop(request.query.get("session_token", ""), None)
     if session is None:
         raise ApiError(401, "unauthorized", "session_token: expected one of POST /compose/token, not used before.")
     host = request.app[SESSIONS].host(session)
@@ -96,12 +94,6 @@ async def _p2p(request: web.Request) -> web.WebSocketResponse:
             return await serve_bot(request, host, session, open_codec("simli", {}), connect)
     finally:
         host.leaving.set()  # as with Simli, a session ends with its websocket
-
-
-def _check_key(request: web.Request) -> None:
-    given, expected = request.headers.get("x-simli-api-key", ""), request.app[API_KEY]
-    if expected and not hmac.compare_digest(given.encode(errors="surrogateescape"), expected.encode()):
-        raise ApiError(401, "unauthorized", "x-simli-api-key: expected the token that this server was started with.")
 
 
 async def _offer(socket: web.WebSocketResponse) -> str:

@@ -38,10 +38,15 @@ class Uploads:
             if _is_left_over(folder):
                 shutil.rmtree(folder, ignore_errors=True)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many uploads as there may be."""
+        return len(self._paths) >= self._limit
+
     def check_room(self) -> None:
         """Raise `CapacityError` if there are as many uploads as there may be, or the server is shutting down."""
         self.check_open()
-        if len(self._paths) >= self._limit:
+        if self.is_full:
             raise CapacityError(self._busy)
 
     def refuse(self) -> None:

@@ -15,8 +15,8 @@ from presenter.errors import NotFoundError
 from presenter.server.error_responses import STATUS_AND_CODE, ApiError, json_errors
 
 SERVER = Path(__file__).resolve().parents[3] / "presenter" / "server"
-KNOW_HTTP = {"app", "error_responses", "middleware", "parsing", "viewer_routes"} | {
-    f"{kind}_routes" for kind in ("render", "session", "simli", "liveavatar")
+KNOW_HTTP = {"access", "app", "error_responses", "middleware", "parsing", "viewer_routes"} | {
+    f"{kind}_routes" for kind in ("render", "session", "simli", "liveavatar", "token")
 }
 
 

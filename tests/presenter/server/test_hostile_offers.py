@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
-from aiortc import RTCConfiguration, RTCPeerConnection
 
-from stream.rtc.aiortc_internals import patch_process_host_addresses
+from tests.presenter.server.offers import mutated, real_offer
 
 Server = TestClient[Any, Any]
 Serve = Callable[..., None]
@@ -24,18 +23,6 @@ OFFERS = int(os.environ.get("PRESENTER_FUZZ", "300"))
 LIMIT_S = 0.1
 """How long the event loop may be busy without a pause."""
 pytestmark = pytest.mark.usefixtures("light_rendering")
-
-
-async def real_offer() -> str:
-    patch_process_host_addresses()
-    pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    for kind in ("audio", "video"):
-        pc.addTransceiver(kind, direction="recvonly")
-    pc.createDataChannel("presenter")
-    await pc.setLocalDescription(await pc.createOffer())
-    sdp = str(pc.localDescription.sdp)
-    await pc.close()
-    return sdp
 
 
 def with_lines(sdp: str, lines: list[str]) -> str:
@@ -127,54 +114,6 @@ async def _another(client: Server, session: str) -> str:
     """End a session, which a refused page may have ended already, and open another one."""
     await client.delete(f"/api/sessions/{session}")
     return await open_session(client)
-
-
-_PIECES = [
-    "9" * 30,
-    "9" * 5000,
-    "-1",
-    "",
-    " ",
-    "\0",
-    "ä",
-    "\ud7ff",
-    "%s",
-    "/",
-    ":",
-    "=",
-    ";",
-    "a=mid:",
-    "m=audio 9 X 0",
-]
-
-
-def mutated(sdp: str, dice: random.Random) -> str:
-    """Change a few lines of an offer: dropped, doubled, swapped, cut, or with something else in them."""
-    lines = sdp.split("\r\n")
-    for _ in range(dice.randint(1, 6)):
-        k = dice.randrange(len(lines))
-        match dice.randrange(7):
-            case 0:
-                del lines[k : k + dice.randint(1, 3)]
-                lines = lines or [""]
-            case 1:
-                lines.insert(k, lines[k])
-            case 2:
-                other = dice.randrange(len(lines))
-                lines[k], lines[other] = lines[other], lines[k]
-            case 3:
-                lines[k] = lines[k][: dice.randint(0, len(lines[k]))]
-            case 4:
-                words = lines[k].split(" ")
-                words[dice.randrange(len(words))] = dice.choice(_PIECES)
-                lines[k] = " ".join(words)
-            case 5:
-                at = dice.randint(0, len(lines[k]))
-                lines[k] = lines[k][:at] + dice.choice(_PIECES) + lines[k][at:]
-            case _:
-                name, colon, _ = lines[k].partition(":")
-                lines[k] = name + colon + dice.choice(_PIECES)
-    return dice.choice(["\r\n", "\r\n", "\n", "\r"]).join(lines)
 
 
 def test_fuzzed_offers_are_answered_or_refused(serve: Serve) -> None:

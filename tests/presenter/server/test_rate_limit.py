@@ -50,7 +50,7 @@ def test_the_server_says_when_to_come_back(serve: Callable[..., None]) -> None:
         statuses = [(await client.post("/whep/x", data="v=0", headers=headers)).status for _ in range(2)]
         statuses.append((await client.post("/api/sessions", json={"presenter": "nobody"})).status)
         assert statuses == [404, 404, 404]
-        for path in ("/whep/x", "/api/sessions", "/compose/token"):
+        for path in ("/whep/x", "/api/sessions", "/api/presenters", "/api/renders", "/api/tokens", "/compose/token"):
             response = await client.post(path, data="v=0", headers=headers)
             assert response.status == 429
             assert 1 <= int(response.headers["Retry-After"]) <= 20

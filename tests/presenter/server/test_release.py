@@ -23,7 +23,7 @@ from stream.rtc.encoders import AudioEncoder, VideoEncoder
 Server = TestClient[Any, Any]
 SDP = {"Content-Type": "application/sdp"}
 CYCLES = int(os.environ.get("PRESENTER_CYCLES", "20"))
-WARM_UP = 5
+WARM_UP = max(5, CYCLES // 10)
 ROOT = Path(__file__).resolve().parents[3]
 pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors in /proc"),
@@ -77,7 +77,7 @@ async def visit(base: str, session: str, cycles: int) -> None:
 
 def memory_mb() -> float:
     status = Path("/proc/self/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
+    return int(next(line for line in status.splitlines() if line.startswith("RssAnon")).split()[1]) / 1024
 
 
 def held() -> tuple[int, int, int]:
@@ -132,7 +132,7 @@ def test_cycles_leave_nothing_behind(serve: Callable[..., None], own: bool) -> N
             assert is_back(before), (held(), before)
             assert alive(VideoEncoder) + alive(AudioEncoder) == 0, "codecs have memory and threads of their own"
 
-    serve(scenario, max_sessions=2)
+    serve(scenario, within_s=12 * (CYCLES + WARM_UP), max_sessions=2)
 
 
 async def settled(condition: Callable[[], bool]) -> None:

@@ -169,6 +169,29 @@ def test_renders_are_limited_and_stop_when_they_are_deleted(serve: Serve, tmp_pa
     serve(scenario)
 
 
+def test_films_that_are_done_make_room_for_others(serve: Serve) -> None:
+    async def scenario(client: Server) -> None:
+        async def render() -> str:
+            response = await client.post("/api/renders", data=form(recording(0.2), presenter="default"))
+            assert response.status == 202, await response.text()
+            job = await finished(client, await response.json())
+            assert job["state"] == "done", job
+            return str(job["id"])
+
+        async def status(job: str) -> int:
+            return (await client.get(f"/api/renders/{job}")).status
+
+        assert client.app is not None
+        uploads = client.app[RENDERS].uploads
+        uploads._limit = 2
+        jobs = [await render() for _ in range(2)]
+        assert (await client.get(f"/api/renders/{jobs[1]}/file")).status == 200
+        jobs.append(await render())
+        assert [await status(job) for job in jobs] == [200, 404, 200], "the one that was fetched"
+
+    serve(scenario)
+
+
 def test_what_is_in_the_folder_of_the_server_is_not_run(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,16 @@ class ShownRequest(BaseModel):
         return Framing(size=self.size, distance=self.framing, background=self.background)
 
 
+class RenderTexts(ShownRequest):
+    """The fields of `POST /api/renders` that are no files."""
+
+    presenter: Name | None = None
+    face: Name | None = None
+    """Whose face the person in the video gets: a presenter's name."""
+    loop: bool = False
+    driving_head: bool = False
+
+
 class SessionRequest(ShownRequest):
     """`POST /api/sessions`."""
 

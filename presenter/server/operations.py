@@ -55,7 +55,11 @@ def _form(required: list[str], **fields: dict[str, Any]) -> tuple[str, dict[str,
 
 
 _ENROLMENT = _form(["name"], name=_WORD, photo=_BINARY, video=_BINARY, consent=_WORD, face=_WORD, personalize=_WORD)
-_RENDER = _form(["audio"], audio=_BINARY, video=_BINARY, presenter=_WORD, loop=_WORD)
+_RENDER = _form(
+    [],
+    **dict.fromkeys(("audio", "video", "driving"), _BINARY),
+    **dict.fromkeys(bodies.RenderTexts.model_fields, _WORD),
+)
 _NOTHING = (204, "")
 _UPGRADE = (101, "")
 _HTML = (200, "text/html")

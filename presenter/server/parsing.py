@@ -82,6 +82,18 @@ async def read_json(request: web.Request, kind: type[Body]) -> Body:
         raise ApiError(400, "bad_request", f"{first_mistake(error, kind)}.") from error
 
 
+def parse_fields(fields: dict[str, Any], kind: type[Body]) -> Body:
+    """Return the texts of a form.
+
+    Raises:
+        ApiError: if one can't be used; names it and what was expected.
+    """
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise ApiError(400, "bad_request", f"{first_mistake(error, kind)}.") from error
+
+
 async def read_sdp(request: web.Request) -> str:
     """Return the body, which is UTF-8 (RFC 8866, section 4.4).
 

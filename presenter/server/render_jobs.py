@@ -18,6 +18,7 @@ from typing import Any
 from presenter.config import AppConfig, ServerConfig
 from presenter.errors import JobNotFoundError
 from presenter.runtime.identities import IdentityStore
+from presenter.server.bodies import RenderTexts
 from presenter.server.error_responses import DISK_FULL, is_disk_full
 from presenter.server.uploads import Uploads
 
@@ -39,16 +40,14 @@ class RenderRequest:
     """What to render.
 
     Attributes:
-        audio: The recording; its folder is removed with the job.
-        video: Whose mouth follows it; None for a presenter.
-        presenter: A presenter's name, unless there is a video.
-        loop: Whether the video is played back and forth until the recording ends.
+        place: Path of an upload; its folder holds the files, and is removed with the job.
+        files: Files of it, by the names that `presenter.api.render` has for them: `audio`, `video`, `driving`.
+        texts: The other arguments of `presenter.api.render`, with names of presenters and styles that there are.
     """
 
-    audio: Path
-    video: Path | None = None
-    presenter: str = "default"
-    loop: bool = False
+    place: Path
+    files: dict[str, Path]
+    texts: RenderTexts
 
 
 @dataclass(kw_only=True)
@@ -68,7 +67,7 @@ class RenderJob:
     @property
     def film(self) -> Path:
         """Where the film is once the state is `done`."""
-        return self.request.audio.parent / _OUT
+        return self.request.place.parent / _OUT
 
     def as_json(self) -> dict[str, Any]:
         """Return the body of `GET /api/renders/{id}`."""
@@ -97,7 +96,7 @@ class Renders:
         self._turn = asyncio.Lock()
         self.uploads = Uploads(
             store.own / ".renders",
-            "audio",
+            "upload",
             MAX_RENDERS,
             "Several films are being rendered already; delete one, or try again when one is done.",
         )
@@ -115,7 +114,7 @@ class Renders:
         return job
 
     def submit(self, request: RenderRequest) -> RenderJob:
-        """Queue a render; the folder of `request.audio` is removed when the job is deleted.
+        """Queue a render; the folder of `request.place` is removed when the job is deleted.
 
         Raises:
             CapacityError: if the server is shutting down.
@@ -140,14 +139,14 @@ class Renders:
         """Delete films that have been kept long enough."""
         for job in [job for job in self._jobs.values() if job.ended and time.monotonic() - job.ended > KEPT_S]:
             del self._jobs[job.id]
-            self.uploads.discard(job.request.audio)
+            self.uploads.discard(job.request.place)
 
     def make_room(self) -> None:
         """Delete a film that is done, where one more has no room: the oldest that was fetched, or the oldest."""
         done = sorted((job for job in self._jobs.values() if job.state == "done"), key=lambda job: not job.fetched)
         if done and self.uploads.is_full:
             del self._jobs[done[0].id]
-            self.uploads.discard(done[0].request.audio)
+            self.uploads.discard(done[0].request.place)
 
     async def close(self) -> None:
         """Stop all jobs and delete their files; safe twice."""
@@ -165,7 +164,7 @@ class Renders:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        self.uploads.discard(job.request.audio)
+        self.uploads.discard(job.request.place)
 
     async def _run(self, job: RenderJob) -> None:
         try:
@@ -186,18 +185,16 @@ class Renders:
             job.state, job.progress, job.message = "done", 1.0, "Ready"
         else:
             job.state = "failed"
-            self.uploads.discard(job.request.audio)
+            self.uploads.discard(job.request.place)
 
     async def _render(self, job: RenderJob) -> None:
         """Run the worker to its end, and follow what it says."""
-        request, folder = job.request, job.request.audio.parent
+        request, folder = job.request, job.request.place.parent
         settings = folder / "config.yaml"  # JSON is YAML
         settings.write_text(json.dumps(dataclasses.asdict(self._config)))
-        arguments = {
-            "audio": str(request.audio), "out": str(job.film), "presenter": request.presenter,
-            "video": None if request.video is None else str(request.video), "loop": request.loop,
-            "config": str(settings),
-        }  # fmt: skip
+        arguments = request.texts.model_dump(exclude_none=True) | {"audio": None}
+        arguments |= {name: str(path) for name, path in request.files.items()}
+        arguments |= {"out": str(job.film), "config": str(settings)}
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "presenter.server.render_worker",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=_environment(),
@@ -221,7 +218,7 @@ class Renders:
     @staticmethod
     def _note(job: RenderJob, told: dict[str, Any]) -> None:
         if "error" in told:
-            text = told["error"].replace(f"{job.request.audio.parent}/", "")
+            text = told["error"].replace(f"{job.request.place.parent}/", "")
             job.error = {"code": "render_failed", "message": text}
         elif "frames" in told:
             job.result = told

@@ -9,11 +9,13 @@ from typing import Any
 
 from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 
-from presenter.server.app_keys import RENDERS, STORE, VIDEO_LIMIT
+from presenter.server.app_keys import RENDERS, SESSIONS, STORE, VIDEO_LIMIT
+from presenter.server.bodies import RenderTexts
 from presenter.server.error_responses import ApiError
-from presenter.server.parsing import CHUNK_BYTES, LimitedLines, read_text, save_part, too_large, truth
+from presenter.server.parsing import CHUNK_BYTES, LimitedLines, parse_fields, read_text, save_part, too_large, truth
 from presenter.server.render_jobs import RenderJob, RenderRequest
 
+_FILES = ("audio", "video", "driving")
 UPLOAD_TIMEOUT_S = 600.0
 """An upload that takes longer is refused, so that slow senders do not block others."""
 
@@ -26,11 +28,10 @@ async def _render(request: web.Request) -> web.Response:
     renders.drop_old()
     wanted = await _read(request)
     try:
-        if wanted.video is None:
-            await asyncio.to_thread(request.app[STORE].entry, wanted.presenter)
+        await _check_names(request, wanted.texts)
         job = renders.submit(wanted)
     except BaseException:
-        renders.uploads.discard(wanted.audio)
+        renders.uploads.discard(wanted.place)
         raise
     return _response(job, status=202)
 
@@ -56,6 +57,14 @@ async def _delete(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
+async def _check_names(request: web.Request, texts: RenderTexts) -> None:
+    """Raise what is raised for presenters and styles that there are not; no name may be taken for a file's."""
+    for name in filter(None, (texts.presenter, texts.face)):
+        await asyncio.to_thread(request.app[STORE].entry, name)
+    if texts.style is not None:
+        await asyncio.to_thread(request.app[SESSIONS].styles.load, texts.style)
+
+
 def _response(job: RenderJob, status: int = 200) -> web.Response:
     return web.json_response(job.as_json(), status=status)
 
@@ -70,16 +79,16 @@ async def _read(request: web.Request) -> RenderRequest:
     limit = request.app[VIDEO_LIMIT]
     if not request.content_type.startswith("multipart/"):
         raise ApiError(400, "bad_request", 'Send multipart/form-data with "audio", and "video" or "presenter".')
-    if (request.content_length or 0) > 2 * limit + CHUNK_BYTES:
+    if (request.content_length or 0) > len(_FILES) * limit + CHUNK_BYTES:
         raise too_large(limit)
     request.app[RENDERS].make_room()
     uploads = request.app[RENDERS].uploads
-    audio = uploads.open("")
+    place = uploads.open("")
     with contextlib.ExitStack() as stack:
-        stack.callback(uploads.discard, audio)
+        stack.callback(uploads.discard, place)
         try:
             async with asyncio.timeout(UPLOAD_TIMEOUT_S):
-                wanted = await _read_fields(request, audio, limit)
+                wanted = await _read_fields(request, place, limit)
         except TimeoutError as error:
             raise ApiError(408, "timeout", f"The files did not arrive within {UPLOAD_TIMEOUT_S:.0f} s.") from error
         except (ValueError, AssertionError, LookupError) as error:  # what aiohttp raises on a malformed body
@@ -88,24 +97,27 @@ async def _read(request: web.Request) -> RenderRequest:
         return wanted
 
 
-async def _read_fields(request: web.Request, audio: Path, limit: int) -> RenderRequest:
-    video, texts, sizes = audio.with_name("video"), {"presenter": "", "loop": ""}, {"audio": 0, "video": 0}
+async def _read_fields(request: web.Request, place: Path, limit: int) -> RenderRequest:
+    given: dict[str, Any] = {}
+    files: dict[str, Path] = {}
     # The preamble and the headers are read line by line, without yielding while lines are available.
     content: Any = LimitedLines(request.content)
     async for part in MultipartReader(request.headers, content):
         if not isinstance(part, BodyPartReader):
             raise ApiError(400, "bad_request", "Nested multipart is not understood here.")
-        if part.name in texts:
-            texts[part.name] = (await read_text(part)).strip()
-        elif part.name in sizes:
-            sizes[part.name] = await save_part(part, audio if part.name == "audio" else video, limit)
-    if not sizes["audio"]:
-        raise ApiError(400, "bad_request", 'The form needs an "audio" that is not empty.')
-    if bool(sizes["video"]) == bool(texts["presenter"]):
+        if part.name in _FILES:
+            path = place.with_name(part.name)
+            files.pop(part.name, None)
+            if await save_part(part, path, limit):
+                files[part.name] = path
+        elif part.name in RenderTexts.model_fields and (text := (await read_text(part)).strip()):
+            is_truth = RenderTexts.model_fields[part.name].annotation is bool
+            given[part.name] = truth(part.name, text) if is_truth else text
+    texts = parse_fields(given, RenderTexts)
+    if not files.keys() & {"audio", "driving"} and texts.face is None:
+        raise ApiError(400, "bad_request", 'The form needs an "audio" or a "driving" that is not empty, or a "face".')
+    if ("video" in files) == (texts.presenter is not None):
         raise ApiError(400, "bad_request", 'The form needs a "video" that is not empty, or else a "presenter".')
-    return RenderRequest(
-        audio=audio,
-        video=video if sizes["video"] else None,
-        presenter=texts["presenter"] or "default",
-        loop=truth("loop", texts["loop"]),
-    )
+    if texts.face is not None and "video" not in files:
+        raise ApiError(400, "bad_request", 'A "face" needs a "video" whose person gets it.')
+    return RenderRequest(place=place, files=files, texts=texts)

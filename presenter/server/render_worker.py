@@ -45,7 +45,8 @@ def main() -> int:
             _tell(progress=round(share, 3), what=what)
 
     try:
-        _check_length(Path(job["audio"]))
+        if job["audio"] is not None:
+            _check_length(Path(job["audio"]))
         done = render(**job, progress=progress)
     except (PresenterError, StreamError, ModelError) as error:
         _tell(error=" ".join(str(error).split()))

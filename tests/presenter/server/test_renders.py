@@ -8,6 +8,7 @@ import subprocess
 import sys
 import wave
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from presenter.runtime.identities import IdentityStore
+from presenter.runtime.identity_folder import consent_now, save_identity
 from presenter.server.app_keys import ENROLMENTS, RENDERS
 from presenter.server.render_jobs import MAX_RENDERS
 from stream.files.movie import MovieWriter
+from tests.presenter.videos import QUIET_S, frames, write
 
 Server = TestClient[Any, Any]
 Serve = Callable[..., None]
@@ -38,12 +41,14 @@ def recording(seconds: float) -> bytes:
     return file.getvalue()
 
 
-def form(audio: bytes = b"", video: bytes | None = None, **texts: str) -> aiohttp.FormData:
+def form(audio: bytes = b"", video: bytes | None = None, driving: bytes = b"", **texts: str) -> aiohttp.FormData:
     fields = aiohttp.FormData()
     if audio:
         fields.add_field("audio", audio, filename="speech.wav")
     if video is not None:
         fields.add_field("video", video, filename="talk.mp4")
+    if driving:
+        fields.add_field("driving", driving, filename="actor.mp4")
     for name, text in texts.items():
         fields.add_field(name, text)
     return fields
@@ -109,6 +114,42 @@ def test_the_person_in_a_video_speaks_a_recording(serve: Serve, tmp_path: Path) 
     serve(scenario)
 
 
+def test_a_driver_moves_a_presenter_that_is_shown_as_asked(serve: Serve, tmp_path: Path) -> None:
+    actor = write(tmp_path / "actor.mp4", frames()[25 * QUIET_S : 25 * QUIET_S + 30])
+
+    async def scenario(client: Server) -> None:
+        shown = {"size": "720p", "framing": "close", "background": "#204060"}
+        fields = form(driving=actor.read_bytes(), presenter="default", driving_head="true", **shown)
+        job = await finished(client, await (await client.post("/api/renders", data=fields)).json())
+        assert job["state"] == "done", job
+        film = await (await client.get(job["file"])).read()
+        with av.open(io.BytesIO(film)) as container:
+            first = next(container.decode(video=0)).to_ndarray(format="rgb24")
+        assert first.shape == (720, 1280, 3)
+        assert np.abs(first[5, 5].astype(int) - (0x20, 0x40, 0x60)).max() < 8
+
+    serve(scenario)
+
+
+def test_a_face_with_consent_is_put_on_the_person_in_a_video(serve: Serve, tmp_path: Path) -> None:
+    store = IdentityStore(tmp_path)
+    default = store.load("default")
+    for name, consent in (("Agreed", consent_now("The person")), ("Silent", None)):
+        save_identity(tmp_path / name, replace(default.identity, name=name), default.generator, consent)
+    video = write(tmp_path / "talk.mp4", frames()[:20])
+
+    async def scenario(client: Server) -> None:
+        fields = form(video=video.read_bytes(), face="Silent")
+        job = await finished(client, await (await client.post("/api/renders", data=fields)).json())
+        assert job["state"] == "failed"
+        assert "consent" in job["error"]["message"]
+        fields = form(video=video.read_bytes(), face="agreed")
+        job = await finished(client, await (await client.post("/api/renders", data=fields)).json())
+        assert (job["state"], job["frames"]) == ("done", 20), job
+
+    serve(scenario)
+
+
 def test_what_can_not_be_rendered_is_told_without_the_servers_paths(serve: Serve, tmp_path: Path) -> None:
     async def scenario(client: Server) -> None:
         fields = form(b"no recording" * 50, presenter="default")
@@ -133,6 +174,11 @@ def test_what_can_not_be_rendered_is_told_without_the_servers_paths(serve: Serve
         ({"audio": recording(0.1), "presenter": "nobody"}, 404, "nobody"),
         ({"audio": recording(0.1), "presenter": "/etc/passwd"}, 404, "no presenter"),
         ({"audio": recording(0.1), "presenter": "default", "loop": "perhaps"}, 400, "loop"),
+        ({"audio": recording(0.1), "presenter": "default", "style": "/etc/passwd"}, 404, "style"),
+        ({"audio": recording(0.1), "presenter": "default", "style_strength": "9"}, 400, "style_strength"),
+        ({"audio": recording(0.1), "presenter": "default", "background": "room.png"}, 400, "background"),
+        ({"audio": recording(0.1), "presenter": "default", "face": "default"}, 400, "video"),
+        ({"video": b"x", "face": "/etc/passwd"}, 404, "no presenter"),
         ({"audio": bytes(2 << 20), "presenter": "default"}, 413, "1 MB"),
     ],
 )

@@ -17,11 +17,11 @@ from torch import Tensor
 from models import int8, winograd
 from models.compositor import Backend
 from models.crop import CROP_SIZE
+from models.device_generator import DeviceGenerator
 from models.folded import FoldedGenerator
 from models.generator import Generator
 from models.generator_layers import LIVE_CHANNELS
-from models.graphs import graphed
-from models.layer import Layer, Planes, layer_of_patches, layer_of_picture
+from models.layer import Layer, Planes, layer_of_patches
 
 BACKENDS = ("float32", "winograd", "bfloat16", "int8")
 """On a CPU, the exact one first."""
@@ -51,7 +51,7 @@ def backend(generator: Generator, style: Tensor, kind: str, device: torch.device
     """
     folded = generator.fold(style, winograd=kind == "winograd")
     if device.type != "cpu":
-        return _OnDevice(folded.to(device), device)
+        return DeviceGenerator(folded, device)
     if kind not in available():
         raise ValueError(f"expected one of {', '.join(available())}, got {kind}")
     return _Int8(folded) if kind == "int8" else _Float(folded, torch.bfloat16 if kind == "bfloat16" else torch.float32)
@@ -111,23 +111,3 @@ class _Int8:
         """See `Backend`."""
         live = torch.from_numpy(planes.transpose(2, 0, 1))[None].contiguous(memory_format=torch.channels_last)
         return layer_of_patches(self._generator.patches(target, live), planes, self.window)
-
-
-class _OnDevice:
-    """float32 on a GPU, as a CUDA graph."""
-
-    def __init__(self, folded: FoldedGenerator, device: torch.device) -> None:
-        self.window = folded.window
-        self.painted_interior = folded.painted_interior
-        self._folded = folded
-        self._device = device
-        self._step = graphed(folded, device)
-
-    def encode_target(self, masked_target: Tensor) -> Tensor:
-        """See `Backend`."""
-        return self._folded.encode_target(masked_target.to(self._device))
-
-    def render(self, target: Tensor, planes: Planes) -> Layer:
-        """See `Backend`."""
-        live = torch.from_numpy(planes.transpose(2, 0, 1))[None].to(self._device, non_blocking=True)
-        return layer_of_picture(self._step(target, live.float().div_(255)), self.window)

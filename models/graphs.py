@@ -67,6 +67,6 @@ class CUDAGraphed:
         return cast(Tensor, self._output)
 
 
-def graphed(step: Step, device: torch.device) -> Step:
-    """The step as a CUDA graph on a GPU, the step itself elsewhere."""
-    return CUDAGraphed(step) if device.type == "cuda" else step
+def graphed(step: Step, device: torch.device, pool: Any = None) -> Step:
+    """The step as a CUDA graph on a GPU, in the memory `pool` or its own; the step itself elsewhere."""
+    return CUDAGraphed(step, pool=pool) if device.type == "cuda" else step

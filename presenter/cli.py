@@ -180,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_seconds,
         help="live: of speech (20); sessions: how long they speak (60); voice, camera: how long sync is measured (60)",
     )
-    bench.add_argument("--peers", action="store_true", help="live: beside other talking heads' sizes (1 min, 4 GB)")
+    bench.add_argument("--peers", action="store_true", help="live: beside a MuseTalk-sized network too (2 min, 4 GB)")
     bench.add_argument("--plot", type=Path, metavar="PNG", help="live: write the milliseconds as a bar chart")
     bench.add_argument("--sessions", type=_count, default=2, help="sessions: how many speak at a time (2)")
     bench.add_argument("--viewers", type=_count, default=50, help="voice: how many watch at a time")

@@ -24,23 +24,21 @@ def gpu_figures(engine: Engine, stored: StoredIdentity) -> dict[str, Any]:
     """Milliseconds of wall time per step on the GPU, as a CUDA graph and eager, and what a stream needs.
 
     Args:
-        engine: On a CUDA device.
+        engine: On a CUDA device, with any number of slots; it has made a renderer.
         stored: Whose generator.
 
     Returns:
         `motion_ms` and `generator_ms`: `p50` and `p99` of each, captured and eager; `streams`, as many as the two
-        captured steps leave time for at 25 frames per second, one after the other; `mb_per_stream`.
+        captured steps leave time for at 25 frames per second, one after the other; `mb_per_stream`, a renderer's.
     """
     device, network = engine.device, engine.syncformer
     pcm = np.zeros(CHUNK_SAMPLES, np.float32)
+    stream = engine.motion_streams.take()
     with torch.inference_mode():
-        before = torch.cuda.memory_allocated(device)
-        streams = [engine.motion_streams.take() for _ in range(_STREAMS)]
-        per_stream = (torch.cuda.memory_allocated(device) - before) / _STREAMS / 1e6
         eager = flat_step(network, network.init_state(1))
         samples = torch.zeros(1, CHUNK_SAMPLES, device=device)
         motion = {
-            "graph": _times(lambda: streams[0].step(pcm, network.null_style)),
+            "graph": _times(lambda: stream.step(pcm, network.null_style)),
             "eager": _times(lambda: eager(samples, network.null_style)),
         }
         backend = engine.folded(stored)
@@ -52,15 +50,24 @@ def gpu_figures(engine: Engine, stored: StoredIdentity) -> dict[str, Any]:
             "graph": _times(lambda: backend.render(target, planes)),
             "eager": _times(lambda: folded(target, live)),
         }
-    for stream in streams:
-        engine.motion_streams.give_back(stream)
+    engine.motion_streams.give_back(stream)
     step_ms = motion["graph"]["p50"] + generator["graph"]["p50"]
     return {
         "motion_ms": motion,
         "generator_ms": generator,
         "streams": int(1000 / FPS / step_ms),
-        "mb_per_stream": per_stream,
+        "mb_per_stream": _megabytes_per_stream(engine, stored),
     }
+
+
+def _megabytes_per_stream(engine: Engine, stored: StoredIdentity) -> float:
+    """GPU memory of a further renderer with its captured steps, as the driver counts it; others are there already."""
+    free, _ = torch.cuda.mem_get_info(engine.device)
+    renderers = [engine.renderer(stored) for _ in range(_STREAMS)]
+    left, _ = torch.cuda.mem_get_info(engine.device)
+    for renderer in renderers:
+        renderer.close()
+    return (free - left) / _STREAMS / 1e6
 
 
 def _times(run: Callable[[], object]) -> dict[str, float]:

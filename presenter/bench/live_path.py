@@ -5,8 +5,6 @@ Everything is processor time of this process, so that other load does not change
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -18,6 +16,7 @@ from models.head_motion import sway
 from presenter.bench.gpu import gpu_figures
 from presenter.bench.peers import peer_costs
 from presenter.bench.rungs import rung_costs
+from presenter.bench.stopwatch import Stopwatch
 from presenter.config import AppConfig
 from presenter.errors import ConfigError
 from presenter.runtime.backend_choice import measured, processor
@@ -33,6 +32,7 @@ from stream.yuv import i420
 
 _FRAME_MS = 1000 / FPS
 _BITRATE = 1_500_000
+_PARTS = 5  # of the stream, to see whether its cost grows
 _WARM_UP = 5  # frames that are not counted: the first of a stream are larger and start with cold caches
 
 
@@ -42,10 +42,14 @@ def run_bench(config: AppConfig, seconds: float, *, peers: bool = False) -> dict
     Args:
         config: Whose engine.
         seconds: Of speech.
-        peers: Also generators of other talking heads, which takes a minute and 4 GB.
+        peers: Beside ours, time also what takes seconds a frame and 4 GB of memory; see `peer_costs`.
 
     Returns:
-        Milliseconds of one core per frame (min, p50, p95) by stage, and core-seconds per second of video.
+        Milliseconds of one core per frame (min, p50, p95) by stage, and core-seconds per second of video, whole and in
+        fifths of the stream; the same of other networks, sessions that fit; on a GPU its figures instead.
+
+    Raises:
+        ConfigError: If the stream would be too short, or the device is missing.
     """
     if seconds < 1:
         raise ConfigError(f"--seconds: expected at least 1, got {seconds:g}")
@@ -70,10 +74,7 @@ def run_bench(config: AppConfig, seconds: float, *, peers: bool = False) -> dict
         report["generator_ms"] = measured(load_networks(config.engine).generator)
         fitting_ms = live["core_seconds_per_second"] * _FRAME_MS
         report["sessions_that_fit"] = fitting(fitting_ms, processors())
-        if peers:
-            report["peers"] = peer_costs(
-                load_networks(config.engine).generator, report["stages_ms"]["generator"]["p50"]
-            )
+        report["side_by_side_ms"] = peer_costs(report["stages_ms"]["generator"], engine.generator, large=peers)
     else:
         report["gpu"] = gpu_figures(engine, stored)
     for renderer in (chosen, plain):
@@ -98,26 +99,6 @@ def speech_like(seconds: float, seed: int = 0) -> list[AudioChunk]:
     ]
 
 
-class Stopwatch:
-    """Processor time of the calls, ms."""
-
-    def __init__(self) -> None:
-        """Nothing was called yet."""
-        self.times: list[float] = []
-
-    def __call__(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """Call a function; returns what it returns."""
-        started = time.process_time()
-        result = function(*arguments, **options)
-        self.times.append(1000 * (time.process_time() - started))
-        return result
-
-    def summary(self, skip: int = _WARM_UP) -> dict[str, float]:
-        """Smallest, median and 95th percentile, without the first `skip`."""
-        kept = self.times[skip:]
-        return {"min": min(kept), "p50": float(np.median(kept)), "p95": float(np.percentile(kept, 95))}
-
-
 def _time_streams(renderers: list[Renderer], chunks: list[AudioChunk]) -> list[dict[str, Any]]:
     """Render and encode the same speech by each renderer, chunk by chunk in turns, from samples to packets."""
     render, encode = ([Stopwatch() for _ in renderers] for _ in range(2))
@@ -131,9 +112,10 @@ def _time_streams(renderers: list[Renderer], chunks: list[AudioChunk]) -> list[d
         whole = np.add(rendering.times[-len(encoding.times) :], encoding.times)[_WARM_UP:]
         reports.append(
             {
-                "core_seconds_per_second": float(whole.sum()) / (len(whole) * _FRAME_MS),
-                "render_ms": rendering.summary(),
-                "encode_vp8_ms": encoding.summary(),
+                "core_seconds_per_second": float(whole.mean()) / _FRAME_MS,
+                "by_fifth": [round(float(part.mean()) / _FRAME_MS, 3) for part in np.array_split(whole, _PARTS)],
+                "render_ms": rendering.summary(_WARM_UP),
+                "encode_vp8_ms": encoding.summary(_WARM_UP),
             }
         )
     return reports
@@ -157,4 +139,4 @@ def _time_stages(engine: Engine, stored: StoredIdentity) -> dict[str, dict[str, 
             frame = VideoFrame(rgb, chunk.pts)
             frame.i420()
             watch["vp8"](encoder.encode, frame.pts, frame, keyframe=False, bitrate=_BITRATE)
-    return {name: watch[name].summary() for name in names}
+    return {name: watch[name].summary(_WARM_UP) for name in names}

@@ -44,8 +44,8 @@ def _milliseconds(report: dict[str, Any]) -> Iterator[tuple[str, float]]:
     for name, value in report.get("generator_ms", {}).items():
         if name != "threads":
             yield f"generator: {name}", value
-    for name, peer in report.get("peers", {}).items():
-        yield f"generator: {name}", peer["frame_ms"]
+    for name, peer in report.get("side_by_side_ms", {}).items():
+        yield f"generator: {name}, {peer['size']} px", peer["p50"]
 
 
 def _chart(rows: list[tuple[str, float]], title: str) -> NDArray[np.uint8]:
@@ -67,7 +67,7 @@ def _chart(rows: list[tuple[str, float]], title: str) -> NDArray[np.uint8]:
         y = _MARGIN + _ROW * (number + 1)
         cv2.rectangle(picture, (_LABEL, y + 6), (max(place(value), _LABEL + 1), y + _ROW - 5), _BLUE, -1)
         _write(picture, name, (_MARGIN, y + 18), _INK)
-        _write(picture, f"{value:.3g}", (place(value) + 6, y + 18), _INK)
+        _write(picture, f"{value:.3g}" if value < 1000 else f"{value:.0f}", (place(value) + 6, y + 18), _INK)
     return picture
 
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamTrack
 
 from presenter.bench.servers import Server, running_server
 from presenter.bench.voice_bot import RATE, Viewer, tone
@@ -27,6 +29,7 @@ _SETTINGS = "server:\n  max_sessions: {sessions}\n"
 _MEMORY_SESSIONS = 4
 _VIEWERS = 4
 _SETTLE_S = 2.0
+_PICTURE_S = 20.0
 
 
 @dataclass
@@ -43,7 +46,8 @@ def run_sessions_bench(sessions: int, seconds: float) -> dict[str, Any]:
         seconds: How long.
 
     Returns:
-        `start_s` until the page is served, `first_frame_s` of a new viewer, decoded frames per second of each speaking
+        `start_s` until the page is served, `new_session_s`, `first_frame_s` from a viewer's offer to its first
+        decoded frame, frames per second of each speaking
         session and the server's core-seconds per second of each, at the begin and at the end of the run; the same
         for one session with one and with more viewers; megabytes per session.
 
@@ -63,16 +67,18 @@ def run_sessions_bench(sessions: int, seconds: float) -> dict[str, Any]:
 
 async def _measure(server: Server, sessions: int, seconds: float) -> dict[str, Any]:
     report: dict[str, Any] = {"start_s": server.started_s + await _ready_after_s(server.url)}
-    memory, firsts = [_megabytes(server.pid)], []
+    memory, opened, firsts = [_megabytes(server.pid)], [], []
     async with AsyncExitStack() as stack:
-        watched = []
         for number in range(max(sessions, _MEMORY_SESSIONS)):
             begun = time.monotonic()
-            watched.append(await _watch(server.url, stack))
-            firsts.append(time.monotonic() - begun)
+            presenter = await stack.enter_async_context(connect(server.url))
+            opened.append(time.monotonic() - begun)
+            firsts.append(await _first_picture_s(server.url, presenter.session))
+            await _watch(server.url, presenter, stack)
             await asyncio.sleep(_SETTLE_S)
             if number < _MEMORY_SESSIONS:
                 memory.append(_megabytes(server.pid))
+    report["new_session_s"] = statistics.median(opened)
     report["first_frame_s"] = statistics.median(firsts)
     # Without the first session, which brings what all share.
     report["mb_per_session"] = (memory[-1] - memory[1]) / (_MEMORY_SESSIONS - 1)
@@ -97,9 +103,32 @@ async def _ready_after_s(url: str) -> float:
     return time.monotonic() - begun
 
 
-async def _watch(url: str, stack: AsyncExitStack, viewers: int = 1) -> _Watched:
-    """Open a session with viewers that have seen a frame."""
-    presenter = await stack.enter_async_context(connect(url))
+async def _first_picture_s(url: str, session: str) -> float:
+    """Seconds from a viewer's making an offer to its first decoded picture."""
+    begun = time.monotonic()
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    tracks: asyncio.Queue[MediaStreamTrack] = asyncio.Queue()
+    connection.on("track", tracks.put_nowait)
+    try:
+        connection.addTransceiver("video", direction="recvonly")
+        await connection.setLocalDescription(await connection.createOffer())
+        offer, headers = connection.localDescription.sdp, {"Content-Type": "application/sdp"}
+        async with (
+            aiohttp.ClientSession(raise_for_status=True) as http,
+            http.post(f"{url}/whep/{session}", data=offer, headers=headers) as response,
+        ):
+            await connection.setRemoteDescription(RTCSessionDescription(await response.text(), "answer"))
+        async with asyncio.timeout(_PICTURE_S):
+            await (await tracks.get()).recv()
+        return time.monotonic() - begun
+    except TimeoutError:
+        raise PresenterError(f"expected a picture within {_PICTURE_S:g} s of a viewer's offer, got none") from None
+    finally:
+        await connection.close()
+
+
+async def _watch(url: str, presenter: PresenterClient, stack: AsyncExitStack, viewers: int = 1) -> _Watched:
+    """Connect viewers to a session; they have seen a frame."""
     watching = []
     for _ in range(viewers):
         viewer = Viewer()
@@ -111,7 +140,10 @@ async def _watch(url: str, stack: AsyncExitStack, viewers: int = 1) -> _Watched:
 
 async def _speak(server: Server, sessions: int, viewers: int, seconds: float) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
-        watched = [await _watch(server.url, stack, viewers) for _ in range(sessions)]
+        watched = []
+        for _ in range(sessions):
+            presenter = await stack.enter_async_context(connect(server.url))
+            watched.append(await _watch(server.url, presenter, stack, viewers))
         await asyncio.sleep(_SETTLE_S)
         speech = tone(seconds + 2)
         # Long before it is played: from then on only rendering and sending are measured.

@@ -11,6 +11,7 @@ import logging
 import sys
 from typing import Any
 
+from presenter.commands.report import print_report
 from presenter.config import AppConfig
 from presenter.errors import PresenterError
 from presenter.recipe.steps import run_step
@@ -94,7 +95,7 @@ def evaluate(config: AppConfig, arguments: argparse.Namespace) -> int:
         report = evaluate_swaps(find_clips(arguments.clips, arguments.limit), arguments.faces)
     else:
         report = evaluate_clips(config, arguments.clips, tuple(arguments.unseen), arguments.limit, arguments.plot)
-    _print_report(report, arguments.json)
+    print_report(report, arguments.json)
     return 0
 
 
@@ -109,12 +110,13 @@ def contact_sheet(config: AppConfig, arguments: argparse.Namespace) -> int:
     (arguments.out / "figures.json").write_text(json.dumps(report, indent=1))
     if not arguments.json:
         report.pop("pictures")
-    _print_report(report, arguments.json)
+    print_report(report, arguments.json)
     return 0
 
 
 BENCHES = (
-    "live: milliseconds per stage; sessions: start-up, memory, rate and cost of several that speak;"
+    "live: processor time per stage and beside other networks;"
+    " sessions: start-up, memory, rate and cost of several that speak;"
     " voice: first frame, interruption, viewers and sync of a voice bot's face;"
     " camera: delay, skew and drift of a meeting's camera and microphone"
 )
@@ -143,7 +145,7 @@ def bench(config: AppConfig, arguments: argparse.Namespace) -> int:
         report = run_bench(config, seconds, peers=arguments.peers)
         if arguments.plot is not None:
             save_plot(report, arguments.plot)
-    _print_report(report, arguments.json)
+    print_report(report, arguments.json)
     return 0
 
 
@@ -158,29 +160,3 @@ def doctor(config: AppConfig, arguments: argparse.Namespace) -> int:
         for check in checks:
             print(f"{check.mark:<4} {check.name}: {check.message}")
     return 0 if all(check.ok or check.optional for check in checks) else 1
-
-
-def _print_report(report: dict[str, Any], as_json: bool) -> None:
-    """Print nested figures as JSON, or as an indented table."""
-    if as_json:
-        print(json.dumps(report, indent=1))
-        return
-    _print_rows(report, 0)
-
-
-def _print_rows(rows: dict[str, Any], depth: int) -> None:
-    for name, value in rows.items():
-        indented = f"{'  ' * depth}{name}"
-        if isinstance(value, dict) and value.keys() <= {"min", "p50", "p95", "p99", "max"}:
-            print(f"{indented:<36} {'  '.join(f'{key} {_shown(each)}' for key, each in value.items())}")
-        elif isinstance(value, dict):
-            print(indented)
-            _print_rows(value, depth + 1)
-        else:
-            print(f"{indented:<36} {_shown(value)}")
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(_shown(each) for each in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

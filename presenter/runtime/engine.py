@@ -6,6 +6,7 @@ One engine serves all sessions and `TalkingHead`s of a process, and limits how m
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from models import half_linear
 from models.backends import available, backend
 from models.compositor import Backend, FrameCompositor
+from models.device_generator import DeviceGenerator, GeneratorSlots
 from models.errors import ModelError
+from models.folded import FoldedGenerator
 from models.generator import Generator
 from models.half_linear import use_half_weights
 from models.identity import Identity, StyleCode, picture_tensor
@@ -60,6 +63,7 @@ class Engine:
         self.motion_streams = MotionStreams(self._syncformer, device)
         """The syncformer as live streams run it."""
         self._generator = networks.generator
+        self._generator_slots = GeneratorSlots(networks.generator, device) if device.type != "cpu" else None
         self._device = device
         self.backend = _decide(backend, networks.generator, device)
         self.slots: int | None = slots
@@ -110,6 +114,8 @@ class Engine:
         """Limit how many renderers may be in use at a time, and prepare what each needs at once, before users wait."""
         self.slots = slots
         self.motion_streams.prepare(slots)
+        if self._generator_slots is not None:
+            self._generator_slots.prepare(slots)
 
     @property
     def is_full(self) -> bool:
@@ -134,22 +140,31 @@ class Engine:
             if self._is_full():
                 raise CapacityError(f"all {self.slots} slots of the engine are in use; try again in a moment")
             self._in_use += 1
+        slot: DeviceGenerator | None = None
         try:
-            compositor = FrameCompositor(stored.identity, self.folded(stored, backend))
+            if self._generator_slots is not None:
+                slot = self._generator_slots.take(self._fold(stored))
+            compositor = FrameCompositor(stored.identity, slot or self.folded(stored, backend))
             return Renderer(
                 self.motion_streams,
                 compositor,
                 stored.identity,
-                self._release,
+                partial(self._release, slot),
                 head_motion=self._head_motion,
             )
         except BaseException:
-            self._release()
+            self._release(slot)
             raise
 
-    def _release(self) -> None:
+    def _release(self, slot: DeviceGenerator | None) -> None:
+        if self._generator_slots is not None and slot is not None:
+            self._generator_slots.give_back(slot)
         with self._lock:
             self._in_use -= 1
+
+    def _fold(self, stored: StoredIdentity) -> FoldedGenerator:
+        generator = _personal(stored.generator) if stored.generator else self._generator
+        return generator.fold(style_code(stored.identity, generator))
 
     def folded(self, stored: StoredIdentity, kind: str = "") -> Backend:
         """The generator of an identity, ready to render; by the backend `kind`, or the engine's."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from presenter.bench.live_path import Stopwatch, run_bench
+from presenter.bench.live_path import run_bench
+from presenter.bench.stopwatch import Stopwatch
 from presenter.config import load_config
 from presenter.errors import ConfigError
 
@@ -16,7 +17,10 @@ def test_every_stage_is_told_beside_float32() -> None:
     for times in (*report["stages_ms"].values(), report["live"]["render_ms"], report["live"]["encode_vp8_ms"]):
         assert 0 < times["min"] <= times["p50"] <= times["p95"]
     for way in ("live", "live_float32"):
-        assert report[way]["core_seconds_per_second"] > 0
+        cost = report[way]["core_seconds_per_second"]
+        assert cost > 0
+        assert sum(report[way]["by_fifth"]) / 5 == pytest.approx(cost, rel=0.1)
+    assert report["side_by_side_ms"]["ours"]["p50"] == report["stages_ms"]["generator"]["p50"]
     assert report["backend"] in report["generator_ms"]
     assert report["look_ahead_ms"] == 80
 

@@ -12,6 +12,7 @@ from presenter.errors import ConfigError
 def test_speaking_sessions_are_watched_and_measured() -> None:
     report = run_sessions_bench(1, 4)
     assert 0 < report["start_s"] < 60
+    assert 0 < report["new_session_s"] < 30
     assert 0 < report["first_frame_s"] < 30
     assert report["mb_per_session"] > 0
     spoken = report["1 speaking"]

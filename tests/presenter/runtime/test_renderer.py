@@ -8,6 +8,7 @@ import pytest
 
 from models import winograd
 from models.backends import available
+from models.device_generator import GeneratorSlots
 from models.head_motion import HeadPose, IdleMotion
 from models.mesh import aperture
 from presenter.config import load_config
@@ -297,3 +298,19 @@ def test_one_takes_over_from_another_as_if_it_had_heard_all(engine, stored):
     pairs += render(second, sound[7:])
     assert [chunk.pts for chunk, _ in pairs] == [chunk.pts for chunk, _ in alone]
     assert all(np.array_equal(a.rgb, b.rgb) for (_, a), (_, b) in zip(pairs, alone, strict=True))
+
+
+def test_generators_of_slots_show_what_others_show(engine, stored, monkeypatch):
+    """The way of a GPU, on a CPU: a slot's generator is used again, with the weights of the next identity."""
+    sound = chunks(6, 5)
+    wanted = render(engine.renderer(stored, backend="float32"), sound)
+    slots = GeneratorSlots(engine.generator, engine.device)
+    monkeypatch.setattr(engine, "_generator_slots", slots)
+    slots.prepare(1)
+    for _ in range(2):
+        renderer = engine.renderer(stored)
+        shown = render(renderer, sound)
+        renderer.close()
+        for (_, frame), (_, other) in zip(shown, wanted, strict=True):
+            assert np.abs(frame.rgb.astype(int) - other.rgb).max() <= 2
+    assert len(slots._free) == 1

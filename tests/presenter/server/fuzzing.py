@@ -57,7 +57,7 @@ import http.client, json, select, sys, time
 connection, taken, late = http.client.HTTPConnection("localhost", int(sys.argv[1]), timeout=30), [], []
 while True:
     begun = time.monotonic()
-    if select.select([sys.stdin], [], [], 0.02)[0]:
+    if select.select([sys.stdin], [], [], 0.02)[0] and taken:
         break
     late.append(time.monotonic() - begun - 0.02)
     begun = time.monotonic()

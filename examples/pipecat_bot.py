@@ -23,6 +23,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from presenter.integrations.pipecat import PresenterVideoService
 from stream.files.reader import AudioFile, read_audio
+from stream.rtc.ice import without_end_of_candidates
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>Bot</title>
 <video id="bot" autoplay playsinline controls></video>
@@ -89,7 +90,8 @@ def main() -> None:
     async def offer(request: web.Request) -> web.Response:
         body = await request.json()
         connection = SmallWebRTCConnection()
-        await connection.initialize(sdp=body["sdp"], type=body["type"])
+        # Firefox hides its addresses from a page without a microphone, and says that no others follow.
+        await connection.initialize(sdp=without_end_of_candidates(body["sdp"]), type=body["type"])
         worker = make_bot(connection, recording, options.presenter)
         call = asyncio.create_task(run(worker))
         calls[call] = worker

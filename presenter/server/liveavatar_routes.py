@@ -13,46 +13,39 @@ import secrets
 
 from aiohttp import hdrs, web
 
-from presenter.errors import IdentityNotFoundError
 from presenter.server.access import check_key
 from presenter.server.app_keys import SESSIONS
 from presenter.server.bodies import LiveAvatarSessionRequest
 from presenter.server.error_responses import ApiError
 from presenter.server.middleware import LIVEAVATAR_PREFIX
 from presenter.server.parsing import read_json
+from presenter.server.session_tokens import SessionTokens, open_session
 from presenter.server.speech_socket import serve_bot
 from stream.dialects import open_codec
 
-SESSION_TOKENS = web.AppKey("liveavatar_tokens", dict[str, str])
-"""Session tokens, and the session that each of them controls."""
+SESSION_TOKENS = web.AppKey("liveavatar_tokens", SessionTokens)
+"""Session tokens, valid until the session is stopped."""
 ORIGIN = web.AppKey("liveavatar_origin", str)
 """`scheme://host` of this server where a proxy changes it; or empty."""
 
-_MAX_TOKENS = 256
+_KEY = "X-API-KEY"
 _SUCCESS = 1000
-_DEFAULT = "default"
 
 routes = web.RouteTableDef()
 
 
 def add_liveavatar(app: web.Application, public_origin: str) -> None:
     """Add the routes to an application that has `SESSIONS` and `TOKENS`."""
-    app[SESSION_TOKENS], app[ORIGIN] = {}, public_origin.rstrip("/")
+    app[SESSION_TOKENS], app[ORIGIN] = SessionTokens(), public_origin.rstrip("/")
     app.add_routes(routes)
 
 
 @routes.post("/v1/sessions/token")
 async def _token(request: web.Request) -> web.Response:
-    check_key(request, "X-API-KEY")
+    check_key(request, _KEY)
     name = (await read_json(request, LiveAvatarSessionRequest)).avatar_id
-    try:
-        session = await request.app[SESSIONS].open(name, "off")
-    except IdentityNotFoundError:
-        session = await request.app[SESSIONS].open(_DEFAULT, "off")
-    tokens = request.app[SESSION_TOKENS]
-    tokens[token := _new_token()] = session
-    if len(tokens) > _MAX_TOKENS:
-        del tokens[next(iter(tokens))]
+    session, _ = await open_session(request.app[SESSIONS], name)
+    request.app[SESSION_TOKENS].add(token := _new_token(), session)
     return _answer(session_id=session, session_token=token)
 
 
@@ -81,7 +74,7 @@ async def _keep_alive(request: web.Request) -> web.Response:
 async def _stop(request: web.Request) -> web.Response:
     token = _bearer(request)
     session = _session(request, token)
-    del request.app[SESSION_TOKENS][token]
+    request.app[SESSION_TOKENS].pop(token)
     await request.app[SESSIONS].close_one(session)
     return _answer(session_id=session)
 

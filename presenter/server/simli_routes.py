@@ -14,58 +14,52 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from presenter.errors import IdentityNotFoundError, PresenterError
+from presenter.errors import PresenterError
 from presenter.server.access import check_key
 from presenter.server.app_keys import SESSIONS
 from presenter.server.bodies import SimliSessionRequest
 from presenter.server.error_responses import ApiError
 from presenter.server.parsing import read_json
 from presenter.server.session_host import SessionHost
+from presenter.server.session_tokens import DEFAULT, SessionTokens, open_session
 from presenter.server.speech_socket import serve_bot
 from stream.dialects import open_codec
 from stream.dialects.fields import read_object
 from stream.errors import StreamError
 from stream.rtc.peer_config import PeerConfig
 
-SESSION_TOKENS = web.AppKey("simli_tokens", dict[str, str])
+SESSION_TOKENS = web.AppKey("simli_tokens", SessionTokens)
 """Session tokens: each opens the websocket of one session."""
 ICE = web.AppKey("simli_ice", PeerConfig)
 """The ICE servers."""
 
-_MAX_TOKENS = 256
+_KEY = "x-simli-api-key"
 _MAX_OFFER_BYTES = 65_536
 _OFFER_TIMEOUT_S = 10.0
-_DEFAULT = "default"
 
 routes = web.RouteTableDef()
 
 
 def add_simli(app: web.Application, peer_config: PeerConfig) -> None:
     """Add the routes to an application that has `SESSIONS` and `TOKENS`."""
-    app[SESSION_TOKENS], app[ICE] = {}, peer_config
+    app[SESSION_TOKENS], app[ICE] = SessionTokens(), peer_config
     app.add_routes(routes)
 
 
 @routes.post("/compose/token")
 async def _token(request: web.Request) -> web.Response:
-    check_key(request, "x-simli-api-key")
+    check_key(request, _KEY)
     face = (await read_json(request, SimliSessionRequest)).faceId
-    warnings = []
-    try:
-        session = await request.app[SESSIONS].open(face, "off")
-    except IdentityNotFoundError:
-        warnings.append(f"There is no presenter of the name {face[:80]!r}; this session shows {_DEFAULT!r}.")
-        session = await request.app[SESSIONS].open(_DEFAULT, "off")
-    tokens = request.app[SESSION_TOKENS]
-    tokens[token := secrets.token_urlsafe(24)] = session
-    if len(tokens) > _MAX_TOKENS:
-        del tokens[next(iter(tokens))]
+    session, found = await open_session(request.app[SESSIONS], face)
+    shown_instead = f"There is no presenter of the name {face[:80]!r}; this session shows {DEFAULT!r}."
+    warnings = [] if found else [shown_instead]
+    request.app[SESSION_TOKENS].add(token := secrets.token_urlsafe(24), session)
     return web.json_response({"session_token": token, "warnings": warnings})
 
 
 @routes.get("/compose/ice")
 async def _ice(request: web.Request) -> web.Response:
-    check_key(request, "x-simli-api-key")
+    check_key(request, _KEY)
     config = request.app[ICE]
     login = {"username": config.ice_username, "credential": config.ice_credential} if config.ice_username else {}
     return web.json_response([{"urls": [url], **login} for url in config.ice_servers])
@@ -73,7 +67,7 @@ async def _ice(request: web.Request) -> web.Response:
 
 @routes.get("/compose/webrtc/p2p")
 async def _p2p(request: web.Request) -> web.WebSocketResponse:
-    session = request.app[SESSION_TOKENS].pop(request.query.get("session_token", ""), None)
+    session = request.app[SESSION_TOKENS].pop(request.query.get("session_token", ""))
     if session is None:
         raise ApiError(401, "unauthorized", "session_token: expected one of POST /compose/token, not used before.")
     host = request.app[SESSIONS].host(session)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import shutil
-import subprocess
-import tarfile
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.e2e.npm_page import site, unpacked
 
 SDK, EVENTS = "@heygen/liveavatar-web-sdk@0.0.18", "events@3.3.0"
 PAGE = """<!doctype html><iframe width="300" height="300" allow="autoplay"></iframe>
@@ -37,20 +33,8 @@ window.speak = (seconds) => {
 </script>"""
 
 
-def unpacked(package: str, folder: Path) -> Path:
-    """Download a package from npm's registry."""
-    folder.mkdir()
-    pack = ["npm", "pack", package, "--silent"]
-    name = subprocess.run(pack, cwd=folder, check=True, capture_output=True, text=True, timeout=120).stdout.strip()
-    with tarfile.open(folder / name) as archive:
-        archive.extractall(folder, filter="data")
-    return folder / "package"
-
-
 @pytest.fixture
 def page_url(tmp_path: Path) -> Iterator[str]:
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed")
     folder = unpacked(SDK, tmp_path / "sdk") / "dist"
     (folder / "index.html").write_text(PAGE)
     # The SDK leaves this package to the page's bundler, which would wrap it like this.
@@ -58,14 +42,8 @@ def page_url(tmp_path: Path) -> Iterator[str]:
     wrapped = f"const module = {{ exports: {{}} }};\n{events}\nexport {{ EventEmitter }};\n"
     (folder / "events.js").write_text(wrapped)
 
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as site:
-        threading.Thread(target=site.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{site.server_port}/"
-        site.shutdown()
+    with site(folder) as url:
+        yield url
 
 
 def post(url: str, **headers: str) -> dict[str, Any]:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import shutil
-import subprocess
-import tarfile
-import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.e2e.npm_page import site, unpacked
 
 VERSION = "3.0.2"
 
@@ -50,23 +46,11 @@ function speak() {
 
 @pytest.fixture
 def page_url(tmp_path: Path) -> Iterator[str]:
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed")
-    pack = ["npm", "pack", f"simli-client@{VERSION}", "--silent"]
-    name = subprocess.run(pack, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=120).stdout.strip()
-    with tarfile.open(tmp_path / name) as archive:
-        archive.extractall(tmp_path, filter="data")
-    folder = tmp_path / "package" / "dist"
+    folder = unpacked(f"simli-client@{VERSION}", tmp_path / "client") / "dist"
     (folder / "index.html").write_text(PAGE)
 
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as site:
-        threading.Thread(target=site.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{site.server_port}/"
-        site.shutdown()
+    with site(folder) as url:
+        yield url
 
 
 def test_the_official_client_shows_and_speaks(

@@ -20,7 +20,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("clips")
     texts = (
         "Papa and mama bought a big blue boat today, at last, oh my.",
-        "We saw how far the wide river flows, she said.",
+        "We saw how far the wide river flows, she said, and then we all went home.",  # 3 s, however fast it is said
     )
     paths = [folder / f"{k}.mp4" for k in range(2)]
     for path, text in zip(paths, texts, strict=True):

@@ -57,7 +57,7 @@ import http.client, json, select, sys, time
 connection, taken, late = http.client.HTTPConnection("localhost", int(sys.argv[1]), timeout=30), [], []
 while True:
     begun = time.monotonic()
-    if select.select([sys.stdin], [], [], 0.02)[0]:
+    if select.select([sys.stdin], [], [], 0.02)[0] and taken:
         break
     late.append(time.monotonic() - begun - 0.02)
     begun = time.monotonic()
@@ -195,7 +195,7 @@ def send_messages(base: str, count: int, seed: int = 0) -> Counter[str]:
         path = f"{address}/api/sessions/{session}/audio?dialect={dialect}"
         with (
             contextlib.suppress(WebSocketException, TimeoutError),
-            connect(path, additional_headers=HEADERS, max_size=None, compression=None) as socket,
+            connect(path, additional_headers=HEADERS, max_size=None, max_queue=None, compression=None) as socket,
         ):
             for _ in range(min(40, (count - sent + 9) // 10)):
                 for _ in range(10):

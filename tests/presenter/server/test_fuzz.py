@@ -143,3 +143,12 @@ def test_no_message_ends_a_speech_socket(base: str, dialect: str) -> None:
 
 def test_messages_and_forms_at_random(base: str) -> None:
     print(fuzzing.send_messages(base, 1000), fuzzing.upload(base, 20))
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
+@pytest.mark.parametrize("path", ["/api/sessions", "/api/presenters", "/api/renders"])
+def test_a_body_in_another_encoding_than_it_says_is_a_400(base: str, path: str, encoding: str) -> None:
+    kind = "multipart/form-data; boundary=x"
+    for body in (b"\x1f\x8b\x08" + bytes(30), b"--x--", bytes(200_000)):
+        status, answer, _ = fuzzing.ask(base, "POST", path, body, Content_Type=kind, Content_Encoding=encoding)
+        assert status == 400, answer

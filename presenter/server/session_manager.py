@@ -17,6 +17,7 @@ from presenter.runtime.microphone import MicrophoneUse
 from presenter.runtime.render_thread import make_in_thread
 from presenter.runtime.session import Session
 from presenter.runtime.styles import StyleStore, scaled, with_style
+from presenter.server.memory import release_free_memory
 from presenter.server.session_host import SessionHost
 from presenter.tts.text_speaker import SpeechSynthesizer
 from stream.clock import SessionClock
@@ -190,6 +191,7 @@ class SessionManager:
         finally:
             self._keepers.pop(session_id, None)
             self._metrics.sessions_active.set(self.active)
+        await asyncio.to_thread(release_free_memory)
 
     def host(self, session_id: str) -> SessionHost:
         """Return the host of a session.

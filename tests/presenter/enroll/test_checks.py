@@ -95,7 +95,7 @@ def test_nearly_white(face: Picture) -> None:
 
 
 def test_a_dim_photo_is_a_doubt(face: Picture) -> None:
-    assert "dark (mean brightness 29 of 255)" in warnings_of((face * 0.2).astype(np.uint8))
+    assert "dark (mean brightness 30 of 255)" in warnings_of((face * 0.2).astype(np.uint8))
 
 
 def test_blur_is_a_doubt_and_too_much_of_it_refused(face: Picture) -> None:

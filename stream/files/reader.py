@@ -19,6 +19,7 @@ from stream.media import FPS, AudioChunk, ByteArray, FloatArray
 from stream.pcm.chunker import MAX_RATE, MIN_RATE, Chunker
 
 _PIECE_S = 1  # seconds of audio that are handled at a time
+_LONGEST_GAP_S = 600  # between two frames of a video
 
 
 class Sound(Protocol):
@@ -198,7 +199,7 @@ def iter_frames(path: str | Path, since: Fraction = Fraction(0)) -> Iterator[Tim
         stream.thread_type = "AUTO"
         rate = Fraction(stream.average_rate or FPS)
         if not since:
-            yield from _timed(media.decode(stream), rate)
+            yield from _without_gaps(_timed(media.decode(stream), rate), path)
             return
         first = next(media.decode(stream), None)
         if first is None or first.pts is None or first.time_base is None:
@@ -218,6 +219,19 @@ def _timed(frames: Iterator[av.VideoFrame], rate: Fraction, start: Fraction | No
             time = Fraction(index) / rate
         start = time if start is None else start
         yield TimedFrame(_upright(frame), time - start)
+
+
+def _without_gaps(frames: Iterator[TimedFrame], path: str | Path) -> Iterator[TimedFrame]:
+    """The same; raises `MediaFileError` where a frame is shown implausibly long after the one before."""
+    before = Fraction(0)
+    for frame in frames:
+        if frame.time - before > _LONGEST_GAP_S:
+            raise MediaFileError(
+                f"{path}: expected frames that follow one another, got one {float(frame.time - before):.3g} s after the"
+                f" one at {float(before):.1f} s; the file's times are damaged, convert it first"
+            )
+        before = frame.time
+        yield frame
 
 
 def _resample_frames(pictures: Iterator[TimedFrame], fps: int, rate: Fraction) -> Iterator[ByteArray]:

@@ -302,3 +302,22 @@ def test_every_picture_comes_once_at_its_own_time(tmp_path):
     later = list(iter_frames(path, 41 / rate))
     assert [each.time for each in later] == [k / rate for k in range(41, 60)]
     assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(later, found[41:], strict=True))
+
+
+@pytest.mark.parametrize("gap_s", [700, 10**9])
+def test_a_frame_that_comes_much_too_late_is_refused(tmp_path: Path, gap_s: int) -> None:
+    path = tmp_path / "gap.mkv"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("mjpeg", rate=25)
+        stream.height = stream.width = 64
+        stream.pix_fmt = "yuvj420p"
+        stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
+        for ms in (0, 40, 80, 1000 * gap_s):
+            frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+            frame.pts, frame.time_base = ms, Fraction(1, 1000)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    frames = iter_frames(path)
+    assert [float(next(frames).time) for _ in range(3)] == [0, 0.04, 0.08]
+    with pytest.raises(MediaFileError, match=r"gap\.mkv: expected frames that follow one another.*0\.1 s"):
+        next(frames)

@@ -23,7 +23,11 @@ from models.compositor import FrameCompositor
 from models.crop import Window
 
 ROOT = Path(__file__).resolve().parents[2]
-_CONTROL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+# What runs in the background of a shell ignores Ctrl-C, and so would what it starts.
+_CONTROL = (
+    "import fcntl, os, signal, sys, termios; signal.signal(signal.SIGINT, signal.SIG_DFL);"
+    " fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 @pytest.fixture

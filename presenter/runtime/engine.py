@@ -18,7 +18,6 @@ from models.backends import available, backend
 from models.compositor import Backend, FrameCompositor
 from models.device_generator import DeviceGenerator, GeneratorSlots
 from models.errors import ModelError
-from models.folded import FoldedGenerator
 from models.generator import Generator
 from models.half_linear import use_half_weights
 from models.identity import Identity, StyleCode, picture_tensor
@@ -143,7 +142,8 @@ class Engine:
         slot: DeviceGenerator | None = None
         try:
             if self._generator_slots is not None:
-                slot = self._generator_slots.take(self._fold(stored))
+                generator, style = self._of(stored)
+                slot = self._generator_slots.take(generator.fold(style))
             compositor = FrameCompositor(stored.identity, slot or self.folded(stored, backend))
             return Renderer(
                 self.motion_streams,
@@ -162,14 +162,15 @@ class Engine:
         with self._lock:
             self._in_use -= 1
 
-    def _fold(self, stored: StoredIdentity) -> FoldedGenerator:
+    def _of(self, stored: StoredIdentity) -> tuple[Generator, StyleCode]:
+        """The generator of an identity, and what to fold it for."""
         generator = _personal(stored.generator) if stored.generator else self._generator
-        return generator.fold(style_code(stored.identity, generator))
+        return generator, style_code(stored.identity, generator)
 
     def folded(self, stored: StoredIdentity, kind: str = "") -> Backend:
         """The generator of an identity, ready to render; by the backend `kind`, or the engine's."""
-        generator = _personal(stored.generator) if stored.generator else self._generator
-        return backend(generator, style_code(stored.identity, generator), kind or self.backend, self._device)
+        generator, style = self._of(stored)
+        return backend(generator, style, kind or self.backend, self._device)
 
     def folded_for(self, reference: NDArray[np.uint8]) -> Backend:
         """The base generator for the person in a reference crop `[256, 256, 3]`, ready to render."""

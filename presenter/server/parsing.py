@@ -79,7 +79,7 @@ async def read_json(request: web.Request, kind: type[Body]) -> Body:
     try:
         return kind.model_validate_json(await request.read())
     except ValidationError as error:
-        raise ApiError(400, "bad_request", f"{first_mistake(error, kind)}.") from error
+        raise _refused(error, kind) from error
 
 
 def parse_fields(fields: dict[str, Any], kind: type[Body]) -> Body:
@@ -91,7 +91,11 @@ def parse_fields(fields: dict[str, Any], kind: type[Body]) -> Body:
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
-        raise ApiError(400, "bad_request", f"{first_mistake(error, kind)}.") from error
+        raise _refused(error, kind) from error
+
+
+def _refused(error: ValidationError, kind: type[BaseModel]) -> ApiError:
+    return ApiError(400, "bad_request", f"{first_mistake(error, kind)}.")
 
 
 async def read_sdp(request: web.Request) -> str:

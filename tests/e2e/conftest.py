@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -196,6 +197,13 @@ def open_page(server: Server) -> Iterator[Callable[..., Any]]:
         context.close()
     wait_until_free(server.url)
     assert not errors
+
+
+def look(page: Any, name: str) -> None:
+    """Keep a screenshot for people to look at, where a folder is given."""
+    if folder := os.environ.get("PRESENTER_SCREENSHOTS"):
+        page.wait_for_timeout(800)  # until it has faded in
+        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
 
 def wait_until_free(url: str) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
+
+from tests.e2e.conftest import look
 
 OpenPage = Callable[..., Any]
 
@@ -20,13 +21,6 @@ CORNER = """() => {
 def wait_for_corner(page: Any, wanted: tuple[int, int, int]) -> None:
     near = f"(wanted) => ({CORNER})().every((value, k) => Math.abs(value - wanted[k]) < 14)"
     page.wait_for_function(near, arg=list(wanted), timeout=15_000)
-
-
-def look(page: Any, name: str) -> None:
-    """Keep a screenshot for people to look at, where a folder is given."""
-    if folder := os.environ.get("PRESENTER_SCREENSHOTS"):
-        page.wait_for_timeout(800)  # until it has faded in
-        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
 
 def test_shape_and_background_are_chosen_and_change_while_speaking(browser: Any, open_page: OpenPage) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 
 from presenter.runtime.identities import IdentityStore
-from tests.e2e.conftest import ALLOW, FAKE_DEVICE
+from tests.e2e.conftest import ALLOW, FAKE_DEVICE, look
 from tests.presenter.videos import QUIET_S, frames
 
 NAME = "Webcam"
@@ -31,11 +30,6 @@ def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
             wide = cv2.resize(cv2.copyMakeBorder(rgb, 0, 0, 86, 85, cv2.BORDER_REPLICATE), (512, 384))
             file.write(b"FRAME\n" + cv2.cvtColor(wide, cv2.COLOR_RGB2YUV_I420).tobytes())
     return path
-
-
-def look(page: Any, name: str) -> None:
-    if folder := os.environ.get("PRESENTER_SCREENSHOTS"):
-        page.screenshot(path=f"{folder}/{name}.png")
 
 
 def test_a_recording_becomes_a_presenter(

@@ -69,7 +69,7 @@ class WorkFolder(NamedTuple):
         return (self.path / _OF).is_file()
 
     def fill(self, video: Path, filmed: FilmedFace) -> None:
-        """Keep the crops of a video: about 25 MB.
+        """Keep the crops of a video: about 20 MB.
 
         Raises:
             EnrollError: If there are none.

@@ -129,7 +129,18 @@ def run_render(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Render a recording."""
     from presenter import api
 
-    done = api.render(
+    try:
+        done = _render(api, arguments)
+    except KeyboardInterrupt:
+        if arguments.video is not None:
+            print("\nInterrupted: the same command continues.", file=sys.stderr)
+        raise
+    _report(done, done.out)
+    return 0
+
+
+def _render(api: Any, arguments: argparse.Namespace) -> Any:
+    return api.render(
         arguments.audio,
         arguments.out,
         presenter=arguments.presenter,
@@ -150,8 +161,6 @@ def run_render(config: AppConfig, arguments: argparse.Namespace) -> int:
         config=arguments.config,
         confirm=confirm_overwrite,
     )
-    _report(done, done.out)
-    return 0
 
 
 def run_say(config: AppConfig, arguments: argparse.Namespace) -> int:

@@ -117,7 +117,7 @@ function layOut() {
   }
   $("render-consent-field").hidden = !video && !driving;
   $("render-face-consent-field").hidden = !video || !field("face").value;
-  $("render-style-field").hidden = field("style").options.length < 2;
+  $("render-style-field").hidden = field("style").options.length < 2 || Boolean(driving);
 }
 
 function fill(select, names) {

@@ -86,12 +86,12 @@ class UnfinishedFilm:
 
     def _prepare(self) -> None:
         mark = self.folder / _KEY
-        if mark.is_file() and mark.read_text() == self._key:
-            return
-        if mark.is_file():
+        is_same = mark.is_file() and mark.read_text() == self._key
+        if mark.is_file() and not is_same:
             _log.warning("%s: an earlier run left a part that was made otherwise; it is begun anew", self._target)
         for left in self.folder.iterdir():
-            if left.name != _LOCK:
+            is_part = left.name.startswith((".", "partial-"))  # of what was being written when it was killed
+            if left.name != _LOCK and (is_part or not is_same):
                 left.unlink()
         mark.write_text(self._key)
 

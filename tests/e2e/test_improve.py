@@ -19,12 +19,13 @@ from tests.presenter import videos
 @pytest.fixture
 def filmed(tmp_path: Path) -> IdentityStore:
     """The presenters of a server, one made from a video."""
-    video = videos.write(tmp_path / "me.mp4", videos.frames()[:120])
+    video = videos.write(tmp_path / "me.mp4", videos.frames()[:100])
     store = IdentityStore(tmp_path / "presenters")
     enroll_presenter(store, load_config("tiny").engine, video, "Ada", consent_by="Ada L.")
     return store
 
 
+@pytest.mark.timeout(600)  # it learns with the lowest priority
 def test_a_presenter_is_made_better(
     browser: Any, open_page: Callable[..., Any], serve: Callable[..., Any], filmed: IdentityStore
 ) -> None:
@@ -34,14 +35,14 @@ def test_a_presenter_is_made_better(
         look(page, "improve_offer")
         page.click("text=Make it better")
         page.wait_for_selector(".improve progress")
-        page.wait_for_selector(".improve p:text-matches('^Learning')", timeout=120_000)
-        look(page, "improve_progress")
         page.click("[aria-label='Stop making Ada better']")
         page.click("[aria-label='Make Ada better']")
         page.wait_for_selector(".improve progress")
         page.reload()  # the server goes on, and the page finds it again
         page.click("#manage")
         page.wait_for_selector("[aria-label='Stop making Ada better']")
+        page.wait_for_selector(".improve p:text-matches('^Learning')", timeout=250_000)
+        look(page, "improve_progress")
         page.wait_for_selector(".report img", timeout=250_000)
         said = page.text_content(".report p")
         better = filmed.load("Ada").generator is not None

@@ -135,7 +135,9 @@ def test_what_fails_leaves_nothing_but_a_full_disk_does(tmp_path: Path) -> None:
             fail(error)
         assert parts(out).exists() == kept
         if kept:
+            (parts(out) / ".presenter-x.part.mp4").touch()
             with UnfinishedFilm(out, "a") as unfinished:
+                assert not (unfinished.folder / ".presenter-x.part.mp4").exists()
                 assert (unfinished.folder / "track.npz").exists()
 
 

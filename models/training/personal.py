@@ -33,6 +33,7 @@ _NEAREST = 4
 _JITTER = 0.35  # pixels: what a tracker is off
 _SHEET_CELL = 256  # pixels of a frame of 512
 _SHOWN = (0.2, 0.7, 0.97)  # of the frames that were kept back, by how open the mouth is
+_VISIBLE_DB = 0.1  # a smaller gain is none
 _PATIENCE = 4  # checks without a gain, before the training stops
 Progress = Callable[[float, str], None]
 
@@ -57,7 +58,7 @@ class Figures(NamedTuple):
     def is_better_than(self, other: Figures) -> bool:
         """Whether the picture gained and nothing else was lost for it."""
         return (
-            self.psnr_db > other.psnr_db
+            self.psnr_db > other.psnr_db + _VISIBLE_DB
             and self.ssim > other.ssim
             and self.lmd_px < other.lmd_px + 0.1
             and abs(math.log(self.sharpness)) < abs(math.log(other.sharpness)) + 0.1

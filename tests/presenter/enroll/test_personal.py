@@ -95,6 +95,7 @@ def test_the_judge_tells_good_from_bad(crops: Path) -> None:
     [
         ({"psnr_db": 31.0, "ssim": 0.91}, True),
         ({"psnr_db": 29.9, "ssim": 0.91}, False),
+        ({"psnr_db": 30.05, "ssim": 0.91}, False),
         ({"psnr_db": 31.0, "ssim": 0.89}, False),
         ({"psnr_db": 31.0, "ssim": 0.91, "lmd_px": 2.5}, False),
         ({"psnr_db": 31.0, "ssim": 0.91, "sharpness": 0.5}, False),

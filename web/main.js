@@ -237,7 +237,10 @@ function report(error, fatal = true) {
 
 // ---- wiring ----
 
-const gallery = new Gallery((name, now) => loadPresenters(now && name === chosen?.name ? now : undefined));
+const gallery = new Gallery(async (name, now) => {
+  await loadPresenters(now && name === chosen?.name ? now : undefined);
+  if (now === name && name === chosen?.name && call?.live) change({ presenter: name }); // what it has learnt is seen at once
+});
 const change = (changes) => call?.session.change(changes).catch((error) => report(error, false));
 const styleChoice = new StyleChoice(change);
 const pictureChoice = new PictureChoice(change);

@@ -161,6 +161,14 @@ class StyleSyncFormer(nn.Module):
         flat = coefficients @ self.basis + (coefficients @ self._rows[0])[..., None] * self.jaw
         return flat.view(*flat.shape[:-1], NUM_VERTICES, 3)
 
+    def movements(self) -> Array:
+        """What one unit of each coefficient displaces `[K, 478, 3]`."""
+        with torch.inference_mode():
+            moved: Array = (
+                self.displacement(torch.eye(self.config.coefficients, device=self.basis.device)).cpu().numpy()
+            )
+        return moved
+
     def padded_style(self, style: Tensor | None) -> Tensor:
         """A speaking style as `step` takes it `[1, S + ARTICULATION]`; None is the neutral one.
 

@@ -34,10 +34,13 @@ _THIN = (
 _SHOWN = np.float32(0.03)  # how far that edge lies below the upper lip at rest
 _FRONT = np.float32(-0.19)  # canonical z of the lower incisors; what lies behind drops less as the jaw turns
 _TURN = np.float32(0.75)
-_TONGUE_REST = 0.04  # canonical: how much lower than in the reliefs the tongue lies in speech, on the mean
+_LEAST_DROP = 0.9  # molars that stay higher show as white specks in the corners of the mouth
+# Canonical: how much lower than in the reliefs teeth and tongue lie in speech, on the mean; lips hide most teeth.
+_LOWER_REST, _TONGUE_REST = 0.03, 0.04
 _BRIGHTER = np.float32(1.15)  # the reliefs' light is not frontal: brings teeth that face the camera to their colour
 _DARKER = np.float32(1.1)  # how fast light falls with depth, canonical
 _CHIN = 152
+_JAW = 0.75  # of the opening is at least the jaw's: trackers see too little of a chin's fall
 _CHIN_LEVER = 1.27  # the incisors drop by so much more than the chin's lowest point, which turns about the same axis
 # Where skin is looked at: cheeks, beside the nose and over the lip; the median ignores a beard or a highlight.
 _SKIN = [50, 280, 205, 425, 36, 266, 101, 330, 187, 411, 118, 347, 142, 371, 203, 423, 207, 427, 216, 436]
@@ -81,7 +84,7 @@ def _relief(stored: Picture, z: Floats) -> _Relief:
     picture = np.stack([opacity, lit * is_tooth, lit * (1 - is_tooth)], -1)
     columns = np.arange(RELIEF_SHAPE[1], dtype=np.float32)
     x = ORIGIN[0] + (columns + np.float32(0.5)) / np.float32(PIXELS_PER_UNIT)
-    drop = (1 - _TURN * (z - _FRONT)).clip(0.3, 1.0)
+    drop = (1 - _TURN * (z - _FRONT)).clip(_LEAST_DROP, 1.0)
     return _Relief(np.clip(255 * picture + 0.5, 0, 255).astype(np.uint8), columns, x, z, drop.astype(np.float32))
 
 
@@ -165,8 +168,8 @@ def interior_colours(reference: Picture, points: Floats) -> InteriorColours:
         [
             [bright, np.clip(0.08 * a, -2, 2), np.clip(0.5 * b, -4, 11) + colour],
             [0.62 * light + 4, 0.6 * a + 13 * colour, 0.5 * b + 2 * colour],
-            [0.48 * light + 4, 0.6 * a + 12 * colour, 0.5 * b],
-            [0.08 * light + 3, 5 * colour, 3 * colour],
+            [0.41 * light + 3, 0.45 * a + 7 * colour, 0.4 * b],
+            [0.11 * light + 3, 5 * colour, 3 * colour],
         ],
         np.float32,
     )
@@ -194,7 +197,7 @@ def paint_interior(warped: Picture, interior: Picture, points: Floats, look: Int
     share *= float(np.clip(gap / _THIN - 1, 0, 1))
     if not share:
         return
-    drop = min(max(_CHIN_LEVER * (chin - look.chin) + look.gap, 0.5 * gap), gap + 0.05)
+    drop = min(max(_CHIN_LEVER * (chin - look.chin) + look.gap, _JAW * gap), gap + 0.05)
     inside = interior[box]
     soft = cv2.GaussianBlur(
         cv2.copyMakeBorder(inside, 8, 8, 8, 8, cv2.BORDER_CONSTANT), (0, 0), _SMOOTH, borderType=cv2.BORDER_CONSTANT
@@ -205,10 +208,14 @@ def paint_interior(warped: Picture, interior: Picture, points: Floats, look: Int
     picture = np.empty((height, width, 3), np.float32)
     picture[:] = colours.cavity
     for name, relief in _reliefs().items():
-        lowered = {"upper": 0.0, "lower": drop + look.sunk, "tongue": drop + _TONGUE_REST + look.sunk / 2}[name]
+        lowered = {
+            "upper": 0.0,
+            "lower": drop + _LOWER_REST + look.sunk,
+            "tongue": drop + _TONGUE_REST + look.sunk / 2,
+        }[name]
         flesh = colours.tongue if name == "tongue" else colours.gum
         _lay(picture, relief, pose, (left, top), (look.edge - float(_EDGE), lowered), flesh, colours.tooth)
-    picture *= (0.22 + 0.78 * open_to_light)[..., None]
+    picture *= (0.36 + 0.64 * open_to_light)[..., None]
     if look.blur:
         cv2.GaussianBlur(picture, (0, 0), look.blur, picture)
     edge = cv2.GaussianBlur(cv2.dilate(inside, _SEAM), (3, 3), 0)

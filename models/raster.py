@@ -19,7 +19,7 @@ from models.mesh import FACE_OVAL, INNER_LIP_RING, NUM_VERTICES, Floats, Ints, t
 
 RING_SCALE = 1.5  # how far outside the face oval the warp has faded to nothing
 _RING_CENTRE = np.array([0.0, 0.7, 0.2], np.float32)
-_LIGHT = np.array([-0.25, -0.35, -0.9], np.float32) / np.linalg.norm([-0.25, -0.35, -0.9])
+LIGHT = np.array([-0.25, -0.35, -0.9], np.float32) / np.linalg.norm([-0.25, -0.35, -0.9])
 _SUBPIXEL_BITS = 4
 _FACE, _MOUTH, _RING = 0, 1, 2
 # Outside the ring the reference is not moved: source x = x, source y = y, shade = 0.
@@ -78,7 +78,7 @@ def vertex_shade(vertices: Floats, triangles: Ints) -> Floats:
     normals = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
     summed = np.stack([np.bincount(triangles.ravel(), np.repeat(n, 3), len(vertices)) for n in normals], -1)
     length = np.linalg.norm(summed, axis=-1, keepdims=True) + 1e-6
-    return (0.1 + 0.9 * np.clip(summed / length @ _LIGHT, 0.0, 1.0)).astype(np.float32)
+    return (0.1 + 0.9 * np.clip(summed / length @ LIGHT, 0.0, 1.0)).astype(np.float32)
 
 
 class MeshRasteriser:

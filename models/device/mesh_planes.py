@@ -112,7 +112,7 @@ class MeshRaster(nn.Module):
         a, b, c = corners.unbind(2)
         ab, ac = b - a, c - a
         area = ab[..., 0] * ac[..., 1] - ab[..., 1] * ac[..., 0]
-        safe = torch.where(area.abs() < 1e-3, 1e-3, area)[..., None]
+        safe = area.masked_fill(area.abs() < 1e-3, 1e-3)[..., None]
         db, dc = values[..., 1, :] - values[..., 0, :], values[..., 2, :] - values[..., 0, :]
         across = (db * ac[..., 1:] - dc * ab[..., 1:]) / safe
         along = (dc * ab[..., :1] - db * ac[..., :1]) / safe
@@ -149,7 +149,7 @@ class MeshRaster(nn.Module):
         y_inside = (y <= high[..., 1:]) & (y < bottom)
         ends = corners.roll(-1, 2) - corners  # along each edge [B, N, 3, 2]
         area = ends[..., 0, 0] * ends[..., 1, 1] - ends[..., 0, 1] * ends[..., 1, 0]
-        turn = torch.where(area < 0, -1.0, 1.0)[..., None] / ends.abs().amax(-1).clamp(min=1e-3)
+        turn = (2 * (area >= 0) - 1)[..., None] / ends.abs().amax(-1).clamp(min=1e-3)
         across, along = -ends[..., 1] * turn, ends[..., 0] * turn  # the larger of the two is 1 [B, N, 3]
         offset = -across * corners[..., 0] - along * corners[..., 1] + _SLACK
         covered = x_inside[..., None, :] & y_inside[..., None]
@@ -157,4 +157,4 @@ class MeshRaster(nn.Module):
             by_row = along[..., k, None] * y + offset[..., k, None]
             covered = covered & (by_row[..., None] + (across[..., k, None] * x)[..., None, :] >= 0)
         place = y[..., None] * CROP_SIZE + x[..., None, :]
-        return torch.where(covered, place, float(CROP_SIZE**2)).to(torch.int64).flatten(2)
+        return place.masked_fill(~covered, CROP_SIZE**2).to(torch.int64).flatten(2)

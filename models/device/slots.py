@@ -172,14 +172,13 @@ class DeviceSlots:
 
     def prepare(self, count: int, size: tuple[int, int]) -> None:
         """Have so many slots of the base generator ready; takes long, so call it before anyone waits."""
-        missing = count - sum(len(frames.free) for frames in self._made)
-        if missing > 0:
-            self._made.append(DeviceFrames(self._generator, size, missing, self._device))
+        if not any(len(frames.free) >= count for frames in self._made):
+            self._made.append(DeviceFrames(self._generator, size, count, self._device))
 
     def take(self, generator: Generator, size: tuple[int, int]) -> DeviceSlot:
         """One of a generator for frames `(height, width)`; `give_back` it. Captured now only if none is ready."""
         with self._lock:
-            for frames in self._made:
+            for frames in reversed(self._made):  # what was made last has the largest batches
                 if (frames.generator, frames.size) == (generator.fingerprint, size) and frames.free:
                     return frames.free.pop()
         frames = DeviceFrames(generator, size, 1, self._device)

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.crop import crop_transform, cut_crop
+from models.eyelids import draw_blinks
 from models.identity import Identity
 from models.mesh import Floats, Pose, canonicalise
-from models.still import draw_blinks
 from models.template import LivingTemplate, compress
 from models.tracker.detector import FaceDetector
 from presenter.enroll.checks import Warn, check_face

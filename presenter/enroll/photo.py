@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from models.crop import crop_transform, cut_crop
+from models.eyelids import draw_blinks
 from models.generator import Generator
 from models.identity import Identity, StyleCode, picture_tensor
 from models.matting import Matte, MattingError, draw_matte
 from models.mesh import INNER_LIP_PAIRS, Floats, Pose, aperture, canonicalise
-from models.still import draw_blinks
 from models.tracker.landmarks import LandmarkFinder
 from models.tracker.region import Region
 from presenter.enroll.checks import Warn, check_exposure, check_face

@@ -35,7 +35,7 @@ class Rendered(NamedTuple):
 
 
 @dataclass(eq=False)
-class _Request:
+class Request:
     """A frame that a stream waits for."""
 
     row: int
@@ -43,7 +43,7 @@ class _Request:
     done: Future[Rendered] = field(default_factory=Future)
 
 
-class _Batch:
+class Batch:
     """The step for a number of streams, and the memory through which it is told what to do and tells what it did."""
 
     def __init__(self, step: FrameStep, count: int, device: torch.device, pool: Any) -> None:
@@ -60,7 +60,7 @@ class _Batch:
         )
         return planes, layers
 
-    def run(self, requests: list[_Request]) -> list[Rendered]:
+    def run(self, requests: list[Request]) -> list[Rendered]:
         """Render; rows of the batch that nobody wants repeat the first."""
         for number in range(len(self._rows)):
             request = requests[number if number < len(requests) else 0]
@@ -97,13 +97,14 @@ class DeviceFrames:
         """Slots that nobody uses."""
         pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
         with torch.inference_mode():
-            self._batches = {count: _Batch(self.step, count, device, pool) for count in BATCHES if count < 2 * slots}
-        self._waiting: deque[_Request] = deque()
+            self.batches = {count: Batch(self.step, count, device, pool) for count in BATCHES if count < 2 * slots}
+        """By the number of streams."""
+        self._waiting: deque[Request] = deque()
         self._running = threading.Lock()
 
     def render(self, row: int, live: Floats) -> Rendered:
         """Render the frame of a slot's row from `live_numbers`."""
-        request = _Request(row, live)
+        request = Request(row, live)
         self._waiting.append(request)
         with self._running:
             while not request.done.done():
@@ -112,11 +113,11 @@ class DeviceFrames:
 
     def _run_batch(self) -> None:
         """Render what waits, as much as one batch holds; only one thread is here at a time."""
-        requests = [self._waiting.popleft() for _ in range(min(len(self._waiting), max(self._batches)))]
-        count = next(count for count in self._batches if count >= len(requests))
+        requests = [self._waiting.popleft() for _ in range(min(len(self._waiting), max(self.batches)))]
+        count = next(count for count in self.batches if count >= len(requests))
         try:
             with torch.inference_mode():
-                frames = self._batches[count].run(requests)
+                frames = self.batches[count].run(requests)
         except BaseException as error:
             for request in requests:
                 request.done.set_exception(error)

@@ -12,10 +12,9 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from models.crop import crop_points
-from models.device import slots as slots_module
 from models.device.frame_step import LIVE_NUMBERS, FrameStep, Shown, live_numbers
 from models.device.mouth import mouth_look
-from models.device.slots import DeviceFrames, DeviceSlot, DeviceSlots
+from models.device.slots import Batch, DeviceFrames, DeviceSlot, DeviceSlots, Rendered, Request
 from models.generator import Generator
 from models.generator_layers import GeneratorConfig
 from models.mouth_interior import interior_look
@@ -130,7 +129,7 @@ def test_a_batch_is_what_single_frames_are(generator: Generator, device: torch.d
         shown_in(slot, seed)
     singles = [frames.render(row, live(10 + row)) for row in range(5)]
     for count in (1, 2, 3, 4, 5):
-        requests = [slots_module._Request(row, live(10 + row)) for row in reversed(range(count))]
+        requests = [Request(row, live(10 + row)) for row in reversed(range(count))]
         frames._waiting.extend(requests)
         with torch.inference_mode():
             frames._run_batch()
@@ -146,14 +145,14 @@ def test_what_is_ready_at_the_same_time_is_one_batch(generator: Generator, monke
     for seed, slot in enumerate(frames.free):
         shown_in(slot, seed)
     singles = [frames.render(row, live(row)) for row in range(5)]
-    sizes, all_wait, run = [], threading.Event(), slots_module._Batch.run
+    sizes, all_wait, run = [], threading.Event(), Batch.run
 
-    def slow(batch: slots_module._Batch, requests: list[slots_module._Request]) -> list[slots_module.Rendered]:
+    def slow(batch: Batch, requests: list[Request]) -> list[Rendered]:
         sizes.append(len(requests))
         assert all_wait.wait(10)
         return run(batch, requests)
 
-    monkeypatch.setattr(slots_module._Batch, "run", slow)
+    monkeypatch.setattr(Batch, "run", slow)
     with ThreadPoolExecutor(5) as threads:
         waiting = [threads.submit(frames.render, row, live(row)) for row in range(5)]
         while sum(sizes) + len(frames._waiting) < 5:

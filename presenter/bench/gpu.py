@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,13 @@ from models.identity import Identity
 from models.live_motion import flat_step
 from presenter.runtime.engine import FRAME_SIZE, Engine
 from presenter.runtime.identity_folder import StoredIdentity
-from stream.media import CHUNK_SAMPLES, FPS
+from stream.media import CHUNK_SAMPLES, FPS, VideoFrame
+from stream.rtc.encoders import VideoEncoder
+from stream.rtc.h264 import live_encoder
 
 _ROUNDS, _WARM_UP = 300, 3
 _STREAMS = 4
+_BITRATE = 1_500_000
 
 
 def gpu_figures(engine: Engine, stored: StoredIdentity) -> dict[str, Any]:
@@ -34,7 +38,7 @@ def gpu_figures(engine: Engine, stored: StoredIdentity) -> dict[str, Any]:
     Returns:
         `motion_ms`: `p50` and `p99` of the motion's step, captured and eager; `frame_ms`: see `frame_times`; `streams`,
         as many as the captured steps leave time for at 25 frames per second, one motion after the other and frames in
-        batches; `mb_per_stream`, a renderer's.
+        batches; `mb_per_stream`, a renderer's; `h264_ms`: of one frame, and which `encoder` it is.
     """
     device, network = engine.device, engine.syncformer
     pcm = np.zeros(CHUNK_SAMPLES, np.float32)
@@ -48,12 +52,13 @@ def gpu_figures(engine: Engine, stored: StoredIdentity) -> dict[str, Any]:
         }
     engine.motion_streams.give_back(stream)
     frame = frame_times(DeviceFrames(engine.generator, FRAME_SIZE, BATCHES[-1], device), stored.identity)
-    step_ms = motion["graph"]["p50"] + min(each["graph"]["p50"] / int(count) for count, each in frame.items())
+    step_ms = motion["graph"]["p50"] + min(each["graph"]["p50"] / int(size) for size, each in frame.items())
     return {
         "motion_ms": motion,
         "frame_ms": frame,
         "streams": int(1000 / FPS / step_ms),
         "mb_per_stream": _megabytes_per_stream(engine, stored),
+        "h264_ms": h264_times(stored.identity),
     }
 
 
@@ -71,15 +76,22 @@ def frame_times(
     live = live_numbers(points, np.zeros((2, 4), np.float32))
     there = torch.from_numpy(live).to(frames.device)
     times = {}
-    for count, batch in frames.batches.items():
-        rows = torch.zeros(count, dtype=torch.int64, device=frames.device)
-        requests, numbers = [Request(0, live)] * count, there.expand(count, -1)
+    for size, batch in frames.batches.items():
+        rows = torch.zeros(size, dtype=torch.int64, device=frames.device)
+        requests, numbers = [Request(0, live)] * size, there.expand(size, -1)
         with torch.inference_mode():
-            times[str(count)] = {
+            times[str(size)] = {
                 "graph": _times(partial(batch.run, requests), rounds),
                 "eager": _times(partial(frames.step, rows, numbers), rounds),
             }
     return times
+
+
+def h264_times(identity: Identity, rounds: int = _ROUNDS) -> dict[str, Any]:
+    """Wall time of encoding a frame that never changes, `p50` and `p99`, and the `encoder`'s name."""
+    encoder, frame, pts = VideoEncoder.of("H264"), VideoFrame(identity.frame, 0), count(0, CHUNK_SAMPLES)
+    times = _times(lambda: encoder.encode(next(pts), frame, keyframe=False, bitrate=_BITRATE), rounds)
+    return {"encoder": live_encoder(), **times}
 
 
 def _megabytes_per_stream(engine: Engine, stored: StoredIdentity) -> float:

@@ -3,7 +3,7 @@
 import torch
 
 from models.device.slots import DeviceFrames
-from presenter.bench.gpu import frame_times
+from presenter.bench.gpu import frame_times, h264_times
 from presenter.config import load_config
 from presenter.runtime.engine import FRAME_SIZE, Engine
 from presenter.runtime.identities import load_identity, shipped_dir
@@ -17,3 +17,9 @@ def test_frames_are_timed_by_the_size_of_their_batch():
     for each in times.values():
         assert set(each) == {"graph", "eager"}
         assert all(0 < part["p50"] <= part["p99"] for part in each.values())
+
+
+def test_h264_says_who_encodes():
+    times = h264_times(load_identity(shipped_dir() / "default").identity, rounds=2)
+    assert times["encoder"] in ("libx264", "h264_nvenc")
+    assert 0 < times["p50"] <= times["p99"]

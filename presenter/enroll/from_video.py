@@ -240,8 +240,7 @@ def _steady(faces: list[Face]) -> list[Face]:
 
 def _template(cut: _Cut, networks: Networks) -> LivingTemplate:
     meshes = np.stack([face.mesh for face in cut.faces])
-    basis = networks.syncformer.basis.cpu().numpy()
-    neutral = close_lips(meshes.mean(0).astype(np.float32), basis.reshape(-1, *meshes.shape[1:]))
+    neutral = close_lips(meshes.mean(0).astype(np.float32), networks.syncformer.movements())
     pictures = [compress(picture) for picture in cut.pictures]
     return LivingTemplate(pictures, [], meshes, [face.pose for face in cut.faces], neutral)
 

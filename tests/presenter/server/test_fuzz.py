@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import schemathesis
@@ -152,3 +154,16 @@ def test_a_body_in_another_encoding_than_it_says_is_a_400(base: str, path: str, 
     for body in (b"\x1f\x8b\x08" + bytes(30), b"--x--", bytes(200_000)):
         status, answer, _ = fuzzing.ask(base, "POST", path, body, Content_Type=kind, Content_Encoding=encoding)
         assert status == 400, answer
+
+
+def test_the_rest_of_a_body_that_is_refused_before_it_is_read_may_be_anything(base: str) -> None:
+    url = urlsplit(base)
+    begun, rest = b"\x78\x9c\x00\x01\x00\xfe\xffa", b"\x00\x01\x00\x00\x00"  # zlib: a stored block; a wrong length
+    head = f"POST /api/presenters HTTP/1.1\r\nHost: {url.netloc}\r\nAuthorization: Bearer {fuzzing.TOKEN}\r\n"
+    head += "Content-Type: text/plain\r\nContent-Encoding: deflate\r\nContent-Length: 2000\r\n\r\n"
+    with socket.create_connection((url.hostname, url.port), 10) as connection:
+        connection.sendall(head.encode() + begun)
+        assert connection.recv(4000).startswith(b"HTTP/1.1 400 ")
+        connection.sendall(rest)
+        while connection.recv(4000):
+            pass

@@ -23,6 +23,7 @@ def serve(config: AppConfig, arguments: argparse.Namespace) -> int:
     from presenter.server.app import check_server, create_app, serve_forever
     from presenter.server.capacity import sessions_that_fit
     from presenter.server.memory import collect_in_short_pieces
+    from presenter.server.tls import tls_context
 
     server = config.server
     check_server(server)  # before the networks are loaded
@@ -34,7 +35,7 @@ def serve(config: AppConfig, arguments: argparse.Namespace) -> int:
         collect_in_short_pieces()
         print(f"Presenter is ready: open {url} and speak. Ctrl+C stops it.", flush=True)
 
-    asyncio.run(serve_forever(app, server.host, server.port, ready))
+    asyncio.run(serve_forever(app, server.host, server.port, ready, tls_context(server)))
     return 0
 
 

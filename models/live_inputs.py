@@ -14,7 +14,7 @@ from models.mouth_interior import InteriorLook, paint_interior
 from models.raster import MeshRasteriser
 
 Picture = NDArray[np.uint8]
-_UNSEEN = 0.25  # of an opening: where the reference lacks more, its own teeth would be stretched, and none is shown
+UNSEEN = 0.25  # of an opening: where the reference lacks more, its own teeth would be stretched, and none is shown
 
 
 def mouth_gap(points: Floats) -> float:
@@ -73,7 +73,7 @@ def live_planes(
     shade, interior, warped = rasteriser.draw(points, source, np.asarray(other))
     share = seen_share(points, source)
     if look is not None:
-        paint_interior(warped, interior, points, look, 1.0 if hide_interior else min((1 - share) / _UNSEEN, 1.0))
+        paint_interior(warped, interior, points, look, 1.0 if hide_interior else min((1 - share) / UNSEEN, 1.0))
         share = 1.0
     seen = (interior > 0) * np.uint8(255 * share)
     # In memory one channel follows the other: masking is quick, and so is making a tensor of them.

@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ def main() -> None:
                 session = fuzzing.open_session(base)
                 asyncio.run(view(base.rstrip("/"), session))
                 fuzzing.ask(base, "DELETE", f"/api/sessions/{session}")
+            time.sleep(1)  # until the last session's memory has been given back
             figures = held(process.pid)
             memory.append(figures["memory_mb"])
             print(json.dumps({"cycles": (done + 1) * part, **figures}), flush=True)

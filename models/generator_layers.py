@@ -127,7 +127,7 @@ class Synthesis(nn.Module):
         out = ModulatedConv2d(fine_to_coarse[0], 4 * PATCH**2, 3, style_dim, demodulate=False)
         nn.init.zeros_(out.weight)
         self.out: nn.Module = out
-        # The share of the residual that the inside of the mouth gets, see docs/adr/0022-painted-mouths.md; a parameter,
+        # The share of the residual that the inside of the mouth gets, see docs/adr/0023-painted-mouths.md; a parameter,
         # since graphs hold the addresses of what differs between identities.
         self.interior_residual = nn.Parameter(torch.ones(()), requires_grad=False)
 

@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 
 from models.mesh import INNER_LIP_PAIRS, NUM_VERTICES, UPPER_LIP, Floats, Pose, fit_pose
 from models.metrics import mouth_box
+from models.mouth_colours import InteriorColours, interior_colours
 
 Picture = NDArray[np.uint8]
 
@@ -43,8 +44,6 @@ _DARKER = np.float32(1.1)  # how fast light falls with depth, canonical
 CHIN = 152
 JAW = 0.75  # of the opening is at least the jaw's: trackers see too little of a chin's fall
 CHIN_LEVER = 1.27  # the incisors drop by so much more than the chin's lowest point, which turns about the same axis
-# Where skin is looked at: cheeks, beside the nose and over the lip; the median ignores a beard or a highlight.
-_SKIN = [50, 280, 205, 425, 36, 266, 101, 330, 187, 411, 118, 347, 142, 371, 203, 423, 207, 427, 216, 436]
 _SEAM = np.ones((3, 3), np.uint8)
 # How steep edges are in 60 portraits blurred by a Gaussian of so many pixels, and about a third of one more, which
 # teeth lack that lie in a plane.
@@ -91,28 +90,6 @@ def _relief(stored: Picture, z: Floats) -> Relief:
 
 
 @dataclass(frozen=True, eq=False)
-class InteriorColours:
-    """RGB in 0..255, each `[3]`."""
-
-    tooth: Floats
-    gum: Floats
-    tongue: Floats
-    cavity: Floats
-
-
-def skin_colour(picture: Picture, points: Floats) -> Floats:
-    """The colour of a face's skin `[3]` in 0..255.
-
-    Args:
-        picture: `[S, S, 3]`.
-        points: The mesh in it `[>= 478, 3]`.
-    """
-    x, y = np.clip(np.rint(points[_SKIN, :2]), 0, len(picture) - 1).astype(np.int64).T
-    colour: Floats = np.median(picture[y, x], axis=0).astype(np.float32)
-    return colour
-
-
-@dataclass(frozen=True, eq=False)
 class InteriorLook:
     """What a reference says about the inside of its mouth; constant as long as the reference is.
 
@@ -143,7 +120,7 @@ def interior_look(reference: Picture, points: Floats, sunk: float = 0.0) -> Inte
     """
     lip, chin, gap = _lips(points[:NUM_VERTICES], fit_pose(points[:NUM_VERTICES]))
     # A smile or an open mouth lifts the lip off the teeth; they do not rise with it.
-    edge = lip + float(_SHOWN) + 0.4 * min(gap, 0.15)
+    edge = lip + float(_SHOWN) + 0.7 * min(gap, 0.15)
     return InteriorLook(interior_colours(reference, points), _softness(reference, points), edge, chin, gap, sunk)
 
 
@@ -154,28 +131,6 @@ def _softness(reference: Picture, points: Floats) -> float:
     rises = np.abs(cv2.Sobel(luma, cv2.CV_32F, 0, 1)) / 4
     steep = float(np.quantile(bends, 0.97) / max(float(np.quantile(rises, 0.97)), 1e-3))
     return float(np.interp(steep, _STEEPNESS, _BLUR))
-
-
-def interior_colours(reference: Picture, points: Floats) -> InteriorColours:
-    """The colours of a mouth's inside in the light, white balance and saturation of a picture, read from its skin.
-
-    Args as of `interior_look`.
-    """
-    seen = skin_colour(reference, points)
-    light, a, b = cv2.cvtColor(seen[None, None] / np.float32(255), cv2.COLOR_RGB2Lab)[0, 0]
-    # Skin's own chroma is about 20 in neutral light: less means a picture with less colour, and grey has none.
-    colour = min(float(np.hypot(a, b)) / 20, 1.0)
-    bright = min(0.6 * light + 32, light + 24)
-    wanted = np.array(
-        [
-            [bright, np.clip(0.08 * a, -2, 2), np.clip(0.5 * b, -4, 11) + colour],
-            [0.62 * light + 4, 0.6 * a + 13 * colour, 0.5 * b + 2 * colour],
-            [0.41 * light + 3, 0.45 * a + 7 * colour, 0.4 * b],
-            [0.11 * light + 3, 5 * colour, 3 * colour],
-        ],
-        np.float32,
-    )
-    return InteriorColours(*(255 * cv2.cvtColor(wanted[None], cv2.COLOR_Lab2RGB)[0]).astype(np.float32))
 
 
 class Piece(NamedTuple):

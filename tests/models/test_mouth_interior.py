@@ -142,3 +142,21 @@ def test_a_blurred_picture_gets_blurred_teeth():
     sharp = np.kron(rng.integers(60, 200, (16, 16, 1)), np.ones((16, 16, 3))).astype(np.uint8)
     soft = cv2.GaussianBlur(sharp, (0, 0), 2.0)
     assert interior_look(soft, mesh()).blur > interior_look(sharp, mesh()).blur + 0.5
+
+
+def with_teeth(tooth: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """A portrait whose open mouth is filled with a colour, and its mesh."""
+    reference, source = portrait("light"), mesh(0.2)
+    cv2.fillPoly(reference, [np.rint(source[INNER_LIP_RING, :2]).astype(np.int32)], tooth)
+    return reference, source
+
+
+def test_teeth_that_the_reference_shows_keep_their_colour():
+    yellow = (212, 196, 150)
+    np.testing.assert_allclose(interior_look(*with_teeth(yellow)).colours.tooth, yellow, atol=1)
+
+
+@pytest.mark.parametrize("inside", [(40, 12, 14), (190, 90, 95)])
+def test_neither_darkness_nor_a_tongue_is_taken_for_teeth(inside):
+    closed = interior_look(portrait("light"), mesh()).colours.tooth
+    np.testing.assert_allclose(interior_look(*with_teeth(inside)).colours.tooth, closed, atol=1)

@@ -15,6 +15,12 @@ from models.mesh import Floats
 Picture = NDArray[np.uint8]
 
 DETAIL = 2  # a still is held at so many times its size: see `detailed`
+Box = tuple[slice, slice]
+EYE_LIDS = (
+    ([33, 246, 161, 160, 159, 158, 157, 173, 133], [33, 7, 163, 144, 145, 153, 154, 155, 133]),
+    ([362, 398, 384, 385, 386, 387, 388, 466, 263], [362, 382, 381, 380, 374, 373, 390, 249, 263]),
+)
+"""Upper and lower lid margin of the left and the right eye of the picture, from left to right."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +99,25 @@ def blended(colour: Picture, opacity: Floats, behind: Picture) -> Picture:
     return cv2.blendLinear(colour, np.ascontiguousarray(behind), opacity, 1 - opacity)
 
 
+def reach(low: Floats, high: Floats, shifts: Floats, box: Box) -> Box:
+    """Rows and columns within a `box` of the frame in which a part of the still can be seen.
+
+    Args:
+        low: Its first x and y, pixels of the frame.
+        high: Its last.
+        shifts: From `HeadWarp.shifts`.
+        box: What is shown of the frame.
+    """
+    ends = np.array([cv2.minMaxLoc(part)[:2] for part in cv2.split(shifts)])
+    low, high = low + ends[:, 0], high + ends[:, 1]
+    slices = []
+    for part, first, last in zip(box, low[::-1], high[::-1], strict=True):
+        length = part.stop - part.start
+        start = int(np.clip(np.floor(first) - part.start, 0, length))
+        slices.append(slice(start, int(np.clip(np.ceil(last) + 1 - part.start, start, length))))
+    return slices[0], slices[1]
+
+
 class Placement:
     """Composites rendered crops over a still whose head has moved, in one interpolation.
 
@@ -109,21 +134,14 @@ class Placement:
         placed = corners @ inverse[:, :2].T + inverse[:, 2]
         self._low, self._high = placed.min(0), placed.max(0)
 
-    def region(self, shifts: Floats, box: tuple[slice, slice]) -> tuple[slice, slice]:
+    def region(self, shifts: Floats, box: Box) -> Box:
         """Rows and columns within a `box` of the frame in which a rendered crop can be seen.
 
         Args:
             shifts: From `HeadWarp.shifts`.
             box: What is shown of the frame.
         """
-        ends = np.array([cv2.minMaxLoc(part)[:2] for part in cv2.split(shifts)])
-        low, high = self._low + ends[:, 0], self._high + ends[:, 1]
-        slices = []
-        for part, first, last in zip(box, low[::-1], high[::-1], strict=True):
-            length = part.stop - part.start
-            start = int(np.clip(np.floor(first) - part.start, 0, length))
-            slices.append(slice(start, int(np.clip(np.ceil(last) + 1 - part.start, start, length))))
-        return slices[0], slices[1]
+        return reach(self._low, self._high, shifts, box)
 
     def place(self, layer: Picture, positions: Floats) -> tuple[Picture, Floats]:
         """Colour `[h, w, 3]` and opacity `[h, w]` (0..1) of a layer where a moved frame shows it.
@@ -185,34 +203,34 @@ def draw_blinks(rgb: Picture, landmarks: Floats, levels: int = EYES_CLOSED) -> B
         landmarks: The face in it `[478, 3]`, pixels.
         levels: How many closures.
     """
-    eyes = [_LEFT_EYE, _RIGHT_EYE]
-    points = np.concatenate([landmarks[upper + lower, :2] for upper, lower in eyes])
-    margin = 0.35 * np.ptp(landmarks[_LEFT_EYE[0], 0])
+    points = np.concatenate([landmarks[upper + lower, :2] for upper, lower in EYE_LIDS])
+    margin = 0.35 * np.ptp(landmarks[EYE_LIDS[0][0], 0])
     x0, y0 = np.maximum(np.floor(points.min(0) - [margin, 2 * margin]), 0).astype(int)
     x1, y1 = np.ceil(points.max(0) + margin).astype(int)
     x1, y1 = min(x1, rgb.shape[1]), min(y1, rgb.shape[0])
     overlays = []
     for level in range(1, levels + 1):
         closed = rgb.copy()
-        for upper, lower in eyes:
+        for upper, lower in EYE_LIDS:
             closed = _close_eye(closed, landmarks[upper, :2], landmarks[lower, :2], level / levels)
         overlays.append(closed[y0:y1, x0:x1])
     return Blinks((int(y0), int(x0)), np.stack(overlays))
 
 
-# Upper and lower lid margins from the outer to the inner corner (and back for the other eye).
-_LEFT_EYE = ([33, 246, 161, 160, 159, 158, 157, 173, 133], [33, 7, 163, 144, 145, 153, 154, 155, 133])
-_RIGHT_EYE = ([362, 398, 384, 385, 386, 387, 388, 466, 263], [362, 382, 381, 380, 374, 373, 390, 249, 263])
+def closing_lid(lid: Floats, bottom: Floats, width: float, closure: float) -> Floats:
+    """Where an upper lid is that has closed by a share; of both margins' heights in a picture, y down."""
+    moved: Floats = lid + closure * np.maximum(bottom + 0.04 * width - lid, 0)
+    return moved
 
 
 def _close_eye(rgb: Picture, upper: Floats, lower: Floats, closure: float) -> Picture:
     """Stretch the skin above an upper lid down towards the lower lid, column by column."""
     left, right = int(np.ceil(upper[:, 0].min())), int(np.floor(upper[:, 0].max()))
     columns = np.arange(left, right + 1, dtype=np.float32)
-    lid = np.interp(columns, upper[:, 0], upper[:, 1])
-    bottom = np.interp(columns, lower[:, 0], lower[:, 1])
+    lid = np.interp(columns, upper[:, 0], upper[:, 1]).astype(np.float32)
+    bottom = np.interp(columns, lower[:, 0], lower[:, 1]).astype(np.float32)
     crease = lid - 0.28 * (right - left)
-    moved = lid + closure * np.maximum(bottom + 0.04 * (right - left) - lid, 0)
+    moved = closing_lid(lid, bottom, right - left, closure)
     x, y = np.meshgrid(np.arange(rgb.shape[1], dtype=np.float32), np.arange(rgb.shape[0], dtype=np.float32))
     inside = (y[:, left : right + 1] > crease) & (y[:, left : right + 1] < moved)
     share = (lid - crease) / np.maximum(moved - crease, 1e-3)

@@ -228,7 +228,8 @@ class Renderer:
     def _render(self, moved: _Moved, *, keep_mouth: bool = False) -> VideoFrame:
         pose, eyelids = self._move(moved)
         if not keep_mouth or self._layer is None:
-            self._layer, self._layer_number = self._compositor.layer(moved.displacement, moved.frame), moved.frame
+            mouth = self._followed.mouth(moved.displacement)
+            self._layer, self._layer_number = self._compositor.layer(mouth, moved.frame), moved.frame
         # A mouth that is kept belongs to its frame of a film; a still's goes with the head.
         number = moved.frame if self._identity.template is None else self._layer_number
         if self._matte:

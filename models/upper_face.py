@@ -7,9 +7,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from models.eyelids import LOWER_LIDS, UPPER_LIDS, closing_lid
 from models.head_motion import EYES_CLOSED
 from models.mesh import Floats
-from models.still import DETAIL, EYE_LIDS, Box, closing_lid, reach
+from models.still import DETAIL, Box, reach
 
 # Of each brow, from its outer to its inner end and on to the other's outer end: upper and lower edge.
 _BROW_EDGES = np.array(
@@ -42,7 +43,7 @@ class UpperFace(NamedTuple):
 
 def read_upper_face(mesh: Floats) -> UpperFace:
     """Measure a tracked canonical mesh `[478, 3]`; only the differences between two are lengths of a face."""
-    middles = [mesh[[upper[0], upper[-1]], :2].mean(0) for upper, _ in EYE_LIDS]
+    middles = [mesh[[upper[0], upper[-1]], :2].mean(0) for upper in UPPER_LIDS]
     gaze = np.mean([mesh[iris, :2] - middle for iris, middle in zip(_IRISES, middles, strict=True)], 0)
     return UpperFace(mesh[_BROW_EDGES, :2].mean(1) / _FOUND_BROWS, gaze / _FOUND_GAZE)
 
@@ -62,15 +63,15 @@ class UpperFaceWarp:
         self._brows = points[_BROW_EDGES].mean(1)
         self._eyes = [
             _Eye(points[upper], points[lower], points[rim], self._unit)
-            for (upper, lower), rim in zip(EYE_LIDS, _IRIS_RIMS, strict=True)
+            for upper, lower, rim in zip(UPPER_LIDS, LOWER_LIDS, _IRIS_RIMS, strict=True)
         ]
-        lids = np.concatenate([points[lid] for eye in EYE_LIDS for lid in eye])
+        lids = np.concatenate([points[lid] for lid in (*UPPER_LIDS, *LOWER_LIDS)])
         margin = np.multiply([_BESIDE, _ABOVE], self._unit)
         self._low = np.floor(np.minimum(self._brows.min(0), lids.min(0)) - margin).astype(np.float32)
         self._high = (np.maximum(self._brows.max(0), lids.max(0)) + [margin[0], _RIM * self._unit]).astype(np.float32)
         self._size = tuple(int(n) for n in np.ceil((self._high - self._low) / _COARSE) + 1)
         self._cells = self._low + _COARSE * np.stack(np.meshgrid(*(np.arange(n) for n in self._size)), -1)
-        self._spread = self._weights(np.concatenate([points[upper] for upper, _ in EYE_LIDS]))
+        self._spread = self._weights(np.concatenate([points[upper] for upper in UPPER_LIDS]))
 
     def move(self, positions: Floats, shifts: Floats, box: Box, to: UpperFace, eyelids: int) -> None:
         """Change where in the still each pixel comes from, in place.
@@ -159,7 +160,7 @@ class _Eye:
 
     def _lids(self, x: Floats, closure: float) -> tuple[Floats, Floats]:
         lid, bottom = (np.interp(x, edge[:, 0], edge[:, 1]).astype(np.float32) for edge in (self._upper, self._lower))
-        return np.asarray(closing_lid(lid, bottom, self._right - self._left, closure)), bottom
+        return closing_lid(lid, bottom, closure), bottom
 
 
 def _smooth(share: Floats) -> Floats:

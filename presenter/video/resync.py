@@ -15,6 +15,7 @@ from presenter.errors import MediaError
 from presenter.runtime.engine import Engine
 from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.progress import Progress, tracked
+from presenter.video.ahead import ahead
 from presenter.video.face_compositor import FaceCompositor
 from presenter.video.face_track import FaceTrack, Picture, track_face
 from presenter.video.motion import MouthMotion
@@ -69,7 +70,7 @@ def resync_video(
     """
     timing = video_format(video)
     half = span[0] + _TRACKING * (span[1] - span[0])
-    passes = tracked(iter_frames(video), timing.frames, "tracking", progress, (span[0], half))
+    passes = tracked(ahead(iter_frames(video)), timing.frames, "tracking", progress, (span[0], half))
     try:
         track = track_face(passes, face_index)
     except MediaError as error:
@@ -97,7 +98,7 @@ def resync_video(
         time_base=timing.time_base,
         comment="" if swap is None else LABEL,
     ) as writer:
-        for rgb, time in tracked(frames, total, out.name, progress, (half, span[1])):
+        for rgb, time in tracked(ahead(frames), total, out.name, progress, (half, span[1])):
             for piece in pieces.up_to(time + 1):
                 writer.write_sound(piece)
             writer.write(_even(rgb, size), time)

@@ -19,7 +19,7 @@ from models.head_motion import AT_REST, EYES_CLOSED, HeadPose, IdleMotion, follo
 from models.mesh import NUM_VERTICES, Floats, topology
 from models.upper_face import UpperFace, read_upper_face
 from models.user_head import UserHead, UserMove
-from presenter.errors import MediaError, PresenterError
+from presenter.errors import MediaError
 from presenter.runtime.engine import Engine
 from presenter.runtime.framing import DEFAULT_FRAMING, Film, Framing
 from presenter.runtime.identity_folder import StoredIdentity
@@ -171,7 +171,8 @@ def render_driven(
         motion: Of the driver.
         sound: Of the film.
         out: The output; a file is written atomically.
-        parts: What the driver moves, of `lips`, `brows`, `eyes` and `head`; head and eyelids are idle else.
+        parts: What the driver moves, of `lips`, `brows`, `eyes` and `head`; head and eyelids are idle else. A presenter
+            in a video keeps its own brows and eyes.
         mouth: What moves the mouth, where the driver's lips are not of `parts`; the film lasts as long as what does.
         progress: Called after each frame; None draws a bar on the terminal.
         span: The part of the whole work that this is.
@@ -181,14 +182,9 @@ def render_driven(
         How many frames were written.
 
     Raises:
-        PresenterError: If brows or eyes of a presenter in a video are to be moved.
         MediaFileError: If the sound can't be decoded or the film can't be written.
     """
     identity = stored.identity
-    if identity.template is not None and parts & {"brows", "eyes"}:
-        raise PresenterError(
-            f"{identity.name} is shown by a video with brows and eyes of its own; drive lips and head, or a photo"
-        )
     compositor = FrameCompositor(identity, engine.folded(stored))
     idle = IdleMotion()
     mouth = mouth or motion

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 Color = tuple[float, float, float]
 """Linear RGB."""
+HairStyle = Literal["bob", "cropped"]
+ClothesStyle = Literal["jacket", "sweater"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Hair:
         length: Of the cropped style's strands on top, in centimetres.
     """
 
-    style: str = "bob"
+    style: HairStyle = "bob"
     count: int = 42000
     melanin: float = 0.62
     redness: float = 0.30
@@ -121,7 +124,7 @@ class Clothes:
         neckline: Width of the neck's opening in relation to a slim neck's.
     """
 
-    style: str = "jacket"
+    style: ClothesStyle = "jacket"
     shirt: Color = (0.70, 0.685, 0.66)
     jacket: Color = (0.024, 0.044, 0.058)
     rise: float = 0.9

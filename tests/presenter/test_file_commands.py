@@ -176,7 +176,7 @@ def test_presenters_are_listed_renamed_exported_and_deleted(folder: Path, run: R
     assert run("presenters", "delete", "Ada O'L.").returncode == 2, "nobody can be asked"
     assert run("presenters", "delete", "Ada O'L.", "--yes").returncode == 0
     assert run("presenters", "import", "a.zip").returncode == 0
-    assert IdentityStore(folder / "own").names() == ["default", "Ada O'L."]
+    assert IdentityStore(folder / "own").names() == ["default", "sam", "Ada O'L."]
     assert names(folder / "own") == ["Ada O'L%2E"]
     assert b"comes with the package" in run("presenters", "delete", "default", "--yes").stderr
     assert b"there are: default, Ada O'L." in run("presenters", "show", "nobody").stderr

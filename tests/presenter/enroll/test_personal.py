@@ -172,6 +172,6 @@ def test_a_failed_training_leaves_the_presenter(video: Path, tmp_path: Path) -> 
     (work.path / "crops" / "about.json").write_text(json.dumps([]))
     with pytest.raises(EnrollError, match="works with the base generator"):
         personalise_presenter(store, ENGINE, "Ada", lambda share, message: None, seconds=1)
-    assert store.names() == ["default", "Ada"]
+    assert store.names() == ["default", "sam", "Ada"]
     store.delete("Ada")
     assert not work.path.exists()

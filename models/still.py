@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.crop import Window, crop_mask, mask_region
-from models.head_motion import EYES_CLOSED
 from models.mesh import Floats
 
 Picture = NDArray[np.uint8]
@@ -175,47 +174,3 @@ class Paster:
         moved = cv2.warpAffine(layer, self._inverse, self._size, flags=cv2.INTER_CUBIC)
         opacity = cv2.extractChannel(moved, 3).astype(np.float32) / 255
         frame[self._region] = blended(cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB), opacity, frame[self._region])
-
-
-def draw_blinks(rgb: Picture, landmarks: Floats, levels: int = EYES_CLOSED) -> Blinks:
-    """Make eyelid overlays from a picture with open eyes, by pulling the upper lids down.
-
-    Args:
-        rgb: The frame `[H, W, 3]`.
-        landmarks: The face in it `[478, 3]`, pixels.
-        levels: How many closures.
-    """
-    eyes = [_LEFT_EYE, _RIGHT_EYE]
-    points = np.concatenate([landmarks[upper + lower, :2] for upper, lower in eyes])
-    margin = 0.35 * np.ptp(landmarks[_LEFT_EYE[0], 0])
-    x0, y0 = np.maximum(np.floor(points.min(0) - [margin, 2 * margin]), 0).astype(int)
-    x1, y1 = np.ceil(points.max(0) + margin).astype(int)
-    x1, y1 = min(x1, rgb.shape[1]), min(y1, rgb.shape[0])
-    overlays = []
-    for level in range(1, levels + 1):
-        closed = rgb.copy()
-        for upper, lower in eyes:
-            closed = _close_eye(closed, landmarks[upper, :2], landmarks[lower, :2], level / levels)
-        overlays.append(closed[y0:y1, x0:x1])
-    return Blinks((int(y0), int(x0)), np.stack(overlays))
-
-
-# Upper and lower lid margins from the outer to the inner corner (and back for the other eye).
-_LEFT_EYE = ([33, 246, 161, 160, 159, 158, 157, 173, 133], [33, 7, 163, 144, 145, 153, 154, 155, 133])
-_RIGHT_EYE = ([362, 398, 384, 385, 386, 387, 388, 466, 263], [362, 382, 381, 380, 374, 373, 390, 249, 263])
-
-
-def _close_eye(rgb: Picture, upper: Floats, lower: Floats, closure: float) -> Picture:
-    """Stretch the skin above an upper lid down towards the lower lid, column by column."""
-    left, right = int(np.ceil(upper[:, 0].min())), int(np.floor(upper[:, 0].max()))
-    columns = np.arange(left, right + 1, dtype=np.float32)
-    lid = np.interp(columns, upper[:, 0], upper[:, 1])
-    bottom = np.interp(columns, lower[:, 0], lower[:, 1])
-    crease = lid - 0.28 * (right - left)
-    moved = lid + closure * np.maximum(bottom + 0.04 * (right - left) - lid, 0)
-    x, y = np.meshgrid(np.arange(rgb.shape[1], dtype=np.float32), np.arange(rgb.shape[0], dtype=np.float32))
-    inside = (y[:, left : right + 1] > crease) & (y[:, left : right + 1] < moved)
-    share = (lid - crease) / np.maximum(moved - crease, 1e-3)
-    pulled = crease + (y[:, left : right + 1] - crease) * share
-    y[:, left : right + 1] = np.where(inside, pulled, y[:, left : right + 1])
-    return cv2.remap(rgb, x, y, cv2.INTER_LINEAR)

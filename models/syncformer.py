@@ -72,6 +72,7 @@ class StyleSyncFormer(nn.Module):
     """Speech and a speaking style to motion coefficients; see the module docstring."""
 
     basis: Tensor
+    jaw: Tensor
     null_style: Tensor
     _rows: Tensor
     _columns: Tensor
@@ -90,6 +91,8 @@ class StyleSyncFormer(nn.Module):
         self.outputs = nn.ModuleList(nn.Linear(config.dim, config.coefficients) for _ in range(config.delays))
         self.style = StyleEncoder(config.coefficients, config.style_dim)
         self.register_buffer("basis", torch.zeros(config.coefficients, NUM_VERTICES * 3))
+        # How each coordinate goes with the lips' opening besides what the basis says; see docs/adr/0021-jaw.md.
+        self.register_buffer("jaw", torch.zeros(NUM_VERTICES * 3))
         self.register_buffer("null_style", torch.zeros(1, config.style_dim + ARTICULATION), persistent=False)
         self.register_buffer("_rows", torch.zeros(2, config.coefficients), persistent=False)
         self.register_buffer("_columns", torch.zeros(config.coefficients, 2), persistent=False)
@@ -155,8 +158,16 @@ class StyleSyncFormer(nn.Module):
 
     def displacement(self, coefficients: Tensor) -> Tensor:
         """Coefficients `[B, T, K]` to mesh displacement `[B, T, 478, 3]`, in inter-ocular distances."""
-        flat = coefficients @ self.basis
+        flat = coefficients @ self.basis + (coefficients @ self._rows[0])[..., None] * self.jaw
         return flat.view(*flat.shape[:-1], NUM_VERTICES, 3)
+
+    def movements(self) -> Array:
+        """What one unit of each coefficient displaces `[K, 478, 3]`."""
+        with torch.inference_mode():
+            moved: Array = (
+                self.displacement(torch.eye(self.config.coefficients, device=self.basis.device)).cpu().numpy()
+            )
+        return moved
 
     def padded_style(self, style: Tensor | None) -> Tensor:
         """A speaking style as `step` takes it `[1, S + ARTICULATION]`; None is the neutral one.
@@ -206,8 +217,9 @@ class StyleSyncFormer(nn.Module):
         if "syncformer" not in config:
             raise CheckpointError(f"{path}: expected a SyncFormer checkpoint, got keys {sorted(config)}")
         model = cls(SyncFormerConfig(**config["syncformer"]))
-        # Earlier files hold the stem's weights as those of convolutions, `[C, C', kernel]`.
+        # Earlier files have no jaw, and hold the stem's weights as those of convolutions, `[C, C', kernel]`.
         shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+        tensors.setdefault("jaw", model.jaw)
         model.load_state_dict({name: tensor.float().view(shapes.get(name, -1)) for name, tensor in tensors.items()})
         model._read_basis()
         return model.eval()

@@ -164,7 +164,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
     evaluate.set_defaults(run=live.evaluate)
 
-    sheet = verbs.add_parser("contact-sheet", help="render sheets of speaking mouths to look at, and measure them")
+    sheet = verbs.add_parser(
+        "contact-sheet", help="render sheets of speaking mouths, blinks and heads to look at, and measure them"
+    )
     sheet.add_argument("pictures", nargs="+", metavar="PICTURE", help="a photo, or a presenter's name")
     sheet.add_argument("--speech", type=Path, required=True, help="a recording; every picture speaks it")
     sheet.add_argument("--out", type=Path, default=Path("sheets"), help="folder for the sheets and figures.json")

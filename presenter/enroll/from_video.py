@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.crop import crop_transform, cut_crop
+from models.eyelids import draw_blinks
 from models.identity import Identity
 from models.mesh import Floats, Pose, canonicalise
-from models.still import draw_blinks
 from models.template import LivingTemplate, compress
 from models.tracker.detector import FaceDetector
 from presenter.enroll.checks import Warn, check_face
@@ -240,8 +240,7 @@ def _steady(faces: list[Face]) -> list[Face]:
 
 def _template(cut: _Cut, networks: Networks) -> LivingTemplate:
     meshes = np.stack([face.mesh for face in cut.faces])
-    basis = networks.syncformer.basis.cpu().numpy()
-    neutral = close_lips(meshes.mean(0).astype(np.float32), basis.reshape(-1, *meshes.shape[1:]))
+    neutral = close_lips(meshes.mean(0).astype(np.float32), networks.syncformer.movements())
     pictures = [compress(picture) for picture in cut.pictures]
     return LivingTemplate(pictures, [], meshes, [face.pose for face in cut.faces], neutral)
 

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from models.crop import crop_transform, cut_crop
+from models.eyelids import draw_blinks
 from models.generator import Generator
 from models.identity import Identity, StyleCode, picture_tensor
 from models.matting import Matte, MattingError, draw_matte
 from models.mesh import INNER_LIP_PAIRS, Floats, Pose, aperture, canonicalise
-from models.still import draw_blinks
 from models.tracker.landmarks import LandmarkFinder
 from models.tracker.region import Region
 from presenter.enroll.checks import Warn, check_exposure, check_face
@@ -70,8 +70,7 @@ def enroll_photo(
     frame, landmarks, matte = _frame_around_face(picture, landmarks, opacity)
     progress(0.5, "Reading the face")
     mesh, pose = canonicalise(landmarks)
-    basis = networks.syncformer.basis.numpy()
-    neutral = close_lips(mesh, basis.reshape(-1, *mesh.shape))
+    neutral = close_lips(mesh, networks.syncformer.movements())
     progress(0.7, "Computing the style code")
     generator = networks.generator
     style = style_code_of(cut_crop(frame, crop_transform(pose)), generator)
@@ -192,11 +191,11 @@ def matte_of(rgb: NDArray[np.uint8]) -> Matte | None:
 
 
 def close_lips(mesh: Floats, basis: Floats) -> Floats:
-    """The mesh with closed lips, by the smallest motion of the displacement basis that closes them.
+    """The mesh with closed lips, by the smallest motion that closes them.
 
     Args:
         mesh: Canonical `[478, 3]`, mouth open or closed.
-        basis: Displacement basis `[K, 478, 3]`.
+        basis: From `StyleSyncFormer.movements` `[K, 478, 3]`.
     """
     if float(aperture(mesh)) < _OPEN:
         return mesh.copy()

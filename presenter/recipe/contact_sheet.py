@@ -1,11 +1,13 @@
-"""Sheets of mouths to look at, and their figures: many pictures, each speaking the same sound.
+"""Sheets of mouths, blinks and heads to look at, and their figures: many pictures, each speaking the same sound.
 
-Run by `presenter contact-sheet`. A row is a picture at rest, then speaking: at even quantiles of the sound's lip
-opening, at its widest and at its narrowest open mouth.
+Run by `presenter contact-sheet`. A row of mouths is a picture at rest, then speaking: at even quantiles of the sound's
+lip opening, at its widest and at its narrowest open mouth. A row of blinks is the eyes at each closure, a row of heads
+the picture turned, nodding and tilted, its mouth as open as it gets.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,13 @@ from numpy.typing import NDArray
 
 from models.compositor import FrameCompositor
 from models.crop import CROP_SIZE, cut_crop
+from models.head_motion import EYES_CLOSED, HeadPose
 from models.identity import Identity
 from models.mesh import LEFT_CORNER, LOWER_LIP, RIGHT_CORNER, UPPER_LIP, Floats, aperture, canonicalise, width
 from models.metrics import mouth_box, sharpness
 from models.mouth_interior import skin_colour
 from models.tracker import FaceTracker
+from models.user_head import read_head
 from presenter.config import AppConfig
 from presenter.enroll.enrolment import find_presenter
 from presenter.errors import MediaError, PresenterError
@@ -33,7 +37,15 @@ from stream.media import CHUNK_SAMPLES
 Picture = NDArray[np.uint8]
 _QUANTILES = (0.4, 0.7, 0.9, 0.99)
 _TILE = (186, 225)  # rows and columns
+_HEAD = (320, 320)  # columns and rows
 _ROWS = 12  # pictures on one sheet
+_POSES = (
+    HeadPose(),
+    HeadPose(yaw=math.radians(-10)),
+    HeadPose(yaw=math.radians(10)),
+    HeadPose(pitch=math.radians(8)),
+    HeadPose(roll=math.radians(6), right=0.08),
+)
 _MEASURED = 48  # consecutive frames, around the widest opening
 _OPEN_PIXELS = 60  # a mouth that shows less of its inside in the crop has no colours to judge
 _GREY = 3.0  # median chroma of skin below which a picture is grey, CIELAB
@@ -48,7 +60,7 @@ def contact_sheet(
         config: Names the networks.
         pictures: Photos, or names of presenters.
         speech: A recording of a second or more.
-        out: Folder for `mouths-1.png` and so on.
+        out: Folder for `mouths-1.png`, `blinks-1.png`, `heads-1.png` and so on.
         note: Called with a line about each picture that can't be used.
 
     Returns:
@@ -60,7 +72,8 @@ def contact_sheet(
     engine = Engine.load(config)
     moves = _displacements(engine, speech)
     shown = _shapes(moves)
-    rows, figures = [], {}
+    sheets: dict[str, list[Picture]] = {"mouths": [], "blinks": [], "heads": []}
+    figures = {}
     with FaceTracker(video=False, max_faces=1) as tracker:
         for name in pictures:
             try:
@@ -69,14 +82,17 @@ def contact_sheet(
                 note(f"left out {name}: {error}")
                 continue
             subject = _Subject(stored.identity, FrameCompositor(stored.identity, engine.folded(stored)))
-            rows.append(subject.row(moves, shown))
+            sheets["mouths"].append(subject.mouths(moves, shown))
+            sheets["blinks"].append(subject.blinks())
+            sheets["heads"].append(subject.heads(moves))
             figures[Path(name).stem] = subject.figures(moves, tracker)
-    if not rows:
+    if not figures:
         raise PresenterError("expected at least one usable picture, found none")
     out.mkdir(parents=True, exist_ok=True)
-    for number, first in enumerate(range(0, len(rows), _ROWS), 1):
-        sheet = cv2.cvtColor(np.vstack(rows[first : first + _ROWS]), cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(out / f"mouths-{number}.png"), sheet)
+    for title, rows in sheets.items():
+        for number, first in enumerate(range(0, len(rows), _ROWS), 1):
+            sheet = cv2.cvtColor(np.vstack(rows[first : first + _ROWS]), cv2.COLOR_RGB2BGR)
+            cv2.imwrite(str(out / f"{title}-{number}.png"), sheet)
     grey = [one for one in figures.values() if one["skin_chroma"] < _GREY]
     colour = [one for one in figures.values() if one["skin_chroma"] >= _GREY]
     groups = {name: _mean(group) for name, group in (("colour", colour), ("grey", grey)) if group}
@@ -135,7 +151,7 @@ class _Subject:
         self._rest = compositor.points(np.zeros_like(identity.mesh))
         self._similar = face_identity.FaceIdentity() if face_identity.is_available() else None
 
-    def row(self, moves: Floats, shown: list[int]) -> Picture:
+    def mouths(self, moves: Floats, shown: list[int]) -> Picture:
         """The mouth at rest and in each of the frames `shown`, side by side."""
         centre = self._rest[[LEFT_CORNER, RIGHT_CORNER], :2].mean(0)
         height, length = 0.48 * CROP_SIZE, 0.58 * CROP_SIZE
@@ -150,8 +166,26 @@ class _Subject:
         tiles = [cv2.warpAffine(crop, view, _TILE[::-1], flags=cv2.INTER_CUBIC) for crop in crops]
         return np.asarray(np.hstack(tiles), np.uint8)
 
+    def blinks(self) -> Picture:
+        """The eyes at each closure, side by side."""
+        landmarks = self._identity.pose.project(self._identity.mesh)
+        corners = landmarks[[33, 263], :2]
+        scale = 0.6 * _TILE[1] / float(np.linalg.norm(corners[1] - corners[0]))
+        shift = np.array(_TILE[::-1]) / 2 - scale * corners.mean(0)
+        view = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+        at_rest = np.zeros_like(self._identity.mesh)
+        frames = [self._compositor.frame(at_rest, eyelids=level) for level in range(EYES_CLOSED + 1)]
+        tiles = [cv2.warpAffine(frame, view, _TILE[::-1], flags=cv2.INTER_CUBIC) for frame in frames]
+        return np.asarray(np.hstack(tiles), np.uint8)
+
+    def heads(self, moves: Floats) -> Picture:
+        """The whole picture in some poses, side by side, saying the most open mouth."""
+        move = moves[_opening(moves).argmax()]
+        frames = [self._compositor.frame(move, pose) for pose in _POSES]
+        return np.asarray(np.hstack([cv2.resize(frame, _HEAD, interpolation=cv2.INTER_AREA) for frame in frames]))
+
     def figures(self, moves: Floats, tracker: FaceTracker) -> dict[str, float]:
-        """Colour, contrast, sharpness, flicker, amplitude and likeness; see docs/model_card.md."""
+        """Colour, contrast, sharpness, flicker, amplitude, lids and likeness; see docs/model_card.md."""
         middle = int(_opening(moves).argmax())
         first = int(np.clip(middle - _MEASURED // 2, 0, max(len(moves) - _MEASURED, 0)))
         part = moves[first : first + _MEASURED]
@@ -182,6 +216,10 @@ class _Subject:
             "aperture_r": float(np.corrcoef(aperture(seen), aperture(asked))[0, 1]),
             "width_r": float(np.corrcoef(width(seen), width(asked))[0, 1]),
         }
+        shut = tracker.track(self._compositor.frame(np.zeros_like(part[0]), eyelids=EYES_CLOSED))
+        eyes = tracker.track(identity.frame)
+        if shut and eyes:
+            figures["lid_coverage"] = 1 - read_head(shut[0]).gap / read_head(eyes[0]).gap
         if self._similar is not None:
             landmarks = identity.pose.project(identity.mesh)
             before = self._similar.embed(identity.frame, landmarks)

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 from scipy.optimize import lsq_linear
@@ -22,12 +20,9 @@ from models.crop import crop_points, crop_transform
 from models.mesh import LIPS, Floats, Pose, canonicalise
 from models.syncformer import StyleSyncFormer
 from models.weights import syncformer_path
-from presenter.errors import MediaError
+from presenter.recipe.emitted import emitted_displacements
 from presenter.recipe.shipped_crops import CHIN, read_picture, rendered_crops, track
 from presenter.studio.shapes import REST, SMILE_SHAPES, VISEMES, Weights
-from presenter.video.motion import SpeechMotion
-from stream.files.reader import Recording
-from stream.media import FPS
 
 Doubles = NDArray[np.float64]
 _OUTLINE = [*LIPS, *CHIN]
@@ -91,17 +86,9 @@ def emitted_meshes(speech: Path, mesh: Floats, pose: Pose) -> Floats:
     Raises:
         MediaError: If it holds no recording.
     """
-    files = sorted(path for path in speech.iterdir() if path.is_file())
-    network = StyleSyncFormer.load(syncformer_path()).eval()
+    moved = emitted_displacements(StyleSyncFormer.load(syncformer_path()), speech)
     transform = crop_transform(pose)
-    points = []
-    for file in files:
-        motion = SpeechMotion(network, Recording(file), torch.device("cpu"))
-        displacements = (motion.at(Fraction(frame, FPS)) for frame in range(motion.frames))
-        points += [crop_points(mesh + moved, mesh, pose, transform) for moved in displacements]
-    if not points:
-        raise MediaError(f"expected recordings in {speech}, found none")
-    return np.stack(points).astype(np.float32)
+    return np.stack([crop_points(mesh + one, mesh, pose, transform) for one in moved]).astype(np.float32)
 
 
 def spread(meshes: Floats, count: int, rng: np.random.Generator) -> list[int]:

@@ -66,6 +66,12 @@ def _crops(arguments: Sequence[str]) -> None:
     print(f"{prepare_crops(folders.data, folders.cache / 'tracks', folders.cache / 'crops')} crops")
 
 
+def _jaw(arguments: Sequence[str]) -> None:
+    from presenter.recipe.jaw import JawFit, add_jaw
+
+    print(f"fitted to {add_jaw(parse_settings(JawFit, 'jaw', arguments))} clips")
+
+
 def _interior(arguments: Sequence[str]) -> None:
     from presenter.recipe.mouth_interior import InteriorReliefs, build_interior
 
@@ -115,6 +121,7 @@ STEPS: dict[str, Callable[[Sequence[str]], None]] = {
     "motion": _with_own_options("motion"),
     "motion-average": _with_own_options("motion_average"),
     "motion-report": _with_own_options("motion_report"),
+    "jaw": _jaw,
     "interior": _interior,
     "generator": _generator,
     "shipped-poses": _shipped_poses,

@@ -143,7 +143,7 @@ def test_identity_round_trip(tmp_path, store):
 
 
 def test_open_mouth_gets_a_closed_neutral():
-    basis = StyleSyncFormer.load(syncformer_path()).basis.unflatten(-1, (478, 3)).numpy()
+    basis = StyleSyncFormer.load(syncformer_path()).movements()
     closed = topology().reference.copy()
     upper, lower = np.array(INNER_LIP_PAIRS).T
     closed[lower] = closed[upper]

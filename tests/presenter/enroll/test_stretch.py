@@ -20,8 +20,7 @@ _LOWER_INNER = [178, 87, 14, 317, 402]
 
 @cache
 def closed() -> Floats:
-    basis = load_networks(load_config("tiny").engine).syncformer.basis.numpy()
-    return close_lips(topology().reference, basis.reshape(-1, 478, 3))
+    return close_lips(topology().reference, load_networks(load_config("tiny").engine).syncformer.movements())
 
 
 def face(*, opening: float = 0.0, smile: float = 0.0, yaw: float = 0.0, right: float = 0.0, lids: float = 1.0) -> Face:

@@ -31,12 +31,17 @@ def test_draws_and_measures(tmp_path, monkeypatch, capsys):
     sheet = cv2.imread(str(tmp_path / "out" / "mouths-1.png"))
     tiles = sheet.reshape(186, 7, 225, 3).astype(int).transpose(1, 0, 2, 3)
     assert np.abs(tiles[0] - tiles[4]).max() > 40  # at rest, and wide open
+    blinks = cv2.imread(str(tmp_path / "out" / "blinks-1.png")).reshape(186, 5, 225, 3).astype(int)
+    assert np.abs(blinks[:, 0] - blinks[:, 4]).max() > 60  # open, and closed
+    heads = cv2.imread(str(tmp_path / "out" / "heads-1.png")).reshape(320, 5, 320, 3).astype(int)
+    assert all(np.abs(heads[:, 0] - heads[:, pose]).mean() > 1 for pose in range(1, 5))
     figures = json.loads((tmp_path / "out" / "figures.json").read_text())
     (one,) = figures["pictures"].values()
     assert figures["colour"]["pictures"] == 1
     assert 10 < one["skin_chroma"] < 40
     assert 0.5 < one["sharpness_ratio"] < 1.5
     assert 0 < one["flicker"] < 20
+    assert one["lid_coverage"] > 0.7
 
 
 def test_too_short_a_recording_is_refused(tmp_path, capsys):

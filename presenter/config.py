@@ -92,6 +92,8 @@ class EngineConfig:
         syncformer: Checkpoint of the audio-to-motion model; empty means the one that ships.
         generator: Checkpoint of the base generator; empty means the one that ships.
         head_motion: How far speech moves the head while nobody else does, 0 (not at all) to 1.
+        personalise_s: Seconds of computing that a personalisation learns for at the most; with the default, enrolling
+            and personalising take ten minutes on two free cores.
     """
 
     device: Literal["cpu", "cuda"] = "cpu"
@@ -100,6 +102,7 @@ class EngineConfig:
     syncformer: str = ""
     generator: str = ""
     head_motion: Annotated[_Number, Field(ge=0, le=1)] = 0.5
+    personalise_s: Annotated[_Number, Field(ge=1, le=86_400)] = 420.0
 
     @field_validator("backend")
     @classmethod

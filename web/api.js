@@ -46,7 +46,10 @@ function sendJson(method, path, body) {
     .then((response) => response.json());
 }
 
-/** `{presenters: [{name, thumbnail, own}], damaged: [{name, problem}]}`, in the server's order. */
+/**
+ * `{presenters: [{name, thumbnail, own, can_personalize, job}], damaged: [{name, problem}]}`, in the server's order; `job` is
+ * the id of the one that personalises it, or null.
+ */
 export async function listPresenters() {
   return (await request("/api/presenters")).json();
 }
@@ -92,6 +95,11 @@ export function deleteSession(id) {
   return request(`/api/sessions/${id}`, { method: "DELETE", keepalive: true }).catch(() => {});
 }
 
+/** Learn a presenter's mouth from the frames that are kept of its video; returns the job. */
+export const personalize = async (name) => (await request(`${presenterUrl(name)}/personalize`, { method: "POST" })).json();
+export const stopJob = (id) => request(`/api/jobs/${id}`, { method: "DELETE" });
+export const followJob = (job, onProgress) => follow(job, `/api/jobs/${job.id}`, onProgress);
+
 /** Ask for the state of a job every so often until it has ended; `onProgress(fraction, message)`. */
 async function follow(job, path, onProgress) {
   let state = job;
@@ -104,12 +112,10 @@ async function follow(job, path, onProgress) {
   return state;
 }
 
-/** Render a recording with a presenter, or with the person in `video`; returns the film. `onProgress(fraction, message)`. */
-export async function renderFilm(audio, video, presenter, onProgress) {
+/** Render a film of the fields of `POST /api/renders`, files and texts; returns it. `onProgress(fraction, message)`. */
+export async function renderFilm(fields, onProgress) {
   const form = new FormData();
-  form.append("audio", audio);
-  if (video) form.append("video", video);
-  else form.append("presenter", presenter);
+  for (const [name, value] of Object.entries(fields)) if (value) form.append(name, value);
   onProgress(0, "Uploading…");
   const job = await (await request("/api/renders", { method: "POST", body: form })).json();
   const path = `/api/renders/${job.id}`;
@@ -136,6 +142,6 @@ export async function enroll(file, name, { face, personalize }, onProgress) {
   form.append(kind, file);
   onProgress(0, `Uploading the ${kind}…`);
   const job = await (await request("/api/presenters", { method: "POST", body: form })).json();
-  const done = await follow(job, `/api/jobs/${job.id}`, onProgress);
+  const done = await followJob(job, onProgress);
   return { name: done.presenter, warnings: done.warnings };
 }

@@ -1,6 +1,7 @@
-// The dialog that renames and deletes the user's own presenters, and shows the damaged ones.
+// The dialog that renames, improves and deletes the user's own presenters, and shows the damaged ones.
 
 import { deletePresenter, renamePresenter } from "./api.js";
+import { Improvements } from "./improve.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -21,10 +22,15 @@ function confirmDeletion(name) {
 
 export class Gallery {
   #onChange;
+  #improvements;
 
-  /** @param {(name: string, now?: string) => Promise<void>} onChange runs after presenter `name` was renamed to `now` or deleted */
+  /**
+   * @param {(name: string, now?: string) => Promise<void>} onChange runs after presenter `name` was renamed to `now` or deleted, or
+   * may have become better (`now` is `name`)
+   */
   constructor(onChange) {
     this.#onChange = onChange;
+    this.#improvements = new Improvements((name) => onChange(name, name));
     $("manage").addEventListener("click", () => {
       this.#fail("");
       $("gallery").showModal();
@@ -32,10 +38,10 @@ export class Gallery {
     $("gallery-close").addEventListener("click", () => $("gallery").close());
   }
 
-  /** `presenters`: `[{name, own}]`, `damaged`: `[{name, problem}]`. */
+  /** `presenters`: as the server lists them, `damaged`: `[{name, problem}]`. */
   update(presenters, damaged) {
     const rows = [
-      ...presenters.filter(({ own }) => own).map(({ name }) => this.#row(name)),
+      ...presenters.filter(({ own }) => own).map((presenter) => this.#row(presenter)),
       ...damaged.map(({ name, problem }) => this.#damagedRow(name, problem)),
     ];
     $("gallery-list").replaceChildren(...rows);
@@ -43,7 +49,8 @@ export class Gallery {
     if (!rows.length) $("gallery").close();
   }
 
-  #row(name) {
+  #row(presenter) {
+    const { name } = presenter;
     const form = document.createElement("form");
     const input = Object.assign(document.createElement("input"), { value: name, maxLength: 40, required: true });
     input.setAttribute("aria-label", `Name of ${name}`);
@@ -52,7 +59,7 @@ export class Gallery {
       event.preventDefault();
       this.#change(name, () => renamePresenter(name, input.value.trim()));
     });
-    return this.#item(form);
+    return this.#item(form, this.#improvements.place(presenter));
   }
 
   #damagedRow(name, problem) {

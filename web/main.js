@@ -21,7 +21,7 @@ const { toggle, mic, hear, video, unmute, microphone, add, caption, captions, to
 let presenters = [];
 let damaged = []; // presenters whose files cannot be read
 let chosen = null;
-let call = null; // {session, spoken, microphone: MediaStream, figures} while connecting or live
+let call = null; // {session, spoken, live, microphone: MediaStream, figures} while connecting or live
 let ending = null; // a promise while the previous call releases its session
 
 // ---- presenters ----
@@ -41,14 +41,24 @@ async function loadPresenters(preferred = chosen?.name || remembered.get("name")
 }
 
 function choose(presenter) {
-  const changed = chosen && chosen.name !== presenter.name;
+  const before = chosen;
+  show(presenter);
+  if (!call || !before || before.name === presenter.name) return;
+  const current = call;
+  if (!current.live) return stop().then(() => start(current.spoken));
+  current.session.change({ presenter: presenter.name }).catch((error) => {
+    if (call !== current) return;
+    if (chosen === presenter) show(before); // the one who goes on
+    report(error, false);
+  });
+  return undefined;
+}
+
+function show(presenter) {
   chosen = presenter;
   remembered.set("name", presenter.name);
   ui.showPresenters(presenters, presenter.name, choose);
   ui.showPoster(presenter);
-  if (!changed || !call) return;
-  const { spoken } = call;
-  stop().then(() => start(spoken)); // the presenter of a session can't be changed
 }
 
 // ---- microphone ----
@@ -134,6 +144,7 @@ async function connect(current) {
     if (call !== current) return;
     await current.session.start(chosen.name, current.microphone, { ...styleChoice.speaking, ...pictureChoice.shown });
     if (call !== current) return;
+    current.live = true;
     showQuiet(current);
     showFigures(current, { muted: microphoneMuted });
   } catch (error) {
@@ -226,7 +237,10 @@ function report(error, fatal = true) {
 
 // ---- wiring ----
 
-const gallery = new Gallery((name, now) => loadPresenters(now && name === chosen?.name ? now : undefined));
+const gallery = new Gallery(async (name, now) => {
+  await loadPresenters(now && name === chosen?.name ? now : undefined);
+  if (now === name && name === chosen?.name && call?.live) change({ presenter: name }); // what it has learnt is seen at once
+});
 const change = (changes) => call?.session.change(changes).catch((error) => report(error, false));
 const styleChoice = new StyleChoice(change);
 const pictureChoice = new PictureChoice(change);
@@ -242,7 +256,10 @@ add.addEventListener("click", prepareEnroll(async ({ name, warnings }) => {
   await loadPresenters(name);
   if (warnings.length) ui.showNotice(`${name} is ready, but look at it closely`, `${warnings.join(". ")}.`, { soft: true });
 }));
-prepareRender(() => chosen?.name ?? "default");
+prepareRender(
+  () => chosen?.name ?? "default",
+  () => presenters.filter(({ own }) => own).map(({ name }) => name),
+);
 tokenForm.addEventListener("submit", (event) => {
   event.preventDefault();
   saveToken(tokenInput.value);

@@ -3,17 +3,22 @@
 import { listStyles } from "./api.js";
 import { remembered } from "./storage.js";
 
+const SETTLING_MS = 120;
 const $ = (id) => document.getElementById(id);
 
 export class StyleChoice {
   #onChange;
+  #timer = 0;
 
   /** @param {(speaking: {style: string | null, style_strength: number}) => void} onChange runs when the user chooses another one */
   constructor(onChange) {
     this.#onChange = onChange;
     $("strength").value = remembered.get("strength") ?? "1";
     $("style").addEventListener("change", () => this.#changed());
-    $("strength").addEventListener("change", () => this.#changed());
+    $("strength").addEventListener("input", () => { // while it is moved, but not at every step
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.#changed(), SETTLING_MS);
+    });
   }
 
   /** Ask the server for its styles. */

@@ -17,7 +17,7 @@ from models.crop import crop_mask, crop_points, crop_rasteriser, crop_transform,
 from models.generator import Generator
 from models.identity import picture_tensor
 from models.live_inputs import live_planes, masked_target, match_colour, mouth_gap
-from models.mesh import LIPS, Floats, Pose
+from models.mesh import LIPS, Floats, Pose, aperture
 from models.metrics import mouth_box, psnr, sharpness, ssim
 from models.mouth_interior import interior_look
 from models.still import Paster, Picture
@@ -31,6 +31,9 @@ IMAGES, POINTS, ABOUT, HELD_OUT = "images.npy", "points.npy", "about.json", "hel
 _CLOSED_SHARE = 0.25  # of the crops: those with the least open mouths serve as references
 _NEAREST = 4
 _JITTER = 0.35  # pixels: what a tracker is off
+_SHEET_CELL = 256  # pixels of a frame of 512
+_SHOWN = (0.2, 0.7, 0.97)  # of the frames that were kept back, by how open the mouth is
+_VISIBLE_DB = 0.1  # a smaller gain is none
 _PATIENCE = 4  # checks without a gain, before the training stops
 Progress = Callable[[float, str], None]
 
@@ -55,7 +58,7 @@ class Figures(NamedTuple):
     def is_better_than(self, other: Figures) -> bool:
         """Whether the picture gained and nothing else was lost for it."""
         return (
-            self.psnr_db > other.psnr_db
+            self.psnr_db > other.psnr_db + _VISIBLE_DB
             and self.ssim > other.ssim
             and self.lmd_px < other.lmd_px + 0.1
             and abs(math.log(self.sharpness)) < abs(math.log(other.sharpness)) + 0.1
@@ -70,12 +73,14 @@ class Personalised(NamedTuple):
         after: Of the tuned one.
         generator: Its checkpoint; None if it is no better.
         steps: How many were made.
+        sheet: Mouths of the frames that were kept back, see `Judge.sheet`.
     """
 
     before: Figures
     after: Figures
     generator: Path | None
     steps: int
+    sheet: Picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +182,18 @@ class Judge:
         """A frame that was kept back, as filmed and as rendered."""
         return self._frames[index], self._judge(generator, index)[1]
 
+    def sheet(self, generators: list[Generator]) -> Picture:
+        """Mouths `[256 R, 256 (1 + G), 3]`, from closed to open: a frame as filmed, then as rendered by each."""
+        order = np.argsort([aperture(mesh) for mesh in self._meshes])
+        rows = []
+        for index in (int(order[round(share * (len(order) - 1))]) for share in _SHOWN):
+            frame = self._frames[index]
+            lips = self._poses[index].project(self._meshes[index])[LIPS, :2].mean(0)
+            left, top = (int(np.clip(place - _SHEET_CELL / 2, 0, len(frame) - _SHEET_CELL)) for place in lips)
+            shown = [frame, *(self._judge(generator, index)[1] for generator in generators)]
+            rows.append(np.hstack([each[top : top + _SHEET_CELL, left : left + _SHEET_CELL] for each in shown]))
+        return np.vstack(rows)
+
     def _judge(self, generator: Generator, index: int) -> tuple[Figures, Picture]:
         frame, pose = self._frames[index], self._poses[index]
         transform = crop_transform(pose)
@@ -248,7 +265,7 @@ def personalise(settings: PersonalTraining, progress: Progress = lambda fraction
     pairs = PersonalPairs(
         Crops.load(settings.crops), (settings.steps - trainer.step) * settings.batch_size, trainer.step
     )
-    clock, first, without_gain = _Clock(settings.threads), trainer.step, 0
+    clock, first, without_gain, now = _Clock(settings.threads), trainer.step, 0, best
     for batch in DataLoader(pairs, settings.batch_size):
         trainer.train_step(Sample(*batch))
         took = clock.seconds()
@@ -269,5 +286,7 @@ def personalise(settings: PersonalTraining, progress: Progress = lambda fraction
             settings.out.replace(best_path)
         if is_over or without_gain >= _PATIENCE:
             break
-    is_better = best_path.exists() and best.is_better_than(before)
-    return Personalised(before, best, best_path if is_better else None, trainer.step)
+    tuned = best_path if best_path.exists() else settings.out
+    after = best if best_path.exists() else now
+    sheet = judge.sheet([Generator.load(settings.init), Generator.load(tuned)])
+    return Personalised(before, after, tuned if after.is_better_than(before) else None, trainer.step, sheet)

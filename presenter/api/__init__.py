@@ -10,8 +10,8 @@ Each function blocks until its work is done; heavy packages are imported by the 
 needs, only how it is asked for.
 """
 
-from presenter.api.enrolment import enroll, make_style, presenters
+from presenter.api.enrolment import Personalised, enroll, make_style, personalise, presenters
 from presenter.api.rendering import Rendered, render
 from presenter.api.speech import Spoken, say
 
-__all__ = ["Rendered", "Spoken", "enroll", "make_style", "presenters", "render", "say"]
+__all__ = ["Personalised", "Rendered", "Spoken", "enroll", "make_style", "personalise", "presenters", "render", "say"]

@@ -5,14 +5,30 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from presenter.api.settings import settings_of
 from presenter.config import AppConfig
+from presenter.errors import PresenterError
 from presenter.runtime.progress import Progress
 
 if TYPE_CHECKING:
     from presenter.runtime.identities import Entry
+
+
+class Personalised(NamedTuple):
+    """The outcome of a personalisation.
+
+    Attributes:
+        better: Whether the presenter has the tuned generator now; else it keeps the one it had.
+        before: How like the video what it rendered was, on frames that were kept back: `psnr_db`, `ssim`, `lmd_px`
+            (lips' landmarks, pixels of a frame of 512) and `sharpness` (in relation to the video's).
+        after: The same of the tuned generator.
+    """
+
+    better: bool
+    before: dict[str, float]
+    after: dict[str, float]
 
 
 def _warn(doubt: str) -> None:
@@ -72,6 +88,40 @@ def enroll(
         warn=warn,
     )
     return checked
+
+
+def personalise(
+    name: str,
+    *,
+    sheet: str | Path | None = None,
+    config: AppConfig | str | Path = "cpu",
+    progress: Progress = lambda fraction, what: None,
+) -> Personalised:
+    """Learn the mouth of a presenter from the frames that are kept of its video; keep what was learnt if it is better.
+
+    Takes up to ten minutes; if it was interrupted, the same call continues. Afterwards the frames are deleted.
+
+    Args:
+        name: The presenter's.
+        sheet: Where to write mouths as filmed, before and after, a JPEG; None for nowhere.
+        config: A preset's name, a YAML file, or settings.
+        progress: Called with the share that is done, 0..1, and what is being done.
+
+    Raises:
+        IdentityNotFoundError: If there is none of this name.
+        EnrollError: If no frames of a video are kept, or the training fails.
+    """
+    from presenter.enroll.personal import personalise_presenter
+    from presenter.runtime.identities import IdentityStore
+
+    settings = settings_of(config)
+    store = IdentityStore(settings.presenters_dir)
+    if sheet is not None and Path(sheet).suffix.lower() not in (".jpg", ".jpeg"):
+        raise PresenterError(f"{sheet}: expected a name that ends in .jpg")
+    done = personalise_presenter(store, settings.engine, store.entry(name).name, progress)
+    if sheet is not None:
+        Path(sheet).write_bytes(done.sheet)
+    return Personalised(done.better, done.figures["before"], done.figures["after"])
 
 
 def make_style(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from presenter.api.settings import file_of, framing_of, settings_of, style_for, styled_presenter
+from presenter.api.settings import file_of, fingerprint, framing_of, settings_of, style_for, styled_presenter
 from presenter.config import AppConfig
 from presenter.errors import PresenterError
 from presenter.runtime.output import Output, prepare_output
@@ -27,18 +27,21 @@ class Rendered:
         out: Where.
         frames: How many.
         unchanged: Frames of the video that stay as they are, by reason.
+        continued_from: How many frames an interrupted call had made.
     """
 
     out: Output
     frames: int
     unchanged: dict[str, int]
+    continued_from: int = 0
 
     def __str__(self) -> str:
         """One line for the user."""
+        made = f"{self.frames} frames" + (f", continued from {self.continued_from}" if self.continued_from else "")
         if not self.unchanged:
-            return f"{self.out}: {self.frames} frames"
+            return f"{self.out}: {made}"
         why = ", ".join(f"{count} {reason}" for reason, count in self.unchanged.items())
-        return f"{self.out}: {self.frames} frames; of the video's frames left as they are: {why}"
+        return f"{self.out}: {made}; of the video's frames left as they are: {why}"
 
 
 def render(
@@ -67,7 +70,8 @@ def render(
     """Render a presenter, or the person in a video: a recording moves the mouth, or another person's face does.
 
     With `face` the person in the video gets another face, with a visible label; then neither sound nor driver is
-    needed, and without them mouth and sound stay the video's.
+    needed, and without them mouth and sound stay the video's. A film of a video that was interrupted is continued by
+    the same call; what was done lies in a hidden folder beside `out` until then.
 
     Args:
         audio: Any file with sound; None for that of `driving`, or of `video`.
@@ -144,11 +148,15 @@ def render(
         sound = sound_of(Path(video))
     assert video is not None
     assert target.path is not None
-    frames, unchanged = resync_video(
-        engine, Path(video), motion, sound, target.path,
+    key = fingerprint(
+        settings, [audio, video, driving], engine.backend, audio_stream, face_index, loop,
+        style_for(settings, style, style_strength), other,
+    )  # fmt: skip
+    done = resync_video(
+        engine, Path(video), motion, sound, target.path, key,
         face=other, face_index=face_index, loop=loop, overwrite=target.overwrite, progress=progress, span=span,
     )  # fmt: skip
-    return Rendered(target, frames, unchanged)
+    return Rendered(target, done.frames, done.unchanged, done.continued_from)
 
 
 def _consented(settings: AppConfig, face: str, consent_by: str) -> StoredIdentity:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +43,36 @@ def style_for(settings: AppConfig, style: str | None, strength: float) -> Speaki
 
     check_strength(strength)  # before the work
     return scaled(find_style(settings, style) if style else None, strength)
+
+
+def fingerprint(
+    settings: AppConfig,
+    files: Iterable[str | Path | None],
+    *facts: object,
+) -> str:
+    """Stands for a film by what it is made of: the contents of files and networks, options, styles and faces."""
+    import torch
+
+    from models.weights import generator_path, syncformer_path
+    from presenter.runtime.identity_folder import StoredIdentity
+
+    engine, digest = settings.engine, hashlib.sha256()
+    networks = (engine.syncformer or syncformer_path(), engine.generator or generator_path())
+    for name in (*files, *networks):
+        if name is not None:
+            with Path(name).open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(b".")
+    for fact in (engine.device, engine.threads, *facts):
+        if isinstance(fact, torch.Tensor):
+            digest.update(fact.numpy().tobytes())
+        elif isinstance(fact, StoredIdentity):
+            for part in (fact.identity.frame, fact.identity.mesh, fact.identity.neutral):
+                digest.update(part.tobytes())
+        else:
+            digest.update(repr(fact).encode())
+        digest.update(b".")
+    return digest.hexdigest()
 
 
 def framing_of(size: str, framing: str, background: str, out: Output) -> Framing:

@@ -72,6 +72,11 @@ def add_parsers(verbs: Any) -> None:
     enroll.add_argument("--consent", metavar="NAME", default="", help="who agreed to be shown; kept with the presenter")
     enroll.set_defaults(run=run_enroll)
 
+    learn = verbs.add_parser("personalize", help="learn the mouth of a presenter from the frames kept of its video")
+    learn.add_argument("name", help="a presenter that was enrolled from a video")
+    learn.add_argument("--sheet", metavar="FILE.jpg", help="write mouths as filmed, before and after")
+    learn.set_defaults(run=run_personalize)
+
     style = verbs.add_parser("style", help="keep how the person in a video moves the mouth, as a speaking style")
     style.add_argument("clip", type=Path, help="a video of a person who talks, a few seconds to a minute")
     style.add_argument("--name", required=True, help="what to call the style")
@@ -124,7 +129,18 @@ def run_render(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Render a recording."""
     from presenter import api
 
-    done = api.render(
+    try:
+        done = _render(api, arguments)
+    except KeyboardInterrupt:
+        if arguments.video is not None:
+            print("\nInterrupted: the same command continues.", file=sys.stderr)
+        raise
+    _report(done, done.out)
+    return 0
+
+
+def _render(api: Any, arguments: argparse.Namespace) -> Any:
+    return api.render(
         arguments.audio,
         arguments.out,
         presenter=arguments.presenter,
@@ -145,8 +161,6 @@ def run_render(config: AppConfig, arguments: argparse.Namespace) -> int:
         config=arguments.config,
         confirm=confirm_overwrite,
     )
-    _report(done, done.out)
-    return 0
 
 
 def run_say(config: AppConfig, arguments: argparse.Namespace) -> int:
@@ -179,9 +193,6 @@ def run_enroll(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Make a presenter from a photo or a video."""
     from presenter import api
 
-    def progress(fraction: float, message: str) -> None:
-        print(f"{fraction:4.0%} {message}", flush=True)
-
     name = api.enroll(
         arguments.photo,
         arguments.name,
@@ -189,12 +200,25 @@ def run_enroll(config: AppConfig, arguments: argparse.Namespace) -> int:
         face=arguments.face,
         personalise=arguments.personalize,
         config=arguments.config,
-        progress=progress,
+        progress=_print_progress,
     )
     print(f"{name} is ready: presenter render --presenter {name!r} …, or choose it on the page")
     if not arguments.consent.strip():
         print("Nobody's consent is recorded; --consent NAME does so.", file=sys.stderr)
     return 0
+
+
+def run_personalize(config: AppConfig, arguments: argparse.Namespace) -> int:
+    """Learn a presenter's mouth."""
+    from presenter import api
+
+    done = api.personalise(arguments.name, sheet=arguments.sheet, config=arguments.config, progress=_print_progress)
+    print(f"{arguments.name} is better now" if done.better else f"{arguments.name} stays as it was")
+    return 0
+
+
+def _print_progress(fraction: float, message: str) -> None:
+    print(f"{fraction:4.0%} {message}", flush=True)
 
 
 def run_style(config: AppConfig, arguments: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ Warn = Callable[[str], None]
 """Called with each warning about a photo that is used nevertheless."""
 
 _ENROL_SHARE = 0.1  # of the time that enrolling and personalising take
+_CUT_FROM = 0.8  # of the enrolment: then frames are cut for personalising, now or later
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +48,8 @@ def enroll_presenter(
         stop: Set from another thread to cancel.
         face: Which of several faces of a photo, counted from the left from 1.
         personalise: Tune the generator to the person in a video. The presenter is saved before; if this is
-            interrupted, another call with the same name and video continues.
+            interrupted, another call with the same name and video continues. What it needs of a video is kept in any
+            case, so that it can be done later by `personalise_presenter`.
         warn: Called with each warning about what is used nevertheless.
 
     Raises:
@@ -75,19 +77,24 @@ def enroll_presenter(
         identity, filmed = enroll_video(
             DecodedVideo(source, stop),
             name,
-            lambda done, message: progress(done * share, message),
+            lambda done, message: progress(done * share * _CUT_FROM, message),
             load_networks(engine),
             warn=warn,
         )
         stored = store.save(identity, consent)
+        progress(share * _CUT_FROM, "Keeping frames to learn from")
+        try:
+            work.fill(source, filmed)
+        except (EnrollError, OSError) as error:
+            if personalise:
+                raise
+            warn(f"it can't be personalised later: {error}")
         if not personalise:
             progress(1.0, "Ready")
             return stored
-        progress(share, "Cutting what is learnt from")
-        work.fill(source, filmed)
     return personalise_presenter(
         store, engine, name, lambda done, message: progress(share + done * (1 - share), message), stop
-    )
+    ).stored
 
 
 def can_continue(store: IdentityStore, name: str, source: Path) -> bool:

@@ -20,21 +20,36 @@ from presenter.config import EngineConfig
 from presenter.enroll.from_video import FilmedFace
 from presenter.enroll.photo import style_code_of
 from presenter.enroll.video import Watch
-from presenter.enroll.video_crops import write_crops
+from presenter.enroll.video_crops import pack_crops, unpack_crops, write_crops
 from presenter.errors import EnrollError
 from presenter.runtime.identities import IdentityStore
-from presenter.runtime.identity_folder import StoredIdentity
+from presenter.runtime.identity_folder import Figures, StoredIdentity
 
-TRAINING_S = 420.0
-"""Of computing, so that enrolling and personalising take ten minutes at the most on two free cores."""
-_WALL_S = 1800.0
+_WALL_TIMES = 4.0  # as long as it may learn, a personalisation may take on a busy machine; and it has to load
+_LOADING_S = 120.0
 _WORKER = Path(__file__).with_name("personal_worker.py")
-_OF, _CROPS, _OUT = "video.sha256", "crops", "generator.safetensors"
+_OF, _CROPS, _OUT, _SHEET = "video.sha256", "crops", "generator.safetensors", "sheet.jpg"
 Progress = Callable[[float, str], None]
 
 
+class Outcome(NamedTuple):
+    """Of a personalisation.
+
+    Attributes:
+        stored: The presenter, with the generator that renders it from now on.
+        better: Whether that is the tuned one.
+        figures: `before` and `after`, see `models.training.personal.Figures`.
+        sheet: Mouths from frames that were kept back, a JPEG; the columns are: as filmed, before, after.
+    """
+
+    stored: StoredIdentity
+    better: bool
+    figures: Figures
+    sheet: bytes
+
+
 class WorkFolder(NamedTuple):
-    """Where a personalisation is kept until it is done, so that it can be continued."""
+    """What a presenter can be personalised with: crops of its video, and what was learnt from them so far."""
 
     path: Path
 
@@ -48,12 +63,27 @@ class WorkFolder(NamedTuple):
         mark = self.path / _OF
         return mark.is_file() and mark.read_text() == _digest(video)
 
+    @property
+    def is_filled(self) -> bool:
+        """Whether there is anything to learn from."""
+        return (self.path / _OF).is_file()
+
     def fill(self, video: Path, filmed: FilmedFace) -> None:
-        """Cut the crops of a video."""
+        """Keep the crops of a video: about 20 MB.
+
+        Raises:
+            EnrollError: If there are none.
+            OSError: If they can't be written.
+        """
         self.remove()
-        if not write_crops(self.path / _CROPS, filmed):
-            raise EnrollError("no frame of the video can be learnt from; video the face from the front")
-        (self.path / _OF).write_text(_digest(video))  # last: without it the folder is incomplete
+        try:
+            if not write_crops(self.path / _CROPS, filmed):
+                raise EnrollError("no frame of the video can be learnt from; video the face from the front")
+            pack_crops(self.path / _CROPS)
+            (self.path / _OF).write_text(_digest(video))  # last: without it the folder is incomplete
+        except BaseException:
+            self.remove()
+            raise
 
     def remove(self) -> None:
         """Delete it."""
@@ -66,46 +96,53 @@ def personalise_presenter(
     name: str,
     progress: Progress,
     stop: threading.Event | None = None,
-    seconds: float = TRAINING_S,
-) -> StoredIdentity:
-    """Tune the generator of a stored presenter on the crops in its work folder.
+) -> Outcome:
+    """Tune the generator of a stored presenter on the crops that were kept of its video, and keep it if it is better.
+
+    The crops are deleted then: the same video would teach the same again.
 
     Args:
         store: Where the presenter is.
-        engine: Names the base generator and how many threads there are.
+        engine: Names the base generator, and how long it learns.
         name: The presenter's.
         progress: Called with the share of the work that is done, 0..1, and a message.
         stop: Set from another thread to cancel; the work folder stays, and another call continues.
-        seconds: Of training.
 
     Raises:
-        EnrollError: If the training fails.
+        EnrollError: If there is nothing to learn from, or the training fails.
         DecodingStoppedError: If `stop` was set.
     """
     work = WorkFolder.of(store, name)
+    if not work.is_filled:
+        raise EnrollError(
+            f"expected a presenter with frames of a video to learn from, {name} has none; enrol it from a video"
+        )
+    unpack_crops(work.path / _CROPS)
     init = Path(engine.generator) if engine.generator else generator_path()
     settings: dict[str, Any] = {
         "crops": str(work.path / _CROPS),
         "out": str(work.path / _OUT),
         "init": str(init.absolute()),
+        "sheet": str(work.path / _SHEET),
         "threads": min(os.cpu_count() or 1, 2),
-        "seconds": seconds,
+        "seconds": engine.personalise_s,
     }
     outcome = _run(settings, progress, stop or threading.Event())
     stored = store.load(name)
+    figures = {"before": outcome["before"], "after": outcome["after"]}
+    sheet = (work.path / _SHEET).read_bytes()
     if outcome["generator"] is None:
-        progress(1.0, f"After: {_text(outcome['after'])}: no better, so the base generator stays")
         work.remove()
-        return stored
+        progress(1.0, f"After: {_text(outcome['after'])}: no better, so the base generator stays")
+        return Outcome(stored, False, figures, sheet)
     path = Path(outcome["generator"])
     generator = Generator.load(path)
     style = style_code_of(stored.identity.reference, generator)
     identity = replace(stored.identity, style_code=style, style_of=generator.fingerprint)
-    figures = {"before": outcome["before"], "after": outcome["after"]}
     saved = store.save(identity, stored.consent, path, figures)
     work.remove()
     progress(1.0, f"After: {_text(outcome['after'])}")
-    return saved
+    return Outcome(saved, True, figures, sheet)
 
 
 def _run(settings: dict[str, Any], progress: Progress, stop: threading.Event) -> dict[str, Any]:
@@ -114,7 +151,7 @@ def _run(settings: dict[str, Any], progress: Progress, stop: threading.Event) ->
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=os.environ | {"OMP_NUM_THREADS": str(settings["threads"])},
     )  # fmt: skip
-    watch = Watch(process, stop, _WALL_S)
+    watch = Watch(process, stop, _LOADING_S + _WALL_TIMES * settings["seconds"])
     assert process.stdout is not None
     assert process.stderr is not None
     errors: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.crop import CROP_SIZE, crop_points, crop_transform, cut_crop
 from models.mesh import Floats, Pose, aperture
+from models.template import compress
 from models.training.personal import ABOUT, HELD_OUT, IMAGES, POINTS
 from presenter.enroll.faces import shrink
 from presenter.enroll.from_video import FilmedFace, upright_frames
@@ -18,6 +20,7 @@ from presenter.enroll.photo import FRAME_SIZE, head_box
 from presenter.video.face_track import Face
 
 _MOST, _MOST_HELD_OUT = 320, 36
+_PACKED = "images.zip"
 _TRAINED_FRAMES = 0.9
 _MAX_YAW = 30.0
 _BLOCKS = 30  # of the video; every tenth is kept back, as a whole: neighbouring frames are nearly the same
@@ -51,7 +54,7 @@ def write_crops(folder: Path, filmed: FilmedFace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / IMAGES, np.stack(images).reshape(-1, CROP_SIZE, CROP_SIZE, 3))
     np.save(folder / POINTS, np.stack(points))
-    np.savez(
+    np.savez_compressed(
         folder / HELD_OUT,
         frames=np.stack([frame for frame, _ in frames]),
         meshes=np.stack([faces_mesh(faces[i]) for i in sorted(kept_back)][: len(frames)]),
@@ -63,6 +66,26 @@ def write_crops(folder: Path, filmed: FilmedFace) -> int:
     facts = {"corpus": "video", "clip": "video", "speaker": "video", "held_out": False}
     (folder / ABOUT).write_text(json.dumps([facts] * len(images)))
     return len(images)
+
+
+def pack_crops(folder: Path) -> None:
+    """Compress the crops of a folder that `write_crops` made, to a fifth: 320 of them take 60 MB."""
+    with zipfile.ZipFile(folder / _PACKED, "w") as file:
+        for number, image in enumerate(np.load(folder / IMAGES, mmap_mode="r")):
+            file.writestr(f"{number:04}.jpg", compress(np.asarray(image)))
+    (folder / IMAGES).unlink()
+
+
+def unpack_crops(folder: Path) -> None:
+    """Undo `pack_crops`, unless it is undone already."""
+    if (folder / IMAGES).exists() or not (folder / _PACKED).exists():
+        return
+    with zipfile.ZipFile(folder / _PACKED) as file:
+        coded = (np.frombuffer(file.read(name), np.uint8) for name in sorted(file.namelist()))
+        images = [cv2.cvtColor(cv2.imdecode(each, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB) for each in coded]
+    partial = folder / f"partial-{IMAGES}"
+    np.save(partial, np.stack(images))
+    partial.replace(folder / IMAGES)
 
 
 def faces_mesh(face: Face | None) -> Floats:

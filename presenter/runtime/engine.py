@@ -125,18 +125,19 @@ class Engine:
     def _is_full(self) -> bool:
         return self.slots is not None and self._in_use >= self.slots
 
-    def renderer(self, stored: StoredIdentity, backend: str = "") -> Renderer:
+    def renderer(self, stored: StoredIdentity, backend: str = "", *, replaces: bool = False) -> Renderer:
         """Return a renderer for an identity; closing it frees its slot.
 
         Args:
             stored: The identity to show.
             backend: How to compute the generator; empty for the engine's way.
+            replaces: Whether another one is about to be closed for it, which frees the slot that it needs.
 
         Raises:
             CapacityError: If all slots are in use.
         """
         with self._lock:
-            if self._is_full():
+            if self._is_full() and not replaces:
                 raise CapacityError(f"all {self.slots} slots of the engine are in use; try again in a moment")
             self._in_use += 1
         slot: DeviceGenerator | None = None

@@ -96,8 +96,12 @@ class RendererPool(Protocol):
     def is_full(self) -> bool:
         """Whether every slot is in use now."""
 
-    def renderer(self, stored: StoredIdentity) -> FrameRenderer:
+    def renderer(self, stored: StoredIdentity, *, replaces: bool = False) -> FrameRenderer:
         """Return a renderer; closing it frees its slot.
+
+        Args:
+            stored: the presenter.
+            replaces: whether another one is about to be closed for it.
 
         Raises:
             CapacityError: if every slot is in use.

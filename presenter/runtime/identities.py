@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -135,7 +136,7 @@ class IdentityStore:
         return StoredIdentity(identity, None if generator is None else folder / GENERATOR, consent, personalised)
 
     def work_folder(self, name: str) -> Path:
-        """Where what is still being computed for a presenter is kept; deleted with it."""
+        """Where what a presenter can be personalised with is kept; renamed and deleted with it."""
         return self.own / f".personalising-{folder_of(name)}"
 
     def rename(self, name: str, new_name: str, reserved: Iterable[str] = ()) -> str:
@@ -155,6 +156,8 @@ class IdentityStore:
         taken = self.taken_names() - {entry.name} | set(reserved)
         new_name = check_name(new_name, taken)
         os.rename(entry.folder, self.own / folder_of(new_name))
+        with contextlib.suppress(OSError):  # most have none
+            os.rename(self.work_folder(entry.name), self.work_folder(new_name))
         return new_name
 
     def delete(self, name: str) -> None:

@@ -53,6 +53,8 @@ class SessionRequest(ShownRequest):
 class ChangeRequest(ShownRequest):
     """`PATCH /api/sessions/{id}`: what is named changes, except that a style and its strength go together."""
 
+    presenter: Name | None = None
+
     @property
     def changes_style(self) -> bool:
         """Whether it names a style or a strength."""

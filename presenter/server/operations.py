@@ -94,7 +94,15 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/api/presenters/{name}/thumbnail"): Operation(
         summary="A presenter's picture", access=ADMIN, answer=(200, "image/png"), refusals=(422,)
     ),
-    ("GET", "/api/jobs/{id}"): Operation(summary="Progress of an enrolment", access=ADMIN),
+    ("POST", "/api/presenters/{name}/personalize"): Operation(
+        summary="Learn the mouth of a presenter from the frames that are kept of its video", access=ADMIN,
+        answer=(202, "application/json"), refusals=(422,),
+    ),
+    ("GET", "/api/jobs/{id}"): Operation(summary="Progress of an enrolment or a personalisation", access=ADMIN),
+    ("DELETE", "/api/jobs/{id}"): Operation(summary="Stop a job", access=ADMIN, answer=_NOTHING),
+    ("GET", "/api/jobs/{id}/picture"): Operation(
+        summary="Mouths before and after a personalisation", access=ADMIN, answer=(200, "image/jpeg"), refusals=(409,)
+    ),
     ("POST", "/api/renders"): Operation(
         summary="Render a film", access=ADMIN, body=_RENDER,
         answer=(202, "application/json"), refusals=(408, 422, 507),
@@ -111,7 +119,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         summary="Open a session", access=ADMIN, body=bodies.SessionRequest, refusals=(422,)
     ),
     ("PATCH", "/api/sessions/{id}"): Operation(
-        summary="Change how a session's presenter speaks and is shown", access=ADMIN, body=bodies.ChangeRequest,
+        summary="Change a session's presenter, and how it speaks and is shown", access=ADMIN, body=bodies.ChangeRequest,
         answer=_NOTHING, refusals=(422,),
     ),
     ("DELETE", "/api/sessions/{id}"): Operation(summary="End a session", access=ADMIN, answer=_NOTHING),

@@ -14,6 +14,7 @@ from presenter.server.middleware import OPEN_PREFIX
 
 _MAX_ADDRESSES = 10_000
 _PATHS = ("/api/sessions", "/api/presenters", "/api/renders", "/api/tokens", "/compose/token", "/v1/sessions/token")
+_PREFIXES = (OPEN_PREFIX, "/api/presenters/")
 
 
 class RateLimit:
@@ -43,7 +44,7 @@ class RateLimit:
 
 
 def limit_rate(per_minute: int, *, loopback: bool) -> Middleware:
-    """Refuse `POST` of what is expensive (`_PATHS` and `/whep/…`) beyond the rate limit of an address, with 429.
+    """Refuse `POST` of what is expensive beyond the rate limit of an address, with 429.
 
     Args:
         per_minute: requests of an address.
@@ -53,7 +54,7 @@ def limit_rate(per_minute: int, *, loopback: bool) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        counted = request.method == hdrs.METH_POST and (request.path in _PATHS or request.path.startswith(OPEN_PREFIX))
+        counted = request.method == hdrs.METH_POST and (request.path in _PATHS or request.path.startswith(_PREFIXES))
         source = network(request.remote or "", loopback=loopback) if counted else None
         if source is not None and (wait_s := limit.take(source)):
             response = error_response(

@@ -219,7 +219,7 @@ class Renders:
     def _note(job: RenderJob, told: dict[str, Any]) -> None:
         if "error" in told:
             text = told["error"].replace(f"{job.request.place.parent}/", "")
-            job.error = {"code": "render_failed", "message": text}
+            job.error = {"code": told["code"], "message": text}
         elif "frames" in told:
             job.result = told
         else:

@@ -1,7 +1,8 @@
 """Renders one film of untrusted files: a separate program, which may be killed at any time.
 
 It reads one line of JSON, the arguments of `presenter.api.render`, from standard input, and writes lines of JSON to
-standard output: `progress` and `what` while it works, at last `summary`, or `error` with what the user can do.
+standard output: `progress` and `what` while it works, at last `frames` and `unchanged`, or `code` and `error`: what the
+user can do.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from models.errors import ModelError
 from presenter.api import render
 from presenter.config import load_config
-from presenter.errors import PresenterError
+from presenter.errors import ConsentError, PresenterError
 from stream.errors import StreamError
 from stream.files.reader import Recording
 
@@ -49,10 +50,11 @@ def main() -> int:
             _check_length(Path(job["audio"]))
         done = render(**job, progress=progress)
     except (PresenterError, StreamError, ModelError) as error:
-        _tell(error=" ".join(str(error).split()))
+        code = "no_consent" if isinstance(error, ConsentError) else "render_failed"
+        _tell(error=" ".join(str(error).split()), code=code)
         return 2
     except MemoryError:
-        _tell(error="needs too much memory to be rendered; make the video smaller")
+        _tell(error="needs too much memory to be rendered; make the video smaller", code="render_failed")
         return 2
     _tell(frames=done.frames, unchanged=done.unchanged)
     return 0

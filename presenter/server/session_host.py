@@ -56,6 +56,11 @@ class SessionHost:
         """Speaks texts in this session."""
         self.own_style: SpeakingStyle | None = None
         """The presenter's."""
+        self.style: str | None = None
+        """The name of the style in which it speaks; None for its own."""
+        self.style_strength = 1.0
+        self.changing = asyncio.Lock()
+        """Held while the presenter is replaced."""
         self.framing = DEFAULT_FRAMING
         """How the presenter is shown."""
         self.leaving = asyncio.Event()

@@ -123,6 +123,7 @@ class SessionManager:
             session, EncoderHub(pump), self._peer_config, self._metrics, self._synthesizer, self._limits, microphone
         )
         host.own_style, host.framing = stored.identity.speaking_style, framing
+        host.style, host.style_strength = style, style_strength
         self._keepers[session_id] = asyncio.create_task(self._keep(session_id, host))
         self._metrics.sessions.inc()
         self._metrics.sessions_active.set(self.active)
@@ -162,6 +163,32 @@ class SessionManager:
         """
         host = self.host(session_id)
         host.session.use_style(await self._style(style, host.own_style, strength))
+        host.style, host.style_strength = style, strength
+
+    async def show(self, session_id: str, name: str) -> None:
+        """Let a session continue with another presenter, in the middle of a word; style and framing stay.
+
+        Args:
+            session_id: of the session.
+            name: the presenter's.
+
+        Raises:
+            SessionNotFoundError: if there is no such session.
+            IdentityNotFoundError: if there is no such presenter.
+            IdentityDamagedError: if it can't be read.
+            MattingError: if it is shown without its background and has no matte; the one before stays.
+        """
+        host = self.host(session_id)
+        async with host.changing:
+            stored = await asyncio.to_thread(self._store.load, name)
+            renderer = await asyncio.to_thread(self._engine.renderer, stored, replaces=True)
+            if host.closing.is_set():
+                renderer.close()
+                raise SessionNotFoundError("The session is ending.")
+            await host.session.show(renderer)
+            host.own_style = stored.identity.speaking_style
+            host.session.use_style(await self._style(host.style, host.own_style, host.style_strength))
+            await host.reframe(host.framing)  # its frames may have another size
 
     async def _style(self, name: str | None, own: SpeakingStyle | None, strength: float) -> SpeakingStyle | None:
         style = own if name is None else (await asyncio.to_thread(self.styles.load, name)).style

@@ -47,6 +47,8 @@ async def _change(request: web.Request) -> web.Response:
     body = await read_json(request, ChangeRequest)
     sessions, session_id = request.app[SESSIONS], request.match_info["id"]
     host = sessions.host(session_id)
+    if body.presenter is not None:
+        await sessions.show(session_id, body.presenter)
     if body.changes_style:
         await sessions.use_style(session_id, body.style, body.style_strength)
     if (framing := body.reframed(host.framing)) != host.framing:

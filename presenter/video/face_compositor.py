@@ -62,6 +62,11 @@ class FaceCompositor:
         opacity = _opacity(own, points) * weight
         return _paste(rgb, colour, opacity, transform, self._detail)
 
+    def follow(self, face: Face) -> None:
+        """Note a face that is not rendered, so that the next one gets the references that it would get after it."""
+        self._closed.to(face)
+        self._open.to(face)
+
     def mesh(self, face: Face, displacement: Floats) -> Floats:
         """The face's mesh with another mouth, canonical `[478, 3]`."""
         return np.asarray(face.mesh + topology().lower_face[:, None] * (self._neutral - face.mesh) + displacement)

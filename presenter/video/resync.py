@@ -1,4 +1,4 @@
-"""Lip-sync of a video to a recording or a driver, and face swap: two passes over its frames, none of which is kept."""
+"""Lip-sync of a video to a recording or a driver, and face swap, in two passes; continued if interrupted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,16 +19,35 @@ from presenter.runtime.progress import Progress, tracked
 from presenter.video.face_compositor import FaceCompositor
 from presenter.video.face_track import FaceTrack, Picture, track_face
 from presenter.video.motion import MouthMotion
+from presenter.video.played import frames_without, played
 from presenter.video.swap import LABEL, labelled, prepare_swap
+from presenter.video.track_file import load_track, save_track
 from stream.files.movie import MovieWriter, SoundFormat
+from stream.files.output import errors_of
 from stream.files.reader import Sound, TimedFrame, VideoFormat, iter_frames, video_format
+from stream.files.segments import MovieJoiner, UnfinishedFilm
 from stream.media import FloatArray
 
 FADE_FRAMES = 3
+SEGMENT_FRAMES = 125
+"""What is lost at the most when a film is interrupted, and how far its key frames lie apart."""
 MAX_LOOPED_FPS = 250
 """On average: a video of three frames within a microsecond would be played for days to fill a second."""
 _TRACKING = 0.3  # share of the time that the first pass takes
-_BLOCK_BYTES = 256 * 2**20  # of frames that are held while a video is played backwards
+
+
+class Resynced(NamedTuple):
+    """A film that was made of a video.
+
+    Attributes:
+        frames: How many it has.
+        unchanged: Frames of the video that stay as they are, by reason.
+        continued_from: How many an interrupted run had made.
+    """
+
+    frames: int
+    unchanged: dict[str, int]
+    continued_from: int
 
 
 def resync_video(
@@ -36,6 +56,7 @@ def resync_video(
     motion: MouthMotion | None,
     sound: Sound,
     out: Path,
+    key: str,
     *,
     face: StoredIdentity | None = None,
     face_index: int | None = None,
@@ -43,8 +64,10 @@ def resync_video(
     overwrite: bool = False,
     progress: Progress | None = None,
     span: tuple[float, float] = (0.0, 1.0),
-) -> tuple[int, dict[str, int]]:
+) -> Resynced:
     """Lip-sync the person in a video; size, times and orientation of its frames are kept.
+
+    If it is interrupted, another call with the same arguments continues and makes the same film.
 
     Args:
         engine: Its generator renders the mouth.
@@ -52,6 +75,7 @@ def resync_video(
         motion: Of the mouth; None leaves it as it is.
         sound: Of the film.
         out: The film to write, `.mp4`, `.mov` or `.webm`; appears only when complete.
+        key: Stands for all inputs and options; what an interrupted call with another one has left is not used.
         face: Whose face the person gets, with a visible label; None for their own.
         face_index: Which face, counted from 0 by size; None for the largest.
         loop: Where the motion is longer than the video, play the video backwards and forwards until it
@@ -60,20 +84,45 @@ def resync_video(
         progress: Called after each frame; None draws a bar on the terminal.
         span: The part of the whole work that this is.
 
-    Returns:
-        How many frames were written, and of the video's frames those left as they are, by reason.
-
     Raises:
         MediaError: If the video shows no face that can be used.
         MediaFileError: If a file can't be read or written.
     """
+    with UnfinishedFilm(out, key) as unfinished:
+        return _resync(
+            engine, video, motion, sound, unfinished, out,
+            face=face, face_index=face_index, loop=loop, overwrite=overwrite, progress=progress, span=span,
+        )  # fmt: skip
+
+
+def _resync(
+    engine: Engine,
+    video: Path,
+    motion: MouthMotion | None,
+    sound: Sound,
+    unfinished: UnfinishedFilm,
+    out: Path,
+    *,
+    face: StoredIdentity | None,
+    face_index: int | None,
+    loop: bool,
+    overwrite: bool,
+    progress: Progress | None,
+    span: tuple[float, float],
+) -> Resynced:
     timing = video_format(video)
     half = span[0] + _TRACKING * (span[1] - span[0])
-    passes = tracked(iter_frames(video), timing.frames, "tracking", progress, (span[0], half))
-    try:
-        track = track_face(passes, face_index)
-    except MediaError as error:
-        raise MediaError(f"{video}: {error}") from error
+    tracking = unfinished.folder / "track.npz"
+    if tracking.exists():
+        track = load_track(tracking)
+    else:
+        passes = tracked(iter_frames(video), timing.frames, "tracking", progress, (span[0], half))
+        try:
+            track = track_face(passes, face_index)
+        except MediaError as error:
+            raise MediaError(f"{video}: {error}") from error
+        with errors_of(out):
+            save_track(tracking, track)
     length = _end(track, timing)
     if loop and (len(track.times) - 1) > MAX_LOOPED_FPS * track.times[-1]:
         raise MediaError(
@@ -82,29 +131,33 @@ def resync_video(
     if loop and motion is not None:
         length = max(length, motion.duration)
     swap = None if face is None else prepare_swap(video, track, face)
-    frames = resync_frames(engine, video, track, motion, length if loop else None, swap)
     height, width = track.size
     size = height + height % 2, width + width % 2
     total = len(track.times) if not loop else int(length * timing.rate)
+    done = SEGMENT_FRAMES * len(unfinished.segments)
+    frames = resync_frames(engine, video, track, motion, length if loop else None, swap, skip=done)
+    share = half + (span[1] - half) * min(done / max(total, 1), 1.0)
+    shown = tracked(frames, max(total - done, 0), out.name, progress, (share, span[1]))
+    while first := next(shown, None):
+        start = round(first.time / timing.time_base)
+        part = unfinished.next_segment(start)
+        with MovieWriter(part, size, timing.rate, time_base=timing.time_base) as writer:
+            for rgb, time in itertools.chain([first], itertools.islice(shown, SEGMENT_FRAMES - 1)):
+                writer.write(_even(rgb, size), time - start * timing.time_base)
     pieces = SoundUntil(sound, length)
+    comment = "" if swap is None else LABEL
+    audio = SoundFormat(sound.rate, sound.channels)
+    segments = unfinished.segments
     count = 0
-    with MovieWriter(
-        out,
-        size,
-        timing.rate,
-        SoundFormat(sound.rate, sound.channels),
-        overwrite=overwrite,
-        time_base=timing.time_base,
-        comment="" if swap is None else LABEL,
-    ) as writer:
-        for rgb, time in tracked(frames, total, out.name, progress, (half, span[1])):
-            for piece in pieces.up_to(time + 1):
-                writer.write_sound(piece)
-            writer.write(_even(rgb, size), time)
-            count += 1
+    with MovieJoiner(out, segments[0].path, size, audio, overwrite=overwrite, comment=comment) as joined:
+        for segment in segments:
+            begin = segment.start * timing.time_base
+            for piece in pieces.up_to(begin + SEGMENT_FRAMES / timing.rate + 1):
+                joined.write_sound(piece)
+            count += joined.append(segment.path, begin)
         for piece in pieces.up_to(length):
-            writer.write_sound(piece)
-    return count, dict(track.unchanged)
+            joined.write_sound(piece)
+    return Resynced(count, dict(track.unchanged), min(done, count))
 
 
 def resync_frames(
@@ -114,6 +167,7 @@ def resync_frames(
     motion: MouthMotion | None,
     length: Fraction | None = None,
     swap: FaceSwap | None = None,
+    skip: int = 0,
 ) -> Iterator[TimedFrame]:
     """The frames of a video with another mouth or another face, at their own times.
 
@@ -124,13 +178,20 @@ def resync_frames(
         motion: Of the mouth; None leaves it as it is.
         length: Seconds to fill by playing the video there and back; None to play it once.
         swap: Puts another face there, and a label; None for the person's own.
+        skip: How many frames are not rendered, because they are there already.
     """
     compositor = None
     if motion is not None:
         compositor = FaceCompositor(track, engine.folded_for(track.references[0].resized(1)))
     weights = fade_weights([face is not None for face in track.faces])
-    for index, rgb, time in _played(video, track, length):
+    begin = min(skip, len(track.times)) if length is None else 0
+    for number, (index, rgb, time) in enumerate(frames_without(track, begin, played(video, track, length, begin))):
         face, weight = track.faces[index], weights[index]
+        if number < skip:
+            if face is not None and weight > 0 and compositor is not None:
+                compositor.follow(face)
+            continue
+        assert rgb is not None
         if face is not None and weight > 0:
             mesh = face.mesh
             if motion is not None and compositor is not None:
@@ -151,48 +212,6 @@ def fade_weights(usable: list[bool]) -> list[float]:
             since = since + 1 if usable[i] else 0
             weights[i] = min(weights[i], since)
     return [weight / (FADE_FRAMES + 1) for weight in weights]
-
-
-def _played(video: Path, track: FaceTrack, length: Fraction | None) -> Iterator[tuple[int, Picture, Fraction]]:
-    """Yield index, picture and time of what is shown."""
-    for index, rgb, time in _forwards(video, Fraction(0)):
-        if length is not None and time >= length:
-            return
-        yield index, rgb, time
-    if length is None:
-        return
-    last = track.times[-1]
-    turn = shown = last
-    while last and turn < length:
-        for index, rgb, since in itertools.chain(_backwards(video, track), _forwards(video, last)):
-            if turn + since >= length:
-                return
-            if turn + since > shown:  # the frame at which it turns is not shown twice
-                shown = turn + since
-                yield index, rgb, shown
-        turn += 2 * last
-
-
-def _forwards(video: Path, offset: Fraction) -> Iterator[tuple[int, Picture, Fraction]]:
-    """Yield index, picture and time of the whole video, `offset` seconds later."""
-    for index, (rgb, time) in enumerate(iter_frames(video)):
-        yield index, rgb, offset + time
-
-
-def _backwards(video: Path, track: FaceTrack) -> Iterator[tuple[int, Picture, Fraction]]:
-    """Yield index, picture and time since the last frame, from the last to the first; decoded in blocks."""
-    height, width = track.size
-    block = max(8, _BLOCK_BYTES // (3 * height * width))
-    for end in range(len(track.times), 0, -block):
-        begin = max(end - block, 0)
-        held: list[Picture] = []
-        for rgb, _ in iter_frames(video, track.times[begin]):
-            held.append(rgb)
-            if len(held) == end - begin:
-                break
-        while held:
-            index = begin + len(held) - 1
-            yield index, held.pop(), track.times[-1] - track.times[index]
 
 
 def _end(track: FaceTrack, timing: VideoFormat) -> Fraction:

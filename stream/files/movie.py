@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Self
 
 import av
 import numpy as np
@@ -134,7 +134,7 @@ class MovieWriter:
         self._samples = 0
         self._next_pts = 0
 
-    def __enter__(self) -> MovieWriter:
+    def __enter__(self) -> Self:
         """Open the file under its temporary name."""
         with errors_of(self._path):
             self._partial = None if self._stream else PartialFile(self._path, overwrite=self._overwrite)
@@ -258,6 +258,9 @@ class MovieWriter:
     def _finish(self) -> None:
         """Write what the encoders still hold."""
         self._container.mux(self._video.encode(None))
+        self._finish_sound()
+
+    def _finish_sound(self) -> None:
         if self._format is not None:
             for part in self._resampler.resample(None) if self._samples else ():
                 self._container.mux(self._audio.encode(part))

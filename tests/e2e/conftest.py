@@ -14,6 +14,7 @@ import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,13 @@ class Server:
 
 
 @contextmanager
-def running_server(folder: Path, *options: str) -> Iterator[Server]:
-    """Start `presenter serve` on a free port, with presenters kept in `folder`."""
+def running_server(folder: Path, *options: str, settings: str = "") -> Iterator[Server]:
+    """Start `presenter serve` on a free port, with presenters kept in `folder` and more `settings`, lines of YAML."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     config = folder / "config.yaml"
-    config.write_text(f"server:\n  max_sessions: 1\npresenters: {folder / 'presenters'}\n")
+    config.write_text(f"server:\n  max_sessions: 1\npresenters: {folder / 'presenters'}\n{settings}")
     command = [sys.executable, "-m", "presenter", "--config", str(config), "serve", "--port", str(port), *options]
     log = (folder / "server.log").open("w+")
     process = subprocess.Popen(command, stdout=log, stderr=log, text=True)
@@ -103,7 +104,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def serve(tmp_path: Path) -> Callable[..., Any]:
     """Start a server of the test's own, with options of `presenter serve`."""
-    return lambda *options: running_server(tmp_path, *options)
+    return partial(running_server, tmp_path)
 
 
 @pytest.fixture(scope="session")

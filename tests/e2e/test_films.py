@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import wave
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,27 @@ import torch
 
 from models.identity import SpeakingStyle
 from presenter.runtime.identities import IdentityStore
+from presenter.runtime.identity_folder import consent_now, save_identity
 from presenter.runtime.styles import StyleStore
 from stream.files.movie import MovieWriter
 from stream.files.reader import iter_frames
+from tests.e2e.conftest import look
 from tests.presenter import videos
+
+SPY_ON_FORMS = """() => {
+  spy.form = {};
+  FormData.prototype.append = new Proxy(FormData.prototype.append, {
+    apply(append, form, given) {
+      spy.form[given[0]] = given[1] instanceof File ? "a file" : String(given[1]);
+      return Reflect.apply(append, form, given);
+    },
+  });
+}"""
+LOADED = """() => new Promise((resolve) => {
+  const film = document.querySelector("#render-after");
+  if (film.readyState >= 2) resolve();
+  else film.addEventListener("loadeddata", resolve);
+})"""
 
 
 def recording(folder: Path, seconds: float) -> Path:
@@ -41,7 +59,8 @@ def test_a_recording_and_a_video_become_films(
         page = open_page(browser, server.url)
         page.click("#open-render")
         page.click("#render-submit")
-        assert "Choose a file" in page.text_content("#render-error")
+        assert "Choose a file" in page.text_content("label:has(#render-audio) + .field-error")
+        assert page.get_attribute("#render-audio", "aria-invalid") == "true"
         page.set_input_files("#render-audio", audio)
         page.click("#render-submit")
         page.wait_for_selector("#render-result:not([hidden])", timeout=120_000)
@@ -53,13 +72,85 @@ def test_a_recording_and_a_video_become_films(
 
         page.set_input_files("#render-video", video)
         page.click("#render-submit")
-        assert "has agreed" in page.text_content("#render-error")
+        assert "has agreed" in page.text_content("label:has(#render-consent) + .field-error")
         page.check("#render-consent")
         page.click("#render-submit")
         page.wait_for_selector("#render-before:not([hidden])", timeout=120_000)
         page.wait_for_function("document.querySelector('#render-after').readyState >= 1")
         assert page.evaluate("document.querySelector('#render-after').duration") > 0.9
         assert list((tmp_path / "presenters" / ".renders").iterdir()) == [], "the server keeps nothing"
+
+
+def test_a_film_with_another_person_s_motion_style_picture_and_face(
+    browser: Any, open_page: Callable[..., Any], serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    store = IdentityStore(tmp_path / "presenters")
+    default = store.load("default")
+    for name, consent in (("Agreed", consent_now("The person")), ("Silent", None)):
+        save_identity(store.own / name, replace(default.identity, name=name), default.generator, consent)
+    StyleStore(store.own).save("Lively", SpeakingStyle(torch.zeros(35)), "talk.mp4")
+    audio, actor = recording(tmp_path, 0.6), videos.write(tmp_path / "actor.mp4", videos.frames()[80:100])
+    with serve() as server:
+        page = open_page(browser, server.url)
+        page.wait_for_selector("#presenters [aria-label=Agreed]")
+        page.click("#open-render")
+        look(page, "films_folded")
+        assert page.is_hidden("#render-driving"), "what is rarely needed is folded"
+
+        def film() -> Any:
+            page.evaluate(SPY_ON_FORMS)
+            page.click("#render-submit")
+            page.wait_for_selector("#render-result:not([hidden])", timeout=150_000)
+            with page.expect_download() as download:
+                page.click("#render-download")
+            download.value.save_as(tmp_path / "film.mp4")
+            return list(iter_frames(tmp_path / "film.mp4")), page.evaluate("spy.form")
+
+        page.click("#render-more summary")
+        page.set_input_files("#render-audio", audio)
+        page.select_option("#render-style", "Lively")
+        page.fill("#render-style_strength", "0.5")
+        page.select_option("#render-size", "720p")
+        page.select_option("#render-framing", "close")
+        page.select_option("#render-background", "#33415c")
+        for name, width in (("wide", 1280), ("tablet", 768), ("phone", 375)):
+            page.set_viewport_size({"width": width, "height": 900})
+            look(page, f"films_presenter_{name}")
+        frames, asked = film()
+        assert (len(frames), frames[0].rgb.shape) == (15, (720, 1280, 3))
+        assert np.abs(frames[0].rgb[5, 5].astype(int) - (0x33, 0x41, 0x5C)).max() < 8
+        shown = {"size": "720p", "framing": "close", "background": "#33415c"}
+        speaks = {"audio": "a file", "presenter": "default", "style": "Lively", "style_strength": "0.5"}
+        assert asked == speaks | shown
+
+        page.set_input_files("#render-audio", [])
+        page.set_input_files("#render-driving", actor)
+        page.check("#render-driving_head")
+        page.check("#render-consent")
+        frames, asked = film()
+        assert len(frames) == 20, "as long as the driver"
+        assert asked == {"driving": "a file", "presenter": "default", "driving_head": "true"} | shown
+
+        page.set_input_files("#render-driving", [])
+        page.set_input_files("#render-video", actor)
+        assert page.is_hidden("#render-size")
+        page.select_option("#render-face", "Silent")
+        page.click("#render-submit")
+        assert "owner of the face" in page.text_content("label:has(#render-face-consent) + .field-error")
+        page.check("#render-face-consent")
+        page.click("#render-submit")
+        page.wait_for_selector("label:has(#render-face) + .field-error", timeout=60_000)
+        assert "Nobody’s consent" in page.text_content(".field-error")
+        look(page, "films_error")
+        page.select_option("#render-face", "Agreed")
+        frames, asked = film()
+        assert len(frames) == 20
+        assert asked == {"video": "a file", "face": "Agreed"}
+        assert page.is_visible("#render-before")
+        page.evaluate(LOADED)
+        for name, width in (("wide", 1280), ("tablet", 768), ("phone", 375)):
+            page.set_viewport_size({"width": width, "height": 900})
+            look(page, f"films_result_{name}")
 
 
 def test_what_is_no_recording_is_told(
@@ -72,9 +163,17 @@ def test_what_is_no_recording_is_told(
         page.click("#open-render")
         page.set_input_files("#render-audio", wrong)
         page.click("#render-submit")
-        page.wait_for_selector("#render-error:not([hidden])", timeout=60_000)
-        assert "expected" in page.text_content("#render-error")
+        page.wait_for_selector("label:has(#render-audio) + .field-error", timeout=60_000)
+        assert "expected" in page.text_content(".field-error").lower()
         assert page.is_enabled("#render-submit")
+        page.click("#render-close")
+        page.click("#open-render")
+        page.set_input_files("#render-audio", recording(tmp_path, 0.5))
+        page.set_input_files("#render-video", wrong)
+        page.check("#render-consent")
+        page.click("#render-submit")
+        page.wait_for_selector("label:has(#render-video) + .field-error", timeout=60_000)
+        assert page.locator(".field-error").count() == 1
 
 
 def test_a_style_is_chosen_and_changed_while_it_speaks(

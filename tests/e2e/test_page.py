@@ -166,9 +166,12 @@ def test_photo_becomes_presenter(browser: Any, open_page: OpenPage, server: Any,
     page.click("#toggle")
     wait_for_state(page, "listening", "speaking")
     page.wait_for_selector("#stage.playing")
-    page.click('.face[aria-label="default"]')  # another face: a new session, by itself
+    with page.expect_response(lambda response: response.request.method == "PATCH") as changed:
+        page.click('.face[aria-label="default"]')  # another face, in the same session
+    assert (changed.value.status, changed.value.request.post_data_json) == (204, {"presenter": "default"})
     page.wait_for_selector('.face[aria-checked="true"][aria-label="default"]')
     wait_for_state(page, "listening", "speaking")
+    assert page.evaluate("spy.peers") == 1
 
 
 def test_doubts_about_a_photo_are_shown(browser: Any, open_page: OpenPage, server: Any, tmp_path: Path) -> None:
@@ -236,15 +239,13 @@ def test_a_late_picture_does_not_replace_the_chosen_one(two_faces: Any) -> None:
 def test_start_pressed_while_another_face_starts_opens_one_session(two_faces: Any) -> None:
     page = two_faces
     wait_for_faces(page)
-    page.click("#toggle")
-    wait_for_state(page, "listening", "speaking")
-    before = page.evaluate("spy.peers")
     page.evaluate("""() => {
+      document.getElementById("toggle").click();
       document.querySelector('.face[aria-label="Twin"]').click();
       document.getElementById("toggle").click();
     }""")
     page.wait_for_timeout(1000)
-    assert page.evaluate("spy.peers") == before + 1
+    assert page.evaluate("spy.peers") == 2, "one for each face"
     page.evaluate("document.getElementById('toggle').click()")
 
 

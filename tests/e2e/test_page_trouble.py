@@ -79,6 +79,12 @@ def test_accessible(browser: Any, open_page: OpenPage, axe: str, scheme: str) ->
     page.click("#add")
     assert violations(page, axe) == []
     page.click("#enroll-close")
+    page.click("#open-render")
+    page.click("#render-more summary")
+    page.click("#render-submit")
+    page.wait_for_selector(".field-error")
+    assert violations(page, axe) == []
+    page.click("#render-close")
     page.evaluate("delete window.RTCPeerConnection")
     page.click("#toggle")
     notice(page)

@@ -72,6 +72,7 @@ BOUNDS = [
     ("server.max_video_mb", 1, 100_000),
     ("engine.threads", 1, 1024),
     ("engine.head_motion", 0, 1),
+    ("engine.personalise_s", 1, 86_400),
     ("camera.gate_dbfs", -90, 0),
     ("camera.style_strength", 0, 1.5),
     ("camera.offset_ms", -500, 500),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -18,7 +18,7 @@ from presenter.enroll.enrolment import can_continue, enroll_presenter
 from presenter.enroll.from_video import FilmedFace, enroll_video
 from presenter.enroll.personal import WorkFolder, personalise_presenter
 from presenter.enroll.video import DecodedVideo
-from presenter.enroll.video_crops import write_crops
+from presenter.enroll.video_crops import unpack_crops, write_crops
 from presenter.errors import EnrollError
 from presenter.runtime.engine import Engine
 from presenter.runtime.identities import IdentityStore
@@ -95,6 +95,7 @@ def test_the_judge_tells_good_from_bad(crops: Path) -> None:
     [
         ({"psnr_db": 31.0, "ssim": 0.91}, True),
         ({"psnr_db": 29.9, "ssim": 0.91}, False),
+        ({"psnr_db": 30.05, "ssim": 0.91}, False),
         ({"psnr_db": 31.0, "ssim": 0.89}, False),
         ({"psnr_db": 31.0, "ssim": 0.91, "lmd_px": 2.5}, False),
         ({"psnr_db": 31.0, "ssim": 0.91, "sharpness": 0.5}, False),
@@ -149,29 +150,53 @@ def test_a_presenter_is_saved_first_and_continued_by_name_and_video(
     other.write_bytes(video.read_bytes() + b"x")
     assert not can_continue(store, "Ada", other)
     said: list[str] = []
-    stored = personalise_presenter(store, ENGINE, "Ada", lambda share, message: said.append(message), seconds=12)
+    stored, better, figures, sheet = personalise_presenter(
+        store, dataclasses.replace(ENGINE, personalise_s=12), "Ada", lambda share, message: said.append(message)
+    )
     assert said[0].startswith("Before: PSNR")
     assert said[-1].startswith("After: PSNR")
     assert stored.consent is not None
     assert stored.consent.by == "Ada L."
     assert not WorkFolder.of(store, "Ada").path.exists()
+    assert better == (stored.generator is not None)
+    assert cv2.imdecode(np.frombuffer(sheet, np.uint8), cv2.IMREAD_COLOR).shape == (3 * 256, 3 * 256, 3)
+    with pytest.raises(EnrollError, match="none; enrol it from a video"):
+        personalise_presenter(store, ENGINE, "Ada", lambda share, message: None)
     again = store.load("Ada")
     assert (again.generator is None) == ("no better" in said[-1])
     if again.generator is not None:
         assert again.identity.style_of == Generator.load(again.generator).fingerprint
         assert again.personalised is not None
+        assert again.personalised == figures
         assert again.personalised["after"]["psnr_db"] > again.personalised["before"]["psnr_db"]
     Engine.load(load_config("tiny")).renderer(again).close()
+
+
+def test_what_is_needed_later_is_kept_small_and_moves_with_the_name(video: Path, tmp_path: Path) -> None:
+    store = IdentityStore(tmp_path)
+    enroll_presenter(store, ENGINE, video, "Ada")
+    assert store.rename("Ada", "Eve") == "Eve"
+    work = WorkFolder.of(store, "Eve")
+    assert work.is_filled
+    assert not WorkFolder.of(store, "Ada").path.exists()
+    assert can_continue(store, "Eve", video)
+    kept = sum(path.stat().st_size for path in work.path.rglob("*") if path.is_file())
+    assert kept < 30e6
+    unpack_crops(work.path / "crops")
+    images = Crops.load(work.path / "crops").images
+    assert images.dtype == np.uint8
+    assert kept < images.nbytes
+    store.delete("Eve")
+    assert not work.path.exists()
 
 
 def test_a_failed_training_leaves_the_presenter(video: Path, tmp_path: Path) -> None:
     store = IdentityStore(tmp_path)
     enroll_presenter(store, ENGINE, video, "Ada")
     work = WorkFolder.of(store, "Ada")
-    (work.path / "crops").mkdir(parents=True)
-    (work.path / "crops" / "about.json").write_text(json.dumps([]))
+    (work.path / "crops" / "points.npy").write_bytes(b"")
     with pytest.raises(EnrollError, match="works with the base generator"):
-        personalise_presenter(store, ENGINE, "Ada", lambda share, message: None, seconds=1)
+        personalise_presenter(store, ENGINE, "Ada", lambda share, message: None)
     assert store.names() == ["default", "sam", "Ada"]
     store.delete("Ada")
     assert not work.path.exists()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from presenter.config import AppConfig, ServerConfig, load_config
+from presenter.config import AppConfig, EngineConfig, ServerConfig, load_config
 from presenter.runtime.engine import Engine
 from presenter.runtime.identities import IdentityStore
 from presenter.server.app import create_app
@@ -26,11 +26,23 @@ def shared_engine() -> Engine:
 
 @pytest.fixture
 def serve(shared_engine: Engine, tmp_path: Path) -> Callable[..., None]:
-    """Run a scenario against a server of its own, within so many seconds; other arguments are the server's settings."""
+    """Run a scenario against a server of its own, within so many seconds.
 
-    def run(scenario: Callable[[Server], Awaitable[None]], *, within_s: float = 120, **settings: Any) -> None:
+    Other arguments are the server's settings, but for `personalise_s`.
+    """
+
+    def run(
+        scenario: Callable[[Server], Awaitable[None]],
+        *,
+        within_s: float = 120,
+        personalise_s: float = 420.0,
+        **settings: Any,
+    ) -> None:
         async def inner() -> None:
-            config = AppConfig(server=dataclasses.replace(ServerConfig(max_sessions=1), **settings))
+            config = AppConfig(
+                server=dataclasses.replace(ServerConfig(max_sessions=1), **settings),
+                engine=EngineConfig(personalise_s=personalise_s),
+            )
             async with TestClient(TestServer(create_app(shared_engine, IdentityStore(tmp_path), config))) as client:
                 await scenario(client)
 

@@ -158,6 +158,72 @@ def test_a_video_becomes_a_presenter(serve: Callable[..., None], tmp_path: Path)
     assert load_identity(tmp_path / "Ada").identity.template is not None
 
 
+def test_a_presenter_made_from_a_video_is_personalised_later(serve: Callable[..., None], tmp_path: Path) -> None:
+    video = write(tmp_path / "video", frames()[:110])
+
+    async def scenario(client: Any) -> None:
+        form = aiohttp.FormData({"name": "Ada", "consent": "Ada L."})
+        form.add_field("video", video.read_bytes(), filename="x.mp4")
+        assert (await ended(client, form))["state"] == "done"
+
+        async def ada() -> dict[str, Any]:
+            presenters = (await (await client.get("/api/presenters")).json())["presenters"]
+            assert [one["can_personalize"] for one in presenters if one["name"] == "default"] == [False]
+            return dict(next(one for one in presenters if one["name"] == "Ada"))
+
+        async def state(job: dict[str, Any]) -> dict[str, Any]:
+            return dict(await (await client.get(f"/api/jobs/{job['id']}")).json())
+
+        assert ((await ada())["can_personalize"], (await ada())["job"]) == (True, None)
+        assert (await client.post("/api/presenters/default/personalize")).status == 422
+        assert (await client.post("/api/presenters/nobody/personalize")).status == 404
+        response = await client.post("/api/presenters/ada/personalize")
+        assert response.status == 202
+        job = await response.json()
+        assert ((await ada())["can_personalize"], (await ada())["job"]) == (False, job["id"])
+        assert (await client.post("/api/presenters/Ada/personalize")).status == 422, "it is being done"
+        assert (await client.patch("/api/presenters/Ada", json={"name": "Eve"})).status == 422
+        while not job["message"].startswith("Before"):
+            await asyncio.sleep(0.1)
+            job = await state(job)
+            assert job["state"] in ("queued", "running"), job
+        assert (await client.get(f"/api/jobs/{job['id']}/picture")).status == 409
+        assert (await client.delete(f"/api/jobs/{job['id']}")).status == 204
+        processes = await asyncio.to_thread(subprocess.run, ["ps", "-eo", "args="], capture_output=True, text=True)
+        assert str(tmp_path / ".personalising-Ada") not in processes.stdout, "nothing learns any more"
+        assert (await client.get(f"/api/jobs/{job['id']}")).status == 404
+        assert (await ada())["can_personalize"], "it can be continued"
+        job = await (await client.post("/api/presenters/Ada/personalize")).json()
+        while job["state"] in ("queued", "running"):
+            await asyncio.sleep(0.2)
+            job = await state(job)
+        assert job["state"] == "done", job
+        assert set(job["before"]) == set(job["after"]) == {"psnr_db", "ssim", "lmd_px", "sharpness"}
+        assert job["better"] == (tmp_path / "Ada" / "generator.safetensors").exists()
+        picture = await client.get(job["picture"])
+        assert picture.headers["Content-Type"] == "image/jpeg"
+        assert cv2.imdecode(np.frombuffer(await picture.read(), np.uint8), cv2.IMREAD_COLOR).shape[1] == 3 * 256
+        assert not (await ada())["can_personalize"]
+
+    serve(scenario, within_s=200, personalise_s=6.0)
+
+
+def test_a_presenter_that_is_being_personalised_can_be_deleted(serve: Callable[..., None], tmp_path: Path) -> None:
+    video = write(tmp_path / "video", frames()[:90])
+
+    async def scenario(client: Any) -> None:
+        form = aiohttp.FormData({"name": "Ada"})
+        form.add_field("video", video.read_bytes(), filename="x.mp4")
+        assert (await ended(client, form))["state"] == "done"
+        job = await (await client.post("/api/presenters/Ada/personalize")).json()
+        assert (await client.delete("/api/presenters/Ada")).status == 204
+        job = await (await client.get(f"/api/jobs/{job['id']}")).json()
+        assert job["state"] == "failed"
+
+    serve(scenario, within_s=200)
+    assert not list(tmp_path.glob("*Ada*"))
+
+
 @pytest.mark.parametrize(
     ("field", "size", "fields", "status"),
     [

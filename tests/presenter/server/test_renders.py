@@ -142,7 +142,7 @@ def test_a_face_with_consent_is_put_on_the_person_in_a_video(serve: Serve, tmp_p
         fields = form(video=video.read_bytes(), face="Silent")
         job = await finished(client, await (await client.post("/api/renders", data=fields)).json())
         assert job["state"] == "failed"
-        assert "consent" in job["error"]["message"]
+        assert job["error"]["code"] == "no_consent"
         fields = form(video=video.read_bytes(), face="agreed")
         job = await finished(client, await (await client.post("/api/renders", data=fields)).json())
         assert (job["state"], job["frames"]) == ("done", 20), job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -53,7 +54,7 @@ class FrameCompositor:
         self._rasteriser = crop_rasteriser()
         self.scene = scene_of(identity, backend.window)
         """What of the frames is not the rendered mouth."""
-        first = _Prepared(self.scene.template(0), backend)
+        first = Prepared(self.scene.template(0), backend.encode_target)
         self._prepared = 0, first
         self._look = (
             interior_look(first.reference, first.source, identity.sunk_teeth) if backend.painted_interior else None
@@ -110,21 +111,22 @@ class FrameCompositor:
         """Compute what frames without a background need; see `Scene.prepare_cutout`."""
         self.scene.prepare_cutout()
 
-    def _at(self, number: int) -> _Prepared:
+    def _at(self, number: int) -> Prepared:
         index = self.scene.index(number)
         if self._prepared[0] != index:
-            self._prepared = index, _Prepared(self.scene.template(index), self._backend)
+            self._prepared = index, Prepared(self.scene.template(index), self._backend.encode_target)
         return self._prepared[1]
 
 
-class _Prepared:
+class Prepared:
     """What the generator needs of a template frame, whatever its mouth does."""
 
-    def __init__(self, frame: TemplateFrame, backend: Backend) -> None:
+    def __init__(self, frame: TemplateFrame, encode_target: Callable[[Tensor], Tensor]) -> None:
+        """Prepare a frame; `encode_target` is the generator's, see `Backend`."""
         transform = crop_transform(frame.pose)
         self.reference = cut_crop(frame.picture, transform, sharp=True)
         with torch.inference_mode():
-            self.target = backend.encode_target(masked_target(picture_tensor(self.reference)))
+            self.target = encode_target(masked_target(picture_tensor(self.reference)))
         self.source = crop_points(frame.mesh, frame.rest, frame.pose, transform)
         self._opening = frame.rest - frame.mesh
         self._to_crop = to_crop(frame.pose.scale * frame.pose.rotation.T, _without_offset(transform))

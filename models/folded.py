@@ -14,11 +14,16 @@ from models.modulated import ModulatedConv2d
 from models.winograd import use_winograd
 
 
+def rendered_window() -> Window:
+    """What is rendered of the crop: the mask, and one patch around it for each of the two last convolutions."""
+    return Window.around_mask(margin=2 * PATCH, unit=2 * PATCH)
+
+
 class FoldedGenerator(nn.Module):
     """A generator folded for one identity: no style, no modulation, target features from outside."""
 
     window: Window
-    """What is rendered: the mask, and one patch around it for each of the two last convolutions."""
+    """See `rendered_window`."""
     painted_interior: bool
     """See `GeneratorConfig`."""
 
@@ -39,7 +44,7 @@ class FoldedGenerator(nn.Module):
         self.synthesis.out = next(iter(_modulated([synthesis.out]))).fold(style)
         self.eval().requires_grad_(False)
         self.painted_interior = config.painted_interior
-        self.window = Window.around_mask(margin=2 * PATCH, unit=2 * PATCH)
+        self.window = rendered_window()
         if winograd:
             use_winograd(self)
         else:  # channels-last is what direct convolutions run fastest on, on CPU and GPU

@@ -12,7 +12,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-Step = Callable[..., Tensor]
+Step = Callable[..., Any]
+"""Takes tensors and returns one or some."""
 
 
 class CUDAGraphed:
@@ -34,7 +35,7 @@ class CUDAGraphed:
         self._warmup = warmup
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: list[Tensor] = []
-        self._output: Tensor | None = None
+        self._output: Any = None
 
     def capture(self, *example: Tensor) -> None:
         """Record the step for inputs shaped like `example`; state changes while warming up."""
@@ -51,7 +52,7 @@ class CUDAGraphed:
             self._output = self._step(*self._inputs)
         self._graph = graph
 
-    def __call__(self, *inputs: Tensor) -> Tensor:
+    def __call__(self, *inputs: Tensor) -> Any:
         """Replay; the result is overwritten by the next call.
 
         Raises:
@@ -64,7 +65,7 @@ class CUDAGraphed:
                 raise ValueError(f"expected {tuple(static.shape)} as captured, got {tuple(given.shape)}")
             static.copy_(given)
         cast(torch.cuda.CUDAGraph, self._graph).replay()
-        return cast(Tensor, self._output)
+        return self._output
 
 
 def graphed(step: Step, device: torch.device, pool: Any = None) -> Step:

@@ -18,7 +18,7 @@ _HEAD_ABOVE = 0.35
 _HEAD_RADII = (1.3, 1.9)
 _SMOOTHNESS = 0.1  # of the depth, inter-ocular distances
 _SPREADING = 1200  # rounds in which the depth of the face spreads over the head; more change less than a hundredth
-_COARSE = 4
+COARSE = 4
 Box = tuple[slice, slice]
 _LIMITS = HeadPose(0.16, 0.12, *np.radians([9, 14, 13]))
 """What a picture stands: a pose comes ever closer to these and never gets there."""
@@ -38,6 +38,8 @@ class HeadWarp:
 
     Attributes:
         box: Rows and columns of the frame that can move; all others stay for ever.
+        field: On a coarse grid over the whole frame and one cell around, x, y and depth from the point about which the
+            head turns, and 1, all times how much of a head is there `[H / 4 + 2, W / 4 + 2, 4]`.
     """
 
     def __init__(self, size: tuple[int, int], landmarks: Floats, unit: float) -> None:
@@ -46,7 +48,7 @@ class HeadWarp:
         self._unit = unit
         # The field is smooth: a sixteenth of its values suffice, at a sixteenth of the cost. One cell more on every
         # side, so that positions are right up to the border.
-        coarse = _grid(-(-width // _COARSE) + 2, -(-height // _COARSE) + 2, _COARSE) - np.float32(_COARSE)
+        coarse = grid(-(-width // COARSE) + 2, -(-height // COARSE) + 2, COARSE) - np.float32(COARSE)
         centre = middle - [0, _HEAD_ABOVE * unit]
         distance = np.hypot(*np.moveaxis((coarse - centre) / np.multiply(_HEAD_RADII, unit), -1, 0))
         weight = _smoothstep((1.75 - distance) / 0.65)
@@ -54,9 +56,10 @@ class HeadWarp:
         from_pivot = coarse - (middle + [0, NECK_BELOW * unit])
         points = np.dstack([from_pivot * weight[..., None], depth * weight, weight]).astype(np.float32)
         cut, self.box = _moving(weight, size)
+        self.field = points
         self._points = np.ascontiguousarray(points[cut])
         self._coarse = np.ascontiguousarray(coarse[cut])
-        self._places = _grid(self._coarse.shape[1], self._coarse.shape[0], 1)
+        self._places = grid(self._coarse.shape[1], self._coarse.shape[0], 1)
 
     def apply(self, picture: Picture, pose: HeadPose) -> Picture:
         """The frame `[H, W, C]` with the head in a pose, from the `detailed` picture `[2 H, 2 W, C]`."""
@@ -67,23 +70,26 @@ class HeadWarp:
 
     def shifts(self, pose: HeadPose) -> Floats:
         """How far what is seen was moved, pixels of the frame, on a coarse grid over `box` `[h, w, 2]`."""
-        pose = limited(pose)
-        offset = np.array([[pose.right], [pose.down]], np.float32) * self._unit
-        change = np.hstack([rotation(pose)[:2] - np.eye(2, 3, dtype=np.float32), offset])
-        forward = cv2.transform(self._points, change)
+        forward = cv2.transform(self._points, self.change(pose))
         moved = forward
         for _ in range(3):  # the inverse map, by fixed-point iteration
-            places = cv2.scaleAdd(moved, -1 / _COARSE, self._places)
+            places = cv2.scaleAdd(moved, -1 / COARSE, self._places)
             moved = cv2.remap(forward, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return moved
+
+    def change(self, pose: HeadPose) -> Floats:
+        """By how much a pose moves a point of `field`, as a product `[2, 4]`; pixels."""
+        pose = limited(pose)
+        offset = np.array([[pose.right], [pose.down]], np.float32) * self._unit
+        return np.hstack([rotation(pose)[:2] - np.eye(2, 3, dtype=np.float32), offset])
 
     def positions(self, shifts: Floats) -> Floats:
         """Where in the `detailed` picture each pixel of `box` comes from `[h, w, 2]`."""
         coarse = DETAIL * (self._coarse - shifts)
-        fine = cv2.resize(coarse, None, fx=_COARSE, fy=_COARSE, interpolation=cv2.INTER_LINEAR)
+        fine = cv2.resize(coarse, None, fx=COARSE, fy=COARSE, interpolation=cv2.INTER_LINEAR)
         rows, columns = self.box
         height, width = rows.stop - rows.start, columns.stop - columns.start
-        return fine[_COARSE : _COARSE + height, _COARSE : _COARSE + width]
+        return fine[COARSE : COARSE + height, COARSE : COARSE + width]
 
 
 def _moving(weight: Floats, size: tuple[int, int]) -> tuple[Box, Box]:
@@ -93,7 +99,7 @@ def _moving(weight: Floats, size: tuple[int, int]) -> tuple[Box, Box]:
         moving = np.flatnonzero((weight > 0).any(1 - axis))
         low, high = max(int(moving[0]) - 1, 1), min(int(moving[-1]) + 2, weight.shape[axis] - 1)
         cells.append(slice(low - 1, high + 1))
-        pixels.append(slice(_COARSE * (low - 1), min(_COARSE * (high - 1), length)))
+        pixels.append(slice(COARSE * (low - 1), min(COARSE * (high - 1), length)))
     return (cells[0], cells[1]), (pixels[0], pixels[1])
 
 
@@ -105,7 +111,7 @@ def limited(pose: HeadPose) -> HeadPose:
 def _depth(coarse: Floats, landmarks: Floats, head: NDArray[np.bool_], unit: float) -> Floats:
     """Depth at each pixel of the coarse grid, pixels from the axis of the head away from the viewer `[h, w]`."""
     axis = landmarks[list(EARS), 2].mean()
-    places = (landmarks - [*coarse[0, 0], axis]) / [_COARSE, _COARSE, 1]
+    places = (landmarks - [*coarse[0, 0], axis]) / [COARSE, COARSE, 1]
     face = np.zeros(head.shape, np.float32)
     known = np.zeros(head.shape, np.uint8)
     triangles = places[topology().triangles]
@@ -119,7 +125,7 @@ def _depth(coarse: Floats, landmarks: Floats, head: NDArray[np.bool_], unit: flo
         depth = cv2.blur(depth, (3, 3))
         np.copyto(depth, face, where=known == 1)
         depth[outside] = 0
-    return cv2.GaussianBlur(depth, (0, 0), _SMOOTHNESS * unit / _COARSE)
+    return cv2.GaussianBlur(depth, (0, 0), _SMOOTHNESS * unit / COARSE)
 
 
 def _smoothstep(share: Floats) -> Floats:
@@ -127,7 +133,7 @@ def _smoothstep(share: Floats) -> Floats:
     return share * share * (3 - 2 * share)
 
 
-def _grid(width: int, height: int, step: int) -> Floats:
+def grid(width: int, height: int, step: int) -> Floats:
     """Pixel centres `[H, W, 2]` of a picture shrunk by `step`, in the picture's own coordinates."""
     x, y = (np.arange(n, dtype=np.float32) * step + (step - 1) / 2 for n in (width, height))
     return np.stack(np.meshgrid(x, y), -1)

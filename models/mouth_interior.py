@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -27,8 +28,8 @@ ASSET = Path(__file__).with_name("mouth_interior.safetensors")
 RELIEF_SHAPE = (128, 192)
 PIXELS_PER_UNIT = 160.0
 ORIGIN = np.array([-0.6, 0.8], np.float32)  # canonical x and y of a relief's corner
-_EDGE = np.float32(1.13)  # canonical y of the upper incisors' edge in the reliefs
-_THIN = (
+EDGE = np.float32(1.13)  # canonical y of the upper incisors' edge in the reliefs
+THIN = (
     0.015  # inter-ocular distances; narrower gaps would show as a dotted line, and are painted fully at twice as much
 )
 _SHOWN = np.float32(0.03)  # how far that edge lies below the upper lip at rest
@@ -37,19 +38,19 @@ _TURN = np.float32(0.75)
 _TONGUE_REST = 0.04  # canonical: how much lower than in the reliefs the tongue lies in speech, on the mean
 _BRIGHTER = np.float32(1.15)  # the reliefs' light is not frontal: brings teeth that face the camera to their colour
 _DARKER = np.float32(1.1)  # how fast light falls with depth, canonical
-_CHIN = 152
-_CHIN_LEVER = 1.27  # the incisors drop by so much more than the chin's lowest point, which turns about the same axis
+CHIN = 152
+CHIN_LEVER = 1.27  # the incisors drop by so much more than the chin's lowest point, which turns about the same axis
 # Where skin is looked at: cheeks, beside the nose and over the lip; the median ignores a beard or a highlight.
 _SKIN = [50, 280, 205, 425, 36, 266, 101, 330, 187, 411, 118, 347, 142, 371, 203, 423, 207, 427, 216, 436]
 _SEAM = np.ones((3, 3), np.uint8)
 # How steep edges are in 60 portraits blurred by a Gaussian of so many pixels, and about a third of one more, which
 # teeth lack that lie in a plane.
 _STEEPNESS, _BLUR = (0.27, 0.31, 0.37, 0.45, 0.51), (2.0, 1.5, 1.1, 0.75, 0.35)
-_SMOOTH = 4.0  # pixels over which lips shade what lies behind them
+SMOOTH = 4.0  # pixels over which lips shade what lies behind them
 
 
 @dataclass(frozen=True, eq=False)
-class _Relief:
+class Relief:
     """One piece of the mouth.
 
     Attributes:
@@ -68,13 +69,13 @@ class _Relief:
 
 
 @cache
-def _reliefs() -> dict[str, _Relief]:
-    """From back to front."""
+def reliefs() -> dict[str, Relief]:
+    """By name, from back to front."""
     tensors = load_file(ASSET)
     return {name: _relief(tensors[name], tensors[f"{name}.depth"]) for name in ("tongue", "lower", "upper")}
 
 
-def _relief(stored: Picture, z: Floats) -> _Relief:
+def _relief(stored: Picture, z: Floats) -> Relief:
     opacity, is_tooth, shade = (stored.astype(np.float32) / 255).transpose(2, 0, 1)
     # Less light reaches what lies further back.
     lit = opacity * shade * _BRIGHTER * (1 - _DARKER * (z - z.min())).clip(0.25, 1.0)
@@ -82,7 +83,7 @@ def _relief(stored: Picture, z: Floats) -> _Relief:
     columns = np.arange(RELIEF_SHAPE[1], dtype=np.float32)
     x = ORIGIN[0] + (columns + np.float32(0.5)) / np.float32(PIXELS_PER_UNIT)
     drop = (1 - _TURN * (z - _FRONT)).clip(0.3, 1.0)
-    return _Relief(np.clip(255 * picture + 0.5, 0, 255).astype(np.uint8), columns, x, z, drop.astype(np.float32))
+    return Relief(np.clip(255 * picture + 0.5, 0, 255).astype(np.uint8), columns, x, z, drop.astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +174,29 @@ def interior_colours(reference: Picture, points: Floats) -> InteriorColours:
     return InteriorColours(*(255 * cv2.cvtColor(wanted[None], cv2.COLOR_Lab2RGB)[0]).astype(np.float32))
 
 
+class Piece(NamedTuple):
+    """One piece of the mouth as a reference shows it."""
+
+    relief: Relief
+    follows: float
+    """The jaw: 0 or 1."""
+    lowered: float
+    """How much below the relief's place it is while the jaw is closed, canonical; it turns with the jaw."""
+    flesh: Floats
+    """Its colour `[3]`."""
+
+
+def pieces(look: InteriorLook) -> list[Piece]:
+    """From back to front."""
+    tongue, lower, upper = (reliefs()[name] for name in ("tongue", "lower", "upper"))
+    colours = look.colours
+    return [
+        Piece(tongue, 1.0, _TONGUE_REST + look.sunk / 2, colours.tongue),
+        Piece(lower, 1.0, look.sunk, colours.gum),
+        Piece(upper, 0.0, 0.0, colours.gum),
+    ]
+
+
 def paint_interior(warped: Picture, interior: Picture, points: Floats, look: InteriorLook, share: float) -> None:
     """Paint teeth, gums and tongue into the mouth's opening, in place.
 
@@ -191,23 +215,22 @@ def paint_interior(warped: Picture, interior: Picture, points: Floats, look: Int
     box = np.s_[top : top + height, left : left + width]
     pose = fit_pose(points[:NUM_VERTICES])
     _, chin, gap = _lips(points[:NUM_VERTICES], pose)
-    share *= float(np.clip(gap / _THIN - 1, 0, 1))
+    share *= float(np.clip(gap / THIN - 1, 0, 1))
     if not share:
         return
-    drop = min(max(_CHIN_LEVER * (chin - look.chin) + look.gap, 0.5 * gap), gap + 0.05)
+    drop = min(max(CHIN_LEVER * (chin - look.chin) + look.gap, 0.5 * gap), gap + 0.05)
     inside = interior[box]
     soft = cv2.GaussianBlur(
-        cv2.copyMakeBorder(inside, 8, 8, 8, 8, cv2.BORDER_CONSTANT), (0, 0), _SMOOTH, borderType=cv2.BORDER_CONSTANT
+        cv2.copyMakeBorder(inside, 8, 8, 8, 8, cv2.BORDER_CONSTANT), (0, 0), SMOOTH, borderType=cv2.BORDER_CONSTANT
     )
     # Light comes from above: the upper lip throws more shade than the lower one.
     open_to_light = (soft[5 : 5 + height, 8 : 8 + width].astype(np.float32) * np.float32(1 / 255)).clip(0.2, 1.0)
     colours = look.colours
     picture = np.empty((height, width, 3), np.float32)
     picture[:] = colours.cavity
-    for name, relief in _reliefs().items():
-        lowered = {"upper": 0.0, "lower": drop + look.sunk, "tongue": drop + _TONGUE_REST + look.sunk / 2}[name]
-        flesh = colours.tongue if name == "tongue" else colours.gum
-        _lay(picture, relief, pose, (left, top), (look.edge - float(_EDGE), lowered), flesh, colours.tooth)
+    for piece in pieces(look):
+        lowered = look.edge - float(EDGE), piece.follows * drop + piece.lowered
+        _lay(picture, piece.relief, pose, (left, top), lowered, piece.flesh, colours.tooth)
     picture *= (0.22 + 0.78 * open_to_light)[..., None]
     if look.blur:
         cv2.GaussianBlur(picture, (0, 0), look.blur, picture)
@@ -220,7 +243,7 @@ def paint_interior(warped: Picture, interior: Picture, points: Floats, look: Int
 def _lips(points: Floats, pose: Pose) -> tuple[float, float, float]:
     """Canonical y of the upper lip's lower edge and of the chin, and the gap between the lips (0 or more)."""
     upper, lower = np.array(INNER_LIP_PAIRS).T
-    canonical = pose.unproject(points[[UPPER_LIP, _CHIN, *upper, *lower]])[:, 1]
+    canonical = pose.unproject(points[[UPPER_LIP, CHIN, *upper, *lower]])[:, 1]
     count = len(upper)
     gap = float((canonical[2 + count :] - canonical[2 : 2 + count]).mean())
     return float(canonical[0]), float(canonical[1]), max(gap, 0.0)
@@ -228,7 +251,7 @@ def _lips(points: Floats, pose: Pose) -> tuple[float, float, float]:
 
 def _lay(
     picture: Floats,
-    relief: _Relief,
+    relief: Relief,
     pose: Pose,
     corner: tuple[int, int],
     lowered: tuple[float, float],
@@ -240,18 +263,10 @@ def _lay(
     `lowered` is how much below the relief's place the piece is, as a whole and by the turning jaw.
     """
     height, width = picture.shape[:2]
-    rotation, scale = pose.rotation, np.float32(pose.scale)
-    # Columns of the relief as they lie in the picture; what turns out of view behind others is left out.
-    across = scale * (rotation[0, 0] * relief.x + rotation[0, 1] * _EDGE + rotation[0, 2] * relief.z)
-    across = np.maximum.accumulate(across + pose.translation[0])
-    wanted = np.arange(corner[0], corner[0] + width)
-    columns = np.interp(wanted, across, relief.columns).astype(np.float32)
-    # The rows: y of the relief is affine in the picture's, with an offset of its own in every column.
-    below = scale * (rotation[1, 0] * relief.x + rotation[1, 2] * relief.z) + pose.translation[1]
-    rate = np.float32(PIXELS_PER_UNIT) / (scale * rotation[1, 1])
-    offset = rate * below + np.float32(PIXELS_PER_UNIT) * (lowered[0] + lowered[1] * relief.drop + ORIGIN[1])
+    columns, rate, offset, drop = projected(relief, pose, np.arange(corner[0], corner[0] + width))
+    offset = offset + np.float32(PIXELS_PER_UNIT) * lowered[0] + lowered[1] * drop
     rows = rate * np.arange(corner[1], corner[1] + height, dtype=np.float32) - np.float32(0.5)
-    y = rows[:, None] - offset[np.rint(columns).astype(np.int64)]
+    y = rows[:, None] - offset
     grid = np.empty_like(y)
     grid[:] = columns
     drawn = cv2.remap(relief.picture, grid, y.astype(np.float32, copy=False), cv2.INTER_LINEAR)
@@ -260,3 +275,23 @@ def _lay(
     flat = picture.reshape(-1, 3)
     flat *= 1 - parts[:, :1]
     flat += parts[:, 1:] @ np.stack([tooth, flesh])
+
+
+def projected(relief: Relief, pose: Pose, x: NDArray[np.int64]) -> tuple[Floats, np.float32, Floats, Floats]:
+    """Where a relief lies in the picture at columns `x [w]` of the crop.
+
+    Returns:
+        The columns of the relief `[w]`; its rows are `rate * y - 0.5 - offset`, with that rate and the offset `[w]`,
+        which grows by so much for each unit that the jaw drops `[w]`.
+    """
+    rotation, scale = pose.rotation, np.float32(pose.scale)
+    # Columns of the relief as they lie in the picture; what turns out of view behind others is left out.
+    across = scale * (rotation[0, 0] * relief.x + rotation[0, 1] * EDGE + rotation[0, 2] * relief.z)
+    across = np.maximum.accumulate(across + pose.translation[0])
+    columns = np.interp(x, across, relief.columns).astype(np.float32)
+    # The rows: y of the relief is affine in the picture's, with an offset of its own in every column.
+    below = scale * (rotation[1, 0] * relief.x + rotation[1, 2] * relief.z) + pose.translation[1]
+    rate = np.float32(PIXELS_PER_UNIT) / (scale * rotation[1, 1])
+    offset = rate * below + np.float32(PIXELS_PER_UNIT * ORIGIN[1])
+    nearest = np.rint(columns).astype(np.int64)
+    return columns, rate, offset[nearest], np.float32(PIXELS_PER_UNIT) * relief.drop[nearest]

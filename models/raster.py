@@ -2,8 +2,7 @@
 
 Inside one triangle everything that is interpolated is affine in the pixel position, so a picture of
 triangle numbers is all that has to be drawn; shade and source position follow from it per pixel.
-`MeshRasteriser` draws that picture with OpenCV for live CPU frames; `rasterise_torch` computes it with
-a z-buffer in tensor operations of fixed shape, for a GPU, where a CUDA graph can hold it.
+`MeshRasteriser` draws that picture with OpenCV, for a CPU; for a GPU see `models.device.mesh_planes`.
 """
 
 from __future__ import annotations
@@ -12,14 +11,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from models.mesh import FACE_OVAL, INNER_LIP_RING, NUM_VERTICES, Floats, Ints, topology
 
 RING_SCALE = 1.5  # how far outside the face oval the warp has faded to nothing
 _RING_CENTRE = np.array([0.0, 0.7, 0.2], np.float32)
-_LIGHT = np.array([-0.25, -0.35, -0.9], np.float32) / np.linalg.norm([-0.25, -0.35, -0.9])
+LIGHT = np.array([-0.25, -0.35, -0.9], np.float32) / np.linalg.norm([-0.25, -0.35, -0.9])
 _SUBPIXEL_BITS = 4
 _FACE, _MOUTH, _RING = 0, 1, 2
 # Outside the ring the reference is not moved: source x = x, source y = y, shade = 0.
@@ -78,7 +76,7 @@ def vertex_shade(vertices: Floats, triangles: Ints) -> Floats:
     normals = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
     summed = np.stack([np.bincount(triangles.ravel(), np.repeat(n, 3), len(vertices)) for n in normals], -1)
     length = np.linalg.norm(summed, axis=-1, keepdims=True) + 1e-6
-    return (0.1 + 0.9 * np.clip(summed / length @ _LIGHT, 0.0, 1.0)).astype(np.float32)
+    return (0.1 + 0.9 * np.clip(summed / length @ LIGHT, 0.0, 1.0)).astype(np.float32)
 
 
 class MeshRasteriser:
@@ -175,40 +173,3 @@ def _planes(corners: Floats, values: Floats) -> Floats:
     slope_y = (dc * ab[:, 0:1] - db * ac[:, 0:1]) / safe
     offset = values[:, 0] - slope_x * a[:, 0:1] - slope_y * a[:, 1:2]
     return np.stack([slope_x, slope_y, offset]).astype(np.float32)
-
-
-def rasterise_torch(
-    vertices: torch.Tensor, attributes: torch.Tensor, triangles: torch.Tensor, size: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Interpolate vertex attributes with a z-buffer, without data-dependent shapes.
-
-    Args:
-        vertices: `[V, 3]` pixels; smaller z is nearer.
-        attributes: `[V, K]`.
-        triangles: `[N, 3]`.
-        size: Side of the picture.
-
-    Returns:
-        Interpolated attributes `[size, size, K]` (0 where nothing is hit) and the triangle number
-        `[size, size]` (-1 where nothing is hit).
-    """
-    grid = torch.arange(size, dtype=vertices.dtype, device=vertices.device)
-    a, b, c = (vertices[triangles[:, k]] for k in range(3))
-    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-    area = torch.where(area.abs() < 1e-6, torch.full_like(area, 1e-6), area)
-    x, y = grid.view(1, 1, -1), grid.view(1, -1, 1)
-
-    def edge(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-        px, py, qx, qy = (v.view(-1, 1, 1) for v in (p[:, 0], p[:, 1], q[:, 0], q[:, 1]))
-        return ((qx - px) * (y - py) - (qy - py) * (x - px)) / area.view(-1, 1, 1)
-
-    weights = torch.stack([edge(b, c), edge(c, a), edge(a, b)])  # [3, N, S, S]
-    inside = (weights >= 0).all(0)
-    depth = (weights * torch.stack([a[:, 2], b[:, 2], c[:, 2]])[..., None, None]).sum(0)
-    depth = torch.where(inside, depth, torch.full_like(depth, torch.inf))
-    nearest = depth.argmin(0)
-    hit = inside.any(0)
-    chosen = weights.gather(1, nearest.expand(3, 1, -1, -1)).squeeze(1)  # [3, S, S]
-    corners = attributes[triangles[nearest]]  # [S, S, 3, K]
-    values = (corners * chosen.permute(1, 2, 0)[..., None]).sum(2)
-    return values * hit[..., None], torch.where(hit, nearest, torch.full_like(nearest, -1))

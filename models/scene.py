@@ -20,11 +20,17 @@ from models.template import LivingTemplate, TemplateFrame
 class Scene(Protocol):
     """Frames without a mouth of their own; called from one thread."""
 
+    warp: HeadWarp
+    """How its head moves."""
+
     def index(self, number: int) -> int:
         """Which template frame is shown as frame `number` of a stream."""
 
     def template(self, index: int) -> TemplateFrame:
         """A template frame."""
+
+    def behind(self, index: int, eyelids: int) -> Picture:
+        """What lies behind the layer: `detailed` `[2 H, 2 W, 4]`, or a frame `[H, W, 3]`; not to be kept or changed."""
 
     def prepare_cutout(self) -> None:
         """Compute what frames without a background need.
@@ -48,7 +54,7 @@ class StillScene:
     def __init__(self, identity: Identity, window: Window) -> None:
         self._identity = identity
         self._placement = Placement(identity.transform, window)
-        self._warp = _head_warp(identity)
+        self.warp = _head_warp(identity)
         self._still = LivingStill(detailed(identity.frame), identity.blinks)
         self._cutout: LivingStill | None = None
 
@@ -60,6 +66,10 @@ class StillScene:
         """See `Scene`."""
         identity = self._identity
         return TemplateFrame(identity.frame, identity.mesh, identity.neutral, identity.pose)
+
+    def behind(self, index: int, eyelids: int) -> Picture:
+        """See `Scene`."""
+        return self._still.with_eyes(eyelids)
 
     def prepare_cutout(self) -> None:
         """See `Scene`; a presenter without a stored matte gets one, which takes a second or two."""
@@ -80,16 +90,16 @@ class StillScene:
 
     def compose(self, layer: Layer, index: int, pose: HeadPose, eyelids: int, *, cutout: bool) -> list[Picture]:
         """See `Scene`."""
-        shifts = self._warp.shifts(pose)
-        positions = self._warp.positions(shifts)
-        face = self._placement.region(shifts, self._warp.box)
+        shifts = self.warp.shifts(pose)
+        positions = self.warp.positions(shifts)
+        face = self._placement.region(shifts, self.warp.box)
         colour, opacity = self._placement.place(layer, positions[face])
         frames = []
         for still in [self._still, self.cut_out()] if cutout else [self._still]:
             frame = still.frame.copy()
             moved = still.moved(eyelids, positions)
             moved[face] = blended(colour, opacity, moved[face])
-            frame[self._warp.box] = moved
+            frame[self.warp.box] = moved
             frames.append(frame)
         return frames
 
@@ -106,7 +116,7 @@ class FilmedScene:
     def __init__(self, identity: Identity, film: LivingTemplate, window: Window) -> None:
         self._film = film
         self._window = window
-        self._warp = _head_warp(identity)
+        self.warp = _head_warp(identity)
         self._last = 0, film.frame(0)
 
     def index(self, number: int) -> int:
@@ -118,6 +128,10 @@ class FilmedScene:
         if self._last[0] != index:
             self._last = index, self._film.frame(index)
         return self._last[1]
+
+    def behind(self, index: int, eyelids: int) -> Picture:
+        """See `Scene`; eyelids are the video's own."""
+        return self.template(index).picture
 
     def prepare_cutout(self) -> None:
         """See `Scene`: mattes are drawn at enrolment."""
@@ -132,11 +146,11 @@ class FilmedScene:
         frames = [shown.picture.copy()]
         if cutout:
             frames.append(Cutout.of(shown.picture, self._film.matte(index)).apply(shown.picture))
-        positions = None if pose == AT_REST else self._warp.positions(self._warp.shifts(pose)) / np.float32(DETAIL)
+        positions = None if pose == AT_REST else self.warp.positions(self.warp.shifts(pose)) / np.float32(DETAIL)
         for frame in frames:
             paster.paste_layer(frame, layer)
             if positions is not None:
-                frame[self._warp.box] = cv2.remap(
+                frame[self.warp.box] = cv2.remap(
                     frame, positions, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
                 )
         return frames

@@ -92,6 +92,11 @@ def blended(colour: Picture, opacity: Floats, behind: Picture) -> Picture:
     return cv2.blendLinear(colour, np.ascontiguousarray(behind), opacity, 1 - opacity)
 
 
+def window_map(transform: Floats, window: Window) -> NDArray[np.float64]:
+    """The affine map `[2, 3]` from a `detailed` frame to a window of the crop, from that of the frame to the crop."""
+    return transform / [DETAIL, DETAIL, 1] - [[0, 0, window.left], [0, 0, window.top]]
+
+
 class Placement:
     """Composites rendered crops over a still whose head has moved, in one interpolation.
 
@@ -101,7 +106,7 @@ class Placement:
     """
 
     def __init__(self, transform: Floats, window: Window) -> None:
-        self._to_window = transform / [DETAIL, DETAIL, 1] - [[0, 0, window.left], [0, 0, window.top]]
+        self._to_window = window_map(transform, window)
         inverse = cv2.invertAffineTransform(transform.astype(np.float64))
         top, bottom, left, right = mask_region()
         corners = np.array([[left, top], [right, top], [left, bottom], [right, bottom]], np.float64)

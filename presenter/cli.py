@@ -131,6 +131,8 @@ def _parser() -> argparse.ArgumentParser:
         "--host", dest="server.host", metavar="HOST", help="address to bind; anything but loopback needs --token"
     )
     serve.add_argument("--port", dest="server.port", metavar="PORT", type=_integer, help="TCP port (default 8080)")
+    serve.add_argument("--tls-cert", dest="server.tls_cert", metavar="PEM", help="certificate chain: serve https")
+    serve.add_argument("--tls-key", dest="server.tls_key", metavar="PEM", help="key of that certificate")
     serve.add_argument("--token", dest="server.token", metavar="TOKEN", help="bearer token that clients must send")
     serve.add_argument(
         "--max-sessions",

@@ -35,6 +35,8 @@ class ServerConfig:
     Attributes:
         host: Address to bind; anything but loopback requires `token`.
         port: TCP port; 0 for any free one.
+        tls_cert: PEM file of the certificate, with its chain, for https without a reverse proxy; empty for http.
+        tls_key: PEM file of its key, without a password.
         token: Bearer token that every request must carry; empty for none.
         token_key: What scoped tokens (`POST /api/tokens`) are signed with, at least 32 characters; empty for a key
             that is derived from `token`.
@@ -59,6 +61,8 @@ class ServerConfig:
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[_Whole, Field(ge=0, le=65535)] = 8080
+    tls_cert: str = ""
+    tls_key: str = ""
     token: str = ""
     token_key: Annotated[str, Field(pattern=r"^(.{32,})?$")] = ""
     watch_needs_token: Annotated[bool, Field(strict=True)] = False

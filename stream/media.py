@@ -6,13 +6,13 @@ lasts exactly one chunk, so a frame and the sound that belongs to it carry the s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from stream.errors import StreamError
-from stream.yuv import i420
+from stream.yuv import i420, rgb_of
 
 SAMPLE_RATE = 16_000
 """Rate of the session's clock and of the model's input, in Hz."""
@@ -41,6 +41,12 @@ def _check(name: str, array: npt.NDArray[np.generic], dtype: type, shape: tuple[
         )
 
 
+def _check_picture(name: str, array: ByteArray, shape: tuple[int, ...]) -> None:
+    _check(f"VideoFrame.{name}", array, np.uint8, shape)
+    if not array.flags["C_CONTIGUOUS"]:
+        raise StreamError(f"VideoFrame.{name}: expected a C-contiguous array, got a strided view")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class AudioChunk:
     """40 ms of audio at two rates: the model's input and the listener's output.
@@ -64,44 +70,77 @@ class AudioChunk:
         _check("AudioChunk.audio", self.audio, np.int16, (PLAYOUT_SAMPLES,))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class VideoFrame:
     """One video frame; it owns its arrays, which are not written after construction.
 
-    Raises:
-        StreamError: if `rgb` is not contiguous uint8 `[H, W, 3]`, or `cutout` not contiguous uint8 `[H, W, 4]`.
+    It is given in RGB or in YUV 4:2:0, and converted once to the other where that is wanted.
     """
 
-    rgb: ByteArray
-    """uint8 `[H, W, 3]`, C-contiguous."""
+    __slots__ = ("_i420", "_rgb", "cutout", "pts")
+
     pts: int
     """Equal to the `pts` of the chunk it belongs to."""
-    cutout: ByteArray | None = None
+    cutout: ByteArray | None
     """The same without its background, uint8 `[H, W, 4]`: colour and straight alpha; None if no subscriber needs it."""
-    _i420: ByteArray | None = field(default=None, init=False, repr=False)
+
+    def __init__(self, rgb: ByteArray, pts: int, cutout: ByteArray | None = None) -> None:
+        """Take a frame in RGB.
+
+        Args:
+            rgb: uint8 `[H, W, 3]`, C-contiguous.
+            pts: samples at 16 kHz.
+            cutout: uint8 `[H, W, 4]`, C-contiguous.
+
+        Raises:
+            StreamError: if an array has another type, shape or layout.
+        """
+        _check_picture("rgb", rgb, (*rgb.shape[:2], 3))
+        if cutout is not None:
+            _check_picture("cutout", cutout, (*rgb.shape[:2], 4))
+        self.pts, self.cutout = pts, cutout
+        self._rgb: ByteArray | None = rgb
+        self._i420: ByteArray | None = None
+
+    @classmethod
+    def of_i420(cls, planes: ByteArray, pts: int) -> VideoFrame:
+        """Take a frame in YUV 4:2:0, uint8 `[3 H / 2, W]`, C-contiguous; see `stream.yuv`.
+
+        Raises:
+            StreamError: if it has another type, shape or layout.
+        """
+        _check_picture("planes", planes, (planes.shape[0] // 3 * 3, planes.shape[-1] // 2 * 2))
+        frame = cls.__new__(cls)
+        frame.pts, frame.cutout, frame._rgb, frame._i420 = pts, None, None, planes
+        return frame
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """`(height, width)`."""
+        if self._rgb is not None:
+            return self._rgb.shape[0], self._rgb.shape[1]
+        assert self._i420 is not None
+        return self._i420.shape[0] * 2 // 3, self._i420.shape[1]
+
+    @property
+    def rgb(self) -> ByteArray:
+        """uint8 `[H, W, 3]`, C-contiguous."""
+        if self._rgb is None:  # two threads may both convert it, to the same
+            assert self._i420 is not None
+            self._rgb = rgb_of(self._i420)
+        return self._rgb
 
     def i420(self) -> ByteArray:
-        """Return `rgb` as YUV 4:2:0 `[3 H / 2, W]`, see `stream.yuv`: converted once, for all encoders.
+        """Return the frame as YUV 4:2:0 `[3 H / 2, W]`, see `stream.yuv`: converted once, for all encoders.
 
         Raises:
             StreamError: if a side is odd.
         """
-        if self.rgb.shape[0] % 2 or self.rgb.shape[1] % 2:
-            raise StreamError(f"VideoFrame.i420: expected even sides, got {self.rgb.shape[1]} x {self.rgb.shape[0]}")
-        if self._i420 is None:  # two threads may both convert it, to the same
-            object.__setattr__(self, "_i420", i420(self.rgb))
-        assert self._i420 is not None
+        height, width = self.size
+        if height % 2 or width % 2:
+            raise StreamError(f"VideoFrame.i420: expected even sides, got {width} x {height}")
+        if self._i420 is None:  # as above
+            self._i420 = i420(self.rgb)
         return self._i420
-
-    def __post_init__(self) -> None:
-        """Check type, shape and layout once, at the boundary."""
-        shape = self.rgb.shape[:2]
-        for name, array, expected in (("rgb", self.rgb, (*shape, 3)), ("cutout", self.cutout, (*shape, 4))):
-            if array is None:
-                continue
-            _check(f"VideoFrame.{name}", array, np.uint8, expected)
-            if not array.flags["C_CONTIGUOUS"]:
-                raise StreamError(f"VideoFrame.{name}: expected a C-contiguous array, got a strided view")
 
 
 def silence(pts: int) -> AudioChunk:

@@ -1,4 +1,4 @@
-"""RGB to YUV 4:2:0, the input format of every video codec."""
+"""RGB to YUV 4:2:0 and back, the input format of every video codec."""
 
 from __future__ import annotations
 
@@ -23,3 +23,8 @@ def i420(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     for full, plane in ((blue, chroma[0]), (red, chroma[1])):
         cv2.convertScaleAbs(full, plane, _CHROMA_RANGE, 128 * (1 - _CHROMA_RANGE))
     return planes
+
+
+def rgb_of(planes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Convert planes Y, U, V `[3 H / 2, W]` of `i420` back to a frame `[H, W, 3]`."""
+    return np.asarray(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420), np.uint8)

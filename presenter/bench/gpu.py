@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
 import torch
 
-from models.crop import CROP_SIZE
-from models.generator_layers import LIVE_CHANNELS
+from models.crop import crop_points
+from models.device.compositor import DeviceCompositor
+from models.device.frame_step import live_numbers
+from models.device.slots import BATCHES, DeviceFrames, Request
+from models.identity import Identity
 from models.live_motion import flat_step
-from presenter.runtime.engine import Engine
+from presenter.runtime.engine import FRAME_SIZE, Engine
 from presenter.runtime.identity_folder import StoredIdentity
-from stream.media import CHUNK_SAMPLES, FPS
+from stream.media import CHUNK_SAMPLES, FPS, VideoFrame
+from stream.rtc.encoders import VideoEncoder
+from stream.rtc.h264 import live_encoder
 
-_ROUNDS, _WARM_UP = 300, 20
+_ROUNDS, _WARM_UP = 300, 3
 _STREAMS = 4
+_BITRATE = 1_500_000
 
 
 def gpu_figures(engine: Engine, stored: StoredIdentity) -> dict[str, Any]:
@@ -25,11 +33,12 @@ def gpu_figures(engine: Engine, stored: StoredIdentity) -> dict[str, Any]:
 
     Args:
         engine: On a CUDA device, with any number of slots; it has made a renderer.
-        stored: Whose generator.
+        stored: Who is shown, by the base generator.
 
     Returns:
-        `motion_ms` and `generator_ms`: `p50` and `p99` of each, captured and eager; `streams`, as many as the two
-        captured steps leave time for at 25 frames per second, one after the other; `mb_per_stream`, a renderer's.
+        `motion_ms`: `p50` and `p99` of the motion's step, captured and eager; `frame_ms`: see `frame_times`; `streams`,
+        as many as the captured steps leave time for at 25 frames per second, one motion after the other and frames in
+        batches; `mb_per_stream`, a renderer's; `h264_ms`: of one frame, and which `encoder` it is.
     """
     device, network = engine.device, engine.syncformer
     pcm = np.zeros(CHUNK_SAMPLES, np.float32)
@@ -41,23 +50,48 @@ def gpu_figures(engine: Engine, stored: StoredIdentity) -> dict[str, Any]:
             "graph": _times(lambda: stream.step(pcm, network.null_style)),
             "eager": _times(lambda: eager(samples, network.null_style)),
         }
-        backend = engine.folded(stored)
-        target = backend.encode_target(torch.zeros(1, 3, CROP_SIZE, CROP_SIZE))
-        planes = np.zeros((CROP_SIZE, CROP_SIZE, LIVE_CHANNELS), np.uint8)
-        folded = engine.generator.fold(stored.identity.style_code).to(device)
-        live = torch.zeros(1, LIVE_CHANNELS, CROP_SIZE, CROP_SIZE, device=device)
-        generator = {
-            "graph": _times(lambda: backend.render(target, planes)),
-            "eager": _times(lambda: folded(target, live)),
-        }
     engine.motion_streams.give_back(stream)
-    step_ms = motion["graph"]["p50"] + generator["graph"]["p50"]
+    frame = frame_times(DeviceFrames(engine.generator, FRAME_SIZE, BATCHES[-1], device), stored.identity)
+    step_ms = motion["graph"]["p50"] + min(each["graph"]["p50"] / int(size) for size, each in frame.items())
     return {
         "motion_ms": motion,
-        "generator_ms": generator,
+        "frame_ms": frame,
         "streams": int(1000 / FPS / step_ms),
         "mb_per_stream": _megabytes_per_stream(engine, stored),
+        "h264_ms": h264_times(stored.identity),
     }
+
+
+def frame_times(
+    frames: DeviceFrames, identity: Identity, rounds: int = _ROUNDS
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Times of whole frames by the number of streams in a batch, in ms of the batch.
+
+    Returns:
+        For each number, `p50` and `p99` of the captured step with all copies from and to the host (`graph`), and of the
+        eager step on what lies on the device (`eager`).
+    """
+    DeviceCompositor(identity, frames.free[0], identity.style_code)
+    points = crop_points(identity.mesh, identity.neutral, identity.pose, identity.transform)
+    live = live_numbers(points, np.zeros((2, 4), np.float32))
+    there = torch.from_numpy(live).to(frames.device)
+    times = {}
+    for size, batch in frames.batches.items():
+        rows = torch.zeros(size, dtype=torch.int64, device=frames.device)
+        requests, numbers = [Request(0, live)] * size, there.expand(size, -1)
+        with torch.inference_mode():
+            times[str(size)] = {
+                "graph": _times(partial(batch.run, requests), rounds),
+                "eager": _times(partial(frames.step, rows, numbers), rounds),
+            }
+    return times
+
+
+def h264_times(identity: Identity, rounds: int = _ROUNDS) -> dict[str, Any]:
+    """Wall time of encoding a frame that never changes, `p50` and `p99`, and the `encoder`'s name."""
+    encoder, frame, pts = VideoEncoder.of("H264"), VideoFrame(identity.frame, 0), count(0, CHUNK_SAMPLES)
+    times = _times(lambda: encoder.encode(next(pts), frame, keyframe=False, bitrate=_BITRATE), rounds)
+    return {"encoder": live_encoder(), **times}
 
 
 def _megabytes_per_stream(engine: Engine, stored: StoredIdentity) -> float:
@@ -70,12 +104,13 @@ def _megabytes_per_stream(engine: Engine, stored: StoredIdentity) -> float:
     return (free - left) / _STREAMS / 1e6
 
 
-def _times(run: Callable[[], object]) -> dict[str, float]:
+def _times(run: Callable[[], object], rounds: int = _ROUNDS) -> dict[str, float]:
     times = []
-    for number in range(_WARM_UP + _ROUNDS):
+    for number in range(_WARM_UP + rounds):
         started = time.perf_counter()
         run()
-        torch.cuda.synchronize()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         if number >= _WARM_UP:
             times.append(1000 * (time.perf_counter() - started))
     return {"p50": float(np.median(times)), "p99": float(np.percentile(times, 99))}

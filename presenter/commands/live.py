@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
-import gc
 import json
 import logging
 import sys
@@ -23,6 +22,8 @@ def serve(config: AppConfig, arguments: argparse.Namespace) -> int:
     from presenter.runtime.identities import IdentityStore
     from presenter.server.app import check_server, create_app, serve_forever
     from presenter.server.capacity import sessions_that_fit
+    from presenter.server.memory import collect_in_short_pieces
+    from presenter.server.tls import tls_context
 
     server = config.server
     check_server(server)  # before the networks are loaded
@@ -31,12 +32,10 @@ def serve(config: AppConfig, arguments: argparse.Namespace) -> int:
     app = create_app(engine, store, config)
 
     def ready(url: str) -> None:
-        # What is loaded by now stays: to search it for garbage would stop the event loop for 0.2 s now and then.
-        gc.collect()
-        gc.freeze()
+        collect_in_short_pieces()
         print(f"Presenter is ready: open {url} and speak. Ctrl+C stops it.", flush=True)
 
-    asyncio.run(serve_forever(app, server.host, server.port, ready))
+    asyncio.run(serve_forever(app, server.host, server.port, ready, tls_context(server)))
     return 0
 
 

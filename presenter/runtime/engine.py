@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from models import half_linear
 from models.backends import available, backend
 from models.compositor import Backend, FrameCompositor
-from models.device_generator import DeviceGenerator, GeneratorSlots
+from models.device.compositor import DeviceCompositor
+from models.device.slots import DeviceSlot, DeviceSlots
 from models.errors import ModelError
 from models.generator import Generator
 from models.half_linear import use_half_weights
@@ -29,6 +30,9 @@ from presenter.runtime.backend_choice import fastest
 from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.networks import Networks, load_networks
 from presenter.runtime.renderer import Renderer
+
+FRAME_SIZE = (512, 512)
+"""Of every presenter that is enrolled; steps of a GPU are captured for it at start-up."""
 
 
 class Engine:
@@ -62,7 +66,7 @@ class Engine:
         self.motion_streams = MotionStreams(self._syncformer, device)
         """The syncformer as live streams run it."""
         self._generator = networks.generator
-        self._generator_slots = GeneratorSlots(networks.generator, device) if device.type != "cpu" else None
+        self._device_slots = DeviceSlots(networks.generator, device) if device.type != "cpu" else None
         self._device = device
         self.backend = _decide(backend, networks.generator, device)
         self.slots: int | None = slots
@@ -113,8 +117,8 @@ class Engine:
         """Limit how many renderers may be in use at a time, and prepare what each needs at once, before users wait."""
         self.slots = slots
         self.motion_streams.prepare(slots)
-        if self._generator_slots is not None:
-            self._generator_slots.prepare(slots)
+        if self._device_slots is not None:
+            self._device_slots.prepare(slots + 1, FRAME_SIZE)  # one that changes its presenter has two for a moment
 
     @property
     def is_full(self) -> bool:
@@ -130,7 +134,7 @@ class Engine:
 
         Args:
             stored: The identity to show.
-            backend: How to compute the generator; empty for the engine's way.
+            backend: How to compute the generator on a CPU; empty for the engine's way.
             replaces: Whether another one is about to be closed for it, which frees the slot that it needs.
 
         Raises:
@@ -140,26 +144,25 @@ class Engine:
             if self._is_full() and not replaces:
                 raise CapacityError(f"all {self.slots} slots of the engine are in use; try again in a moment")
             self._in_use += 1
-        slot: DeviceGenerator | None = None
+        slot: DeviceSlot | None = None
         try:
-            if self._generator_slots is not None:
+            compositor: FrameCompositor | DeviceCompositor
+            if self._device_slots is not None:
                 generator, style = self._of(stored)
-                slot = self._generator_slots.take(generator.fold(style))
-            compositor = FrameCompositor(stored.identity, slot or self.folded(stored, backend))
-            return Renderer(
-                self.motion_streams,
-                compositor,
-                stored.identity,
-                partial(self._release, slot),
-                head_motion=self._head_motion,
-            )
+                height, width = stored.identity.frame.shape[:2]
+                slot = self._device_slots.take(generator, (height, width))
+                compositor = DeviceCompositor(stored.identity, slot, style)
+            else:
+                compositor = FrameCompositor(stored.identity, self.folded(stored, backend))
+            release = partial(self._release, slot)
+            return Renderer(self.motion_streams, compositor, stored.identity, release, head_motion=self._head_motion)
         except BaseException:
             self._release(slot)
             raise
 
-    def _release(self, slot: DeviceGenerator | None) -> None:
-        if self._generator_slots is not None and slot is not None:
-            self._generator_slots.give_back(slot)
+    def _release(self, slot: DeviceSlot | None) -> None:
+        if self._device_slots is not None and slot is not None:
+            self._device_slots.give_back(slot)
         with self._lock:
             self._in_use -= 1
 

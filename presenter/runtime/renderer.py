@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from models.compositor import FrameCompositor
+from models.device.compositor import DeviceCompositor
 from models.head_motion import AT_REST, FPS, Handover, HeadMotion, HeadPose, IdleMotion
 from models.identity import Identity, SpeakingStyle
 from models.layer import Layer
@@ -54,7 +55,7 @@ class Renderer:
     def __init__(
         self,
         streams: MotionStreams,
-        compositor: FrameCompositor,
+        compositor: FrameCompositor | DeviceCompositor,
         identity: Identity,
         release: Callable[[], None] = lambda: None,
         *,
@@ -74,8 +75,8 @@ class Renderer:
         self._closing_from: Floats | None = None
         self._closing = 0
         self._matte = False
-        self._layer: Layer | None = None  # what was rendered last
-        self._layer_number = 0  # and for which frame
+        self._mouth: _Moved | None = None  # whose mouth was rendered last
+        self._layer: Layer | None = None  # what was rendered then
         self.motion: HeadMotion = IdleMotion()
         """What moves head and eyelids. May be exchanged from any thread: the head continues from its visible pose."""
         self._followed: HeadMotion = self.motion
@@ -227,14 +228,23 @@ class Renderer:
 
     def _render(self, moved: _Moved, *, keep_mouth: bool = False) -> VideoFrame:
         pose, eyelids = self._move(moved)
-        if not keep_mouth or self._layer is None:
-            self._layer, self._layer_number = self._compositor.layer(moved.displacement, moved.frame), moved.frame
+        if not keep_mouth or self._mouth is None:
+            self._mouth, self._layer = moved, None
+        mouth = self._mouth
         # A mouth that is kept belongs to its frame of a film; a still's goes with the head.
-        number = moved.frame if self._identity.template is None else self._layer_number
+        number = moved.frame if self._identity.template is None else mouth.frame
+        compositor = self._compositor
         if self._matte:
-            rgb, cutout = self._compositor.compose_with_cutout(self._layer, pose, eyelids, number)
+            rgb, cutout = compositor.compose_with_cutout(self._layer_of(mouth), pose, eyelids, number)
             return VideoFrame(rgb, moved.pts, cutout)
-        return VideoFrame(self._compositor.compose(self._layer, pose, eyelids, number), moved.pts)
+        if isinstance(compositor, DeviceCompositor):
+            return VideoFrame.of_i420(compositor.frame(mouth.displacement, pose, eyelids, number), moved.pts)
+        return VideoFrame(compositor.compose(self._layer_of(mouth), pose, eyelids, number), moved.pts)
+
+    def _layer_of(self, mouth: _Moved) -> Layer:
+        if self._layer is None:
+            self._layer = self._compositor.layer(mouth.displacement, mouth.frame)
+        return self._layer
 
     def _move(self, moved: _Moved) -> tuple[HeadPose, int]:
         motion = self.motion

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable
 
 from aiohttp import hdrs, web
@@ -40,6 +41,7 @@ from presenter.server.rate_limit import limit_rate
 from presenter.server.render_jobs import Renders
 from presenter.server.session_manager import SessionManager
 from presenter.server.simli_routes import add_simli
+from presenter.server.tls import tls_context
 from presenter.server.tokens import Tokens
 from presenter.server.web_folder import web_folder
 from stream.errors import StreamError
@@ -111,8 +113,10 @@ def check_server(server: ServerConfig) -> None:
     """Check settings that depend on each other.
 
     Raises:
-        ConfigError: if other machines can connect or viewers need a token and none is set, or a target can't be read.
+        ConfigError: if other machines can connect or viewers need a token and none is set, or a target or the
+            certificate can't be read.
     """
+    tls_context(server)
     if server.watch_needs_token and not server.token:
         raise ConfigError("server.watch_needs_token: expected a token as well (--token), got none")
     if server.host not in middleware.LOOPBACK_HOSTS and not server.token:
@@ -142,7 +146,9 @@ def peer_config(server: ServerConfig) -> PeerConfig:
         raise ConfigError(f"server.{error}") from error
 
 
-async def serve_forever(app: web.Application, host: str, port: int, ready: Callable[[str], None]) -> None:
+async def serve_forever(
+    app: web.Application, host: str, port: int, ready: Callable[[str], None], tls: ssl.SSLContext | None = None
+) -> None:
     """Serve until cancelled, interrupted (SIGINT) or terminated (SIGTERM); then shut down and return.
 
     Args:
@@ -150,6 +156,7 @@ async def serve_forever(app: web.Application, host: str, port: int, ready: Calla
         host: address or name to bind.
         port: TCP port; 0 for any free one.
         ready: called once with the URL of the page, when connections are accepted.
+        tls: the server's certificate; None for http.
 
     Raises:
         OSError: if the address can't be bound.
@@ -160,18 +167,18 @@ async def serve_forever(app: web.Application, host: str, port: int, ready: Calla
     runner = web.AppRunner(app, logger=http_log, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, ssl_context=tls).start()
         with stopped_by_signals(stop.set):
-            ready(page_url(host, runner.addresses[0][1]))
+            ready(page_url(host, runner.addresses[0][1], "https" if tls else "http"))
             await stop.wait()
     finally:
         await runner.cleanup()
 
 
-def page_url(host: str, port: int) -> str:
+def page_url(host: str, port: int, scheme: str = "http") -> str:
     """Return where a browser finds the page; loopback by its name, which browsers trust with a microphone."""
     name = "localhost" if host in middleware.LOOPBACK_HOSTS else f"[{host}]" if ":" in host else host
-    return f"http://{name}:{port}"
+    return f"{scheme}://{name}:{port}"
 
 
 async def _shut_down(app: web.Application) -> None:

@@ -11,6 +11,8 @@ from presenter.server.tokens import MAX_LIFETIME_S
 from stream.framing.canvas import COLOURS
 
 MAX_NAME_BYTES = 1024
+RENDER_FILES = ("audio", "video", "driving")
+"""The fields of `POST /api/renders` that are files."""
 _BACKGROUND = f"(?i)^(own|blur|#[0-9a-f]{{6}}|{'|'.join(COLOURS)})$"
 _BACKGROUND_ECMA = _BACKGROUND.removeprefix("(?i)")  # JSON Schema's expressions have no flags
 

@@ -23,9 +23,9 @@ from presenter.server.error_responses import DISK_FULL, is_disk_full
 from presenter.server.uploads import Uploads
 
 MAX_RENDERS = 6
-"""Renders on disk at a time, whether they are arriving, waiting, running or done."""
+"""Renders at a time that are arriving, waiting or running, and films that are kept."""
 KEPT_S = 3600.0
-"""A film that is done can be fetched for this long, unless others need its place."""
+"""A film that is done can be fetched for this long, unless newer ones take its place."""
 MAX_RUNNING_S = 2 * 3600.0
 
 _OUT = "film.mp4"
@@ -141,12 +141,25 @@ class Renders:
             del self._jobs[job.id]
             self.uploads.discard(job.request.place)
 
-    def make_room(self) -> None:
-        """Delete a film that is done, where one more has no room: the oldest that was fetched, or the oldest."""
-        done = sorted((job for job in self._jobs.values() if job.state == "done"), key=lambda job: not job.fetched)
-        if done and self.uploads.is_full:
-            del self._jobs[done[0].id]
-            self.uploads.discard(done[0].request.place)
+    def place(self) -> Path:
+        """Return a path for a new upload; no film is given up for it before it is one itself.
+
+        Raises:
+            CapacityError: if as many renders are arriving, waiting and running as there may be.
+        """
+        return self.uploads.open("", finished=len(self._films()))
+
+    def _films(self) -> list[RenderJob]:
+        return [job for job in self._jobs.values() if job.state == "done"]
+
+    def _keep(self, job: RenderJob) -> None:
+        """Keep a film that was just made, without what it was made of, instead of an old one: one that was fetched."""
+        for path in job.request.files.values():
+            path.unlink(missing_ok=True)
+        others = sorted((film for film in self._films() if film is not job), key=lambda film: not film.fetched)
+        if len(others) >= self.uploads.limit:
+            del self._jobs[others[0].id]
+            self.uploads.discard(others[0].request.place)
 
     async def close(self) -> None:
         """Stop all jobs and delete their files; safe twice."""
@@ -183,6 +196,7 @@ class Renders:
         job.ended = time.monotonic()
         if job.error is None:
             job.state, job.progress, job.message = "done", 1.0, "Ready"
+            self._keep(job)
         else:
             job.state = "failed"
             self.uploads.discard(job.request.place)

@@ -10,12 +10,11 @@ from typing import Any
 from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 
 from presenter.server.app_keys import RENDERS, SESSIONS, STORE, VIDEO_LIMIT
-from presenter.server.bodies import RenderTexts
+from presenter.server.bodies import RENDER_FILES, RenderTexts
 from presenter.server.error_responses import ApiError
 from presenter.server.parsing import CHUNK_BYTES, LimitedLines, parse_fields, read_text, save_part, too_large, truth
 from presenter.server.render_jobs import RenderJob, RenderRequest
 
-_FILES = ("audio", "video", "driving")
 UPLOAD_TIMEOUT_S = 600.0
 """An upload that takes longer is refused, so that slow senders do not block others."""
 
@@ -79,11 +78,10 @@ async def _read(request: web.Request) -> RenderRequest:
     limit = request.app[VIDEO_LIMIT]
     if not request.content_type.startswith("multipart/"):
         raise ApiError(400, "bad_request", 'Send multipart/form-data with "audio", and "video" or "presenter".')
-    if (request.content_length or 0) > len(_FILES) * limit + CHUNK_BYTES:
+    if (request.content_length or 0) > len(RENDER_FILES) * limit + CHUNK_BYTES:
         raise too_large(limit)
-    request.app[RENDERS].make_room()
     uploads = request.app[RENDERS].uploads
-    place = uploads.open("")
+    place = request.app[RENDERS].place()
     with contextlib.ExitStack() as stack:
         stack.callback(uploads.discard, place)
         try:
@@ -105,7 +103,7 @@ async def _read_fields(request: web.Request, place: Path, limit: int) -> RenderR
     async for part in MultipartReader(request.headers, content):
         if not isinstance(part, BodyPartReader):
             raise ApiError(400, "bad_request", "Nested multipart is not understood here.")
-        if part.name in _FILES:
+        if part.name in RENDER_FILES:
             path = place.with_name(part.name)
             files.pop(part.name, None)
             if await save_part(part, path, limit):

@@ -19,14 +19,15 @@ from models.errors import ModelError
 from presenter.api import render
 from presenter.config import load_config
 from presenter.errors import ConsentError, PresenterError
+from presenter.server.bodies import RENDER_FILES
 from stream.errors import StreamError
-from stream.files.reader import Recording
+from stream.files.reader import media_length_s
 
 _NICENESS = 10  # live sessions go first
 _MEMORY_BYTES = 6 << 30  # of what it may write to; not limited on a GPU, whose drivers reserve far more than they use
 _FILM_BYTES = 4 << 30
 MAX_LENGTH_S = 2 * 3600
-"""A recording that says it is longer is refused: a few bytes may claim silence of months."""
+"""A file that says it is longer is refused: a few bytes may claim silence, or a still picture, of months."""
 _STEP = 0.005  # of progress; smaller ones are not told
 
 
@@ -46,8 +47,9 @@ def main() -> int:
             _tell(progress=round(share, 3), what=what)
 
     try:
-        if job["audio"] is not None:
-            _check_length(Path(job["audio"]))
+        for name in RENDER_FILES:
+            if job.get(name) is not None:
+                _check_length(Path(job[name]))
         done = render(**job, progress=progress)
     except (PresenterError, StreamError, ModelError) as error:
         code = "no_consent" if isinstance(error, ConsentError) else "render_failed"
@@ -77,12 +79,10 @@ def limit(device: str) -> None:
                 resource.setrlimit(what, (size, size))
 
 
-def _check_length(audio: Path) -> None:
-    length = Recording(audio).duration_s
+def _check_length(path: Path) -> None:
+    length = media_length_s(path)
     if length is not None and length > MAX_LENGTH_S:
-        raise PresenterError(
-            f"expected a recording of at most {MAX_LENGTH_S // 3600} hours, got one of {length / 3600:.1f}; cut it"
-        )
+        raise PresenterError(f"{path}: expected at most {MAX_LENGTH_S // 3600} hours, got {length / 3600:.1f}; cut it")
 
 
 def _tell(**what: Any) -> None:

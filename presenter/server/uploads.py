@@ -30,7 +30,8 @@ class Uploads:
         """
         self._root = root
         self._name = name
-        self._limit = limit
+        self.limit = limit
+        """How many there may be at a time."""
         self._busy = busy
         self._paths: set[Path] = set()
         self._closed = False
@@ -38,15 +39,14 @@ class Uploads:
             if _is_left_over(folder):
                 shutil.rmtree(folder, ignore_errors=True)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether there are as many uploads as there may be."""
-        return len(self._paths) >= self._limit
+    def check_room(self, finished: int = 0) -> None:
+        """Raise `CapacityError` if there are as many uploads as there may be, or the server is shutting down.
 
-    def check_room(self) -> None:
-        """Raise `CapacityError` if there are as many uploads as there may be, or the server is shutting down."""
+        Args:
+            finished: how many of them do not count.
+        """
         self.check_open()
-        if self.is_full:
+        if len(self._paths) - finished >= self.limit:
             raise CapacityError(self._busy)
 
     def refuse(self) -> None:
@@ -58,14 +58,18 @@ class Uploads:
         if self._closed:
             raise CapacityError("The server is shutting down.")
 
-    def open(self, filename: str) -> Path:
-        """Return a new path to write to, until `discard`; of the user's file name only the extension is taken.
+    def open(self, filename: str, finished: int = 0) -> Path:
+        """Return a new path to write to, until `discard`.
+
+        Args:
+            filename: the user's, of which only the extension is taken.
+            finished: how many uploads do not count.
 
         Raises:
             CapacityError: if there are as many uploads as there may be, or the server is shutting down.
             OSError: if the folder can't be written to.
         """
-        self.check_room()
+        self.check_room(finished)
         suffix = Path(filename).suffix.lower()
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=self._root, prefix=f"{os.getpid()}-"))

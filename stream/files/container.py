@@ -66,6 +66,12 @@ class MediaInput:
                 "%s is damaged: what could not be decoded is left out (errors: %d)", self.path.name, self._lost
             )
 
+    @property
+    def length_s(self) -> float | None:
+        """How long it says it is, in seconds; None where it does not say."""
+        length = self.container.duration
+        return length / 1_000_000 if length else None
+
     def report_damage(self) -> None:
         """Count a piece that is damaged although it could be decoded."""
         self._lost += 1

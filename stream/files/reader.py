@@ -100,8 +100,7 @@ class Recording:
             audio = media.audio_stream(stream)
             self.rate: int = audio.rate if MIN_RATE <= (audio.rate or 0) <= MAX_RATE else 48_000
             self.channels: int = 1 if audio.channels == 1 else 2
-            length = media.container.duration
-            self.duration_s: float | None = length / 1_000_000 if length else None
+            self.duration_s: float | None = media.length_s
 
     def pieces(self) -> Iterator[FloatArray]:
         """Decode the file from its beginning.
@@ -119,6 +118,16 @@ class Recording:
                 raise MediaFileError(f"{self.path}: its sound can't be converted; save it as WAV or FLAC") from error
         if not count:
             raise MediaFileError(f"{self.path}: expected sound, got an audio stream without samples")
+
+
+def media_length_s(path: str | Path) -> float | None:
+    """Return how long a sound or video file says it is, in seconds; None where it does not say.
+
+    Raises:
+        MediaFileError: if there is no such file, or it is no media file.
+    """
+    with MediaInput(path) as media:
+        return media.length_s
 
 
 def read_audio(path: str | Path, *, stream: int | None = None, from_first_frame: bool = False) -> AudioFile:

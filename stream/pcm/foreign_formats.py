@@ -32,6 +32,7 @@ _SCANNED_BYTES = 4096  # of a stream that may begin within a frame
 
 _FLOAT_PAIRS = 64
 _FLOAT_SHARE = 0.95
+_ANNOUNCED_SHARE = 0.5  # of samples that are announced as float
 _LOW, _HIGH = 0x3080, 0x3FFF  # upper halves of float32 samples of magnitude 1e-9 to 2
 _NOISE = 4000  # mean step between the halves of a float32 sample; neighbouring PCM samples are closer
 
@@ -93,11 +94,26 @@ def looks_like_float(data: bytes) -> bool | None:
 
     The upper half of a float32 sample of magnitude 1e-9 to 2 is a number from a narrow range, its lower half is noise.
     """
+    if (share := _float_share(halves := _halves(data))) is None:
+        return None
+    signed = halves.view(np.int16).astype(np.int32)
+    return share >= _FLOAT_SHARE and bool(np.abs(signed[:, 0] - signed[:, 1]).mean() > _NOISE)
+
+
+def is_float(data: bytes) -> bool | None:
+    """Whether what was announced as float32 samples between -1 and 1 is that; None if too few are not silent."""
+    share = _float_share(_halves(data))
+    return None if share is None else share >= _ANNOUNCED_SHARE
+
+
+def _halves(data: bytes) -> npt.NDArray[np.uint16]:
+    """Return the lower and the upper half of each float32 sample that is not silent, `[N, 2]`."""
     halves: npt.NDArray[np.uint16] = np.frombuffer(data, "<u2", len(data) // 4 * 2).reshape(-1, 2)
-    halves = halves[halves[:, 1] != 0]
+    return halves[halves[:, 1] != 0]
+
+
+def _float_share(halves: npt.NDArray[np.uint16]) -> float | None:
     if len(halves) < _FLOAT_PAIRS:
         return None
     magnitude = halves[:, 1] & 0x7FFF
-    share = np.mean((magnitude >= _LOW) & (magnitude <= _HIGH))
-    signed = halves.view(np.int16).astype(np.int32)
-    return bool(share >= _FLOAT_SHARE and np.abs(signed[:, 0] - signed[:, 1]).mean() > _NOISE)
+    return float(np.mean((magnitude >= _LOW) & (magnitude <= _HIGH)))

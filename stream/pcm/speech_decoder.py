@@ -6,7 +6,7 @@ import re
 
 from stream.errors import StreamError
 from stream.media import Int16Array
-from stream.pcm.foreign_formats import control_word, find_container, looks_like_float
+from stream.pcm.foreign_formats import control_word, find_container, is_float, looks_like_float
 from stream.pcm.formats import AudioFormat, PcmDecoder
 from stream.pcm.wav_header import WavHeader, is_wav
 
@@ -34,8 +34,7 @@ class SpeechDecoder:
         self._pcm = PcmDecoder(announced)
         self._held = b""
         self._decided = False  # whether it is clear that the stream is in no container
-        # Whether it is clear that the samples are integers; 8-bit codes and announced floats are not checked.
-        self._samples_decided = announced.encoding != "pcm_s16le"
+        self._samples_decided = announced.encoding == "mulaw"  # whether it is clear that they are as announced
         self._passed = 0  # bytes of silence before that is clear
         self._header: WavHeader | None = None
         self._left: int | None = None  # audio bytes of the WAV to come, None if it does not tell
@@ -118,19 +117,21 @@ class SpeechDecoder:
         return b""
 
     def _checked(self, data: bytes) -> bytes:
-        """Return 16-bit samples, after checking that they are not 32-bit ones; silence may be either."""
+        """Return samples of 16 bits, or float, after checking that they are not the other; silence may be either."""
         begin = len(data) - len(data.lstrip(b"\0"))
         if begin == len(data):
             self._passed += len(data)
             return data
         begin += -(self._passed + begin) % _FLOAT_SAMPLE_BYTES  # float samples are aligned to the start of the stream
         sound = data[begin : begin + _FLOAT_BYTES]
-        is_float = looks_like_float(sound)
-        if is_float:
-            raise StreamError(self._expected("32-bit float samples"))
-        if is_float is None and len(sound) < _FLOAT_BYTES:
+        announced_float = self.announced.encoding == "pcm_f32le"
+        found_float = is_float(sound) if announced_float else looks_like_float(sound)
+        if found_float is None and len(sound) < _FLOAT_BYTES:
             self._held = data
             return b""
+        if found_float not in (None, announced_float):
+            found = "samples that are not float, or beyond -1 to 1" if announced_float else "32-bit float samples"
+            raise StreamError(self._expected(found))
         self._samples_decided = True
         return data
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
-from fractions import Fraction
 from functools import wraps
 from typing import Any, NamedTuple
 
@@ -25,12 +24,9 @@ from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtp import AnyRtcpPacket, HeaderExtensionsMap, RtpPacket
 from OpenSSL import SSL
 
-from stream.rtc.codec_context import reopened_codec
+from stream.rtc.h264 import reopened_h264
 
 LOOPBACK = "127.0.0.1"
-# "veryfast" takes 1.7 times as long for 0.24 dB (a face at 512x512, 1.5 Mbit/s).
-_H264_PRESET = "superfast"
-_SMALL_SLICES = {"slice-max-size": "1200"}
 _CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES"  # aiortc has those for ECDSA only
 
 _ENCODE_ONCE = "aiortc#449, aiortc#544 (closed: no way to send what is encoded already); W3C RTCRtpScriptTransform"
@@ -75,8 +71,8 @@ MEMBERS = (
     Member(RTCRtpSender, "_handle_rtcp_packet", "a viewer's estimates go to the shared encoder", _BITRATE),
     *(Member(module, f"{limit}_BITRATE", "limits of encoders made from now on", _BITRATE)
       for module in (vpx, h264) for limit in ("MIN", "DEFAULT", "MAX")),
-    Member(h264.H264Encoder, "_encode_frame", "x264's preset", "aiortc#711 (closed: other encoders)"),
-    Member(h264.H264Encoder, "codec", "x264's preset", "aiortc#711 (closed: other encoders)"),
+    Member(h264.H264Encoder, "_encode_frame", "NVENC, or x264's preset", "aiortc#711 (closed: other encoders)"),
+    Member(h264.H264Encoder, "codec", "NVENC, or x264's preset", "aiortc#711 (closed: other encoders)"),
     Member(codecs, "CODECS", "H.264 in packetization mode 0", _MODE_0),
     Member(RTCPeerConnection, "__certificates", "DTLS with remote ends whose certificate is RSA", _RSA),
     Member(RTCCertificate, "_create_ssl_context", "DTLS with remote ends whose certificate is RSA", _RSA),
@@ -233,7 +229,7 @@ def accept_rsa_certificates(pc: RTCPeerConnection) -> None:
 
 
 class LiveH264Encoder(h264.H264Encoder):
-    """aiortc's H.264 encoder with a preset fast enough for live video on a laptop."""
+    """aiortc's H.264 encoder with another codec; see `stream.rtc.h264`."""
 
     single_nal = False  # packetization mode 0: each NAL unit is one payload (RFC 6184, 6.2)
 
@@ -246,12 +242,7 @@ class LiveH264Encoder(h264.H264Encoder):
 
     def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
         """Open the codec before the base class would, which then finds nothing to do."""
-        if (codec := reopened_codec(self, frame, "libx264")) is not None:
-            codec.framerate, codec.time_base = Fraction(h264.MAX_FRAME_RATE), Fraction(1, h264.MAX_FRAME_RATE)
-            codec.options = {"level": "31", "tune": "zerolatency", "preset": _H264_PRESET}
-            if self.single_nal:
-                codec.options |= _SMALL_SLICES
-            codec.profile = "Baseline"
+        if (codec := reopened_h264(self, frame, small_slices=self.single_nal)) is not None:
             self.codec = codec
         yield from super()._encode_frame(frame, force_keyframe)
 

@@ -124,7 +124,7 @@ class VideoEncoder:
 
 def _frame(picture: VideoFrame) -> av.VideoFrame:
     """Wrap a frame without copying it."""
-    height, width, _ = picture.rgb.shape
+    height, width = picture.size
     if height % 2 or width % 2:
         return av.VideoFrame.from_numpy_buffer(picture.rgb, format="rgb24")
     return av.VideoFrame.from_numpy_buffer(picture.i420(), format="yuv420p")
@@ -152,7 +152,7 @@ def beside_matte(picture: VideoFrame) -> VideoFrame:
 
     A frame without a cutout counts as all background, so that the background is never shown as foreground.
     """
-    height, width, _ = picture.rgb.shape
+    height, width = picture.size
     both = np.zeros((height, 2 * width, 3), np.uint8)
     if picture.cutout is not None:
         both[:, :width] = picture.cutout[:, :, :3]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import functools
+import json
+import re
 import threading
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,6 +16,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+
+from presenter.server.operations import OPEN, OPERATIONS
+from presenter.server.tokens import Scope
 
 OpenPage = Callable[..., Any]
 
@@ -313,3 +320,73 @@ def test_size_of_the_inserted_frame(
     page.wait_for_selector("script + iframe")
     box = page.locator("iframe").bounding_box()
     assert (box["width"], box["height"]) == (width, height)
+
+
+OWN_TOKEN = "a-token-of-the-servers-owner"
+FETCH = """
+async ([method, url, token]) => {
+  const headers = {Authorization: `Bearer ${token}`};
+  const body = ["GET", "DELETE"].includes(method) ? undefined : "{}";
+  return fetch(url, {method, headers, body}).then(({status}) => status, () => "unreachable");
+}
+"""
+
+
+@pytest.fixture
+def guarded(serve: Any, tmp_path: Path) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """A server whose viewers need a token: its address, and a function that asks it as its owner."""
+    config = tmp_path / "guarded.yaml"
+    config.write_text(f"server:\n  watch_needs_token: true\n  max_sessions: 2\npresenters: {tmp_path / 'presenters'}\n")
+    with serve("--config", str(config), "--token", OWN_TOKEN) as server:
+
+        def ask(path: str, **body: Any) -> Any:
+            headers = {"Authorization": f"Bearer {OWN_TOKEN}"}
+            request = urllib.request.Request(server.url + path, json.dumps(body).encode(), headers)
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return json.load(response)
+
+        yield server.url, ask
+
+
+def test_the_script_with_a_token_shows_one_session_and_reaches_nothing_else(
+    browser: Any, open_page: OpenPage, guarded: tuple[str, Callable[..., Any]], site: str, tmp_path: Path
+) -> None:
+    url, ask = guarded
+    session = ask("/api/sessions", presenter="default", microphone="off")["id"]
+    token = ask("/api/tokens", scope="watch", session=session)["token"]
+    spent = ask("/api/tokens", scope="watch", session=session, expires_in=1)["token"]
+    spent_at = time.monotonic() + 2
+
+    def embedded(text: str) -> tuple[Any, Any]:
+        tag = f'<script src="{url}/static/embed-presenter.js" data-session="{session}" {text} async></script>'
+        (tmp_path / "index.html").write_text(f"<!doctype html><body>{tag}</body>")
+        page = open_page(browser, site)
+        page.wait_for_selector("iframe")
+        return page, page.frame(url="**/embed?**")
+
+    page, frame = embedded(f'data-token="{token}"')
+    watch(frame)
+    before = frame.evaluate(FRAMES)
+    frame.wait_for_function(f"before => {FRAMES} > before + 10", arg=before, timeout=10_000)
+    for (method, path), operation in OPERATIONS.items():
+        if operation.access is not OPEN and Scope.WATCH not in operation.access:
+            place = url + re.sub(r"{\w+}", "none", path.replace("{id}", session))
+            assert frame.evaluate(FETCH, [method, place, token]) == 403, (method, path)
+            assert page.evaluate(FETCH, [method, place, token]) in (403, "unreachable"), (method, path)
+
+    another = ask("/api/sessions", presenter="default", microphone="off")["id"]
+    elsewhere = ask("/api/tokens", scope="watch", session=another)["token"]
+    speaks = ask("/api/tokens", scope="speak", session=session)["token"]
+    time.sleep(max(0.0, spent_at - time.monotonic()))
+    for text, said in (
+        (f'data-token="{spent}"', "The link to this presentation has expired, or is not complete."),
+        ("", "The link to this presentation has expired, or is not complete."),
+        ('data-token="nonsense"', "The link to this presentation has expired, or is not complete."),
+        (f'data-token="{elsewhere}"', "This link is not for this presentation."),
+        (f'data-token="{speaks}"', "This link is not for this presentation."),
+    ):
+        page, frame = embedded(text)
+        frame.wait_for_selector("#message:not(:empty)", timeout=15_000)
+        assert frame.text_content("#message") == said, text
+        assert frame.is_hidden("#video")
+        assert frame.is_hidden("#badge")

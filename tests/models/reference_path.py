@@ -32,4 +32,4 @@ def frame_by_two_interpolations(
         overlay = detailed(identity.blinks.overlays[eyelids - 1])
         top, left = (DETAIL * edge for edge in identity.blinks.box)
         picture[top : top + overlay.shape[0], left : left + overlay.shape[1]] = overlay
-    return compositor.scene._warp.apply(picture, pose)
+    return compositor.scene.warp.apply(picture, pose)

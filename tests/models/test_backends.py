@@ -16,10 +16,10 @@ from models.identity import picture_tensor
 from models.layer import layer_of_patches, layer_of_picture
 from models.mesh import aperture
 from models.metrics import psnr
-from models.syncformer import CHUNK_SAMPLES, StyleSyncFormer
-from models.weights import generator_path, syncformer_path
+from models.weights import generator_path
 from presenter.runtime.identities import load_identity, shipped_dir
 from tests.models.reference_path import frame_by_two_interpolations
+from tests.models.speech import spoken
 
 CPU = torch.device("cpu")
 STORED = load_identity(shipped_dir() / "default")
@@ -33,16 +33,11 @@ def generator() -> Generator:
 
 @pytest.fixture(scope="module")
 def displacements() -> list[np.ndarray]:
-    """Of a buzz in syllables: a mouth that opens and closes."""
-    network = StyleSyncFormer.load(syncformer_path())
-    t = np.arange(50 * CHUNK_SAMPLES) / 16000
-    buzz = np.sign(np.sin(2 * np.pi * 120 * t)) * np.clip(np.sin(2 * np.pi * 3 * t), 0, 1)
-    pcm = torch.from_numpy(0.1 * buzz + 0.03 * np.random.default_rng(0).standard_normal(len(t))).float()
-    with torch.inference_mode():
-        moved = network.displacement(network(pcm[None], network.null_style))[0].numpy()
-    opening = aperture(STORED.identity.neutral + moved) - aperture(STORED.identity.neutral)
+    """Of a mouth that opens and closes."""
+    moved = spoken()
+    opening = aperture(STORED.identity.neutral + np.stack(moved)) - aperture(STORED.identity.neutral)
     assert opening.max() > 0.05
-    return list(moved[6::4])
+    return moved
 
 
 def compositor(generator: Generator, kind: str) -> FrameCompositor:

@@ -6,7 +6,8 @@ import torch
 
 from models.crop import CROP_SIZE, crop_mask, crop_rasteriser, mask_region
 from models.mesh import FACE_OVAL, INNER_LIP_RING, NUM_VERTICES, topology
-from models.raster import MeshRasteriser, rasterise_torch, ring_points, vertex_shade, warp_mesh
+from models.raster import MeshRasteriser, ring_points, vertex_shade, warp_mesh
+from tests.models.reference_raster import rasterise_torch
 
 
 def crop_mesh(opening: float = 0.0, turn: float = 0.0) -> np.ndarray:

@@ -46,3 +46,16 @@ def test_a_frame_is_converted_once() -> None:
 def test_odd_sides_are_refused() -> None:
     with pytest.raises(StreamError, match="even sides, got 127 x 96"):
         VideoFrame(np.ascontiguousarray(photo()[:, :127]), 0).i420()
+
+
+def test_a_frame_in_yuv_is_converted_where_rgb_is_wanted() -> None:
+    x, y = np.meshgrid(np.arange(64), np.arange(48))
+    rgb = np.stack([2 * x, 3 * y, 128 + 0 * x], -1).astype(np.uint8)
+    frame = VideoFrame.of_i420(i420(rgb), 640)
+    assert (frame.size, frame.pts, frame.cutout) == ((48, 64), 640, None)
+    assert np.abs(frame.rgb.astype(int) - rgb).mean() < 2
+    assert frame.rgb is frame.rgb
+    assert frame.i420() is frame.i420()
+    for wrong in (np.zeros((47, 64), np.uint8), np.zeros((48, 63), np.uint8), np.zeros((48, 64, 3), np.uint8)):
+        with pytest.raises(StreamError, match="planes"):
+            VideoFrame.of_i420(wrong, 0)

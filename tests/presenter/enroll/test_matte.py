@@ -114,7 +114,7 @@ def test_matte_follows_the_head(renderer, stored):
     # Composing and moving commute: what is moved is one picture.
     cutout = compositor.scene.cut_out().with_eyes(0)
     composed = over(cutout[..., :3], cutout[..., 3], WHITE)
-    moved = compositor.scene._warp.apply(np.rint(composed).astype(np.uint8), extreme)
+    moved = compositor.scene.warp.apply(np.rint(composed).astype(np.uint8), extreme)
     face = face_of(stored.identity)
     rgb[face], alpha[face], moved[face] = WHITE, 255, WHITE  # where it is rendered
     difference = np.abs(over(rgb, alpha, WHITE) - moved)

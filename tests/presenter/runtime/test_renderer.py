@@ -8,12 +8,13 @@ import pytest
 
 from models import winograd
 from models.backends import available
-from models.device_generator import GeneratorSlots
+from models.device.slots import DeviceSlots
 from models.head_motion import HeadPose, IdleMotion
 from models.mesh import aperture
+from models.metrics import psnr
 from presenter.config import load_config
 from presenter.errors import CapacityError, ConfigError
-from presenter.runtime.engine import Engine
+from presenter.runtime.engine import FRAME_SIZE, Engine
 from presenter.runtime.identities import IdentityStore
 from stream.media import CHUNK_SAMPLES, PLAYOUT_SAMPLES, AudioChunk
 
@@ -300,17 +301,45 @@ def test_one_takes_over_from_another_as_if_it_had_heard_all(engine, stored):
     assert all(np.array_equal(a.rgb, b.rgb) for (_, a), (_, b) in zip(pairs, alone, strict=True))
 
 
-def test_generators_of_slots_show_what_others_show(engine, stored, monkeypatch):
-    """The way of a GPU, on a CPU: a slot's generator is used again, with the weights of the next identity."""
-    sound = chunks(6, 5)
-    wanted = render(engine.renderer(stored, backend="float32"), sound)
-    slots = GeneratorSlots(engine.generator, engine.device)
-    monkeypatch.setattr(engine, "_generator_slots", slots)
-    slots.prepare(1)
+@pytest.fixture
+def device_engine(engine, monkeypatch):
+    """The way of a GPU, on a CPU."""
+    slots = DeviceSlots(engine.generator, engine.device)
+    monkeypatch.setattr(engine, "_device_slots", slots)
+    slots.prepare(1, FRAME_SIZE)
+    return engine
+
+
+def test_frames_of_a_device_are_those_of_the_host(stored, device_engine):
+    """In YUV, mouth kept or not, and without a background; a slot is used again."""
+    sound = chunks(12, 5, level=0.3)
+    wanted = Engine.load(load_config("tiny")).renderer(stored, backend="float32")
     for _ in range(2):
-        renderer = engine.renderer(stored)
-        shown = render(renderer, sound)
+        renderer = device_engine.renderer(stored)
+        pairs = list(zip(renderer.advance(sound[0]), wanted.advance(sound[0]), strict=True))
+        for chunk in sound[1:]:
+            pairs += zip(renderer.advance(chunk), wanted.advance(chunk), strict=True)
+        for number, ((_, there), (_, here)) in enumerate(pairs):
+            if number == 7:
+                renderer.add_matte()
+                wanted.add_matte()
+            one, other = there(keep_mouth=number in (4, 8)), here(keep_mouth=number in (4, 8))
+            assert one.pts == other.pts
+            assert one.size == other.size
+            assert psnr(one.i420(), other.i420()) > 45
+            assert np.abs(one.rgb.astype(int) - other.rgb).mean() < 2, "colours have half the resolution"
+            assert (one.cutout is None) == (other.cutout is None) == (number < 7)
         renderer.close()
-        for (_, frame), (_, other) in zip(shown, wanted, strict=True):
-            assert np.abs(frame.rgb.astype(int) - other.rgb).max() <= 2
-    assert len(slots._free) == 1
+        wanted = Engine.load(load_config("tiny")).renderer(stored, backend="float32")
+    [frames] = device_engine._device_slots._made
+    assert len(frames.free) == 1
+
+
+def test_a_device_is_taken_over_too(stored, device_engine):
+    first, second = device_engine.renderer(stored), device_engine.renderer(stored)
+    sound = chunks(10, 3)
+    pairs = [pair for chunk in sound[:5] for pair in first.push(chunk)]
+    second.take_over(first)
+    pairs += [pair for chunk in sound[5:] for pair in second.push(chunk)]
+    assert [frame.pts for _, frame in pairs] == [chunk.pts for chunk in sound[:8]]
+    assert len({frame.i420().tobytes() for _, frame in pairs}) == 8

@@ -52,7 +52,7 @@ def main() -> None:
         for name, send, count in parts:
             for part in range(0, count, 1 + count // 5):  # in fifths, to see whether anything grows
                 begun = time.monotonic()
-                with fuzzing.Health(base) as health:
+                with fuzzing.Health(base, process.pid) as health:
                     seen = send(base, min(1 + count // 5, count - part))
                 figures = {"part": name, "seconds": round(time.monotonic() - begun), **seen, **health.figures()}
                 print(json.dumps({**figures, "memory_mb": memory_mb(process.pid)}), flush=True)

@@ -10,8 +10,10 @@ import asyncio
 import base64
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,6 +21,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
+from presenter.config import ServerConfig
+from presenter.server.tls import tls_context
+from tests.presenter.server.certificates import certificate
 from tests.presenter.server.test_speech_socket import open_session, tone
 
 pytestmark = pytest.mark.usefixtures("light_rendering")
@@ -71,6 +76,18 @@ class Services:
         await response.write_eof()
         return response
 
+    async def elevenlabs_socket(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            self.received.append(json.loads(message.data))
+            if self.received[-1]["text"] == "":  # all text has been sent
+                for part in self.parts():
+                    await socket.send_json({"audio": base64.b64encode(part).decode(), "isFinal": None})
+                await socket.send_json({"audio": None, "isFinal": True})
+                await socket.close()
+        return socket
+
     async def deepgram(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
@@ -99,20 +116,21 @@ class Services:
 
 
 @contextlib.asynccontextmanager
-async def services() -> AsyncIterator[tuple[Services, str]]:
+async def services(tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[Services, str]]:
     made = Services()
     app = web.Application()
     app.add_routes(
         [
             web.get("/realtime", made.openai),
             web.post("/v1/text-to-speech/{voice}/stream", made.elevenlabs),
+            web.get("/v1/text-to-speech/{voice}/stream-input", made.elevenlabs_socket),
             web.get("/v1/speak", made.deepgram),
             web.get("/tts/websocket", made.cartesia),
         ]
     )
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
     try:
         yield made, f"127.0.0.1:{runner.addresses[0][1]}"
     finally:
@@ -184,6 +202,33 @@ def test_elevenlabs(play: Callable[..., None]) -> None:
                 await bot.send_bytes(data)  # the added line
             await bot.send_json({"isFinal": True})
             assert service.received[0]["text"] == "Hello."
+        started, ended = await until_said(bot)
+        assert (started["type"], ended["played_ms"]) == ("speak_started", 1000)
+
+    play(scenario)
+
+
+def test_elevenlabs_over_its_websocket_which_is_always_wss(
+    play: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elevenlabs = pytest.importorskip("elevenlabs.client", reason="elevenlabs is not installed: pip install elevenlabs")
+    cert, key = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(cert))  # what this process trusts
+
+    async def scenario(server: Server) -> None:
+        bot = await speech_socket(server, "dialect=elevenlabs&output_format=pcm_24000")
+        async with services(tls_context(ServerConfig(tls_cert=str(cert), tls_key=str(key)))) as (service, host):
+            client = elevenlabs.ElevenLabs(api_key="key", base_url=f"https://{host}")
+            loop = asyncio.get_running_loop()
+
+            def speak() -> None:
+                said = iter(["Hello. "])
+                for data in client.text_to_speech.convert_realtime("voice", text=said, output_format="pcm_24000"):
+                    asyncio.run_coroutine_threadsafe(bot.send_bytes(data), loop).result()  # the added line
+
+            await asyncio.to_thread(speak)
+            await bot.send_json({"isFinal": True})
+            assert [message["text"].strip() for message in service.received] == ["", "Hello.", ""]
         started, ended = await until_said(bot)
         assert (started["type"], ended["played_ms"]) == ("speak_started", 1000)
 

@@ -215,7 +215,7 @@ def test_renders_are_limited_and_stop_when_they_are_deleted(serve: Serve, tmp_pa
     serve(scenario)
 
 
-def test_films_that_are_done_make_room_for_others(serve: Serve) -> None:
+def test_films_that_are_done_make_room_for_others(serve: Serve, tmp_path: Path) -> None:
     async def scenario(client: Server) -> None:
         async def render() -> str:
             response = await client.post("/api/renders", data=form(recording(0.2), presenter="default"))
@@ -229,11 +229,18 @@ def test_films_that_are_done_make_room_for_others(serve: Serve) -> None:
 
         assert client.app is not None
         uploads = client.app[RENDERS].uploads
-        uploads._limit = 2
+        uploads.limit = 2
         jobs = [await render() for _ in range(2)]
         assert (await client.get(f"/api/renders/{jobs[1]}/file")).status == 200
         jobs.append(await render())
         assert [await status(job) for job in jobs] == [200, 404, 200], "the one that was fetched"
+        films = sorted(path.name for path in (tmp_path / ".renders").glob("*/*") if path.suffix != ".yaml")
+        assert films == ["film.mp4", "film.mp4"], "what they were made of is not kept"
+        for fields in (form(presenter="default"), form(recording(0.1), presenter="nobody"), form(recording(0.1))):
+            assert (await client.post("/api/renders", data=fields)).status in (400, 404)
+        nothing = form(b"no recording" * 50, presenter="default")
+        assert (await finished(client, await (await client.post("/api/renders", data=nothing)).json()))["error"]
+        assert [await status(job) for job in jobs] == [200, 404, 200], "no film is given up for what is none"
 
     serve(scenario)
 
@@ -271,12 +278,35 @@ def silence_of(days: int) -> bytes:
     return file.getvalue()
 
 
-def test_a_small_file_can_not_claim_months_of_sound(serve: Serve) -> None:
+def picture_of(days: int) -> bytes:
+    """A video of two pictures, the second of which is shown days later."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuvj420p"
+        stream.codec_context.time_base = Fraction(1, 25)
+        for time in (0, days * 86_400 * 25):
+            frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("audio", {"audio": silence_of(days=300), "presenter": "default"}),
+        ("video", {"audio": recording(0.1), "video": picture_of(days=300)}),
+        ("video", {"video": picture_of(days=300), "face": "default"}),
+        ("driving", {"driving": picture_of(days=300), "presenter": "default"}),
+    ],
+)
+def test_a_small_file_can_not_claim_months(serve: Serve, name: str, files: dict[str, Any]) -> None:
     async def scenario(client: Server) -> None:
-        fields = form(silence_of(days=300), presenter="default")
-        job = await finished(client, await (await client.post("/api/renders", data=fields)).json())
+        job = await finished(client, await (await client.post("/api/renders", data=form(**files))).json())
         assert job["state"] == "failed"
-        assert "at most 2 hours, got one of 7200.0" in job["error"]["message"]
+        assert f"{name}: expected at most 2 hours, got 7200.0" in job["error"]["message"]
 
     serve(scenario, within_s=60)
 

@@ -492,26 +492,75 @@ def test_what_cant_be_understood_is_answered_and_the_session_goes_on(
     play(scenario)
 
 
-@pytest.mark.parametrize("dialect", ["native", "elevenlabs", "deepgram"])
-def test_a_wav_is_spoken_and_an_mp3_is_refused_by_name(play: Callable[..., None], dialect: str) -> None:
+def as_text(audio: bytes, /, **message: str) -> str:
+    """JSON whose value `AUDIO` is the audio."""
+    return json.dumps(message).replace("AUDIO", base64.b64encode(audio).decode())
+
+
+Wrap = Callable[[bytes], str | bytes]
+IN_DIALECTS: list[tuple[str, Wrap, dict[str, Any], str, str]] = [
+    ("native", bytes, {"type": "end"}, "error", "speak_ended"),
+    (
+        "openai",
+        partial(as_text, type="response.output_audio.delta", item_id="a", delta="AUDIO"),
+        {"type": "response.output_audio.done", "item_id": "a"},
+        "error",
+        "output_audio_buffer.stopped",
+    ),
+    ("elevenlabs", partial(as_text, audio="AUDIO"), {"isFinal": True}, "error", "speak_ended"),
+    ("elevenlabs", bytes, {"isFinal": True}, "error", "speak_ended"),
+    ("deepgram", bytes, {"type": "Flushed"}, "Warning", "speak_ended"),
+    (
+        "cartesia",
+        partial(as_text, type="chunk", context_id="a", data="AUDIO"),
+        {"type": "done", "context_id": "a"},
+        "error",
+        "speak_ended",
+    ),
+    (
+        "liveavatar",
+        partial(as_text, type="agent.speak", event_id="a", audio="AUDIO"),
+        {"type": "agent.speak_end", "event_id": "a"},
+        "error",
+        "agent.speak_ended",
+    ),
+]
+"""How each dialect sends audio and its end, and how it is told of errors and of the end of playback."""
+
+
+@pytest.mark.parametrize(("dialect", "wrap", "end", "error", "ended"), IN_DIALECTS)
+def test_a_wav_is_spoken_and_an_mp3_is_refused_by_name(
+    play: Callable[..., None], dialect: str, wrap: Wrap, end: dict[str, Any], error: str, ended: str
+) -> None:
     async def scenario(server: Server) -> None:
-        header = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\1\0\1\0" + (16_000).to_bytes(4, "little")
-        header += (32_000).to_bytes(4, "little") + b"\2\0\x10\0data\xff\xff\xff\xff"
-        mp3 = (b"\xff\xf3\x48\xc4" + bytes(140)) * 20  # MPEG-2 layer 3 of 32 kbit/s at 16 kHz: 144 bytes a frame
-        assert len(mp3) == 20 * 144
-        end = {"native": "end", "deepgram": "Flushed"}.get(dialect)
-        ended = json.dumps({"type": end} if end else {"isFinal": True}).encode()  # JSON as a binary message
         async with raw(server, dialect, await open_session(server)) as socket:
-            for audio in (header + tone(0.4, 16_000), mp3):
+            for audio in (WAV_16K + tone(0.4, 16_000), MP3):
                 if dialect == "native":
                     await socket.send(b'{"type": "start", "sample_rate": 24000}')
-                await socket.send(audio)
-                if audio is mp3:
-                    problem = await until(socket, "Warning" if dialect == "deepgram" else "error")
-                    assert "got an MP3 stream" in str(problem)
-                await socket.send(ended)
-                if audio is not mp3:
-                    assert (await until(socket, "speak_ended"))["played_ms"] == 400
+                await socket.send(wrap(audio))
+                if audio is MP3:
+                    assert "got an MP3 stream" in str(await until(socket, error))
+                await socket.send(json.dumps(end).encode())  # JSON as a binary message
+                if audio is not MP3:
+                    assert (await until(socket, ended)).get("played_ms", 400) == 400
+
+    play(scenario)
+
+
+WAV_16K = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\1\0\1\0" + (16_000).to_bytes(4, "little")
+WAV_16K += (32_000).to_bytes(4, "little") + b"\2\0\x10\0data\xff\xff\xff\xff"
+MP3 = (b"\xff\xf3\x48\xc4" + bytes(140)) * 20
+"""MPEG-2 layer 3 of 32 kbit/s at 16 kHz: 144 bytes a frame."""
+
+
+def test_simli_speaks_a_wav_and_warns_of_an_mp3(play: Callable[..., None]) -> None:
+    async def scenario(server: Server) -> None:
+        async with raw(server, "simli", await open_session(server)) as socket, asyncio.timeout(15):
+            await socket.send(WAV_16K + tone(0.4, 16_000))
+            await socket.send("DONE")
+            assert [await socket.recv() for _ in range(3)] == ["START", "SPEAK", "SILENT"]
+            await socket.send(MP3)
+            assert "got an MP3 stream" in str(await socket.recv())
 
     play(scenario)
 

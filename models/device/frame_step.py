@@ -1,0 +1,147 @@
+"""A frame as one step of fixed shapes, for a batch of streams: points and head poses in, pictures in YUV 4:2:0 out."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.crop import CROP_SIZE, crop_mask
+from models.device.mesh_planes import MeshRaster
+from models.device.mouth import TAPS, MouthLook, MouthPainter
+from models.device.picture import MovedPicture, i420
+from models.device.sampling import rounded
+from models.folded import rendered_window
+from models.generator import Generator
+from models.generator_layers import PATCH
+from models.head_warp import COARSE
+from models.mesh import FACE_OVAL, NUM_VERTICES, Floats
+from models.still import DETAIL
+
+_POINTS = NUM_VERTICES + len(FACE_OVAL)
+_CHANGE = 8  # numbers of `HeadWarp.change`
+LIVE_NUMBERS = 3 * _POINTS + _CHANGE
+"""What changes with every frame of a stream; see `live_numbers`."""
+
+
+def live_numbers(points: Floats, change: Floats) -> Floats:
+    """The live inputs of a stream `[LIVE_NUMBERS]`: the extended mesh in the crop `[514, 3]`, and `HeadWarp.change`."""
+    return np.concatenate([points.ravel(), change.ravel()])
+
+
+class Shown(NamedTuple):
+    """What a stream shows, as far as it stays the same from frame to frame; of many with a leading dimension."""
+
+    style: Tensor
+    """W of the generator `[S]`."""
+    target: Tensor
+    """Features of the template frame `[C, 64, 64]`, of the generator's type."""
+    reference: Tensor
+    """Its crop, bytes `[3, 256, 256]`."""
+    source: Tensor
+    """The extended mesh in it `[514, 2]`."""
+    field: Tensor
+    """How its head moves, see `HeadWarp`, `[H / 4 + 2, W / 4 + 2, 4]`."""
+    to_window: Tensor
+    """See `window_map`, `[2, 3]`."""
+    look: MouthLook
+
+    def tensors(self) -> list[Tensor]:
+        """All of it."""
+        return [*self[:-1], *self.look]
+
+    def rows(self, numbers: Tensor) -> Shown:
+        """Some of many, by their numbers `[B]`."""
+        chosen = [tensor.index_select(0, numbers) for tensor in self.tensors()]
+        style, target, reference, source, field, to_window, *look = chosen
+        return Shown(style, target, reference, source, field, to_window, MouthLook(*look))
+
+
+class FrameStep(nn.Module):
+    """The step, and the tensors of what each stream shows.
+
+    A CUDA graph holds addresses: so what streams show lies in tensors with a row for each, and a step is told the rows.
+    Weights are the base generator's own and its styles come from the rows, so that a batch holds different identities.
+
+    Args:
+        generator: In float32; kept as a copy.
+        size: `(height, width)` of the frames, multiples of 4.
+        rows: Streams to have room for.
+        device: Where it runs.
+        dtype: Of the generator; all else is float32.
+    """
+
+    _mask: Tensor
+    _window_mask: Tensor
+
+    def __init__(
+        self, generator: Generator, size: tuple[int, int], rows: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        super().__init__()
+        self.window = rendered_window()
+        self.painted_interior = generator.config.painted_interior
+        self.dtype = dtype
+        height, width = size
+        channels, patches = generator.config.channels[0], CROP_SIZE // PATCH
+        per_piece = [(3, CROP_SIZE)] * 3
+        self.shown = Shown(
+            torch.zeros(rows, generator.config.style_dim, dtype=dtype, device=device),
+            torch.zeros(rows, channels, patches, patches, dtype=dtype, device=device),
+            torch.zeros(rows, 3, CROP_SIZE, CROP_SIZE, dtype=torch.uint8, device=device),
+            torch.zeros(rows, _POINTS, 2, device=device),
+            torch.zeros(rows, -(-height // COARSE) + 2, -(-width // COARSE) + 2, 4, device=device),
+            torch.zeros(rows, 2, 3, device=device),
+            MouthLook(
+                *(torch.zeros(rows, *shape, device=device) for shape in (*per_piece, (5, 3), (TAPS,), (4,), (4,)))
+            ),
+        )
+        self.pictures = torch.zeros(rows, 3, DETAIL * height, DETAIL * width, dtype=torch.uint8, device=device)
+        self._network = deepcopy(generator).requires_grad_(False).to(device, dtype)
+        self._raster, self._mouth, self._moved = MeshRaster(), MouthPainter(), MovedPicture(size)
+        mask = torch.from_numpy(crop_mask())
+        self.register_buffer("_mask", mask, persistent=False)
+        self.register_buffer("_window_mask", self.window.cut(mask).clone(), persistent=False)
+        self.to(device)
+
+    def encode_target(self, masked_target: Tensor) -> Tensor:
+        """Features of a masked template frame `[1, 3, 256, 256]`, to be computed once."""
+        return self._network.encoder.encode_target(masked_target.to(self._mask.device, self.dtype))
+
+    def forward(self, rows: Tensor, live: Tensor) -> tuple[Tensor, Tensor]:
+        """Render a frame of each of some streams.
+
+        Args:
+            rows: Their rows `[B]`.
+            live: From `live_numbers` `[B, LIVE_NUMBERS]`.
+
+        Returns:
+            The frames in YUV 4:2:0 `[B, 3 H / 2, W]` and the rendered layers `[B, h, w, 4]`, see `Layer`; bytes.
+        """
+        shown = self.shown.rows(rows)
+        points, change = live[:, :-_CHANGE].view(-1, _POINTS, 3), live[:, -_CHANGE:].view(-1, 2, 4)
+        layer = self._layer(self.planes(shown, points), shown)
+        picture = self.pictures.index_select(0, rows).float()
+        frame = self._moved(picture, layer, shown.field, change, shown.to_window)
+        return i420(frame), layer.permute(0, 2, 3, 1).to(torch.uint8)
+
+    def planes(self, shown: Shown, points: Tensor) -> Tensor:
+        """The generator's live inputs `[B, 6, 256, 256]` in whole grey values 0..255; see `live_planes`."""
+        mesh = self._raster(points, shown.source, shown.reference.float())
+        seen = self._mouth.seen_share(points, shown.look)
+        if self.painted_interior:
+            warped = self._mouth(mesh.warped, mesh.interior, points, 1 - seen, shown.look)
+            planes = [warped, mesh.shade, mesh.interior, mesh.interior]
+        else:
+            share = (255 * seen).floor() / 255
+            planes = [mesh.warped, mesh.shade, mesh.interior, mesh.interior * share[:, None, None, None]]
+        return torch.cat(planes, 1) * (self._mask > 0)
+
+    def _layer(self, planes: Tensor, shown: Shown) -> Tensor:
+        live = planes / 255
+        maps = self._network.encoder(shown.target, live.to(self.dtype))
+        rendered = self._network.synthesis(maps, live, shown.style, self.window)
+        colour, opacity = rendered.split([3, 1], 1)
+        return rounded(255 * torch.cat([colour, opacity * self._window_mask], 1))

@@ -32,7 +32,8 @@ async function request(path, options = {}) {
   let response;
   try {
     response = await fetch(path, { ...options, headers });
-  } catch {
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
     throw new ApiError("network", "The server cannot be reached. Check that it is still running.");
   }
   if (response.ok) return response;
@@ -100,11 +101,12 @@ export const personalize = async (name) => (await request(`${presenterUrl(name)}
 export const stopJob = (id) => request(`/api/jobs/${id}`, { method: "DELETE" });
 export const followJob = (job, onProgress) => follow(job, `/api/jobs/${job.id}`, onProgress);
 
-/** Ask for the state of a job every so often until it has ended; `onProgress(fraction, message)`. */
-async function follow(job, path, onProgress) {
+/** Ask for the state of a job every so often until it has ended or `signal` is aborted; `onProgress(fraction, message)`. */
+async function follow(job, path, onProgress, signal) {
   let state = job;
   while (state.state === "queued" || state.state === "running") {
     await new Promise((resolve) => setTimeout(resolve, 400));
+    signal?.throwIfAborted();
     state = await (await request(path)).json();
     onProgress(state.progress, state.message);
   }
@@ -112,15 +114,17 @@ async function follow(job, path, onProgress) {
   return state;
 }
 
-/** Render a film of the fields of `POST /api/renders`, files and texts; returns it. `onProgress(fraction, message)`. */
-export async function renderFilm(fields, onProgress) {
+/**
+ * Render a film of the fields of `POST /api/renders`, files and texts; returns it. `onProgress(fraction, message)`; `signal` stops it.
+ */
+export async function renderFilm(fields, onProgress, signal) {
   const form = new FormData();
   for (const [name, value] of Object.entries(fields)) if (value) form.append(name, value);
   onProgress(0, "Uploading…");
-  const job = await (await request("/api/renders", { method: "POST", body: form })).json();
+  const job = await (await request("/api/renders", { method: "POST", body: form, signal })).json();
   const path = `/api/renders/${job.id}`;
   try {
-    const done = await follow(job, path, onProgress);
+    const done = await follow(job, path, onProgress, signal);
     return await (await request(done.file)).blob();
   } finally {
     await request(path, { method: "DELETE" }).catch(() => {});

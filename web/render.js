@@ -11,6 +11,7 @@ const VALUES = ["face", "style", "style_strength", "size", "framing", "backgroun
 const field = (name) => $(`render-${name}`);
 
 let busy = false;
+let stopping = new AbortController(); // of the film that is being made
 
 /** Say what is wrong beside the field that it is about, or at the end of the form; an empty message takes all back. */
 function fail(message, name = "") {
@@ -99,11 +100,12 @@ async function submit(presenter) {
   if (message) return;
   setBusy(true);
   showResult(null, null);
+  stopping = new AbortController();
   let error = null;
   try {
-    showResult(asked.video, await renderFilm(asked, showProgress));
+    showResult(asked.video, await renderFilm(asked, showProgress, stopping.signal));
   } catch (failure) {
-    error = failure;
+    if (!stopping.signal.aborted) error = failure;
   }
   setBusy(false);
   if (error) fail(...located(error));
@@ -140,6 +142,7 @@ export function prepareRender(presenter, faces) {
     }
     dialog.showModal();
   });
+  $("render-stop").addEventListener("click", () => stopping.abort());
   $("render-close").addEventListener("click", () => dialog.close());
   form.addEventListener("change", layOut);
   form.addEventListener("submit", (event) => {

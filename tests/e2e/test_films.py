@@ -168,12 +168,20 @@ def test_what_is_no_recording_is_told(
         assert page.is_enabled("#render-submit")
         page.click("#render-close")
         page.click("#open-render")
+        page.set_input_files("#render-audio", recording(tmp_path, 60))
+        page.click("#render-submit")
+        page.wait_for_selector("#render-text:text-matches('film|Waiting|Loading')")
+        page.click("#render-stop")
+        page.wait_for_selector("#render-progress", state="hidden")
+        assert page.is_hidden("#render-error")
+        assert page.is_hidden("#render-result")
         page.set_input_files("#render-audio", recording(tmp_path, 0.5))
         page.set_input_files("#render-video", wrong)
         page.check("#render-consent")
         page.click("#render-submit")
         page.wait_for_selector("label:has(#render-video) + .field-error", timeout=60_000)
         assert page.locator(".field-error").count() == 1
+        assert list((tmp_path / "presenters" / ".renders").iterdir()) == [], "what was stopped is deleted"
 
 
 def test_a_style_is_chosen_and_changed_while_it_speaks(

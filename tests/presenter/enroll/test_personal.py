@@ -13,6 +13,7 @@ from models.generator import Generator
 from models.training.crop_dataset import Crops
 from models.training.personal import Figures, Judge, PersonalPairs, PersonalTraining, personalise
 from models.weights import generator_path
+from presenter.cli import main
 from presenter.config import load_config
 from presenter.enroll.enrolment import can_continue, enroll_presenter
 from presenter.enroll.from_video import FilmedFace, enroll_video
@@ -188,6 +189,20 @@ def test_what_is_needed_later_is_kept_small_and_moves_with_the_name(video: Path,
     assert kept < images.nbytes
     store.delete("Eve")
     assert not work.path.exists()
+
+
+def test_the_command_says_why_a_presenter_can_not_be_personalised(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"presenters: {tmp_path / 'own'}\n")
+    for arguments, said in (
+        (["default"], "none; enrol it from a video"),
+        (["nobody"], "no presenter named"),
+        (["default", "--sheet", "x.png"], "ends in .jpg"),
+    ):
+        assert main(["--config", str(config), "personalize", *arguments]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_a_failed_training_leaves_the_presenter(video: Path, tmp_path: Path) -> None:

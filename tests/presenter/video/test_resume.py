@@ -21,7 +21,7 @@ from presenter.video.track_file import load_track, save_track
 from stream.errors import MediaFileError
 from stream.files.movie import MovieWriter
 from stream.files.reader import iter_frames, read_audio
-from stream.files.segments import UnfinishedFilm
+from stream.files.segments import MovieJoiner, UnfinishedFilm
 from tests.presenter.videos import QUIET_S, frames
 
 SEGMENT = 8
@@ -98,6 +98,23 @@ def test_an_interrupted_film_is_continued_and_is_the_same(
     assert int(said.split("continued from ")[1].split()[0].rstrip(";")) >= 2 * SEGMENT
     assert same(whole, cut)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([whole.name, cut.name]), "nothing is left over"
+
+
+def test_one_that_only_lacks_its_sound_is_put_together(
+    inputs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(joiner: MovieJoiner, segment: Path, start: Fraction) -> int:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "film.mp4"
+    with monkeypatch.context() as patched:
+        patched.setattr(MovieJoiner, "append", killed)
+        assert main([*inputs, "--out", str(out)]) == 130
+    assert "the same command continues" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [parts(out).name]
+    assert main([*inputs, "--out", str(out)]) == 0
+    assert "45 frames, continued from 45" in capsys.readouterr().out
+    assert [each.time for each in iter_frames(out)] == [each.time for each in iter_frames(inputs[4])]
 
 
 def test_other_inputs_or_options_are_begun_anew(

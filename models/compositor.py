@@ -19,6 +19,7 @@ from models.mesh import NUM_VERTICES, Floats
 from models.mouth_interior import interior_look
 from models.scene import scene_of
 from models.template import TemplateFrame
+from models.upper_face import UpperFace
 
 Picture = NDArray[np.uint8]
 
@@ -87,9 +88,11 @@ class FrameCompositor:
         """
         return self.compose(self.layer(displacement, number), pose, eyelids, number)
 
-    def compose(self, layer: Layer, pose: HeadPose, eyelids: int, number: int = 0) -> Picture:
-        """The frame `[H, W, 3]` that shows a rendered layer."""
-        return self.scene.compose(layer, self.scene.index(number), pose, eyelids, cutout=False)[0]
+    def compose(
+        self, layer: Layer, pose: HeadPose, eyelids: int, number: int = 0, upper: UpperFace | None = None
+    ) -> Picture:
+        """The frame `[H, W, 3]` that shows a rendered layer; `upper` moves brows and irises of a still."""
+        return self.scene.compose(layer, self.scene.index(number), pose, eyelids, upper, cutout=False)[0]
 
     def frame_and_cutout(
         self, displacement: Floats, pose: HeadPose = AT_REST, eyelids: int = 0, number: int = 0
@@ -101,10 +104,10 @@ class FrameCompositor:
         return self.compose_with_cutout(self.layer(displacement, number), pose, eyelids, number)
 
     def compose_with_cutout(
-        self, layer: Layer, pose: HeadPose, eyelids: int, number: int = 0
+        self, layer: Layer, pose: HeadPose, eyelids: int, number: int = 0, upper: UpperFace | None = None
     ) -> tuple[Picture, Picture]:
-        """`frame_and_cutout` of a rendered layer."""
-        plain, cutout = self.scene.compose(layer, self.scene.index(number), pose, eyelids, cutout=True)
+        """`frame_and_cutout` of a rendered layer, `upper` as of `compose`."""
+        plain, cutout = self.scene.compose(layer, self.scene.index(number), pose, eyelids, upper, cutout=True)
         return plain, cutout
 
     def prepare_cutout(self) -> None:

@@ -68,6 +68,13 @@ class HeadMotion(Protocol):
         Numbers go up, some are skipped, and after an interrupt they go back to the frame that was shown last.
         """
 
+    def mouth(self, spoken: Floats) -> Floats:
+        """The mouth to show at the frame that `at` was last called for: displacement `[478, 3]`.
+
+        Args:
+            spoken: What the sound makes of it.
+        """
+
 
 class IdleMotion:
     """An idle head: it sways a little and blinks. Every frame can be computed independently."""
@@ -75,6 +82,10 @@ class IdleMotion:
     def at(self, frame: int) -> tuple[HeadPose, int]:
         """Pose and eyelid level at a frame number."""
         return sway(frame), blink_schedule(frame)
+
+    def mouth(self, spoken: Floats) -> Floats:
+        """The mouth of the sound."""
+        return spoken
 
 
 def blink_schedule(frame: int) -> int:

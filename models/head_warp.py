@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.head_motion import HeadPose, rotation
 from models.mesh import FACE_OVAL, Floats, topology
-from models.still import DETAIL, Picture
+from models.still import DETAIL, Box, Picture
 
 # Where the head turns, in inter-ocular distances from the middle of the face oval: the neck, just under the chin.
 NECK_BELOW = 1.4
@@ -19,7 +19,6 @@ _HEAD_RADII = (1.3, 1.9)
 _SMOOTHNESS = 0.1  # of the depth, inter-ocular distances
 _SPREADING = 1200  # rounds in which the depth of the face spreads over the head; more change less than a hundredth
 COARSE = 4
-Box = tuple[slice, slice]
 _LIMITS = HeadPose(0.16, 0.12, *np.radians([9, 14, 13]))
 """What a picture stands: a pose comes ever closer to these and never gets there."""
 

@@ -69,7 +69,20 @@ def live_planes(
         `[256, 256, 6]` in 0..255, zero outside the mask: warped reference (3), shade, mouth interior,
         and the interior as far as the warped reference shows it.
     """
-    shade, interior, warped = rasteriser.draw(points, source, np.asarray(other))
+    drawn = rasteriser.draw(points, source, np.asarray(other))
+    return planes_of(drawn, points, source, look, hide_interior=hide_interior)
+
+
+def planes_of(
+    drawn: tuple[Picture, Picture, Picture],
+    points: Floats,
+    source: Floats,
+    look: InteriorLook | None,
+    *,
+    hide_interior: bool = False,
+) -> Picture:
+    """`live_planes` of what the rasteriser has drawn; an interior is painted into its warped reference, in place."""
+    shade, interior, warped = drawn
     share = seen_share(points, source)
     if look is not None:
         paint_interior(warped, interior, points, look, 1.0 if hide_interior else 1.0 - share)

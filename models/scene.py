@@ -15,6 +15,7 @@ from models.layer import Layer
 from models.matting import Cutout, MattingError, draw_matte
 from models.still import DETAIL, LivingStill, Paster, Picture, Placement, blended, detailed
 from models.template import LivingTemplate, TemplateFrame
+from models.upper_face import UpperFace, UpperFaceWarp
 
 
 class Scene(Protocol):
@@ -39,8 +40,19 @@ class Scene(Protocol):
             MattingError: If there is no matte and none can be made.
         """
 
-    def compose(self, layer: Layer, index: int, pose: HeadPose, eyelids: int, *, cutout: bool) -> list[Picture]:
-        """The frame that shows a layer on a template frame `[H, W, 3]`, and if asked the same cut out `[H, W, 4]`."""
+    def compose(
+        self, layer: Layer, index: int, pose: HeadPose, eyelids: int, upper: UpperFace | None = None, *, cutout: bool
+    ) -> list[Picture]:
+        """The frame that shows a layer on a template frame `[H, W, 3]`, and if asked the same cut out `[H, W, 4]`.
+
+        Args:
+            layer: The rendered mouth.
+            index: Of the template frame.
+            pose: Of the head.
+            eyelids: Level of closure.
+            upper: By how much brows and irises move; a video has its own.
+            cutout: Whether it is asked.
+        """
 
 
 class StillScene:
@@ -57,6 +69,7 @@ class StillScene:
         self.warp = _head_warp(identity)
         self._still = LivingStill(detailed(identity.frame), identity.blinks)
         self._cutout: LivingStill | None = None
+        self._upper_warp: UpperFaceWarp | None = None
 
     def index(self, number: int) -> int:
         """See `Scene`: there is but one."""
@@ -88,10 +101,14 @@ class StillScene:
             self._cutout = LivingStill(twice.apply(detailed(frame)), self._identity.blinks)
         return self._cutout
 
-    def compose(self, layer: Layer, index: int, pose: HeadPose, eyelids: int, *, cutout: bool) -> list[Picture]:
+    def compose(
+        self, layer: Layer, index: int, pose: HeadPose, eyelids: int, upper: UpperFace | None = None, *, cutout: bool
+    ) -> list[Picture]:
         """See `Scene`."""
         shifts = self.warp.shifts(pose)
         positions = self.warp.positions(shifts)
+        if upper is not None:
+            self._upper().move(positions, shifts, self.warp.box, upper, eyelids)
         face = self._placement.region(shifts, self.warp.box)
         colour, opacity = self._placement.place(layer, positions[face])
         frames = []
@@ -102,6 +119,13 @@ class StillScene:
             frame[self.warp.box] = moved
             frames.append(frame)
         return frames
+
+    def _upper(self) -> UpperFaceWarp:
+        """Computed when it is first used: most presenters only speak."""
+        if self._upper_warp is None:
+            identity = self._identity
+            self._upper_warp = UpperFaceWarp(identity.pose.project(identity.mesh), identity.pose.scale)
+        return self._upper_warp
 
 
 class FilmedScene:
@@ -138,7 +162,9 @@ class FilmedScene:
         if not self._film.mattes:
             raise MattingError("the presenter's video shows no person before a background; enrol another one")
 
-    def compose(self, layer: Layer, index: int, pose: HeadPose, eyelids: int, *, cutout: bool) -> list[Picture]:
+    def compose(
+        self, layer: Layer, index: int, pose: HeadPose, eyelids: int, upper: UpperFace | None = None, *, cutout: bool
+    ) -> list[Picture]:
         """See `Scene`; eyelids are the video's own."""
         shown = self.template(index)
         height, width = shown.picture.shape[:2]

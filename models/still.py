@@ -14,6 +14,7 @@ from models.mesh import Floats
 Picture = NDArray[np.uint8]
 
 DETAIL = 2  # a still is held at so many times its size: see `detailed`
+Box = tuple[slice, slice]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +93,25 @@ def blended(colour: Picture, opacity: Floats, behind: Picture) -> Picture:
     return cv2.blendLinear(colour, np.ascontiguousarray(behind), opacity, 1 - opacity)
 
 
+def reach(low: Floats, high: Floats, shifts: Floats, box: Box) -> Box:
+    """Rows and columns within a `box` of the frame in which a part of the still can be seen.
+
+    Args:
+        low: Its first x and y, pixels of the frame.
+        high: Its last.
+        shifts: From `HeadWarp.shifts`.
+        box: What is shown of the frame.
+    """
+    ends = np.array([cv2.minMaxLoc(part)[:2] for part in cv2.split(shifts)])
+    low, high = low + ends[:, 0], high + ends[:, 1]
+    slices = []
+    for part, first, last in zip(box, low[::-1], high[::-1], strict=True):
+        length = part.stop - part.start
+        start = int(np.clip(np.floor(first) - part.start, 0, length))
+        slices.append(slice(start, int(np.clip(np.ceil(last) + 1 - part.start, start, length))))
+    return slices[0], slices[1]
+
+
 def window_map(transform: Floats, window: Window) -> NDArray[np.float64]:
     """The affine map `[2, 3]` from a `detailed` frame to a window of the crop, from that of the frame to the crop."""
     return transform / [DETAIL, DETAIL, 1] - [[0, 0, window.left], [0, 0, window.top]]
@@ -113,21 +133,14 @@ class Placement:
         placed = corners @ inverse[:, :2].T + inverse[:, 2]
         self._low, self._high = placed.min(0), placed.max(0)
 
-    def region(self, shifts: Floats, box: tuple[slice, slice]) -> tuple[slice, slice]:
+    def region(self, shifts: Floats, box: Box) -> Box:
         """Rows and columns within a `box` of the frame in which a rendered crop can be seen.
 
         Args:
             shifts: From `HeadWarp.shifts`.
             box: What is shown of the frame.
         """
-        ends = np.array([cv2.minMaxLoc(part)[:2] for part in cv2.split(shifts)])
-        low, high = self._low + ends[:, 0], self._high + ends[:, 1]
-        slices = []
-        for part, first, last in zip(box, low[::-1], high[::-1], strict=True):
-            length = part.stop - part.start
-            start = int(np.clip(np.floor(first) - part.start, 0, length))
-            slices.append(slice(start, int(np.clip(np.ceil(last) + 1 - part.start, start, length))))
-        return slices[0], slices[1]
+        return reach(self._low, self._high, shifts, box)
 
     def place(self, layer: Picture, positions: Floats) -> tuple[Picture, Floats]:
         """Colour `[h, w, 3]` and opacity `[h, w]` (0..1) of a layer where a moved frame shows it.

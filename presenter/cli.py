@@ -208,6 +208,7 @@ def _add_camera(camera: argparse.ArgumentParser) -> None:
         ("--background", "background", {"help": "own (default), blur, a colour such as #204060, or an image"}),
         ("--place", "place", {"help": "where the presenter stands: left, centre (default) or right"}),
         ("--webcam", "webcam", {"nargs": "?", "const": "0", "help": "follow your head: the number of a camera (0)"}),
+        ("--mouth", "mouth", {"help": "what moves the lips: sound (default) or webcam"}),
         ("--style", "style", {"help": "a speaking style by its name (presenter styles)"}),
         ("--style-strength", "style_strength", {"type": _number, "help": "0 (neutral) to 1.5 (exaggerated)"}),
         ("--gate", "gate_dbfs", {"type": _number, "help": "silence what is below this level, such as -45 (dBFS)"}),

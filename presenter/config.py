@@ -129,6 +129,7 @@ class CameraConfig:
         background: `own`, `blur`, a colour, or an image.
         place: Where the presenter stands: `left`, `centre` or `right`.
         webcam: The camera that watches the user's head: its number or a video file; empty for none.
+        mouth: What moves the lips: `sound`, or `webcam`, with the sound's where the user is not seen.
         style: A speaking style by its name; empty for each presenter's own.
         style_strength: 0 (neutral) to 1.5.
         gate_dbfs: Sound below this level is silenced; 0 for no gate.
@@ -142,6 +143,7 @@ class CameraConfig:
     background: str = "own"
     place: Literal["left", "centre", "right"] = "centre"
     webcam: str = ""
+    mouth: Literal["sound", "webcam"] = "sound"
     style: str = ""
     style_strength: Annotated[_Number, Field(ge=0, le=1.5)] = 1.0
     gate_dbfs: Annotated[_Number, Field(ge=-90, le=0)] = 0.0

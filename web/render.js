@@ -6,6 +6,7 @@ const $ = (id) => document.getElementById(id);
 const dialog = $("render");
 const form = $("render-form");
 const FILES = ["audio", "video", "driving"];
+const ALL_PARTS = "lips,brows,eyes,head";
 const TICKS = ["consent", "face-consent", "driving_head", "loop"];
 const VALUES = ["face", "style", "style_strength", "size", "framing", "background"];
 const field = (name) => $(`render-${name}`);
@@ -77,7 +78,7 @@ function wanted(presenter) {
   const asked = { audio: file("audio"), driving: file("driving") };
   if (video) Object.assign(asked, { video, face: field("face").value, loop: field("loop").checked });
   else {
-    Object.assign(asked, { presenter, driving_head: asked.driving && field("driving_head").checked });
+    Object.assign(asked, { presenter, driving_parts: asked.driving && field("driving_head").checked ? ALL_PARTS : "" });
     for (const name of ["size", "framing", "background"]) asked[name] = field(name).value;
   }
   if (!asked.driving && asked.audio) Object.assign(asked, { style: field("style").value, style_strength: field("style_strength").value });

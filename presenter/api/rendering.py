@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from presenter.api.settings import file_of, fingerprint, framing_of, settings_of, style_for, styled_presenter
+from presenter.api.settings import (
+    file_of,
+    fingerprint,
+    framing_of,
+    parts_of,
+    settings_of,
+    style_for,
+    styled_presenter,
+)
 from presenter.config import AppConfig
 from presenter.errors import PresenterError
 from presenter.runtime.output import Output, prepare_output
@@ -51,7 +59,7 @@ def render(
     presenter: str = "default",
     video: str | Path | None = None,
     driving: str | Path | None = None,
-    driving_head: bool = False,
+    driving_parts: str | Iterable[str] = "lips",
     style: str | None = None,
     style_strength: float = 1.0,
     face: str | None = None,
@@ -79,7 +87,9 @@ def render(
         presenter: A presenter's name, or a photo or video of someone.
         video: Show this video instead, its mouth moved.
         driving: A video of a person whose mouth, jaw and cheeks move the face, instead of the recording.
-        driving_head: Whether the driver's head and eyelids move the presenter's as well; not with `video`.
+        driving_parts: What of the presenter the driver moves: `lips` (with jaw and cheeks), `brows`, `eyes` (lids and
+            gaze), `head`, also several with commas between; a video keeps all but its lips. Without `lips` the
+            recording moves the mouth.
         style: A speaking style by its name, or a video of whose speaker it is; None for the presenter's own.
         style_strength: 0 (neutral) to 1.5.
         face: Whose face the person in the video gets: a presenter's name, or a photo.
@@ -109,9 +119,12 @@ def render(
         raise PresenterError("expected a video (--video) whose person gets the face, got none")
     if audio is None and driving is None and face is None:
         raise PresenterError("expected a recording (--audio) or a driver (--driving), got neither")
+    parts = parts_of(driving_parts)
+    if driving is not None and "lips" not in parts and audio is None:
+        raise PresenterError("expected a recording (--audio) for the mouth, which the driver does not move, got none")
     shown = framing_of(size, framing, background, target)
     if video is not None:
-        _check_resync(target, face_index, driving_head)
+        _check_resync(target, face_index, parts)
         if (size, framing, background) != ("own", "medium", "own"):
             raise PresenterError("a video keeps its size and background; leave out size, framing and background")
     recording = None if audio is None else Recording(Path(audio), stream=audio_stream)
@@ -133,9 +146,12 @@ def render(
         sound: Sound = recording or sound_of(Path(driving), driven.duration)
         span = _TRACKING, 1.0
         if stored is not None:
+            mouth = None
+            if recording is not None and "lips" not in parts:
+                mouth = SpeechMotion(engine.syncformer, recording, engine.device, stored.identity.speaking_style)
             count = render_driven(
                 engine, stored, driven, sound, target,
-                head=driving_head, progress=progress, span=span, framing=shown,
+                parts=parts, mouth=mouth, progress=progress, span=span, framing=shown,
             )  # fmt: skip
             return Rendered(target, count, {})
     elif recording is not None:
@@ -172,12 +188,12 @@ def _consented(settings: AppConfig, face: str, consent_by: str) -> StoredIdentit
     return stored
 
 
-def _check_resync(out: Output, face_index: int | None, driving_head: bool) -> None:
+def _check_resync(out: Output, face_index: int | None, parts: frozenset[str]) -> None:
     from stream.files.movie import MOVIE_SUFFIXES
 
     if out.path is None or out.path.suffix.lower() not in MOVIE_SUFFIXES:
         raise PresenterError(f"{out}: with a video, expected a name in {', '.join(MOVIE_SUFFIXES)}")
     if face_index is not None and face_index < 0:
         raise PresenterError(f"face index: expected 0 or more, got {face_index}")
-    if driving_head:
-        raise PresenterError("the head of a video stays as it is; drive a presenter's head, or leave it out")
+    if parts != {"lips"}:
+        raise PresenterError("head, eyes and brows of a video stay as they are; drive a presenter's, or leave them out")

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from presenter.config import AppConfig, load_config
+from presenter.errors import PresenterError
 
 if TYPE_CHECKING:
     from models.identity import SpeakingStyle
     from presenter.runtime.framing import Framing
     from presenter.runtime.identity_folder import StoredIdentity
     from presenter.runtime.output import Output
+
+DRIVEN = ("lips", "brows", "eyes", "head")
+"""What a driver can move: lips with jaw and cheeks, brows, eyelids with gaze, head pose."""
 
 
 def settings_of(config: AppConfig | str | Path) -> AppConfig:
@@ -43,6 +47,18 @@ def style_for(settings: AppConfig, style: str | None, strength: float) -> Speaki
 
     check_strength(strength)  # before the work
     return scaled(find_style(settings, style) if style else None, strength)
+
+
+def parts_of(names: str | Iterable[str]) -> frozenset[str]:
+    """What a driver is to move, by names, or by names with commas between them.
+
+    Raises:
+        PresenterError: If one is not of `DRIVEN`, or there is none.
+    """
+    parts = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+    if not parts or not set(parts) <= set(DRIVEN):
+        raise PresenterError(f"driving parts: expected some of {', '.join(DRIVEN)}, got {', '.join(parts) or 'none'}")
+    return frozenset(parts)
 
 
 def fingerprint(

@@ -35,7 +35,10 @@ def add_parsers(verbs: Any) -> None:
     render.add_argument(
         "--driving", type=Path, metavar="CLIP", help="a video of a person whose mouth moves the face, instead of sound"
     )
-    render.add_argument("--driving-head", action="store_true", help="the driver's head and eyelids move as well")
+    render.add_argument(
+        "--driving-parts", default="lips", metavar="PARTS",
+        help="what of a presenter it moves: some of lips (default), brows, eyes, head, with commas between",
+    )  # fmt: skip
     render.add_argument(
         "--face", metavar="NAME|PHOTO", help="the person in the video gets this face, labelled; needs recorded consent"
     )
@@ -146,7 +149,7 @@ def _render(api: Any, arguments: argparse.Namespace) -> Any:
         presenter=arguments.presenter,
         video=arguments.video,
         driving=arguments.driving,
-        driving_head=arguments.driving_head,
+        driving_parts=arguments.driving_parts,
         style=arguments.style,
         style_strength=arguments.style_strength,
         size=arguments.size,

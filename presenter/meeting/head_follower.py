@@ -1,4 +1,4 @@
-"""Head motion of the presenter from a webcam: the user's head pose and blinks, idle motion while the user is away."""
+"""Motion of the presenter from a webcam: the user's head, blinks and, if wanted, mouth; idle motion while away."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from models.head_motion import EYES_CLOSED, FPS, Handover, HeadPose, IdleMotion, follow_lids
+from models.mesh import Floats
 from models.tracker import FaceTracker
 from models.user_head import AWAY_S, UserHead, UserMove
+from models.user_mouth import UserMouth
 from stream.camera.webcam import Webcam, WebcamPicture
 from stream.clock import SessionClock, samples
 from stream.media import CHUNK_SAMPLES, SAMPLE_RATE
@@ -22,9 +24,11 @@ DELAY_MS = 120.0
 """From the moment that a frame shows to its rendering: its sound lasts 40 ms, and the model's look-ahead is 80 ms. A
 microphone adds latency to that, and a webcam more."""
 
-_PERIOD = samples(62)  # every second frame of 30 a second, even if it comes a little early
+_PERIOD = samples(62)  # every second frame of 30 a second, even if it comes a little early; a mouth needs every one
 _WAIT_S = 0.1  # for a frame
-_REMEMBERED = 64  # moves: four seconds
+_REMEMBERED = 64  # moves: two seconds at least
+_MOUTH_HELD = samples(200)  # a mouth that was not seen for so long is the sound's again
+_MOUTH_SHARE = 0.25  # of the way from the sound's mouth to the user's or back, per frame
 _LEAVING_FRAMES, _RETURNING_FRAMES = FPS, FPS // 2
 _OFF_SAMPLES = samples(200)  # a timeline that is further off was interrupted
 _CREEP = 0.05  # share of a timeline's error that is corrected per frame
@@ -34,20 +38,21 @@ _log = logging.getLogger(__name__)
 
 
 class _Seen(NamedTuple):
-    """A tracked pose of the user and its time, in samples of the session's clock."""
+    """A tracked pose of the user and its time, in samples of the session's clock; the mouth once it is known."""
 
     time: int
     move: UserMove
+    mouth: Floats | None
 
 
 class HeadFollower:
     """A head motion for `Renderer.motion` that is the user's own.
 
-    A thread tracks the newest frames, at most 15 a second. Frames take the pose of a moment in the past, in step with
-    their sound; between tracked frames it is interpolated. While the user is away, or the webcam is lost, idle motion
-    replaces it.
+    A thread tracks the newest frames, at most 15 a second, or all of them if the mouth is wanted too. Frames take the
+    pose of a moment in the past, in step with their sound; between tracked frames it is interpolated. While the user is
+    away, or the webcam is lost, idle motion replaces it, and the sound moves the mouth.
 
-    Only one thread may call `at`.
+    Only one thread may call `at` and `mouth`.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class HeadFollower:
         clock: SessionClock,
         *,
         delay_ms: float = DELAY_MS,
+        mouth: bool = False,
         tracker: FaceTracker | None = None,
     ) -> None:
         """Begin to follow.
@@ -64,12 +70,16 @@ class HeadFollower:
             webcam: its clock is `clock`; the caller closes it, after this.
             clock: the session's.
             delay_ms: from the moment that a frame shows to its rendering.
+            mouth: whether the user's mouth moves the presenter's, and not the sound.
             tracker: closed by `close`; a new one when None.
         """
         self._webcam, self._clock = webcam, clock
         self._delay = samples(delay_ms)
         self._tracker = tracker or FaceTracker(video=True, max_faces=1)
         self._user = UserHead()
+        self._user_mouth = UserMouth() if mouth else None
+        self._mouth_shape: Floats | None = None  # what was shown last
+        self._mouth_weight = 0.0
         self._seen: deque[_Seen] = deque(maxlen=_REMEMBERED)
         self._lock = threading.Lock()
         self._idle = IdleMotion()
@@ -100,6 +110,16 @@ class HeadFollower:
             self._handover.begin(frame, pose, _RETURNING_FRAMES if self.following else _LEAVING_FRAMES)
         return self._handover.apply(frame, pose), self._lids(eyelids, passed)
 
+    def mouth(self, spoken: Floats) -> Floats:
+        """The user's mouth at the moment of the frame that was asked for last, or the sound's; see `HeadMotion`."""
+        seen = self._mouth_at(self._moment)
+        step = _MOUTH_SHARE if seen is not None else -_MOUTH_SHARE
+        self._mouth_weight = min(max(self._mouth_weight + step, 0.0), 1.0)
+        self._mouth_shape = self._mouth_shape if seen is None else seen
+        if self._mouth_shape is None:
+            return spoken
+        return np.asarray(spoken + np.float32(self._mouth_weight) * (self._mouth_shape - spoken))
+
     def close(self) -> None:
         """Stop tracking; idle motion continues. Safe to call twice."""
         self._closing.set()
@@ -129,7 +149,7 @@ class HeadFollower:
                     continue
                 number = picture.number
                 if picture.time >= due:
-                    due = picture.time + _PERIOD
+                    due = picture.time + _PERIOD if self._user_mouth is None else 0
                     self._watch(picture)
         except Exception:
             _log.exception("head tracking failed")
@@ -138,10 +158,12 @@ class HeadFollower:
         faces = self._tracker.track(picture.rgb)
         if not faces:
             return
-        move = self._user.follow(faces[0], picture.time / SAMPLE_RATE)
+        time_s = picture.time / SAMPLE_RATE
+        move = self._user.follow(faces[0], time_s)
+        mouth = None if self._user_mouth is None else self._user_mouth.follow(faces[0], time_s)
         if move is not None:
             with self._lock:
-                self._seen.append(_Seen(picture.time, move))
+                self._seen.append(_Seen(picture.time, move, mouth))
 
     # ---- asking ----
 
@@ -161,10 +183,7 @@ class HeadFollower:
 
     def _move_at(self, moment: int) -> UserMove | None:
         """The user's pose at a moment; None if no face was tracked then."""
-        with self._lock:
-            later = bisect_right(self._seen, moment, key=lambda seen: seen.time)
-            before = self._seen[later - 1] if later else None
-            after = self._seen[later] if later < len(self._seen) else None
+        before, after = self._around(moment)
         if before is None or moment - before.time > _AWAY_SAMPLES:
             return None
         if after is None or after.move.appeared != before.move.appeared:
@@ -174,6 +193,23 @@ class HeadFollower:
         share = (moment - before.time) / (after.time - before.time)
         pose = np.add(before.move.pose, share * np.subtract(after.move.pose, before.move.pose))
         return UserMove(HeadPose(*(float(value) for value in pose)), closed, before.move.appeared)
+
+    def _mouth_at(self, moment: int) -> Floats | None:
+        """The user's mouth at a moment; None if it was not seen about then."""
+        before, after = self._around(moment)
+        if before is None or before.mouth is None or moment - before.time > _MOUTH_HELD:
+            return None
+        if after is None or after.mouth is None or after.time - before.time > _MOUTH_HELD:
+            return before.mouth
+        share = np.float32((moment - before.time) / (after.time - before.time))
+        return np.asarray(before.mouth + share * (after.mouth - before.mouth))
+
+    def _around(self, moment: int) -> tuple[_Seen | None, _Seen | None]:
+        """What was tracked last before a moment, and first after it."""
+        with self._lock:
+            later = bisect_right(self._seen, moment, key=lambda seen: seen.time)
+            before = self._seen[later - 1] if later else None
+            return before, self._seen[later] if later < len(self._seen) else None
 
     def _lids(self, wanted: int, frames: int) -> int:
         """Move the eyelids towards a level at a limited rate; a blink that began is completed."""

@@ -157,6 +157,8 @@ async def _open_output(device: str, clock: SessionClock, stack: AsyncExitStack) 
 
 def _open_webcam(settings: CameraConfig, clock: SessionClock, stack: ExitStack) -> HeadFollower | None:
     if not settings.webcam:
+        if settings.mouth == "webcam":
+            raise ConfigError("camera.mouth: a webcam that moves the mouth is not named; add --webcam")
         return None
     webcam = stack.enter_context(Webcam(settings.webcam, clock))
-    return stack.enter_context(HeadFollower(webcam, clock))
+    return stack.enter_context(HeadFollower(webcam, clock, mouth=settings.mouth == "webcam"))

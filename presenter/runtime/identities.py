@@ -90,7 +90,7 @@ class IdentityStore:
             if name_key(entry.name) == key:
                 return entry
         known = ", ".join(entry.name for entry in entries) or "none"
-        raise IdentityNotFoundError(f"no presenter named {name!r}; there are: {known}")
+        raise IdentityNotFoundError(f"no presenter named {name[:80]!r}; there are: {known}")
 
     def load(self, name: str) -> StoredIdentity:
         """Read a presenter.

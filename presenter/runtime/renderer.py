@@ -229,7 +229,8 @@ class Renderer:
     def _render(self, moved: _Moved, *, keep_mouth: bool = False) -> VideoFrame:
         pose, eyelids = self._move(moved)
         if not keep_mouth or self._mouth is None:
-            self._mouth, self._layer = moved, None
+            self._mouth = moved._replace(displacement=self._followed.mouth(moved.displacement))
+            self._layer = None
         mouth = self._mouth
         # A mouth that is kept belongs to its frame of a film; a still's goes with the head.
         number = moved.frame if self._identity.template is None else mouth.frame

@@ -129,4 +129,4 @@ class StyleStore:
             if name_key(name_of(path.name.removesuffix(_SUFFIX))) == name_key(name):
                 return path
         known = ", ".join(self.names()) or "none"
-        raise StyleNotFoundError(f"no speaking style named {name!r}; there are: {known}")
+        raise StyleNotFoundError(f"no speaking style named {name[:80]!r}; there are: {known}")

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
+from functools import partial
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
@@ -25,6 +26,7 @@ from presenter.server import (
 from presenter.server.access import check_token
 from presenter.server.app_keys import (
     ENROLMENTS,
+    FIRST_REQUESTS,
     METRICS,
     PEER_CONFIG,
     RENDERS,
@@ -36,6 +38,7 @@ from presenter.server.app_keys import (
 )
 from presenter.server.enrolment_jobs import Enrolments
 from presenter.server.error_responses import ApiError, OneLine, json_errors
+from presenter.server.first_requests import FIRST_REQUEST_S, FirstRequests
 from presenter.server.liveavatar_routes import add_liveavatar
 from presenter.server.rate_limit import limit_rate
 from presenter.server.render_jobs import Renders
@@ -69,7 +72,9 @@ def create_app(engine: RendererPool, store: IdentityStore, config: AppConfig) ->
     """
     server = config.server
     check_server(server)
+    first = FirstRequests()
     middlewares: list[Middleware] = [
+        first.middleware(),
         json_errors,
         middleware.check_dates,
         middleware.check_origin(server.public_origin),
@@ -84,6 +89,7 @@ def create_app(engine: RendererPool, store: IdentityStore, config: AppConfig) ->
     app = web.Application(middlewares=middlewares, client_max_size=MAX_JSON_BYTES)
     metrics = Metrics()
     app[METRICS] = metrics
+    app[FIRST_REQUESTS] = first
     app[TOKENS] = tokens
     app[STORE] = store
     app[ENROLMENTS] = Enrolments(store, config.engine)
@@ -167,10 +173,21 @@ async def serve_forever(
     runner = web.AppRunner(app, logger=http_log, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, ssl_context=tls).start()
-        with stopped_by_signals(stop.set):
-            ready(page_url(host, runner.addresses[0][1], "https" if tls else "http"))
-            await stop.wait()
+        assert runner.server is not None
+        listening = await asyncio.get_running_loop().create_server(
+            partial(app[FIRST_REQUESTS].accept, runner.server),
+            host,
+            port,
+            ssl=tls,
+            ssl_handshake_timeout=FIRST_REQUEST_S if tls else None,
+        )
+        try:
+            with stopped_by_signals(stop.set):
+                bound = listening.sockets[0].getsockname()[1]
+                ready(page_url(host, bound, "https" if tls else "http"))
+                await stop.wait()
+        finally:
+            listening.close()
     finally:
         await runner.cleanup()
 

@@ -5,6 +5,7 @@ from aiohttp import web
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
 from presenter.server.enrolment_jobs import Enrolments
+from presenter.server.first_requests import FirstRequests
 from presenter.server.render_jobs import Renders
 from presenter.server.session_host import SessionHost
 from presenter.server.session_manager import SessionManager
@@ -12,6 +13,7 @@ from presenter.server.tokens import Tokens
 from stream.rtc.peer_config import PeerConfig
 
 ENROLMENTS = web.AppKey("enrolments", Enrolments)
+FIRST_REQUESTS = web.AppKey("first_requests", FirstRequests)
 PEER_CONFIG = web.AppKey("peer_config", PeerConfig)
 METRICS = web.AppKey("metrics", Metrics)
 RENDERS = web.AppKey("renders", Renders)

@@ -14,6 +14,7 @@ MAX_NAME_BYTES = 1024
 RENDER_FILES = ("audio", "video", "driving")
 """The fields of `POST /api/renders` that are files."""
 _BACKGROUND = f"(?i)^(own|blur|#[0-9a-f]{{6}}|{'|'.join(COLOURS)})$"
+_PARTS = "^(lips|brows|eyes|head)(,(lips|brows|eyes|head))*$"
 _BACKGROUND_ECMA = _BACKGROUND.removeprefix("(?i)")  # JSON Schema's expressions have no flags
 
 Text = Annotated[str, Field(min_length=1)]
@@ -42,7 +43,7 @@ class RenderTexts(ShownRequest):
     face: Name | None = None
     """Whose face the person in the video gets: a presenter's name."""
     loop: bool = False
-    driving_head: bool = False
+    driving_parts: Annotated[str, Field(pattern=_PARTS)] = "lips"
 
 
 class SessionRequest(ShownRequest):

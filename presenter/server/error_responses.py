@@ -129,6 +129,8 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
         for kind in type(error).__mro__:
             if kind in STATUS_AND_CODE:
                 return error_response(*STATUS_AND_CODE[kind], str(error))
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # of a file that is asked for
+            return error_response(404, "not_found", f"{request.method}: nothing has a name as long as this path's.")
         if is_disk_full(error):
             _log.error("%s %s: %s", request.method, request.path, error)
             return error_response(507, "disk_full", DISK_FULL)

@@ -8,7 +8,7 @@ from typing import Any
 from presenter.server.operations import OPERATIONS, Operation
 from presenter.server.tokens import Scope
 
-_REFUSALS = (400, 401, 403, 404, 405, 413, 429, 503)
+_REFUSALS = (400, 401, 403, 404, 405, 408, 413, 429, 503)
 _ERROR = {
     "type": "object",
     "required": ["error"],

@@ -35,7 +35,8 @@ class Operation:
         body: A model of `bodies`, a media type with its schema, or None.
         answer: Status of success, and its media type; empty for no body.
         query: Parameters of the address, with their schemas.
-        refusals: Statuses of errors beside 400, 401, 403, 404, 405, 413, 429 and 503, which any operation may answer.
+        refusals: Statuses of errors beside those that any operation may answer: 400, 401, 403, 404, 405, 408, 413, 429
+            and 503.
     """
 
     summary: str
@@ -83,7 +84,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/api/presenters"): Operation(summary="The presenters", access=ADMIN),
     ("POST", "/api/presenters"): Operation(
         summary="Enroll a presenter from a photo or a video", access=ADMIN, body=_ENROLMENT,
-        answer=(202, "application/json"), refusals=(408, 422, 507),
+        answer=(202, "application/json"), refusals=(422, 507),
     ),
     ("PATCH", "/api/presenters/{name}"): Operation(
         summary="Rename a presenter", access=ADMIN, body=bodies.RenameRequest, refusals=(409, 422)
@@ -105,7 +106,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("POST", "/api/renders"): Operation(
         summary="Render a film", access=ADMIN, body=_RENDER,
-        answer=(202, "application/json"), refusals=(408, 422, 507),
+        answer=(202, "application/json"), refusals=(422, 507),
     ),
     ("GET", "/api/renders/{id}"): Operation(summary="Progress of a film", access=ADMIN),
     ("DELETE", "/api/renders/{id}"): Operation(summary="Delete a film", access=ADMIN, answer=_NOTHING),

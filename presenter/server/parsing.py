@@ -20,6 +20,8 @@ MAX_FORM_LINES = 200
 """Lines of a form outside its fields: preamble, boundaries, headers."""
 CHUNK_BYTES = 1 << 16
 _NUMBER = re.compile("[1-9][0-9]{0,2}")
+BODY_TIMEOUT_S = 20.0
+"""JSON and SDP that take longer are refused."""
 UPLOAD_TIMEOUT_S = 120.0
 """An upload that takes longer is refused, so that slow senders do not block others."""
 VIDEO_TIMEOUT_S = 600.0
@@ -70,14 +72,22 @@ class UploadLimits(NamedTuple):
     video: int
 
 
+async def _body(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.read()
+    except TimeoutError as error:
+        raise ApiError(408, "timeout", f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s.") from error
+
+
 async def read_json(request: web.Request, kind: type[Body]) -> Body:
     """Return the body, which is UTF-8 independent of its content type (RFC 8259, section 8.1).
 
     Raises:
-        ApiError: if it is no such JSON object; names the key and what was expected.
+        ApiError: if it is no such JSON object (names the key and what was expected), or too slow.
     """
     try:
-        return kind.model_validate_json(await request.read())
+        return kind.model_validate_json(await _body(request))
     except ValidationError as error:
         raise _refused(error, kind) from error
 
@@ -102,10 +112,10 @@ async def read_sdp(request: web.Request) -> str:
     """Return the body, which is UTF-8 (RFC 8866, section 4.4).
 
     Raises:
-        ApiError: if it is not, or too long.
+        ApiError: if it is not, too long or too slow.
     """
     try:
-        body = await request.read()
+        body = await _body(request)
         if len(body) > MAX_SDP_BYTES:
             raise ApiError(413, "too_large", f"Expected an SDP offer of at most {MAX_SDP_BYTES} bytes.")
         return body.decode()

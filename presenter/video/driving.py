@@ -17,6 +17,7 @@ import numpy as np
 from models.compositor import FrameCompositor
 from models.head_motion import AT_REST, EYES_CLOSED, HeadPose, IdleMotion, follow_lids
 from models.mesh import NUM_VERTICES, Floats, topology
+from models.upper_face import UpperFace, read_upper_face
 from models.user_head import UserHead, UserMove
 from presenter.errors import MediaError
 from presenter.runtime.engine import Engine
@@ -25,6 +26,7 @@ from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.output import Output
 from presenter.runtime.progress import Progress, tracked
 from presenter.video.face_track import FaceTrack, track_face
+from presenter.video.motion import MouthMotion
 from presenter.video.resync import SoundUntil
 from stream.errors import MediaFileError
 from stream.files.movie import SoundFormat
@@ -33,6 +35,7 @@ from stream.media import CHUNK_SAMPLES, FPS, FloatArray, VideoFrame
 
 HELD_S = 0.2
 """How long the last shape is held where the driver's face is not seen; then it relaxes for as long."""
+_BLINK_FRAMES = 2  # next to closed eyes, in which lids hide the irises
 _SETTLING_S = 1.0  # in which `UserHead` learns the driver's neutral pose
 
 
@@ -49,6 +52,7 @@ class DrivenMotion:
         seen = [face for face in track.faces if face is not None]
         self._shapes = np.stack([share * (face.mesh - track.neutral) for face in seen]).astype(np.float32)
         self._moves = _moves(self._times, [face.pose.project(face.mesh) for face in seen])
+        self._brows, self._gaze = _upper_faces([face.mesh for face in seen], self._moves)
         step = (track.times[-1] - track.times[0]) / max(len(track.times) - 1, 1)
         self.duration: Fraction = track.times[-1] + (step or Fraction(1, FPS))
         """Of the video, seconds."""
@@ -73,6 +77,17 @@ class DrivenMotion:
             return AT_REST, level
         pose = np.add(moves[0].pose, share * np.subtract(moves[1].pose, moves[0].pose)) * self._weight(time)
         return HeadPose(*(float(value) for value in pose)), level
+
+    def upper_at(self, frame: int, parts: frozenset[str]) -> UpperFace:
+        """By how much brows and irises differ from the driver's usual ones at a frame of 40 ms; 0 if not of `parts`."""
+        time = frame / FPS
+        before, after, share = self._between(time)
+        weight = self._weight(time)
+        brows, gaze = (
+            weight * (track[before] + share * (track[after] - track[before])) * (part in parts)
+            for track, part in ((self._brows, "brows"), (self._gaze, "eyes"))
+        )
+        return UpperFace(brows, gaze)
 
     def _between(self, time: float) -> tuple[int, int, float]:
         """The tracked frames before and after a time, and how far it is on the way."""
@@ -107,6 +122,20 @@ def _moves(times: list[float], faces: list[Floats]) -> list[UserMove | None]:
     return [user.follow(face, time) for face, time in zip(faces, times, strict=True)]
 
 
+def _upper_faces(meshes: list[Floats], moves: list[UserMove | None]) -> tuple[Floats, Floats]:
+    """Brows `[T, 10, 2]` and gaze `[T, 2]` from their medians; while lids hide the irises the gaze is interpolated."""
+    faces = [read_upper_face(mesh) for mesh in meshes]
+    brows, gaze = np.stack([face.brows for face in faces]), np.stack([face.gaze for face in faces])
+    closed = np.array([bool(move and move.eyes_closed) for move in moves])
+    hidden = np.convolve(closed, np.ones(2 * _BLINK_FRAMES + 1), "same") > 0
+    if hidden.all():
+        return (brows - np.median(brows, 0)).astype(np.float32), np.zeros_like(gaze)
+    seen = np.flatnonzero(~hidden)
+    gaze = np.stack([np.interp(np.arange(len(gaze)), seen, axis[seen]) for axis in gaze.T], -1)
+    away = brows - np.median(brows[seen], 0), gaze - np.median(gaze[seen], 0)
+    return away[0].astype(np.float32), away[1].astype(np.float32)
+
+
 def track_driver(clip: Path, progress: Progress | None = None, span: tuple[float, float] = (0.0, 1.0)) -> DrivenMotion:
     """Track the largest face of a video as a driver.
 
@@ -128,7 +157,8 @@ def render_driven(
     sound: Sound,
     out: Output,
     *,
-    head: bool = False,
+    parts: frozenset[str] = frozenset({"lips"}),
+    mouth: MouthMotion | None = None,
     progress: Progress | None = None,
     span: tuple[float, float] = (0.0, 1.0),
     framing: Framing = DEFAULT_FRAMING,
@@ -138,10 +168,12 @@ def render_driven(
     Args:
         engine: Its generator renders the mouth.
         stored: The presenter.
-        motion: Of the driver; the film lasts as long.
+        motion: Of the driver.
         sound: Of the film.
         out: The output; a file is written atomically.
-        head: Whether head and eyelids are the driver's as well; else they are idle.
+        parts: What the driver moves, of `lips`, `brows`, `eyes` and `head`; head and eyelids are idle else. A presenter
+            in a video keeps its own brows and eyes.
+        mouth: What moves the mouth, where the driver's lips are not of `parts`; the film lasts as long as what does.
         progress: Called after each frame; None draws a bar on the terminal.
         span: The part of the whole work that this is.
         framing: How the presenter is shown.
@@ -155,26 +187,30 @@ def render_driven(
     identity = stored.identity
     compositor = FrameCompositor(identity, engine.folded(stored))
     idle = IdleMotion()
-    count = int(motion.duration * FPS)
-    pieces = SoundUntil(sound, motion.duration)
+    mouth = mouth or motion
+    count = int(mouth.duration * FPS)
+    pieces = SoundUntil(sound, mouth.duration)
     name = "stdout" if out.path is None else out.path.name
     height, width = identity.frame.shape[:2]
     audio = SoundFormat(sound.rate, sound.channels)
-    with Film(out, framing, (height, width), audio, float(motion.duration), compositor.prepare_cutout) as film:
+    with Film(out, framing, (height, width), audio, float(mouth.duration), compositor.prepare_cutout) as film:
         for frame in tracked(range(count), count, name, progress, span):
             time = Fraction(frame, FPS)
             for piece in pieces.up_to(time + 1):
                 film.write_sound(piece)
-            pose, eyelids = motion.head_at(frame) if head else idle.at(frame)
-            if identity.template is not None and not head:  # a film has its own idle motion
-                pose = AT_REST
-            layer, cutout = compositor.layer(motion.at(time), frame), None
+            (own, lids), (pose, eyelids) = idle.at(frame), motion.head_at(frame)
+            if "head" not in parts:
+                pose = own if identity.template is None else AT_REST  # a film has its own idle motion
+            if "eyes" not in parts:
+                eyelids = lids
+            upper = motion.upper_at(frame, parts) if parts & {"brows", "eyes"} else None
+            layer, cutout = compositor.layer(mouth.at(time), frame), None
             if film.needs_cutout:
-                rgb, cutout = compositor.compose_with_cutout(layer, pose, eyelids, frame)
+                rgb, cutout = compositor.compose_with_cutout(layer, pose, eyelids, frame, upper)
             else:
-                rgb = compositor.compose(layer, pose, eyelids, frame)
+                rgb = compositor.compose(layer, pose, eyelids, frame, upper)
             film.write(VideoFrame(rgb, frame * CHUNK_SAMPLES, cutout))
-        for piece in pieces.up_to(motion.duration):
+        for piece in pieces.up_to(mouth.duration):
             film.write_sound(piece)
     return count
 

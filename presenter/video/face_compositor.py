@@ -10,7 +10,7 @@ from models.compositor import Backend
 from models.crop import CROP_SIZE, crop_mask, crop_points, crop_rasteriser, crop_transform, cut_crop, mask_region
 from models.identity import picture_tensor
 from models.layer import Planes
-from models.live_inputs import live_planes, masked_target, mouth_gap
+from models.live_inputs import masked_target, mouth_gap, planes_of
 from models.mesh import FACE_OVAL, INNER_LIP_RING, Floats, topology
 from models.mouth_interior import interior_look
 from models.raster import MeshRasteriser
@@ -43,6 +43,13 @@ class FaceCompositor:
         self._rasteriser = crop_rasteriser()
         top, bottom, left, right = (edge * self._detail for edge in mask_region())
         self._fine = MeshRasteriser(CROP_SIZE * self._detail, (top, bottom, left, right))
+        # What of the crop is shown: the mask, and a pixel around it of which a resampled one may take a share.
+        size = CROP_SIZE * self._detail
+        rows, columns = (
+            slice(max(low - self._detail, 0), min(high + self._detail, size))
+            for low, high in ((top, bottom), (left, right))
+        )
+        self._box = rows, columns
 
     def compose(self, rgb: Picture, face: Face, displacement: Floats, weight: float = 1.0) -> Picture:
         """The frame with another mouth; every pixel outside the mask is the frame's own.
@@ -60,7 +67,7 @@ class FaceCompositor:
         references = [each for each in (self._closed.to(face), self._open.to(face)) if each is not None]
         colour = self._colour(target, _skin_colour(target, own), points, references)
         opacity = _opacity(own, points) * weight
-        return _paste(rgb, colour, opacity, transform, self._detail)
+        return _paste(rgb, colour, (self._box[1].start, self._box[0].start), opacity, transform, self._detail)
 
     def follow(self, face: Face) -> None:
         """Note a face that is not rendered, so that the next one gets the references that it would get after it."""
@@ -72,7 +79,7 @@ class FaceCompositor:
         return np.asarray(face.mesh + topology().lower_face[:, None] * (self._neutral - face.mesh) + displacement)
 
     def _colour(self, target: Picture, skin: Floats, points: Floats, references: list[_Prepared]) -> Picture:
-        """The rendered crop at full detail: the references warped there, and the generator's residual to the warp."""
+        """The box of the rendered crop at full detail: the references warped there, and the generator's residual."""
         planes, warped, fine = self._warped(points, skin, references[0])
         # The thin gap of nearly closed lips would show as a bright line.
         shown = float(np.clip((mouth_gap(points) - _CLOSED_GAP) / _CLOSED_GAP, 0, 1))
@@ -83,7 +90,8 @@ class FaceCompositor:
                 (one + inside[..., None] * (other.astype(np.float32) - one) + 0.5).astype(np.uint8)
                 for one, other in ((planes, inner), (warped, warped_inner))
             )
-            share = cv2.GaussianBlur(cv2.resize(inside, fine.shape[:2]), (0, 0), self._detail)[..., None]
+            size = CROP_SIZE * self._detail
+            share = cv2.GaussianBlur(cv2.resize(inside, (size, size)), (0, 0), self._detail)[self._box][..., None]
             fine = (fine + share * (fine_inner - fine)).astype(np.float32)
         with torch.inference_mode():
             layer = self._backend.render(self._backend.encode_target(masked_target(picture_tensor(target))), planes)
@@ -91,8 +99,10 @@ class FaceCompositor:
         residual = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.float32)
         covered = np.s_[window.top : window.bottom, window.left : window.right]
         residual[covered] = layer[..., :3].astype(np.float32) - warped[covered]
-        size, scale = CROP_SIZE * self._detail, float(self._detail)
-        fine += cv2.warpAffine(residual, np.array([[scale, 0, 0], [0, scale, 0]]), (size, size))
+        rows, columns = self._box
+        scale = float(self._detail)
+        placed = np.array([[scale, 0, -columns.start], [0, scale, -rows.start]])
+        fine += cv2.warpAffine(residual, placed, fine.shape[1::-1])
         return np.clip(fine + 0.5, 0, 255).astype(np.uint8)
 
     def _warped(self, points: Floats, skin: Floats, reference: _Prepared) -> tuple[Planes, Picture, Floats]:
@@ -100,10 +110,11 @@ class FaceCompositor:
         gain = np.clip((skin + 1) / (reference.skin_colour + 1), 0.5, 2.0)
         matched = np.clip(reference.crop * gain, 0, 255).astype(np.uint8)
         look = interior_look(matched, reference.points) if self._backend.painted_interior else None
-        planes = live_planes(self._rasteriser, points, matched, reference.points, look)
-        _, _, warped = self._rasteriser.draw(points, reference.points, matched)
+        drawn = self._rasteriser.draw(points, reference.points, matched)
+        warped = drawn[2].copy()
+        planes = planes_of(drawn, points, reference.points, look)
         _, _, fine = self._fine.draw(points * self._detail, reference.points * self._detail, reference.detailed)
-        return planes, warped, (fine * gain).astype(np.float32)
+        return planes, warped, (fine[self._box] * gain).astype(np.float32)
 
 
 class _Nearest:
@@ -163,8 +174,10 @@ def _opacity(own: Floats, points: Floats) -> Floats:
     return opacity
 
 
-def _paste(rgb: Picture, colour: Picture, opacity: Floats, transform: Floats, detail: int) -> Picture:
-    """Blend a crop at full detail into a copy of the frame; where the opacity is 0 nothing is changed."""
+def _paste(
+    rgb: Picture, colour: Picture, corner: tuple[int, int], opacity: Floats, transform: Floats, detail: int
+) -> Picture:
+    """Blend a part of a crop at full detail, with its x and y there, into a copy of the frame, where it is opaque."""
     height, width = rgb.shape[:2]
     inverse = cv2.invertAffineTransform(transform.astype(np.float64))
     top, bottom, left, right = mask_region()
@@ -177,6 +190,7 @@ def _paste(rgb: Picture, colour: Picture, opacity: Floats, transform: Floats, de
     inverse[:, 2] -= [x0, y0]
     size = int(x1 - x0), int(y1 - y0)
     fine = inverse / [detail, detail, 1]
+    fine[:, 2] += fine[:, :2] @ corner
     moved = cv2.warpAffine(colour, fine, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     alpha = cv2.warpAffine(opacity, inverse, size, flags=cv2.INTER_LINEAR).astype(np.float32)
     region = np.s_[int(y0) : int(y1), int(x0) : int(x1)]

@@ -16,6 +16,7 @@ from presenter.errors import MediaError
 from presenter.runtime.engine import Engine
 from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.progress import Progress, tracked
+from presenter.video.ahead import ahead
 from presenter.video.face_compositor import FaceCompositor
 from presenter.video.face_track import FaceTrack, Picture, track_face
 from presenter.video.motion import MouthMotion
@@ -116,7 +117,7 @@ def _resync(
     if tracking.exists():
         track = load_track(tracking)
     else:
-        passes = tracked(iter_frames(video), timing.frames, "tracking", progress, (span[0], half))
+        passes = tracked(ahead(iter_frames(video)), timing.frames, "tracking", progress, (span[0], half))
         try:
             track = track_face(passes, face_index)
         except MediaError as error:
@@ -137,7 +138,7 @@ def _resync(
     done = SEGMENT_FRAMES * len(unfinished.segments)
     frames = resync_frames(engine, video, track, motion, length if loop else None, swap, skip=done)
     share = half + (span[1] - half) * min(done / max(total, 1), 1.0)
-    shown = tracked(frames, max(total - done, 0), out.name, progress, (share, span[1]))
+    shown = tracked(ahead(frames), max(total - done, 0), out.name, progress, (share, span[1]))
     while first := next(shown, None):
         start = round(first.time / timing.time_base)
         part = unfinished.next_segment(start)

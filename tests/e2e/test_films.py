@@ -129,7 +129,7 @@ def test_a_film_with_another_person_s_motion_style_picture_and_face(
         page.check("#render-consent")
         frames, asked = film()
         assert len(frames) == 20, "as long as the driver"
-        assert asked == {"driving": "a file", "presenter": "default", "driving_head": "true"} | shown
+        assert asked == {"driving": "a file", "presenter": "default", "driving_parts": "lips,brows,eyes,head"} | shown
 
         page.set_input_files("#render-driving", [])
         page.set_input_files("#render-video", actor)

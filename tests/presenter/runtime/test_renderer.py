@@ -177,6 +177,9 @@ class Turned:
     def at(self, frame: int) -> tuple[HeadPose, int]:
         return HeadPose(right=0.1, yaw=0.2), 4
 
+    def mouth(self, spoken):
+        return spoken
+
 
 def moves(renderer, sound) -> list[tuple[HeadPose, int]]:
     """The poses and eyelids that are rendered."""

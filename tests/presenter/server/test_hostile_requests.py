@@ -7,6 +7,7 @@ import gc
 import json
 import os
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 from aiohttp.test_utils import TestClient
 from aiortc import RTCConfiguration, RTCPeerConnection
 
+from presenter.runtime.identities import IdentityStore
+from presenter.runtime.identity_folder import save_identity
 from presenter.server import parsing
 from presenter.server.enrolment_jobs import MAX_UPLOADS
 from stream.rtc.aiortc_internals import patch_process_host_addresses
@@ -93,6 +96,27 @@ def test_forms_that_are_none(serve: Serve, tmp_path: Path, part: bytes) -> None:
         response = await client.post("/api/presenters", data=b"--x\r\n" + part + b"\r\n--x--\r\n", headers=FORM)
         await check(response, 400, "bad_request")
         assert not any((tmp_path / ".uploads").glob("*"))
+
+    serve(scenario)
+
+
+def test_names_longer_than_a_files(serve: Serve, tmp_path: Path) -> None:
+    default = IdentityStore(tmp_path).load("default")
+    save_identity(tmp_path / "Own", replace(default.identity, name="Own"), default.generator)
+    long = "ä" * 400
+
+    async def scenario(client: Server) -> None:
+        for name in ("a" * 4000, "a/" * 1500 + "a", "%C3%A4" * 600):
+            assert (await client.get(f"/static/{name}")).status == 404
+            assert (await client.get(f"/api/presenters/{name}/thumbnail")).status == 404
+        await check(await client.patch("/api/presenters/Own", json={"name": long}), 422, "enroll_failed")
+        await check(await client.post("/api/sessions", json={"presenter": long}), 404, "presenter_not_found")
+        styled = {"presenter": "default", "style": long}
+        await check(await client.post("/api/sessions", json=styled), 404, "style_not_found")
+        fields = aiohttp.FormData()
+        fields.add_field("name", long)
+        fields.add_field("photo", b"x", filename="a" * 3000 + ".png")
+        await check(await client.post("/api/presenters", data=fields), 422, "enroll_failed")
 
     serve(scenario)
 

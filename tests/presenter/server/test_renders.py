@@ -119,7 +119,7 @@ def test_a_driver_moves_a_presenter_that_is_shown_as_asked(serve: Serve, tmp_pat
 
     async def scenario(client: Server) -> None:
         shown = {"size": "720p", "framing": "close", "background": "#204060"}
-        fields = form(driving=actor.read_bytes(), presenter="default", driving_head="true", **shown)
+        fields = form(driving=actor.read_bytes(), presenter="default", driving_parts="lips,eyes,head", **shown)
         job = await finished(client, await (await client.post("/api/renders", data=fields)).json())
         assert job["state"] == "done", job
         film = await (await client.get(job["file"])).read()

@@ -33,6 +33,7 @@ def test_wheel_renders_outside_the_checkout(unpacked, tmp_path):
         "models/assets/face_landmarks.onnx",
         "models/assets/NOTICE",
         "presenter/presenters/default/identity.safetensors",
+        "presenter/presenters/sam/generator.safetensors",
     ):
         assert (unpacked / needed).is_file(), needed
     script = f"""

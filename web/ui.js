@@ -4,8 +4,6 @@ import { pictureUrl } from "./api.js";
 
 const $ = (id) => document.getElementById(id);
 
-const SYNTHETIC = "default"; // the one synthetic presenter; all others are made from photos of people
-
 const STATUS = {
   idle: "Ready",
   connecting: "Connecting",
@@ -158,7 +156,7 @@ let onStage = null;
 export async function showPoster(presenter) {
   onStage = presenter;
   const poster = $("poster");
-  const synthetic = presenter.name === SYNTHETIC;
+  const synthetic = presenter.own === false; // those that ship; all others are made from photos of people
   $("badge").textContent = synthetic ? "Synthetic presenter" : "AI-generated video";
   poster.alt = synthetic ? "Synthetic presenter" : `Presenter ${presenter.name}`;
   const url = await picture(presenter);

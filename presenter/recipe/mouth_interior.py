@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 
 from models.mesh import topology
 from models.mouth_interior import ASSET, ORIGIN, PIXELS_PER_UNIT, RELIEF_SHAPE
+from presenter.studio.character import HeadShape
 from presenter.studio.geometry import GUMS, LANDMARKS, TEETH, Head, Part
 
 _FINER = 4  # drawn so much larger, then averaged
@@ -47,7 +48,7 @@ class InteriorReliefs:
 
 def build_interior(settings: InteriorReliefs) -> None:
     """Draw the reliefs of the mean head and write them."""
-    head = Head(settings.geometry, 0, 0.0)
+    head = Head(settings.geometry, HeadShape(seed=0, spread=0.0))
     points = _canonical(head)
     drop = np.linalg.norm(head.posed({"jawOpen": 1.0}) - head.posed({}), axis=1)
     tongue = np.zeros(len(points))

@@ -84,16 +84,16 @@ def _generator(arguments: Sequence[str]) -> None:
     train_generator(parse_settings(GeneratorTraining, "generator", arguments))
 
 
-def _default_poses(arguments: Sequence[str]) -> None:
-    from presenter.recipe.default_poses import DefaultPoses, choose_poses
+def _shipped_poses(arguments: Sequence[str]) -> None:
+    from presenter.recipe.shipped_poses import ShippedPoses, choose_poses
 
-    choose_poses(parse_settings(DefaultPoses, "default-poses", arguments))
+    choose_poses(parse_settings(ShippedPoses, "shipped-poses", arguments))
 
 
-def _default(arguments: Sequence[str]) -> None:
-    from presenter.recipe.default_presenter import DefaultPresenter, build_default
+def _shipped(arguments: Sequence[str]) -> None:
+    from presenter.recipe.shipped_presenter import ShippedPresenter, build_shipped
 
-    build_default(parse_settings(DefaultPresenter, "default", arguments))
+    build_shipped(parse_settings(ShippedPresenter, "shipped", arguments))
 
 
 def _loop(arguments: Sequence[str]) -> None:
@@ -124,8 +124,8 @@ STEPS: dict[str, Callable[[Sequence[str]], None]] = {
     "jaw": _jaw,
     "interior": _interior,
     "generator": _generator,
-    "default-poses": _default_poses,
-    "default": _default,
+    "shipped-poses": _shipped_poses,
+    "shipped": _shipped,
     "loop": _loop,
 }
 

@@ -60,13 +60,16 @@ class IdentityStore:
         self._checked: dict[Path, tuple[object, str]] = {}
 
     def entries(self) -> list[Entry]:
-        """All presenters, the damaged too, the default first; each is read once and again when its files change."""
+        """All presenters, the damaged too: the default, those that ship, the user's.
+
+        Each is read once and again when its files change.
+        """
         found: dict[str, Entry] = {}
         for root in (self._shipped, self.own):
             for folder in _folders(root):
                 name = name_of(folder.name)
                 found[name_key(name)] = Entry(name, folder, root == self.own, self._problem(folder))
-        return sorted(found.values(), key=lambda entry: (entry.name != DEFAULT, name_key(entry.name)))
+        return sorted(found.values(), key=lambda entry: (entry.name != DEFAULT, entry.own, name_key(entry.name)))
 
     def names(self) -> list[str]:
         """The names of those that can be used, the default first."""

@@ -10,6 +10,7 @@ from scipy.interpolate import CubicSpline, LinearNDInterpolator
 from scipy.spatial import cKDTree
 
 from presenter.studio import materials
+from presenter.studio.character import Brows, Character
 from presenter.studio.geometry import BROWS, EYES, FACE, FloatArray, Head
 from presenter.studio.nodes import Shader, add_strands, move_strands
 
@@ -51,20 +52,21 @@ class FaceStrands:
         move_strands(self._thing, root + along)
 
 
-def build_brows(head: Head, palette: materials.Palette) -> FaceStrands:
+def build_brows(head: Head, character: Character) -> FaceStrands:
     """Two brows of short flat hairs."""
     rng = np.random.default_rng(7)
     front = head.base[slice(*FACE.vertices)]
     front = front[(front[:, 2] > 4) & (front[:, 1] > 2) & (front[:, 1] < 10)]
     depth = LinearNDInterpolator(front[:, :2], front[:, 2])
+    look, hair = character.brows, character.hair
     strands = np.concatenate(
-        [_brow(head.landmarks[brow, :2], side, depth, rng) for side, brow in zip((-1, 1), BROWS, strict=True)]
+        [_brow(head.landmarks[brow, :2], side, depth, rng, look) for side, brow in zip((-1, 1), BROWS, strict=True)]
     )
-    shader = materials.hair("brow hair", palette.hair_melanin, palette.hair_redness * 0.6, 0.6, 0.35)
-    return FaceStrands(head, "brows", strands, rng.uniform(0.005, 0.010, len(strands)), shader)
+    shader = materials.hair("brow hair", hair.melanin, hair.redness * 0.6, 0.6, 0.35)
+    return FaceStrands(head, "brows", strands, look.thickness * rng.uniform(0.005, 0.010, len(strands)), shader)
 
 
-def build_lashes(head: Head) -> FaceStrands:
+def build_lashes(head: Head, look: Brows) -> FaceStrands:
     """Upper and lower lashes."""
     rng = np.random.default_rng(8)
     strands: list[FloatArray] = []
@@ -72,20 +74,21 @@ def build_lashes(head: Head) -> FaceStrands:
     for eye in EYES:
         corners = head.landmarks[eye]
         for margin, count, is_upper in ((corners[:4], 120, True), (np.vstack([corners[3:], corners[:1]]), 36, False)):
-            strands.append(_lashes(margin, corners.mean(0), count, is_upper, rng))
+            strands.append(_lashes(margin, corners.mean(0), count, is_upper, rng, look.lashes))
             upper += [is_upper] * count
     is_upper_strand = np.array(upper)
     shader = materials.hair("lash hair", 1.0, 0.0, 0.6, 0.0)
-    radius, fold = np.where(is_upper_strand, 0.012, 0.006), np.where(is_upper_strand, 1.7, 0.0)
+    radius, fold = look.lashes * np.where(is_upper_strand, 0.012, 0.006), np.where(is_upper_strand, 1.7, 0.0)
     return FaceStrands(head, "lashes", np.concatenate(strands), radius, shader, fold)
 
 
 def _brow(
-    landmarks: FloatArray, side: int, depth: LinearNDInterpolator, rng: np.random.Generator, count: int = 450
+    landmarks: FloatArray, side: int, depth: LinearNDInterpolator, rng: np.random.Generator, look: Brows
 ) -> FloatArray:
     line = (landmarks if side > 0 else landmarks[::-1]).copy()  # inner to outer
-    line[:, 1] += -0.30 + np.array([-0.12, -0.08, -0.05, 0.18, 0.45])
-    line[:, 0] *= np.array([1.04, 1.02, 0.99, 0.95, 0.90])
+    count = look.count
+    line[:, 1] += look.lift + look.arch * np.array([-0.12, -0.08, -0.05, 0.18, 0.45])
+    line[:, 0] *= 1.0 + look.inset * np.array([0.04, 0.02, -0.01, -0.05, -0.10])
     curve = CubicSpline(np.arange(5), line)
     # Sparse where a brow begins, above the nose, and where it ends: an even density looks drawn.
     t = 3.45 * rng.beta(1.35, 1.25, count)
@@ -93,7 +96,7 @@ def _brow(
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     across = np.stack([-tangent[:, 1], tangent[:, 0]], -1)
     across *= np.sign(across[:, 1:])
-    width = 0.31 * np.interp(t, [0, 0.5, 2, 2.8, 3.45], [0.75, 1.05, 0.95, 0.6, 0.25])
+    width = look.width * np.interp(t, [0, 0.5, 2, 2.8, 3.45], [0.75, 1.05, 0.95, 0.6, 0.25])
     offset = np.clip(rng.normal(0, 0.52, count), -1.3, 1.3)
     root = curve(t) + across * (offset * width)[:, None]
     lift = np.interp(t, [0, 0.8, 2, 4], [1.2, 0.55, 0.2, 0.0]) - offset * 0.45
@@ -109,7 +112,7 @@ def _brow(
 
 
 def _lashes(
-    margin: FloatArray, eye_center: FloatArray, count: int, is_upper: bool, rng: np.random.Generator
+    margin: FloatArray, eye_center: FloatArray, count: int, is_upper: bool, rng: np.random.Generator, longer: float
 ) -> NDArray[np.float64]:
     curve = CubicSpline(np.arange(len(margin)), margin)
     root = curve(rng.uniform(0.12, len(margin) - 1.05, count))
@@ -119,7 +122,7 @@ def _lashes(
     direction = np.stack([outward * (0.15 + 0.55 * outer), np.full(count, 0.35 * up), np.ones(count)], -1)
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     direction += rng.normal(0, 0.09, direction.shape)
-    length = (0.52 if is_upper else 0.16) * rng.uniform(0.7, 1.1, count) * (0.8 + 0.3 * np.clip(outer, -1, 1))
+    length = longer * (0.52 if is_upper else 0.16) * rng.uniform(0.7, 1.1, count) * (0.8 + 0.3 * np.clip(outer, -1, 1))
     along = np.linspace(0.0, 1.0, 6)
     strands = root[:, None] + direction[:, None] * (length[:, None] * along)[..., None]
     strands[..., 1] += up * 0.40 * length[:, None] * along**2

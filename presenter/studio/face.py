@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from presenter.studio import masks, materials
+from presenter.studio.character import Character, Color, Skin
 from presenter.studio.geometry import (
     EYE_SOCKET_FACES,
     EYEBALLS,
@@ -39,11 +40,11 @@ class MovingPart:
         move_vertices(self.thing, vertices[slice(*self.part.vertices)])
 
 
-def build_face(head: Head, palette: materials.Palette) -> list[MovingPart]:
+def build_face(head: Head, character: Character) -> list[MovingPart]:
     """Add everything that an expression deforms; eyeballs are added too but do not deform."""
     film = materials.wet_film()
-    _add_eyeballs(head, palette, film)
-    parts = [_add_skin(head, palette), _add_gums(head), _add_teeth(head)]
+    _add_eyeballs(head, character.iris, film)
+    parts = [_add_skin(head, character.skin), _add_gums(head), _add_teeth(head)]
     for line in TEAR_LINES:
         thing = add_mesh("tear line", head.base[slice(*line.vertices)], head.faces(line), [film])
         thing.visible_shadow = False
@@ -51,12 +52,12 @@ def build_face(head: Head, palette: materials.Palette) -> list[MovingPart]:
     return parts
 
 
-def _add_skin(head: Head, palette: materials.Palette) -> MovingPart:
+def _add_skin(head: Head, look: Skin) -> MovingPart:
     material_index = np.zeros(SKIN.faces[1], int)
     material_index[slice(*MOUTH_SOCKET_FACES)] = 1
     material_index[slice(*EYE_SOCKET_FACES)] = 2
     shaders = [
-        materials.skin(palette, masks.face_texture(head)),
+        materials.skin(look, masks.face_texture(head)),
         materials.wet_flesh("mouth socket", (0.40, 0.12, 0.10)),
         materials.wet_flesh("eye socket", (0.50, 0.20, 0.17)),
     ]
@@ -73,7 +74,9 @@ def _add_skin(head: Head, palette: materials.Palette) -> MovingPart:
     add_attribute(thing, "rest", points)
     add_attribute(thing, "blush", masks.blush(head))
     add_attribute(thing, "shade", masks.eye_shade(head))
-    add_attribute(thing, "scalp", smoothstep(-0.30, 1.30, masks.above_hairline(points)))
+    add_attribute(thing, "scalp", smoothstep(-0.30, 1.30, masks.above_hairline(points, head.shape)))
+    if look.stubble:
+        add_attribute(thing, "beard", masks.beard(head))
     return MovingPart(thing, SKIN)
 
 
@@ -92,12 +95,12 @@ def _add_teeth(head: Head) -> MovingPart:
     return MovingPart(thing, TEETH)
 
 
-def _add_eyeballs(head: Head, palette: materials.Palette, film: Shader) -> None:
+def _add_eyeballs(head: Head, iris: Color, film: Shader) -> None:
     spheres = [_fit_sphere(head.base[first:last]) for first, last in EYEBALLS]
     radius = spheres[0][1]
     iris_radius = 0.46 * radius
     ball, cornea, faces = _eye_surfaces(radius, iris_radius)
-    shader = materials.eyeball(palette.iris, iris_radius)
+    shader = materials.eyeball(iris, iris_radius)
     for side, (center, _) in zip((1, -1), spheres, strict=True):
         eye = add_mesh("eyeball", ball, faces, [shader])
         front = add_mesh("cornea", cornea, faces, [film])

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from presenter.studio.character import HeadShape
+
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
 
@@ -70,23 +72,26 @@ class Head:
 
     Args:
         path: ``ict_facekit.npz`` with ``neutral``, ``quads``, ``quad_uv``, ``uv``, ``expr_*`` and ``id_*`` arrays.
-        seed: Seed of the random identity.
-        spread: Standard deviation of the identity coefficients; small values stay near the average face.
+        shape: Whose head.
     """
 
-    def __init__(self, path: Path, seed: int, spread: float) -> None:
+    def __init__(self, path: Path, shape: HeadShape) -> None:
+        self.shape = shape
         data = np.load(path, allow_pickle=True)
         self.quads: IntArray = data["quads"]
         self.quad_uv: IntArray = data["quad_uv"]
         self.uv: FloatArray = data["uv"]
         self._deltas = {str(name): delta for name, delta in zip(data["expr_names"], data["expr_delta"], strict=True)}
-        coefficients = np.random.default_rng(seed).normal(0.0, spread, len(data["id_delta"]))
+        coefficients = np.random.default_rng(shape.seed).normal(0.0, shape.spread, len(data["id_delta"]))
+        for number, amount in shape.components:
+            coefficients[number] += amount
         self.base = (data["neutral"] + np.tensordot(coefficients, data["id_delta"], 1)).astype(np.float32)
-        _even_out(self.base, np.asarray(data["neutral"]), 0.75)
-        _enlarge_eyes(self.base, 0.08)
-        _slim_neck(self.base, 0.80)
-        _soften_jaw(self.base, 0.955)
-        _tuck_ears(self.base, 0.70)
+        _even_out(self.base, np.asarray(data["neutral"]), shape.evenness)
+        _enlarge_eyes(self.base, shape.eyes)
+        _slim_neck(self.base, shape.neck)
+        _soften_jaw(self.base, shape.jaw)
+        _tuck_ears(self.base, shape.ears)
+        self.base += np.float32(shape.seal) * self._deltas["mouthClose"]
         self.landmarks = self.base[LANDMARKS]
         self._deltas.update(self._tongue_deltas())
 
@@ -157,11 +162,14 @@ def _enlarge_eyes(base: NDArray[np.float32], amount: float) -> None:
         base += away * amount * np.exp(-((radius / 2.9) ** 4))
 
 
+_SLIM = 0.80  # the width that the limits below were made for
+
+
 def _slim_neck(base: NDArray[np.float32], width: float) -> None:
     x, y, z = base.T
     behind_chin = z < 9.0
     x *= 1.0 - (1.0 - width) * smoothstep(-6.0, -11.0, y) * behind_chin * smoothstep(-21.0, -15.0, y)
-    limit = np.interp(y, [-30, -15, -13, -11.5, -10], [4.0, 4.8, 5.4, 6.2, 30.0])
+    limit = np.interp(y, [-30, -15, -13, -11.5, -10], [4.0, 4.8, 5.4, 6.2, 30.0]) * (width / _SLIM)
     np.copyto(x, np.clip(x, -limit, limit), where=(y < -10) & behind_chin)
     # The model's bust would stick out of the clothes.
     np.copyto(z, np.clip(z, -5.0, np.interp(y, [-13.0, -11.5], [2.8, 6.5])), where=y < -11.5)

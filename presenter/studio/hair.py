@@ -1,4 +1,4 @@
-"""Scalp hair, strand by strand: parted at a side, combed over the head and cut above the shoulders."""
+"""Scalp hair, strand by strand: parted at a side and cut at the chin, or cropped."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from presenter.studio import materials
+from presenter.studio.character import Hair, HeadShape
 from presenter.studio.geometry import OUTER_HEAD_FACES, FloatArray, Head, smoothstep
 from presenter.studio.masks import above_hairline
 from presenter.studio.nodes import add_strands
@@ -25,14 +26,30 @@ CLEARANCE = 0.16
 STEPS, STEP = 40, 0.72
 
 
-def build_scalp_hair(head: Head, palette: materials.Palette, count: int = 42000) -> None:
-    """Add hair that falls from a parting to both sides of the face."""
+def build_scalp_hair(head: Head, look: Hair) -> None:
+    """Add the hair of the head.
+
+    Raises:
+        ValueError: If its style is unknown.
+    """
     rng = np.random.default_rng(11)
     scalp = _Scalp.of(head)
-    roots = scalp.sample_roots(count, rng)
-    strands = _clump(_comb(scalp, roots, rng), rng)
-    shader = materials.hair("scalp hair", palette.hair_melanin, palette.hair_redness, 0.30, 0.30)
-    add_strands("scalp hair", strands, rng.uniform(0.013, 0.022, len(strands)), shader, tip=0.5)
+    roots = scalp.sample_roots(look.count, rng)
+    shader = materials.hair("scalp hair", look.melanin, look.redness, 0.30, 0.30)
+    if look.style == "bob":
+        strands = _clump(_comb(scalp, roots, rng), rng)
+        add_strands("scalp hair", strands, rng.uniform(0.013, 0.022, len(strands)), shader, tip=0.5)
+    elif look.style == "cropped":
+        strands = _crop(scalp, roots, look.length, rng)
+        radius = rng.uniform(0.009, 0.016, len(strands))
+        temple = smoothstep(4.5, 6.8, np.abs(roots[:, 0])) * smoothstep(8.5, 5.5, roots[:, 1])
+        grey = rng.random(len(roots)) < look.grey * (0.4 + 2.2 * temple)
+        add_strands("scalp hair", strands[~grey], radius[~grey], shader, tip=0.6)
+        if grey.any():
+            bleached = materials.hair("grey hair", 0.10, 0.05, 0.35, 0.3)
+            add_strands("grey hair", strands[grey], radius[grey], bleached, tip=0.6)
+    else:
+        raise ValueError(f"expected a hair style, bob or cropped, got {look.style!r}")
 
 
 @dataclass(frozen=True)
@@ -44,6 +61,7 @@ class _Scalp:
     tree: cKDTree
     quads: FloatArray
     base: FloatArray
+    shape: HeadShape
 
     @classmethod
     def of(cls, head: Head) -> _Scalp:
@@ -58,18 +76,18 @@ class _Scalp:
         ear = (np.abs(x) > 7.0) & (z < 3.6) & (z > -4) & (y < 6.5) & (y > -3.5)
         kept = np.setdiff1d(np.unique(quads), np.flatnonzero(ear))
         bare = quads[~ear[quads].any(1)]
-        return cls(head.base[kept], normals[kept], cKDTree(head.base[kept]), bare, head.base)
+        return cls(head.base[kept], normals[kept], cKDTree(head.base[kept]), bare, head.base, head.shape)
 
     def sample_roots(self, count: int, rng: np.random.Generator) -> FloatArray:
         """Random points where hair grows, dense by area, with a soft hairline."""
         corners = self.base[self.quads]
-        near = above_hairline(corners.mean(1)) > -0.8
+        near = above_hairline(corners.mean(1), self.shape) > -0.8
         corners = corners[near & (corners[..., 2].mean(1) > -7.0)]
         area = np.linalg.norm(np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]), axis=1)
         c = corners[rng.choice(len(corners), count, p=area / area.sum())]
         u, v = rng.random((2, count, 1))
         roots = (c[:, 0] * (1 - u) + c[:, 1] * u) * (1 - v) + (c[:, 3] * (1 - u) + c[:, 2] * u) * v
-        return roots[above_hairline(roots) + 0.15 > 1.5 * rng.random(count) ** 2]
+        return roots[above_hairline(roots, self.shape) + 0.15 > 1.5 * rng.random(count) ** 2]
 
     def tangent_plane(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Height over the surface ``[n]`` and normal ``[n, 3]`` at ``points``, averaged over near vertices."""
@@ -108,7 +126,7 @@ def _comb(scalp: _Scalp, roots: FloatArray, rng: np.random.Generator) -> FloatAr
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
         growing = (points[:, 1] > tips)[:, None]
         points = points + STEP * direction * np.where(growing, 1.0, 0.01)
-        rise = smoothstep(0.0, 3.2, grown + np.clip(above_hairline(roots), 0.0, None))
+        rise = smoothstep(0.0, 3.2, grown + np.clip(above_hairline(roots, scalp.shape), 0.0, None))
         height, normal = scalp.tangent_plane(points)
         lifted = points + normal * (CLEARANCE + thickness * rise - height)[:, None]
         # Below the skull it hangs free, outside of an ellipse around ears and neck.
@@ -119,6 +137,25 @@ def _comb(scalp: _Scalp, roots: FloatArray, rng: np.random.Generator) -> FloatAr
         points = lifted * (1 - falls) + hanging * falls
         strand.append(points)
     return np.stack(strand, 1)
+
+
+def _crop(scalp: _Scalp, roots: FloatArray, length: float, rng: np.random.Generator) -> FloatArray:
+    """Short curled strands ``[n, 6, 3]`` that stand off the head, shorter towards the hairline and at the sides."""
+    count = len(roots)
+    _, normal = scalp.tangent_plane(roots)
+    inside = above_hairline(roots, scalp.shape)
+    top = smoothstep(4.5, 10.5, roots[:, 1])
+    long = length * (0.25 + 0.75 * top) * (0.2 + 0.8 * smoothstep(-0.2, 2.8, inside)) * rng.uniform(0.6, 1.0, count)
+    # Combed to the front and down, each hair in a direction of its own.
+    lie = np.stack([0.35 * np.sign(roots[:, 0]), np.full(count, -0.25), np.full(count, 0.45)], -1)
+    lie = lie + rng.normal(0, 0.55, (count, 3))
+    lie -= normal * (lie * normal).sum(1, keepdims=True)
+    across = np.cross(normal, lie)
+    along = np.linspace(0.0, 1.0, 6)[None, :, None]
+    turn = rng.uniform(0, 2 * np.pi, (count, 1, 1)) + rng.uniform(2.0, 4.5, (count, 1, 1)) * along
+    curl = 0.16 * along * (np.cos(turn) * lie[:, None] + np.sin(turn) * across[:, None])
+    straight = along * normal[:, None] * 0.75 + along**1.5 * lie[:, None] * 0.7
+    return roots[:, None] + (straight + curl) * long[:, None, None]
 
 
 def _clump(strands: FloatArray, rng: np.random.Generator, clumps: int = 650) -> FloatArray:

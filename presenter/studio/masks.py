@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline, LinearNDInterpolator
 from scipy.spatial import cKDTree
 
+from presenter.studio.character import HeadShape
 from presenter.studio.geometry import (
     BROWS,
     CHIN,
@@ -68,13 +69,32 @@ def eye_shade(head: Head) -> NDArray[np.float64]:
     return np.clip(shade, 0.0, 1.0)
 
 
-def above_hairline(points: FloatArray) -> FloatArray:
-    """Signed height of ``points [..., 3]`` above the hairline in centimetres; positive where hair grows."""
+def beard(head: Head) -> NDArray[np.float64]:
+    """Where a beard grows per skin vertex, 0..1: upper lip, chin, jaw and the front of the neck."""
+    points, marks = head.base[slice(*SKIN.vertices)], head.landmarks
+    x, y, z = points.T
+    out = np.abs(x)
+    # Its upper limit: under the nose in the middle, below the cheeks, rising to the ears.
+    nose, mouth = marks[NOSE_BASE, 1], marks[OUTER_LIPS.start, 1]
+    limit = np.interp(out, [0, 1.8, 3.2, 5.2, 6.8, 7.6], [nose - 0.2, nose - 0.35, mouth + 0.1, mouth + 0.3, 1.0, 2.6])
+    neck = marks[CHIN, 1]
+    return smoothstep(limit + 0.5, limit - 0.8, y) * smoothstep(neck - 3.5, neck - 0.5, y) * smoothstep(0.5, 2.5, z)
+
+
+def above_hairline(points: FloatArray, shape: HeadShape) -> FloatArray:
+    """Signed height of ``points [..., 3]`` above the hairline in centimetres; positive where hair grows.
+
+    Args:
+        points: Where.
+        shape: Whose; a hairline that lies higher does so twice as much beside the middle of the forehead.
+    """
     x, y, z = np.moveaxis(points, -1, 0)
     forehead = np.interp(
         np.abs(x), [0, 1.5, 3, 4.5, 5.5, 6.3, 6.9, 7.4], [10.45, 10.4, 10.15, 9.45, 8.4, 6.9, 5.2, 3.6]
     )
-    sides = np.interp(z, [-9, -5.5, -4, -2.5, 1.6, 3.0, 4.0], [-4.0, -3.0, 2.0, 6.2, 6.2, 5.2, 4.6])
+    forehead = forehead + shape.hairline * np.interp(np.abs(x), [0, 2, 4.2, 6.0], [1.0, 1.2, 2.0, 0.0])
+    forehead = forehead - shape.sideburns * smoothstep(5.5, 6.8, np.abs(x))
+    sides = np.interp(z, [-9, -5.5, -4, -2.5, 1.6, 3.0, 4.0], [-4.0, -3.0, 2.0, 6.2, 6.2, 5.2, 4.6]) - shape.sideburns
     return y - sides - (forehead - sides) * smoothstep(2.2, 4.6, z)
 
 

@@ -2,52 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import bpy
 import numpy as np
 
+from presenter.studio.character import Background, Color, Skin
 from presenter.studio.geometry import FloatArray
-from presenter.studio.nodes import Color, Shader, tint
+from presenter.studio.nodes import Shader, tint
 
 
-@dataclass(frozen=True)
-class Palette:
-    """Every colour of the presenter."""
-
-    skin: Color = (0.66, 0.385, 0.270)
-    lips: Color = (0.44, 0.105, 0.10)
-    iris: Color = (0.085, 0.048, 0.022)
-    hair_melanin: float = 0.62
-    hair_redness: float = 0.30
-    scalp: Color = (0.085, 0.048, 0.030)
-    shirt: Color = (0.70, 0.685, 0.66)
-    jacket: Color = (0.024, 0.044, 0.058)
-    background: tuple[Color, Color] = ((0.34, 0.37, 0.38), (0.085, 0.10, 0.115))
-
-
-def skin(palette: Palette, masks: FloatArray) -> Shader:
-    """Skin with lips, fed by the texture ``masks`` and the attributes rest, blush, shade and scalp."""
-    s, tone = Shader("skin"), palette.skin
+def skin(look: Skin, masks: FloatArray) -> Shader:
+    """Skin with lips, fed by the texture ``masks`` and the attributes rest, blush, shade, scalp and beard."""
+    s, tone = Shader("skin"), look.tone
     rest = s.attribute("rest").outputs["Vector"]
     lips, brows, lids = _mask_channels(s, masks)
     broad, fine, pores = s.noise(rest, 0.55, 5, 0.6), s.noise(rest, 3.2, 5, 0.65), s.noise(rest, 9.0, 3, 0.6)
     color = s.mix(s.step(broad, 0.32, 0.70), tint(tone, 0.93, 0.86, 0.84), tint(tone, 1.05, 1.07, 1.08))
     color = s.mix(s.math("MULTIPLY", s.step(fine, 0.42, 0.72), 0.60), color, tint(tone, 0.92, 0.73, 0.69))
-    color = s.mix(_freckles(s, rest, broad), color, tint(tone, 0.62, 0.48, 0.40))
+    color = s.mix(_freckles(s, rest, broad, look.freckles), color, tint(tone, 0.62, 0.48, 0.40))
     layers = (
-        (s.attribute("blush").outputs["Fac"], 0.52, tint(tone, 1.0, 0.66, 0.62)),
-        (s.attribute("shade").outputs["Fac"], 0.22, tint(tone, 0.80, 0.70, 0.72)),
+        (s.attribute("blush").outputs["Fac"], look.redness, tint(tone, 1.0, 0.66, 0.62)),
+        (s.attribute("shade").outputs["Fac"], look.shade, tint(tone, 0.80, 0.70, 0.72)),
         (lids, 0.45, tint(tone, 0.50, 0.33, 0.30)),
         (brows, 0.26, (0.10, 0.06, 0.04)),
-        (s.attribute("scalp").outputs["Fac"], 0.80, palette.scalp),
+        (s.attribute("scalp").outputs["Fac"], 0.80, look.scalp),
     )
     for mask, amount, layer in layers:
         color = s.mix(s.math("MULTIPLY", mask, amount), color, layer)
-    lip_color = s.mix(s.step(fine, 0.30, 0.70), palette.lips, tint(palette.lips, 1.12, 1.25, 1.22))
+    if look.stubble:
+        color = s.mix(_stubble(s, rest, look.stubble), color, tint(tone, 0.34, 0.34, 0.38))
+    lip_color = s.mix(s.step(fine, 0.30, 0.70), look.lips, tint(look.lips, 1.12, 1.25, 1.22))
     color = s.mix(s.math("MULTIPLY", lips, 0.75), color, lip_color)
-    roughness = s.math("ADD", s.math("MULTIPLY", pores, 0.18), 0.40)
+    roughness = s.math("ADD", s.math("MULTIPLY", pores, 0.18), look.roughness)
     roughness = s.math("SUBTRACT", roughness, s.math("MULTIPLY", lips, 0.12))
     bsdf = s.principled(Base_Color=color, Roughness=roughness, Subsurface_Weight=1.0, Subsurface_Scale=0.28, IOR=1.4)
     bsdf.subsurface_method = "RANDOM_WALK"
@@ -152,13 +139,13 @@ def hair(name: str, melanin: float, redness: float, roughness: float, variation:
     return s
 
 
-def cloth(name: str, color: Color, weave: float) -> Shader:
-    """Matte woven cloth; ``weave`` in threads per centimetre."""
+def cloth(name: str, color: Color, weave: float, contrast: float = 0.2) -> Shader:
+    """Matte woven cloth; ``weave`` in threads per centimetre, whose colours differ by ``contrast`` from the mean."""
     s = Shader(name)
     place = s.node("ShaderNodeTexCoord").outputs["Object"]
     threads, folds = s.noise(place, weave, 3, 0.6), s.noise(place, 0.35, 3, 0.5)
     bsdf = s.principled(
-        Base_Color=s.mix(threads, tint(color, 0.8), tint(color, 1.2)),
+        Base_Color=s.mix(threads, tint(color, 1 - contrast), tint(color, 1 + contrast)),
         Roughness=0.8,
         Sheen_Weight=0.25,
         Specular_IOR_Level=0.15,
@@ -167,12 +154,20 @@ def cloth(name: str, color: Color, weave: float) -> Shader:
     return s
 
 
-def backdrop(inner: Color, outer: Color) -> Shader:
+def backdrop(look: Background) -> Shader:
     """A self-lit wall, lighter behind the head."""
     s = Shader("backdrop")
-    away = s.node("ShaderNodeVectorMath", {0: s.node("ShaderNodeTexCoord").outputs["Object"]}, operation="DISTANCE")
+    place = s.node("ShaderNodeTexCoord").outputs["Object"]
+    away = s.node("ShaderNodeVectorMath", {0: place}, operation="DISTANCE")
     away.inputs[1].default_value = (4.0, 70.0, 6.0)
-    color = s.mix(s.step(away.outputs["Value"], 3.0, 40.0), inner, outer)
+    color = s.mix(s.step(away.outputs["Value"], 3.0, 40.0), look.inner, look.outer)
+    across, _, up = s.node("ShaderNodeSeparateXYZ", {0: place}).outputs if look.blurs else (None, None, None)
+    for blur in look.blurs:
+        inside: Any = 1.0
+        for axis, middle, half in zip((across, up), blur.center, blur.half, strict=True):
+            distance = s.math("ABSOLUTE", s.math("SUBTRACT", axis, middle))
+            inside = s.math("MULTIPLY", inside, s.step(distance, half + blur.softness / 2, half - blur.softness / 2))
+        color = s.mix(inside, color, blur.color)
     s.surface(s.node("ShaderNodeEmission", {0: color}).outputs[0])
     return s
 
@@ -187,7 +182,13 @@ def _mask_channels(s: Shader, masks: FloatArray) -> Any:
     return s.node("ShaderNodeSeparateColor", {0: texture.outputs[0]}).outputs
 
 
-def _freckles(s: Shader, rest: Any, broad: Any) -> Any:
+def _freckles(s: Shader, rest: Any, broad: Any, strength: float) -> Any:
     cells = s.node("ShaderNodeTexVoronoi", {"Scale": 2.6, "Vector": rest}).outputs["Distance"]
     spots = s.math("MULTIPLY", s.step(cells, 0.16, 0.05), s.step(broad, 0.45, 0.62))
-    return s.math("MULTIPLY", spots, 0.26)
+    return s.math("MULTIPLY", spots, strength)
+
+
+def _stubble(s: Shader, rest: Any, strength: float) -> Any:
+    """Short dark hairs, too small to be seen one by one."""
+    hairs = s.math("ADD", s.math("MULTIPLY", s.step(s.noise(rest, 14.0, 2, 0.6), 0.42, 0.60), 0.6), 0.4)
+    return s.math("MULTIPLY", s.math("MULTIPLY", s.attribute("beard").outputs["Fac"], hairs), strength)

@@ -8,10 +8,10 @@ from typing import Any
 import bpy
 import numpy as np
 
+from presenter.studio.character import Color
 from presenter.studio.geometry import FloatArray, to_blender
 
 Socket = Any  # bpy has no useful static types
-Color = tuple[float, float, float]
 
 
 def tint(color: Color, *factors: float) -> Color:

@@ -1,6 +1,6 @@
-"""Renders the default presenter's picture material; resumable, most important files first.
+"""Renders a shipped presenter's picture material; resumable, most important files first.
 
-    python -m presenter.studio.render --geometry ict_facekit.npz --out DIR
+    python -m presenter.studio.render --character NAME --geometry ict_facekit.npz --out DIR
 
 Under ``DIR``:
 
@@ -11,7 +11,8 @@ Under ``DIR``:
 - ``blink/NNN.png``: the eyes' box with the lids closed by NNN percent.
 - ``tracking/NAME.png``: full frames of key expressions.
 - ``crops/NNN.png``: the lower face's box at ``CROP_SCALE`` times the canvas in speech-like poses.
-- ``live/NNN.png``, with ``--poses``: a box around mouth and chin in the poses of that file, the first at rest.
+- ``mouths/NNN.png``, with ``--mouths``: a box around mouth and chin in the poses of the crops: half the cost.
+- ``live/NNN.png``, with ``--poses``: that box in the poses of that file, the first at rest.
 - beside each of these pictures an ``.npz``: ``vertices [9409, 3]`` of the face in centimetres, ``projected [9409, 2]``
   in canvas pixels (origin at the top left corner), ``names`` and ``values`` of its blendshape weights.
 
@@ -30,8 +31,9 @@ from pathlib import Path
 
 import numpy as np
 
+from presenter.studio.character import CHARACTERS, Character
 from presenter.studio.geometry import EYES, FACE, LANDMARKS, FloatArray
-from presenter.studio.scene import CANVAS, Box, Look, Studio
+from presenter.studio.scene import CANVAS, Box, Studio
 from presenter.studio.shapes import REST, TRACKING, blink, speech_poses
 
 CROP_SCALE = 1.25  # with boxes in multiples of four, every box edge falls on a whole pixel
@@ -97,14 +99,16 @@ def eyes_box(studio: Studio) -> Box:
     return _outward(low[0], low[1], high[0], high[1])
 
 
-def describe(studio: Studio, look: Look, boxes: Mapping[str, Box], crops: list[dict[str, float]]) -> dict[str, object]:
+def describe(
+    studio: Studio, character: Character, boxes: Mapping[str, Box], crops: list[dict[str, float]]
+) -> dict[str, object]:
     """Everything a reader of the pictures needs to know, as JSON."""
     camera = studio.scene.camera
     return {
         "canvas": CANVAS,
         "crop_scale": CROP_SCALE,
         "boxes": {name: asdict(box) for name, box in boxes.items()},
-        "look": asdict(look),
+        "character": asdict(character),
         "camera": {
             "world": [list(row) for row in camera.matrix_world],
             "focal_mm": camera.data.lens,
@@ -134,21 +138,23 @@ def save_geometry(studio: Studio, path: Path) -> None:
 
 def main() -> None:
     """Command line entry."""
-    parser = argparse.ArgumentParser(description="Render the default presenter's picture material.")
+    parser = argparse.ArgumentParser(description="Render a shipped presenter's picture material.")
+    parser.add_argument("--character", choices=CHARACTERS, default="default", help="who (default: %(default)s)")
     parser.add_argument("--geometry", type=Path, required=True, help="ict_facekit.npz")
     parser.add_argument("--out", type=Path, required=True, help="output directory; existing pictures are kept")
     parser.add_argument("--crops", type=int, default=220, help="number of lower-face crops (default: %(default)s)")
+    parser.add_argument("--mouths", type=int, default=0, help="number of pictures of the mouth (default: %(default)s)")
     parser.add_argument("--samples", type=int, default=8, help="samples per pixel of the crops (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="renderer threads (default: %(default)s)")
-    parser.add_argument("--poses", type=Path, help="poses.json of `presenter train default-poses`, rendered as well")
+    parser.add_argument("--poses", type=Path, help="poses.json of `presenter train shipped-poses`, rendered as well")
     options = parser.parse_args()
 
-    look = Look()
-    studio = Studio(options.geometry, look, options.threads)
+    character = CHARACTERS[options.character]
+    studio = Studio(options.geometry, character, options.threads)
     boxes = {"lower_face": lower_face_box(studio), "eyes": eyes_box(studio), "mouth": mouth_box(studio)}
-    crops = speech_poses(options.crops)
+    crops = speech_poses(max(options.crops, options.mouths))
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "scene.json").write_text(json.dumps(describe(studio, look, boxes, crops), indent=1))
+    (options.out / "scene.json").write_text(json.dumps(describe(studio, character, boxes, crops), indent=1))
     save_geometry(studio, options.out / "geometry.npz")
 
     session = Session(studio, options.out)
@@ -158,18 +164,22 @@ def main() -> None:
         studio.render_matte(options.out / "matte.png", samples=64)
     for amount in BLINKS:
         session.picture(f"blink/{round(100 * amount):03d}", blink(amount), samples=48, box=boxes["eyes"])
+    poses = [REST, *json.loads(options.poses.read_text())] if options.poses else []
+    sets = [
+        ("mouths", "mouth", crops[: options.mouths]), ("live", "mouth", poses),
+        ("crops", "lower_face", crops[: options.crops]),
+    ]  # fmt: skip
+    resolution = round(CANVAS * CROP_SCALE)
+    # In turns, so that what there is after any time is a little of each.
+    for index in range(max(len(chosen) for _, _, chosen in sets)):
+        for folder, box, chosen in sets:
+            if index < len(chosen):
+                session.picture(
+                    f"{folder}/{index:03d}", chosen[index], samples=options.samples, resolution=resolution,
+                    box=boxes[box],
+                )  # fmt: skip
     for name, weights in TRACKING.items():
         session.picture(f"tracking/{name}", weights, samples=16)
-    resolution = round(CANVAS * CROP_SCALE)
-    for index, weights in enumerate(crops):
-        session.picture(
-            f"crops/{index:03d}", weights, samples=options.samples, resolution=resolution, box=boxes["lower_face"]
-        )
-    poses = [REST, *json.loads(options.poses.read_text())] if options.poses else []
-    for index, weights in enumerate(poses):
-        session.picture(
-            f"live/{index:03d}", weights, samples=options.samples, resolution=resolution, box=boxes["mouth"]
-        )
 
 
 def _landmarks(studio: Studio, weights: Mapping[str, float]) -> FloatArray:

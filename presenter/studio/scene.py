@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
@@ -13,33 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from presenter.studio import brows, clothes, face, hair
+from presenter.studio.character import Background, Character, Light
 from presenter.studio.geometry import FloatArray, Head, to_blender
-from presenter.studio.materials import Palette, backdrop
+from presenter.studio.materials import backdrop
 from presenter.studio.nodes import add_mesh
 
 CANVAS = 512
 """All boxes and projected points are given on a square canvas of this many pixels."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """Who is in the picture and how the camera stands.
-
-    Attributes:
-        seed: Identity of the head.
-        spread: How far the identity is from the average face.
-        palette: Colours.
-        frame_height: Height in centimetres that fills the picture at the depth of the face.
-        center_height: Height of the picture's centre.
-        focal_length: Of the lens in millimetres (36 mm sensor).
-    """
-
-    seed: int = 2
-    spread: float = 0.6
-    palette: Palette = field(default_factory=Palette)
-    frame_height: float = 34.0
-    center_height: float = 0.9
-    focal_length: float = 85.0
 
 
 @dataclass(frozen=True)
@@ -57,22 +37,22 @@ class Studio:
 
     Args:
         geometry: Path of ``ict_facekit.npz``.
-        look: Who and how.
+        character: Who and how.
         threads: CPU threads of the renderer.
     """
 
-    def __init__(self, geometry: Path, look: Look, threads: int = 1) -> None:
+    def __init__(self, geometry: Path, character: Character, threads: int = 1) -> None:
         bpy.ops.wm.read_factory_settings(use_empty=True)
         self.scene = bpy.context.scene
-        self.head = Head(geometry, look.seed, look.spread)
-        self._parts = face.build_face(self.head, look.palette)
-        self._strands = [brows.build_brows(self.head, look.palette), brows.build_lashes(self.head)]
-        hair.build_scalp_hair(self.head, look.palette)
-        clothes.build_clothes(look.palette)
-        self._place_camera(look)
-        self._place_lights()
-        self._backdrop = self._hang_backdrop(look)
-        self._configure(threads)
+        self.head = Head(geometry, character.head)
+        self._parts = face.build_face(self.head, character)
+        self._strands = [brows.build_brows(self.head, character), brows.build_lashes(self.head, character.brows)]
+        hair.build_scalp_hair(self.head, character.hair)
+        clothes.build_clothes(character.clothes)
+        self._place_camera(character)
+        self._place_lights(character)
+        self._backdrop = self._hang_backdrop(character.background)
+        self._configure(threads, character.exposure)
 
     def pose(self, weights: Mapping[str, float]) -> NDArray[np.float32]:
         """Give the face an expression.
@@ -128,46 +108,40 @@ class Studio:
         # Blender writes straight alpha; colours don't matter here.
         cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., 3])
 
-    def _place_camera(self, look: Look) -> None:
+    def _place_camera(self, character: Character) -> None:
         lens = bpy.data.cameras.new("camera")
-        lens.sensor_width, lens.lens = 36.0, look.focal_length
+        lens.sensor_width, lens.lens = 36.0, character.focal_length
         camera = bpy.data.objects.new("camera", lens)
         self.scene.collection.objects.link(camera)
         self.scene.camera = camera
-        distance = look.frame_height * look.focal_length / 36.0
-        _aim(camera, (0.0, look.center_height + 0.5, distance + 5.0), (0.0, look.center_height, 5.0))
+        distance = character.frame_height * character.focal_length / 36.0
+        _aim(camera, (0.0, character.center_height + 0.5, distance + 5.0), (0.0, character.center_height, 5.0))
         bpy.context.view_layer.update()
 
-    def _place_lights(self) -> None:
-        self._light((-42, 34, 62), (36, 36), 46000, (1.0, 0.95, 0.89))  # key
-        self._light((52, 8, 58), (50, 50), 10000, (0.92, 0.96, 1.0))  # fill
-        self._light((26, 40, -42), (18, 40), 6000, (0.97, 0.97, 1.0))  # rims
-        self._light((-38, 26, -44), (16, 40), 6000, (0.90, 0.94, 1.0))
-        self._light((0, -30, 56), (50, 20), 5500, (1.0, 0.95, 0.92))  # from below, into the mouth
-        self._light((-22, 20, 60), (11, 11), 5200, (1.0, 0.97, 0.93))  # glint in the eyes
+    def _place_lights(self, character: Character) -> None:
+        for light in character.lights:
+            self._light(light)
         world = bpy.data.worlds.new("world")
         world.use_nodes = True
         ambient = world.node_tree.nodes["Background"].inputs
-        ambient[0].default_value, ambient[1].default_value = (0.50, 0.52, 0.55, 1.0), 0.16
+        ambient[0].default_value, ambient[1].default_value = (0.50, 0.52, 0.55, 1.0), character.ambient
         self.scene.world = world
 
-    def _light(
-        self, position: tuple[float, ...], size: tuple[float, float], power: float, color: tuple[float, ...]
-    ) -> None:
+    def _light(self, light: Light) -> None:
         lamp = bpy.data.lights.new("light", "AREA")
-        lamp.shape, lamp.energy, lamp.color = "RECTANGLE", power, color
-        lamp.size, lamp.size_y = size
+        lamp.shape, lamp.energy, lamp.color = "RECTANGLE", light.power, light.color
+        lamp.size, lamp.size_y = light.size
         thing = bpy.data.objects.new("light", lamp)
         self.scene.collection.objects.link(thing)
-        _aim(thing, position, (0.0, 1.0, 4.0))
+        _aim(thing, light.position, (0.0, 1.0, 4.0))
 
-    def _hang_backdrop(self, look: Look) -> bpy.types.Object:
+    def _hang_backdrop(self, look: Background) -> bpy.types.Object:
         corners = np.array([[-120, -90, -70], [120, -90, -70], [120, 90, -70], [-120, 90, -70.0]])
-        wall = add_mesh("backdrop", corners, [[0, 1, 2, 3]], [backdrop(*look.palette.background)])
+        wall = add_mesh("backdrop", corners, [[0, 1, 2, 3]], [backdrop(look)])
         wall.visible_diffuse = wall.visible_glossy = False
         return wall
 
-    def _configure(self, threads: int) -> None:
+    def _configure(self, threads: int, exposure: float) -> None:
         scene, cycles = self.scene, self.scene.cycles
         scene.render.engine, cycles.device = "CYCLES", "CPU"
         scene.render.threads_mode, scene.render.threads = "FIXED", threads
@@ -177,7 +151,7 @@ class Studio:
         scene.render.resolution_percentage = 100
         scene.render.use_persistent_data = True
         scene.view_settings.view_transform, scene.view_settings.look = "Filmic", "High Contrast"
-        scene.view_settings.exposure = 0.05
+        scene.view_settings.exposure = exposure
         cycles.use_adaptive_sampling = False
         cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 8, 2, 3
         cycles.transmission_bounces, cycles.transparent_max_bounces = 8, 16

@@ -199,7 +199,10 @@ def two_faces(open_page: OpenPage, browser: Any, server: Any) -> Iterator[Any]:
     """A page that is told of a second presenter, "Twin", whose pictures load late; the server has one."""
     page = open_page(browser, "about:blank")
     picture = page.request.get(f"{server.url}/api/presenters/default/thumbnail").body()
-    faces = [{"name": name, "thumbnail": f"/api/presenters/{name}/thumbnail"} for name in ("default", "Twin")]
+    faces = [
+        {"name": name, "thumbnail": f"/api/presenters/{name}/thumbnail", "own": name == "Twin"}
+        for name in ("default", "Twin")
+    ]
 
     def late(route: Any) -> None:
         page.wait_for_timeout(500)
@@ -213,7 +216,7 @@ def two_faces(open_page: OpenPage, browser: Any, server: Any) -> Iterator[Any]:
     page.unroute_all(behavior="ignoreErrors")  # a late picture may still be on its way
 
 
-def test_only_the_default_presenter_is_called_synthetic(two_faces: Any) -> None:
+def test_only_the_presenters_that_ship_are_called_synthetic(two_faces: Any) -> None:
     page = two_faces
     said = "() => [document.getElementById('badge').textContent, document.getElementById('poster').alt]"
     page.wait_for_selector('.face[aria-label="Twin"]')

@@ -166,7 +166,8 @@ def test_a_terminal_without_unicode(folder: Path, run: Run) -> None:
 
 
 def test_presenters_are_listed_renamed_exported_and_deleted(folder: Path, run: Run) -> None:
-    assert run("presenters").stdout.splitlines() == [b"default: comes with the package", b"Ada: enrolled here"]
+    shipped = [b"default: comes with the package", b"sam: comes with the package"]
+    assert run("presenters").stdout.splitlines() == [*shipped, b"Ada: enrolled here"]
     assert b'"name": "Ada"' in run("presenters", "show", "ada", "--json").stdout
     assert b"not recorded" in run("presenters", "show", "ada").stdout
     assert run("presenters", "rename", "ada", "Ada O'L.").returncode == 0
@@ -176,10 +177,10 @@ def test_presenters_are_listed_renamed_exported_and_deleted(folder: Path, run: R
     assert run("presenters", "delete", "Ada O'L.").returncode == 2, "nobody can be asked"
     assert run("presenters", "delete", "Ada O'L.", "--yes").returncode == 0
     assert run("presenters", "import", "a.zip").returncode == 0
-    assert IdentityStore(folder / "own").names() == ["default", "Ada O'L."]
+    assert IdentityStore(folder / "own").names() == ["default", "sam", "Ada O'L."]
     assert names(folder / "own") == ["Ada O'L%2E"]
     assert b"comes with the package" in run("presenters", "delete", "default", "--yes").stderr
-    assert b"there are: default, Ada O'L." in run("presenters", "show", "nobody").stderr
+    assert b"there are: default, sam, Ada O'L." in run("presenters", "show", "nobody").stderr
 
 
 @pytest.mark.parametrize("kind", ["no zip", "other files", "outside", "damaged", "missing"])

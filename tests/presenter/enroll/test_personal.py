@@ -212,6 +212,6 @@ def test_a_failed_training_leaves_the_presenter(video: Path, tmp_path: Path) -> 
     (work.path / "crops" / "points.npy").write_bytes(b"")
     with pytest.raises(EnrollError, match="works with the base generator"):
         personalise_presenter(store, ENGINE, "Ada", lambda share, message: None)
-    assert store.names() == ["default", "Ada"]
+    assert store.names() == ["default", "sam", "Ada"]
     store.delete("Ada")
     assert not work.path.exists()

@@ -58,7 +58,7 @@ def test_a_photo_becomes_a_presenter(tmp_path, store, face):
     assert time.monotonic() - started < 30
     assert [fraction for fraction, _ in messages] == sorted(fraction for fraction, _ in messages)
     assert messages[-1][0] == 1.0
-    assert store.names() == ["default", "Someone"]
+    assert store.names() == ["default", "sam", "Someone"]
     renderer = Engine.load(load_config("tiny")).renderer(store.load("Someone"))
     assert renderer.size == (512, 512)
     for k in range(4):
@@ -71,7 +71,7 @@ def test_a_photo_becomes_a_presenter(tmp_path, store, face):
 def test_no_face(tmp_path, store):
     with pytest.raises(EnrollError, match="found no face"):
         enroll_presenter(store, EngineConfig(), photo(tmp_path, np.full((400, 400, 3), 128, np.uint8)), "x")
-    assert store.names() == ["default"]
+    assert store.names() == ["default", "sam"]
 
 
 def test_several_faces(tmp_path, store, face):

@@ -18,11 +18,14 @@ from presenter.runtime.engine import Engine
 from presenter.runtime.identities import IdentityStore, shipped_dir
 from presenter.runtime.identity_folder import GENERATOR, consent_now, load_identity, save_identity
 from presenter.runtime.names import check_name, folder_of, name_key, name_of
+from presenter.studio.character import CHARACTERS
+
+SHIPPED = sorted(folder.name for folder in shipped_dir().iterdir())
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> IdentityStore:
-    """Holds `Ada` beside the default one."""
+    """Holds `Ada` beside those that ship."""
     save_identity(tmp_path / "own" / "Ada", load_identity(shipped_dir() / "default").identity)
     return IdentityStore(tmp_path / "own")
 
@@ -83,7 +86,7 @@ def test_names_are_compared_in_one_form(store: IdentityStore, other: str) -> Non
 
 def test_a_folder_of_another_unicode_form_is_found(store: IdentityStore) -> None:
     (store.own / "Ada").rename(store.own / unicodedata.normalize("NFD", "Zoë"))
-    assert store.names() == ["default", "Zoë"]
+    assert store.names() == ["default", "sam", "Zoë"]
     assert store.load("zoë").identity.name == "Zoë"
 
 
@@ -112,9 +115,9 @@ HOW = ["no identity", "half identity", "no picture", "half picture", "other matt
 
 @pytest.mark.parametrize("how", HOW)
 def test_a_damaged_presenter_is_shown_as_damaged(store: IdentityStore, how: str) -> None:
-    assert store.names() == ["default", "Ada"]
+    assert store.names() == ["default", "sam", "Ada"]
     damage(store.own / "Ada", how)
-    assert store.names() == ["default"]
+    assert store.names() == ["default", "sam"]
     assert "Ada" in store.taken_names()
     problem = store.entry("ada").problem
     assert "'Ada' is damaged" in problem
@@ -134,7 +137,7 @@ def test_a_generator_of_another_network_is_damage(store: IdentityStore) -> None:
 
 def test_renaming_and_deleting(store: IdentityStore) -> None:
     assert store.rename("ada", " Ada L. ") == "Ada L."
-    assert store.names() == ["default", "Ada L."]
+    assert store.names() == ["default", "sam", "Ada L."]
     assert store.rename("Ada L.".casefold(), "ADA L.x") == "ADA L.x"
     assert store.rename("ADA L.x", "ada l.x") == "ada l.x", "only its case changes"
     with pytest.raises(EnrollError, match="already"):
@@ -145,7 +148,7 @@ def test_renaming_and_deleting(store: IdentityStore) -> None:
         with pytest.raises(PresenterError, match="comes with the package"):
             change()
     store.delete("ADA L.X")
-    assert store.names() == ["default"]
+    assert store.names() == ["default", "sam"]
     with pytest.raises(IdentityNotFoundError, match="there are: default"):
         store.delete("Ada")
 
@@ -161,9 +164,10 @@ def test_consent_is_kept(tmp_path: Path) -> None:
     np.testing.assert_array_equal(stored.identity.frame, identity.frame)
 
 
-def test_the_shipped_matte_holds_no_background() -> None:
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_shipped_matte_holds_no_background(name: str) -> None:
     """No patch of opaque pixels has the colour of the background next to it."""
-    identity = load_identity(shipped_dir() / "default").identity
+    identity = load_identity(shipped_dir() / name).identity
     assert identity.matte is not None
     behind = identity.matte == 0
     _, labels = cv2.distanceTransformWithLabels(
@@ -176,10 +180,16 @@ def test_the_shipped_matte_holds_no_background() -> None:
     assert not patches.any(), f"{patches.sum()} pixels, first at {np.argwhere(patches)[0]}"
 
 
-def test_the_shipped_presenter_is_whole_and_small() -> None:
+def test_the_studio_knows_those_that_ship() -> None:
+    assert set(CHARACTERS) == set(SHIPPED)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_presenter_is_whole_and_small(name: str) -> None:
     """Its generator has a painted interior and is the one whose style code is stored."""
-    folder = shipped_dir() / "default"
+    folder = shipped_dir() / name
     stored = load_identity(folder)
+    assert stored.identity.name == name
     assert stored.generator is not None
     generator = Generator.load(stored.generator)
     assert generator.config.painted_interior

@@ -299,7 +299,7 @@ def test_photo_becomes_presenter(play: Play) -> None:
         assert job["state"] == "done", job
         assert job["presenter"] == "Anna Lee"
         names = [entry["name"] for entry in (await (await client.get("/api/presenters")).json())["presenters"]]
-        assert names == [DEFAULT, "Anna Lee"]
+        assert names == [DEFAULT, "sam", "Anna Lee"]
         assert (await client.post("/api/sessions", json={"presenter": "Anna Lee"})).status == 200
         again = await client.post("/api/presenters", data=photo_form(b"x", "anna lee"))
         assert "already" in await refusal(again, 422, "enroll_failed")

@@ -34,15 +34,15 @@ async def listed(client: Any) -> tuple[list[str], list[str]]:
 
 def test_damaged_ones_are_listed_apart_and_refused(serve: Callable[..., None], ada: Path) -> None:
     async def scenario(client: Any) -> None:
-        assert await listed(client) == (["default", "Ada"], [])
+        assert await listed(client) == (["default", "sam", "Ada"], [])
         (ada / "frame.png").write_bytes(b"x")
-        assert await listed(client) == (["default"], ["Ada"])
+        assert await listed(client) == (["default", "sam"], ["Ada"])
         assert (await client.get("/api/presenters/Ada/thumbnail")).status == 422
         response = await client.post("/api/sessions", json={"presenter": "Ada"})
         assert response.status == 422
         assert (await response.json())["error"]["code"] == "presenter_damaged"
         assert (await client.delete("/api/presenters/ada")).status == 204
-        assert await listed(client) == (["default"], [])
+        assert await listed(client) == (["default", "sam"], [])
 
     serve(scenario)
 
@@ -51,7 +51,7 @@ def test_renaming_and_deleting(serve: Callable[..., None], ada: Path) -> None:
     async def scenario(client: Any) -> None:
         response = await client.patch("/api/presenters/ada", json={"name": "Zoe\u0308 O'B."})
         assert (response.status, await response.json()) == (200, {"name": "Zoë O'B."})
-        assert await listed(client) == (["default", "Zoë O'B."], [])
+        assert await listed(client) == (["default", "sam", "Zoë O'B."], [])
         assert (await client.get("/api/presenters/Zoë O'B./thumbnail")).status == 200
         for body in ({"name": "../x"}, {"name": "default"}):
             assert (await client.patch("/api/presenters/Zoë O'B.", json=body)).status == 422

@@ -1,4 +1,4 @@
-"""Building the default presenter from the pictures that `presenter.studio` renders."""
+"""Building a shipped presenter from the pictures that `presenter.studio` renders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from models.mesh import canonicalise
 from models.still import Blinks
 from models.training.generator import GeneratorTraining, train_generator
 from models.weights import generator_path
-from presenter.recipe.default_crops import (
+from presenter.recipe.shipped_crops import (
     Picture,
     blend,
     moved_crops,
@@ -25,38 +25,42 @@ from presenter.recipe.default_crops import (
     track,
     write_crops,
 )
-from presenter.recipe.default_poses import emitted_meshes, spread
+from presenter.recipe.shipped_poses import emitted_meshes, spread
 from presenter.runtime.identities import DEFAULT, shipped_dir
 from presenter.runtime.identity_folder import save_identity
 
-_SUNK_TEETH = 0.12  # the paint is then most like the renders, at the meshes that the motion network emits
-
 
 @dataclass(frozen=True, kw_only=True)
-class DefaultPresenter:
+class ShippedPresenter:
     """Settings of the build.
 
     Attributes:
-        renders: Folder that `presenter.studio.render` wrote, also with the poses of `presenter.recipe.default_poses`.
+        name: Of the presenter, and of its character in `presenter.studio.character`.
+        renders: Folder that `presenter.studio.render` wrote, also with the poses of `presenter.recipe.shipped_poses`.
         speech: Folder of recordings, of several voices: the renders are learnt on the meshes that these cause.
         meshes: How many of those.
-        work: Folder for crops and the training's checkpoints.
-        init: Base generator to personalise.
-        out: Folder of the presenter.
+        work: Folder for crops and the training's checkpoints; `cache/NAME` if None.
+        init: Generator to personalise: the base generator, or that of a shipped presenter, who has the same teeth.
+        sunk_teeth: How much lower than in the mean head the lower teeth lie, inter-ocular distances; at .12 the paint
+            is most like the renders, at the meshes that the motion network emits.
+        out: Folder of the presenter; where it ships if None.
         steps: Optimiser steps of the personalisation.
     """
 
+    name: str = DEFAULT
     renders: Path
     speech: Path
     meshes: int = 500
-    work: Path = Path("cache/default")
+    work: Path | None = None
     init: Path = generator_path()
-    out: Path = shipped_dir() / DEFAULT
+    sunk_teeth: float = 0.12
+    out: Path | None = None
     steps: int = 1500
 
 
-def build_default(settings: DefaultPresenter) -> None:
+def build_shipped(settings: ShippedPresenter) -> None:
     """Track, personalise and write the presenter."""
+    work = settings.work or Path("cache") / settings.name
     rest = read_picture(settings.renders / "base_rest.png")
     matte = read_picture(settings.renders / "matte.png")[..., 0]  # as rendered: exact where hair meets the background
     scene = json.loads((settings.renders / "scene.json").read_text())
@@ -64,14 +68,14 @@ def build_default(settings: DefaultPresenter) -> None:
     crops = rendered_crops(settings.renders, scene, rest, mesh, pose)
     emitted = emitted_meshes(settings.speech, mesh, pose)
     chosen = emitted[spread(emitted, settings.meshes, np.random.default_rng(0))]
-    write_crops(settings.work / "crops", crops + moved_crops(crops, chosen), DEFAULT)
+    write_crops(work / "crops", crops + moved_crops(crops, chosen), settings.name)
     training = GeneratorTraining(
-        crops=settings.work / "crops",
-        out=settings.work / "generator.safetensors",
+        crops=work / "crops",
+        out=work / "generator.safetensors",
         init=settings.init,
         personal=True,
         exact_interior=True,
-        sunk_teeth=_SUNK_TEETH,
+        sunk_teeth=settings.sunk_teeth,
         interior_weight=8.0,
         steps=settings.steps,
         sharpen_from=settings.steps // 4,
@@ -86,9 +90,19 @@ def build_default(settings: DefaultPresenter) -> None:
     blinks = _read_blinks(settings.renders, rest, scene)
     neutral = mesh.copy()
     identity = Identity(
-        DEFAULT, rest, mesh, neutral, pose, style, generator.fingerprint, None, blinks, matte, sunk_teeth=_SUNK_TEETH
+        settings.name,
+        rest,
+        mesh,
+        neutral,
+        pose,
+        style,
+        generator.fingerprint,
+        None,
+        blinks,
+        matte,
+        sunk_teeth=settings.sunk_teeth,
     )
-    save_identity(settings.out, identity, training.out)
+    save_identity(settings.out or shipped_dir() / settings.name, identity, training.out)
 
 
 def _read_blinks(renders: Path, frame: Picture, scene: dict[str, dict[str, dict[str, int]]]) -> Blinks:

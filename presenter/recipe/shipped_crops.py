@@ -1,4 +1,4 @@
-"""Face crops of the default presenter with their meshes: what its generator is personalised on.
+"""Face crops of a shipped presenter with their meshes: what its generator is personalised on.
 
 The head and the camera stand still in all renders, so that the rest pose's tracking holds for every picture; each
 lower-face render is composited over the rest frame before tracking.
@@ -25,7 +25,7 @@ from models.tracker import FaceTracker
 from presenter.errors import MediaError
 
 Picture = NDArray[np.uint8]
-SETS = {"crops": "lower_face", "live": "mouth"}
+SETS = {"crops": "lower_face", "mouths": "mouth", "live": "mouth"}
 """Folders of lower-face renders, the first picture of each at rest, and the names of their boxes."""
 _HELD_OUT_EVERY = 10
 _FADE = 8  # pixels over which a patch's border fades out

@@ -1,4 +1,4 @@
-"""Which mouth shapes of the default presenter to render: those that the motion network really asks of it.
+"""Which mouth shapes of a shipped presenter to render: those that the motion network really asks of it.
 
 The shapes of `presenter.studio.shapes` are textbook visemes; what the network emits on the presenter's own smile is
 wider and less rounded. This step collects meshes over recordings and finds the blendshape weights whose renders come
@@ -20,8 +20,8 @@ from models.crop import crop_points, crop_transform
 from models.mesh import LIPS, Floats, Pose, canonicalise
 from models.syncformer import StyleSyncFormer
 from models.weights import syncformer_path
-from presenter.recipe.default_crops import CHIN, read_picture, rendered_crops, track
 from presenter.recipe.emitted import emitted_displacements
+from presenter.recipe.shipped_crops import CHIN, read_picture, rendered_crops, track
 from presenter.studio.shapes import REST, SMILE_SHAPES, VISEMES, Weights
 
 Doubles = NDArray[np.float64]
@@ -40,7 +40,7 @@ _ROOM = 0.15  # of jaw opening, from which on the tongue has its full reach
 
 
 @dataclass(frozen=True, kw_only=True)
-class DefaultPoses:
+class ShippedPoses:
     """Settings of the step.
 
     Attributes:
@@ -56,7 +56,7 @@ class DefaultPoses:
     seed: int = 0
 
 
-def choose_poses(settings: DefaultPoses) -> None:
+def choose_poses(settings: ShippedPoses) -> None:
     """Write the blendshape weights of the poses to render, most frequent and most extreme ones mixed."""
     rest = read_picture(settings.renders / "base_rest.png")
     scene = json.loads((settings.renders / "scene.json").read_text())
@@ -65,7 +65,7 @@ def choose_poses(settings: DefaultPoses) -> None:
     poses: list[Weights] = [REST]
     seen = [crops[0].points]
     for crop in crops[1:]:
-        if crop.folder == "crops":
+        if crop.folder != "live":
             poses.append(scene["crops"][crop.number])
             seen.append(crop.points)
     fit = PoseFit(poses, np.stack(seen))
@@ -132,7 +132,7 @@ class PoseFit:
         fixed = {name: value for name, value in REST.items() if name not in SMILE_SHAPES}
         self._fixed: Weights = fixed
         self._offset = solution[-1] + sum(value * effect[name] for name, value in fixed.items())
-        # Everything may lie higher or lower than in renders; see `presenter.recipe.default_crops`.
+        # Everything may lie higher or lower than in renders; see `presenter.recipe.shipped_crops`.
         lift = np.tile([0.0, 1.0], len(_OUTLINE))
         self._free = [name for name in _LIMITS if name in effect]
         self._columns = np.stack([*(effect[name] for name in self._free), smile, lift], axis=1)

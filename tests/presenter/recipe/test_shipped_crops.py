@@ -9,8 +9,8 @@ import pytest
 
 from models.crop import crop_points, crop_transform
 from models.mesh import topology
-from presenter.recipe import default_crops
-from presenter.recipe.default_crops import Crop, move_crop, moved_crops, write_crops
+from presenter.recipe import shipped_crops
+from presenter.recipe.shipped_crops import Crop, move_crop, moved_crops, write_crops
 from presenter.runtime.identities import DEFAULT, IdentityStore
 
 LOWER_LIP, CHIN = 17, 152
@@ -59,7 +59,7 @@ def test_what_did_not_move_stays_and_no_seam_is_left(rest: Crop) -> None:
     softer = np.clip(frame.astype(int) + 6, 0, 255).astype(np.uint8)  # the same scene in another light
     opened = softer.copy()
     opened[100:140, 100:160] = (60, 20, 20)
-    laid = default_crops._onto(frame, opened, softer)
+    laid = shipped_crops._onto(frame, opened, softer)
     assert np.array_equal(laid[200:], frame[200:])
     inside = laid[108:132, 108:152].astype(float)
     assert np.abs(inside - inside.mean((0, 1))).max() < 4
@@ -78,7 +78,7 @@ def test_crops_are_read_back_by_the_training(rest: Crop, tmp_path: Path) -> None
 
 def test_weights_of_a_pose_are_found_from_its_mesh(rest: Crop) -> None:
     pytest.importorskip("scipy")
-    from presenter.recipe.default_poses import PoseFit
+    from presenter.recipe.shipped_poses import PoseFit
     from presenter.studio.shapes import speech_poses
 
     rng = np.random.default_rng(0)
@@ -98,7 +98,7 @@ def test_weights_of_a_pose_are_found_from_its_mesh(rest: Crop) -> None:
 
 def test_frequent_and_extreme_meshes_are_taken(rest: Crop) -> None:
     pytest.importorskip("scipy")
-    from presenter.recipe.default_poses import spread
+    from presenter.recipe.shipped_poses import spread
 
     rng = np.random.default_rng(0)
     meshes = np.stack([lowered(rest.points, by) for by in [*rng.normal(0, 0.3, 60), 15.0]])
@@ -109,7 +109,7 @@ def test_frequent_and_extreme_meshes_are_taken(rest: Crop) -> None:
 
 def test_silence_emits_the_mesh_at_rest(rest: Crop, tmp_path: Path) -> None:
     pytest.importorskip("scipy")
-    from presenter.recipe.default_poses import emitted_meshes
+    from presenter.recipe.shipped_poses import emitted_meshes
 
     identity = IdentityStore(Path("nobody")).load(DEFAULT).identity
     with wave.open(str(tmp_path / "quiet.wav"), "wb") as file:

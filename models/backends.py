@@ -77,6 +77,7 @@ class _Float:
     def __init__(self, folded: FoldedGenerator, dtype: torch.dtype) -> None:
         self.window = folded.window
         self.painted_interior = folded.painted_interior
+        self._interior_residual = folded.interior_residual
         self._folded = folded
         self._dtype = dtype
         # Winograd convolutions want one channel after the other.
@@ -91,7 +92,8 @@ class _Float:
     def render(self, target: Tensor, planes: Planes) -> Layer:
         """See `Backend`."""
         live = torch.from_numpy(planes.transpose(2, 0, 1))[None].to(self._dtype, memory_format=self._format)
-        return layer_of_patches(self._folded.patches(target, live.div_(255)).float(), planes, self.window)
+        patches = self._folded.patches(target, live.div_(255)).float()
+        return layer_of_patches(patches, planes, self.window, self._interior_residual)
 
 
 class _Int8:
@@ -100,6 +102,7 @@ class _Int8:
     def __init__(self, folded: FoldedGenerator) -> None:
         self.window = folded.window
         self.painted_interior = folded.painted_interior
+        self._interior_residual = folded.interior_residual
         self._encode: Callable[[Tensor], Tensor] = folded.encode_target
         self._generator = int8.Int8Generator(folded)
 
@@ -110,4 +113,4 @@ class _Int8:
     def render(self, target: Tensor, planes: Planes) -> Layer:
         """See `Backend`."""
         live = torch.from_numpy(planes.transpose(2, 0, 1))[None].contiguous(memory_format=torch.channels_last)
-        return layer_of_patches(self._generator.patches(target, live), planes, self.window)
+        return layer_of_patches(self._generator.patches(target, live), planes, self.window, self._interior_residual)

@@ -42,6 +42,7 @@ class FoldedGenerator(nn.Module):
         convs = [conv.fold(style) for conv in _modulated(synthesis.convs)]
         self.synthesis.convs = nn.ModuleList(convs)
         self.synthesis.out = next(iter(_modulated([synthesis.out]))).fold(style)
+        self.synthesis.interior_residual.data.copy_(synthesis.interior_residual)
         self.eval().requires_grad_(False)
         self.painted_interior = config.painted_interior
         self.window = rendered_window()
@@ -49,6 +50,11 @@ class FoldedGenerator(nn.Module):
             use_winograd(self)
         else:  # channels-last is what direct convolutions run fastest on, on CPU and GPU
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def interior_residual(self) -> float:
+        """See `Synthesis`."""
+        return float(self.synthesis.interior_residual)
 
     def encode_target(self, masked_target: Tensor) -> Tensor:
         """Features of a template frame, to be computed once; see `Encoder.encode_target`."""

@@ -96,7 +96,8 @@ class Generator(nn.Module):
         settings = {"painted_interior": False, **config["generator"]}  # older ones don't say
         settings["channels"] = tuple(settings["channels"])
         model = cls(GeneratorConfig(**settings))
-        model.load_state_dict({name: value.float() for name, value in tensors.items()})
+        earlier = {"synthesis.interior_residual": torch.ones(())}
+        model.load_state_dict(earlier | {name: value.float() for name, value in tensors.items()})
         digest = hashlib.sha256()
         for name in sorted(tensors):
             digest.update(tensors[name].numpy().tobytes())

@@ -17,6 +17,7 @@ from models.modulated import ModulatedConv2d
 PATCH = 4  # pictures are handled as 4x4 patches: 256² x 3 becomes 64² x 48
 COVERING = 3.0  # where the blend mask starts, before its sigmoid: from 0 it learned nothing
 LEAK = 0.2  # of the activation function
+DEEP = 0.6  # of the 5x5 pixels around one: as many belong to the mouth's opening where lips don't reach
 LIVE_CHANNELS = 6  # warped reference (3), shade, interior, interior seen in the warped reference
 
 
@@ -126,6 +127,9 @@ class Synthesis(nn.Module):
         out = ModulatedConv2d(fine_to_coarse[0], 4 * PATCH**2, 3, style_dim, demodulate=False)
         nn.init.zeros_(out.weight)
         self.out: nn.Module = out
+        # The share of the residual that the inside of the mouth gets, see docs/adr/0023-painted-mouths.md; a parameter,
+        # since graphs hold the addresses of what differs between identities.
+        self.interior_residual = nn.Parameter(torch.ones(()), requires_grad=False)
 
     def patches(self, maps: list[Tensor], style: Tensor | None = None, window: Window | None = None) -> Tensor:
         """Of every pixel in a patch, colour residual and blend mask before its sigmoid `[B, 64, 64, 64]`.
@@ -157,7 +161,8 @@ class Synthesis(nn.Module):
         if window:
             live = window.cut(live)
         coverage = face_coverage(live)
-        rgb = (live[:, :3] + soften(coverage) * rendered[:, :3]).clamp(0.0, 1.0)
+        kept = 1 - (1 - self.interior_residual) * deep_inside(live)
+        rgb = (live[:, :3] + kept * soften(coverage) * rendered[:, :3]).clamp(0.0, 1.0)
         # On the face the layer always covers: what lies behind shows another mouth. Around it, the network decides.
         return torch.cat([rgb, torch.maximum(torch.sigmoid(rendered[:, 3:] + COVERING), soften(coverage, shrink=2))], 1)
 
@@ -178,6 +183,12 @@ def soften(coverage: Tensor, shrink: int = 0) -> Tensor:
         coverage = -F.max_pool2d(-coverage, 2 * shrink + 1, stride=1, padding=shrink)
     soft = F.avg_pool2d(coverage, 3, stride=1, padding=1, count_include_pad=False)
     return F.interpolate(soft, scale_factor=float(PATCH), mode="bilinear", align_corners=False)
+
+
+def deep_inside(live: Tensor) -> Tensor:
+    """The mouth's opening without its border `[B, 1, 256, 256]`, soft, from stacked live inputs."""
+    mean = F.avg_pool2d(live[:, 4:5], 5, stride=1, padding=2)
+    return F.avg_pool2d(mean * (mean > DEEP), 3, stride=1, padding=1)
 
 
 def _apply(layer: nn.Module, x: Tensor, style: Tensor | None) -> Tensor:

@@ -22,6 +22,7 @@ Source: VanderWerf et al., "Eyelid movements: behavioral studies of blinking in 
 """
 _PAIRS = 6  # one of so many blinks is followed by another one
 _PAIR_FRAMES = len(BLINK_CURVE) + 4
+_GLANCE_FRAMES, _GLANCES, _GLANCE_SEED = 75, 3, 7  # eyes leave the viewer in one of so many spans of frames
 _MEAN_BLINK_S = 4.0
 _FIRST_SPAN = 3  # the first number whose hash lets a film begin with some seconds of open eyes
 _FROM_SHOULDERS = 0.8  # an idle head tilts about a point so far below the one in its neck
@@ -102,6 +103,23 @@ def blink_schedule(frame: int) -> int:
     if drawn // span % _PAIRS == 0 and step >= _PAIR_FRAMES:
         step -= _PAIR_FRAMES
     return BLINK_CURVE[step] if 0 <= step < len(BLINK_CURVE) else 0
+
+
+def glance(frame: int) -> tuple[float, float]:
+    """Where idle eyes look at a frame, right and down from the viewer, inter-ocular distances that irises move.
+
+    Eyes rest on the viewer, leave now and then for a moment, and jump there and back. The lids follow a look down.
+
+    Source: Lee, Badler and Badler, "Eyes alive", SIGGRAPH 2002 (eyes jump, stay a while, and come back).
+    """
+    number, position = divmod(frame, _GLANCE_FRAMES)
+    drawn = _scattered(number + _GLANCE_SEED)
+    away, length = drawn % _GLANCES == 0, 10 + drawn // 7 % 18
+    start = _GLANCE_FRAMES // 3 + drawn // 131 % (_GLANCE_FRAMES // 4)
+    if not away or not start <= position < start + length:
+        return 0.0, 0.0
+    side = 1 if drawn // 17 % 2 else -1
+    return side * (0.018 + 0.002 * (drawn // 37 % 10)), 0.004 * (drawn // 61 % 5) - 0.006
 
 
 def _scattered(number: int) -> int:

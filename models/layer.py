@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.crop import Window, crop_mask
-from models.generator_layers import COVERING, PATCH
+from models.generator_layers import COVERING, DEEP, PATCH
 from models.mesh import Floats
 
 Layer = NDArray[np.uint8]
@@ -25,13 +25,14 @@ Planes = NDArray[np.uint8]
 _INNER = np.ones((5, 5), np.uint8)  # two patches inside the face's own border
 
 
-def layer_of_patches(patches: Tensor, planes: Planes, window: Window) -> Layer:
+def layer_of_patches(patches: Tensor, planes: Planes, window: Window, interior_residual: float = 1.0) -> Layer:
     """Compose the layer of a window.
 
     Args:
         patches: From `FoldedGenerator.patches`, `[1, 64, h / 4, w / 4]`, float32.
         planes: The live inputs it was made from.
         window: Of the generator.
+        interior_residual: Of the generator, see `Synthesis`.
     """
     _, _, height, width = patches.shape
     # `torch.pixel_shuffle`, but one plane behind the other whatever the memory format: one copy instead of two.
@@ -40,6 +41,8 @@ def layer_of_patches(patches: Tensor, planes: Planes, window: Window) -> Layer:
     live = planes.transpose(2, 0, 1)[:, window.top : window.bottom, window.left : window.right]
     soft, inner = _coverage(live)
     soft *= 255
+    if interior_residual != 1:
+        soft *= 1 - np.float32(1 - interior_residual) * _deep_inside(live[4])
     for residual, warped in zip(picture[:3], live[:3], strict=True):
         residual *= soft
         residual += warped
@@ -83,3 +86,12 @@ def _coverage(live: NDArray[np.uint8]) -> tuple[Floats, Floats]:
     soft = cv2.resize(cv2.blur(coverage, (3, 3)), (width, height))
     inner = cv2.resize(cv2.blur(cv2.erode(coverage, _INNER), (3, 3)), (width, height))
     return soft.astype(np.float32, copy=False), inner.astype(np.float32, copy=False)
+
+
+def _deep_inside(interior: NDArray[np.uint8]) -> Floats:
+    """`generator_layers.deep_inside` of a window's opening `[h, w]`."""
+    mean = cv2.blur(interior.astype(np.float32), (5, 5), borderType=cv2.BORDER_CONSTANT)
+    mean *= np.float32(1 / 255)
+    mean[mean <= DEEP] = 0
+    deep: Floats = cv2.blur(mean, (3, 3), borderType=cv2.BORDER_CONSTANT)
+    return deep

@@ -14,6 +14,7 @@ from models.mouth_interior import InteriorLook, paint_interior
 from models.raster import MeshRasteriser
 
 Picture = NDArray[np.uint8]
+UNSEEN = 0.25  # of an opening: where the reference lacks more, its own teeth would be stretched, and none is shown
 
 
 def mouth_gap(points: Floats) -> float:
@@ -85,7 +86,7 @@ def planes_of(
     shade, interior, warped = drawn
     share = seen_share(points, source)
     if look is not None:
-        paint_interior(warped, interior, points, look, 1.0 if hide_interior else 1.0 - share)
+        paint_interior(warped, interior, points, look, 1.0 if hide_interior else min((1 - share) / UNSEEN, 1.0))
         share = 1.0
     seen = (interior > 0) * np.uint8(255 * share)
     # In memory one channel follows the other: masking is quick, and so is making a tensor of them.

@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 
 from models.mesh import INNER_LIP_PAIRS, NUM_VERTICES, UPPER_LIP, Floats, Pose, fit_pose
 from models.metrics import mouth_box
+from models.mouth_colours import InteriorColours, interior_colours
 
 Picture = NDArray[np.uint8]
 
@@ -35,18 +36,20 @@ THIN = (
 _SHOWN = np.float32(0.03)  # how far that edge lies below the upper lip at rest
 _FRONT = np.float32(-0.19)  # canonical z of the lower incisors; what lies behind drops less as the jaw turns
 _TURN = np.float32(0.75)
-_TONGUE_REST = 0.04  # canonical: how much lower than in the reliefs the tongue lies in speech, on the mean
+_LEAST_DROP = 0.9  # molars that stay higher show as white specks in the corners of the mouth
+# Canonical: how much lower than in the reliefs teeth and tongue lie in speech, on the mean; lips hide most teeth.
+_LOWER_REST, _TONGUE_REST = 0.03, 0.04
 _BRIGHTER = np.float32(1.15)  # the reliefs' light is not frontal: brings teeth that face the camera to their colour
 _DARKER = np.float32(1.1)  # how fast light falls with depth, canonical
 CHIN = 152
+JAW = 0.75  # of the opening is at least the jaw's: trackers see too little of a chin's fall
 CHIN_LEVER = 1.27  # the incisors drop by so much more than the chin's lowest point, which turns about the same axis
-# Where skin is looked at: cheeks, beside the nose and over the lip; the median ignores a beard or a highlight.
-_SKIN = [50, 280, 205, 425, 36, 266, 101, 330, 187, 411, 118, 347, 142, 371, 203, 423, 207, 427, 216, 436]
 _SEAM = np.ones((3, 3), np.uint8)
 # How steep edges are in 60 portraits blurred by a Gaussian of so many pixels, and about a third of one more, which
 # teeth lack that lie in a plane.
 _STEEPNESS, _BLUR = (0.27, 0.31, 0.37, 0.45, 0.51), (2.0, 1.5, 1.1, 0.75, 0.35)
 SMOOTH = 4.0  # pixels over which lips shade what lies behind them
+DIMMEST = 0.36  # of the light is left where they shade most
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,30 +85,8 @@ def _relief(stored: Picture, z: Floats) -> Relief:
     picture = np.stack([opacity, lit * is_tooth, lit * (1 - is_tooth)], -1)
     columns = np.arange(RELIEF_SHAPE[1], dtype=np.float32)
     x = ORIGIN[0] + (columns + np.float32(0.5)) / np.float32(PIXELS_PER_UNIT)
-    drop = (1 - _TURN * (z - _FRONT)).clip(0.3, 1.0)
+    drop = (1 - _TURN * (z - _FRONT)).clip(_LEAST_DROP, 1.0)
     return Relief(np.clip(255 * picture + 0.5, 0, 255).astype(np.uint8), columns, x, z, drop.astype(np.float32))
-
-
-@dataclass(frozen=True, eq=False)
-class InteriorColours:
-    """RGB in 0..255, each `[3]`."""
-
-    tooth: Floats
-    gum: Floats
-    tongue: Floats
-    cavity: Floats
-
-
-def skin_colour(picture: Picture, points: Floats) -> Floats:
-    """The colour of a face's skin `[3]` in 0..255.
-
-    Args:
-        picture: `[S, S, 3]`.
-        points: The mesh in it `[>= 478, 3]`.
-    """
-    x, y = np.clip(np.rint(points[_SKIN, :2]), 0, len(picture) - 1).astype(np.int64).T
-    colour: Floats = np.median(picture[y, x], axis=0).astype(np.float32)
-    return colour
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +120,7 @@ def interior_look(reference: Picture, points: Floats, sunk: float = 0.0) -> Inte
     """
     lip, chin, gap = _lips(points[:NUM_VERTICES], fit_pose(points[:NUM_VERTICES]))
     # A smile or an open mouth lifts the lip off the teeth; they do not rise with it.
-    edge = lip + float(_SHOWN) + 0.4 * min(gap, 0.15)
+    edge = lip + float(_SHOWN) + 0.7 * min(gap, 0.15)
     return InteriorLook(interior_colours(reference, points), _softness(reference, points), edge, chin, gap, sunk)
 
 
@@ -150,28 +131,6 @@ def _softness(reference: Picture, points: Floats) -> float:
     rises = np.abs(cv2.Sobel(luma, cv2.CV_32F, 0, 1)) / 4
     steep = float(np.quantile(bends, 0.97) / max(float(np.quantile(rises, 0.97)), 1e-3))
     return float(np.interp(steep, _STEEPNESS, _BLUR))
-
-
-def interior_colours(reference: Picture, points: Floats) -> InteriorColours:
-    """The colours of a mouth's inside in the light, white balance and saturation of a picture, read from its skin.
-
-    Args as of `interior_look`.
-    """
-    seen = skin_colour(reference, points)
-    light, a, b = cv2.cvtColor(seen[None, None] / np.float32(255), cv2.COLOR_RGB2Lab)[0, 0]
-    # Skin's own chroma is about 20 in neutral light: less means a picture with less colour, and grey has none.
-    colour = min(float(np.hypot(a, b)) / 20, 1.0)
-    bright = min(0.6 * light + 32, light + 24)
-    wanted = np.array(
-        [
-            [bright, np.clip(0.08 * a, -2, 2), np.clip(0.5 * b, -4, 11) + colour],
-            [0.62 * light + 4, 0.6 * a + 13 * colour, 0.5 * b + 2 * colour],
-            [0.48 * light + 4, 0.6 * a + 12 * colour, 0.5 * b],
-            [0.08 * light + 3, 5 * colour, 3 * colour],
-        ],
-        np.float32,
-    )
-    return InteriorColours(*(255 * cv2.cvtColor(wanted[None], cv2.COLOR_Lab2RGB)[0]).astype(np.float32))
 
 
 class Piece(NamedTuple):
@@ -192,7 +151,7 @@ def pieces(look: InteriorLook) -> list[Piece]:
     colours = look.colours
     return [
         Piece(tongue, 1.0, _TONGUE_REST + look.sunk / 2, colours.tongue),
-        Piece(lower, 1.0, look.sunk, colours.gum),
+        Piece(lower, 1.0, _LOWER_REST + look.sunk, colours.gum),
         Piece(upper, 0.0, 0.0, colours.gum),
     ]
 
@@ -218,7 +177,7 @@ def paint_interior(warped: Picture, interior: Picture, points: Floats, look: Int
     share *= float(np.clip(gap / THIN - 1, 0, 1))
     if not share:
         return
-    drop = min(max(CHIN_LEVER * (chin - look.chin) + look.gap, 0.5 * gap), gap + 0.05)
+    drop = min(max(CHIN_LEVER * (chin - look.chin) + look.gap, JAW * gap), gap + 0.05)
     inside = interior[box]
     soft = cv2.GaussianBlur(
         cv2.copyMakeBorder(inside, 8, 8, 8, 8, cv2.BORDER_CONSTANT), (0, 0), SMOOTH, borderType=cv2.BORDER_CONSTANT
@@ -231,7 +190,7 @@ def paint_interior(warped: Picture, interior: Picture, points: Floats, look: Int
     for piece in pieces(look):
         lowered = look.edge - float(EDGE), piece.follows * drop + piece.lowered
         _lay(picture, piece.relief, pose, (left, top), lowered, piece.flesh, colours.tooth)
-    picture *= (0.22 + 0.78 * open_to_light)[..., None]
+    picture *= (DIMMEST + (1 - DIMMEST) * open_to_light)[..., None]
     if look.blur:
         cv2.GaussianBlur(picture, (0, 0), look.blur, picture)
     edge = cv2.GaussianBlur(cv2.dilate(inside, _SEAM), (3, 3), 0)

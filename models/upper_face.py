@@ -41,6 +41,13 @@ class UpperFace(NamedTuple):
     """`[2]`, of the irises from the middle of the eyes, right and down."""
 
 
+def looking(right: float, down: float) -> UpperFace | None:
+    """Irises that have moved so far, inter-ocular distances, and brows that have not; None if nothing has."""
+    if not right and not down:
+        return None
+    return UpperFace(np.zeros((len(_BROW_EDGES), 2), np.float32), np.array([right, down], np.float32))
+
+
 def read_upper_face(mesh: Floats) -> UpperFace:
     """Measure a tracked canonical mesh `[478, 3]`; only the differences between two are lengths of a face."""
     middles = [mesh[[upper[0], upper[-1]], :2].mean(0) for upper in UPPER_LIDS]
@@ -83,11 +90,15 @@ class UpperFaceWarp:
             to: How far from the still's own brows and gaze.
             eyelids: Level of closure.
         """
-        part = positions[reach(self._low / DETAIL, self._high / DETAIL, shifts, box)]
-        places = (part - self._low) / np.float32(_COARSE)
-        part -= cv2.remap(self._brow_field(to.brows), places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        if to.brows.any():
+            part = positions[reach(self._low / DETAIL, self._high / DETAIL, shifts, box)]
+            places = (part - self._low) / np.float32(_COARSE)
+            field = self._brow_field(to.brows)
+            part -= cv2.remap(field, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         gaze = _GAZE * np.tanh(to.gaze / _GAZE) * self._unit
         for eye in self._eyes:
+            low, high = (np.asarray(end / DETAIL, np.float32) for end in (eye.low, eye.high))
+            part = positions[reach(low, high, shifts, box)]
             eye.look(part, gaze, eyelids / EYES_CLOSED)
 
     def _weights(self, lids: Floats) -> Floats:
@@ -129,12 +140,12 @@ class _Eye:
         self._upper, self._lower = upper, lower
         self._margin = _RIM * unit
         self._iris = float(rim[:, 0].min()), float(rim[:, 0].max())
-        self._low = np.array([self._left, min(upper[:, 1].min(), lower[:, 1].min()) - self._margin])
-        self._high = np.array([self._right, max(upper[:, 1].max(), lower[:, 1].max()) + self._margin])
+        self.low = np.array([self._left, min(upper[:, 1].min(), lower[:, 1].min()) - self._margin], np.float32)
+        self.high = np.array([self._right, max(upper[:, 1].max(), lower[:, 1].max()) + self._margin], np.float32)
 
     def look(self, positions: Floats, gaze: Floats, closure: float) -> None:
         """Let the iris slide by `gaze`, pixels of the still, between lids that are closed by a share; in place."""
-        inside = np.all((positions > self._low) & (positions < self._high), -1)
+        inside = np.all((positions > self.low) & (positions < self.high), -1)
         if closure == 1 or not inside.any():
             return
         x, y = positions[inside].T

@@ -18,6 +18,7 @@ from models.mesh import NUM_VERTICES, Floats
 from models.mouth_interior import interior_look
 from models.scene import scene_of
 from models.still import window_map
+from models.upper_face import UpperFace
 
 Picture = NDArray[np.uint8]
 
@@ -57,10 +58,10 @@ class DeviceCompositor:
         return self._slot.render(self._live(displacement, AT_REST, self.scene.index(number))).layer
 
     def compose_with_cutout(
-        self, layer: Layer, pose: HeadPose, eyelids: int, number: int = 0
+        self, layer: Layer, pose: HeadPose, eyelids: int, number: int = 0, upper: UpperFace | None = None
     ) -> tuple[Picture, Picture]:
         """See `FrameCompositor`."""
-        plain, cutout = self.scene.compose(layer, self.scene.index(number), pose, eyelids, cutout=True)
+        plain, cutout = self.scene.compose(layer, self.scene.index(number), pose, eyelids, upper, cutout=True)
         return plain, cutout
 
     def prepare_cutout(self) -> None:

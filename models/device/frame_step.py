@@ -18,6 +18,7 @@ from models.folded import rendered_window
 from models.generator import Generator
 from models.generator_layers import PATCH
 from models.head_warp import COARSE
+from models.live_inputs import UNSEEN
 from models.mesh import FACE_OVAL, NUM_VERTICES, Floats
 from models.still import DETAIL
 
@@ -132,7 +133,7 @@ class FrameStep(nn.Module):
         mesh = self._raster(points, shown.source, shown.reference.float())
         seen = self._mouth.seen_share(points, shown.look)
         if self.painted_interior:
-            warped = self._mouth(mesh.warped, mesh.interior, points, 1 - seen, shown.look)
+            warped = self._mouth(mesh.warped, mesh.interior, points, ((1 - seen) / UNSEEN).clamp(max=1), shown.look)
             planes = [warped, mesh.shade, mesh.interior, mesh.interior]
         else:
             share = (255 * seen).floor() / 255

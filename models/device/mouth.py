@@ -16,7 +16,9 @@ from models.mesh import INNER_LIP_PAIRS, NUM_VERTICES, Floats, fit_pose
 from models.mouth_interior import (
     CHIN,
     CHIN_LEVER,
+    DIMMEST,
     EDGE,
+    JAW,
     PIXELS_PER_UNIT,
     SMOOTH,
     THIN,
@@ -127,7 +129,7 @@ class MouthPainter(nn.Module):
         rate, chin_at_rest, gap_at_rest, _ = look.numbers.unbind(1)
         chin, gap = self._lips(points, look.canonical)
         share = share * (gap / THIN - 1).clamp(0, 1)
-        opened = torch.maximum(CHIN_LEVER * (chin - chin_at_rest) + gap_at_rest, 0.5 * gap)
+        opened = torch.maximum(CHIN_LEVER * (chin - chin_at_rest) + gap_at_rest, JAW * gap)
         jaw = torch.minimum(opened, gap + 0.05)
         batch = len(points)
         picture = look.colours[:, 4, :, None, None].expand(-1, -1, CROP_SIZE, CROP_SIZE)
@@ -141,7 +143,7 @@ class MouthPainter(nn.Module):
             picture = picture * (1 - opacity) + tooth * colours[:, 3] + flesh * colours[:, k]
         lit = blur(interior / 255, self.shade.expand(batch, -1))
         lit = F.pad(lit[:, :, :-_SHADE_BELOW], (0, 0, _SHADE_BELOW, 0)).clamp(0.2, 1.0)
-        picture = blur(picture * (0.22 + 0.78 * lit), look.kernel)
+        picture = blur(picture * (DIMMEST + (1 - DIMMEST) * lit), look.kernel)
         opacity = blur(F.max_pool2d(interior, 3, 1, 1) / 255, self.edge.expand(batch, -1)) * share[:, None, None, None]
         return (warped + opacity * (picture - warped) + 0.5).floor()
 

@@ -82,6 +82,8 @@ class GeneratorTrainer:
         torch.manual_seed(config.seed)
         self.config = config
         start = Generator.load(config.init) if config.init else Generator(GeneratorConfig())
+        if config.exact_interior:  # what is seen there can be learnt
+            start.synthesis.interior_residual.data.fill_(1.0)
         start.config = replace(start.config, painted_interior=True)  # whatever it started from, it learns this now
         self.generator = start.train()
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

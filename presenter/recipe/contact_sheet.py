@@ -23,7 +23,7 @@ from models.head_motion import EYES_CLOSED, HeadPose
 from models.identity import Identity
 from models.mesh import LEFT_CORNER, LOWER_LIP, RIGHT_CORNER, UPPER_LIP, Floats, aperture, canonicalise, width
 from models.metrics import mouth_box, sharpness
-from models.mouth_interior import skin_colour
+from models.mouth_colours import skin_colour
 from models.tracker import FaceTracker
 from models.user_head import read_head
 from presenter.config import AppConfig

@@ -43,6 +43,8 @@ class ShippedPresenter:
         init: Generator to personalise: the base generator, or that of a shipped presenter, who has the same teeth.
         sunk_teeth: How much lower than in the mean head the lower teeth lie, inter-ocular distances; at .12 the paint
             is most like the renders, at the meshes that the motion network emits.
+        interior_residual: Of what is learnt of the mouth's inside, the share that is shown; less keeps dark what a few
+            renders taught to be the mean of teeth, tongue and darkness.
         out: Folder of the presenter; where it ships if None.
         steps: Optimiser steps of the personalisation.
     """
@@ -54,6 +56,7 @@ class ShippedPresenter:
     work: Path | None = None
     init: Path = generator_path()
     sunk_teeth: float = 0.12
+    interior_residual: float = 1.0
     out: Path | None = None
     steps: int = 1500
 
@@ -84,6 +87,9 @@ def build_shipped(settings: ShippedPresenter) -> None:
     )
     train_generator(training)
     generator = Generator.load(training.out)
+    generator.synthesis.interior_residual.data.fill_(settings.interior_residual)
+    generator.save(work / "shipped.safetensors")
+    generator = Generator.load(work / "shipped.safetensors")
     with torch.inference_mode():
         crop = picture_tensor(cut_crop(rest, crop_transform(pose)))
         style = StyleCode(generator.style_code(crop)[0].clone())
@@ -102,7 +108,7 @@ def build_shipped(settings: ShippedPresenter) -> None:
         matte,
         sunk_teeth=settings.sunk_teeth,
     )
-    save_identity(settings.out or shipped_dir() / settings.name, identity, training.out)
+    save_identity(settings.out or shipped_dir() / settings.name, identity, work / "shipped.safetensors")
 
 
 def _read_blinks(renders: Path, frame: Picture, scene: dict[str, dict[str, dict[str, int]]]) -> Blinks:

@@ -12,12 +12,13 @@ import torch
 
 from models.compositor import FrameCompositor
 from models.device.compositor import DeviceCompositor
-from models.head_motion import AT_REST, FPS, Handover, HeadMotion, HeadPose, IdleMotion
+from models.head_motion import AT_REST, FPS, Handover, HeadMotion, HeadPose, IdleMotion, glance
 from models.identity import Identity, SpeakingStyle
 from models.layer import Layer
 from models.live_motion import MotionStreams
 from models.mesh import Floats
 from models.speech_motion import SpeechMotion, SpeechState
+from models.upper_face import UpperFace, looking
 from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from stream.media import CHUNK_SAMPLES, PLAYOUT_SAMPLES, AudioChunk, VideoFrame, silence
 
@@ -227,7 +228,7 @@ class Renderer:
             self._release()
 
     def _render(self, moved: _Moved, *, keep_mouth: bool = False) -> VideoFrame:
-        pose, eyelids = self._move(moved)
+        pose, eyelids, upper = self._move(moved)
         if not keep_mouth or self._mouth is None:
             self._mouth = moved._replace(displacement=self._followed.mouth(moved.displacement))
             self._layer = None
@@ -236,29 +237,30 @@ class Renderer:
         number = moved.frame if self._identity.template is None else mouth.frame
         compositor = self._compositor
         if self._matte:
-            rgb, cutout = compositor.compose_with_cutout(self._layer_of(mouth), pose, eyelids, number)
+            rgb, cutout = compositor.compose_with_cutout(self._layer_of(mouth), pose, eyelids, number, upper)
             return VideoFrame(rgb, moved.pts, cutout)
         if isinstance(compositor, DeviceCompositor):
             return VideoFrame.of_i420(compositor.frame(mouth.displacement, pose, eyelids, number), moved.pts)
-        return VideoFrame(compositor.compose(self._layer_of(mouth), pose, eyelids, number), moved.pts)
+        return VideoFrame(compositor.compose(self._layer_of(mouth), pose, eyelids, number, upper), moved.pts)
 
     def _layer_of(self, mouth: _Moved) -> Layer:
         if self._layer is None:
             self._layer = self._compositor.layer(mouth.displacement, mouth.frame)
         return self._layer
 
-    def _move(self, moved: _Moved) -> tuple[HeadPose, int]:
-        motion = self.motion
+    def _move(self, moved: _Moved) -> tuple[HeadPose, int, UpperFace | None]:
+        motion, upper = self.motion, None
         pose, eyelids = motion.at(moved.frame)
         if isinstance(motion, IdleMotion) and self._identity.template is not None:
             pose = AT_REST  # a video has a motion of its own
         elif isinstance(motion, IdleMotion):
             spoken = moved.speech.pose(self._head_motion)
             pose = HeadPose(*(idle + speech for idle, speech in zip(pose, spoken, strict=True)))
+            upper = looking(*glance(moved.frame))
         if motion is not self._followed:
             self._followed = motion
             self._handover.begin(moved.frame, pose, _HANDOVER_FRAMES)
-        return self._handover.apply(moved.frame, pose), eyelids
+        return self._handover.apply(moved.frame, pose), eyelids, upper
 
     def _current_style(self) -> torch.Tensor:
         with torch.inference_mode():

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from models import int8
+from models import int8, layer
 from models.backends import BACKENDS, available, backend, cost
 from models.compositor import FrameCompositor
 from models.crop import Window, crop_mask
 from models.generator import Generator
+from models.generator_layers import deep_inside
 from models.head_motion import HeadPose, sway
 from models.identity import picture_tensor
 from models.layer import layer_of_patches, layer_of_picture
@@ -55,18 +56,35 @@ def test_paints_what_float32_paints(kind, generator, displacements):
     assert min(psnr(*frame) for frame in shown) >= TOLERANCE_DB[kind] - 1
 
 
-def test_a_layer_is_what_the_generator_gives(generator, displacements):
+@pytest.mark.parametrize("interior_residual", [1.0, 0.25])
+def test_a_layer_is_what_the_generator_gives(generator, displacements, interior_residual):
     """The quick composition against the tensor operations it stands for: one grey value of difference at the most."""
     subject = compositor(generator, "float32")
     folded = generator.fold(STORED.identity.style_code)
+    folded.synthesis.interior_residual.data.fill_(interior_residual)
     planes = subject.planes(displacements[3])
     live = picture_tensor(planes)
     with torch.inference_mode():
         wanted = layer_of_picture(folded(subject._at(0).target, live), folded.window)
-        got = layer_of_patches(folded.patches(subject._at(0).target, live), planes, folded.window)
+        patches = folded.patches(subject._at(0).target, live)
+        got = layer_of_patches(patches, planes, folded.window, folded.interior_residual)
     assert np.abs(got.astype(int) - wanted).max() <= 1
     window = Window.around_mask(8, 8)
     assert not got[..., 3][crop_mask()[window.top : window.bottom, window.left : window.right] == 0].any()
+
+
+def test_the_painted_inside_keeps_its_colours():
+    """Of the base generator, which would lighten it; lips and skin are not concerned."""
+    base = Generator.load(generator_path())
+    assert 0 < base.fold(STORED.identity.style_code).interior_residual < 0.5
+    inside = np.zeros((64, 64), np.uint8)
+    inside[20:40, 16:48] = 255
+    deep = layer._deep_inside(inside)
+    np.testing.assert_allclose(deep[25:35, 21:43], 1, atol=1e-6)
+    assert not deep[:19].any()
+    live = torch.zeros(1, 6, 64, 64)
+    live[0, 4] = torch.from_numpy(inside) / 255
+    np.testing.assert_allclose(deep, deep_inside(live)[0, 0].numpy(), atol=1e-5)
 
 
 def test_int8_keeps_values_that_no_other_frame_had(generator):

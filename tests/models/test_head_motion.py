@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.head_motion import AT_REST, BLINK_CURVE, EYES_CLOSED, FPS, Handover, HeadPose, IdleMotion, rotation
+from models.head_motion import AT_REST, BLINK_CURVE, EYES_CLOSED, FPS, Handover, HeadPose, IdleMotion, glance, rotation
 
 AWAY = HeadPose(0.2, -0.1, 0.1, 0.3, -0.2)
 
@@ -87,3 +87,18 @@ def test_an_interrupt_of_a_slow_movement_changes_nothing():
     for frame in [*range(60), *range(41, 80)]:
         pose, _ = idle.at(frame)
         assert handover.apply(frame, pose) == pose
+
+
+def test_eyes_rest_on_the_viewer_and_glance_away_for_a_moment():
+    looks = np.array([glance(frame) for frame in range(20000)])
+    away = looks.any(1)
+    assert 0.03 < away.mean() < 0.25
+    assert np.abs(looks).max() < 0.04
+    edges = np.flatnonzero(np.diff(away.astype(int), prepend=0, append=0))
+    lengths = np.diff(edges)[::2] / FPS
+    assert lengths.min() >= 0.3
+    assert lengths.max() < 1.5
+    assert (looks[away, 0] > 0).any()
+    assert (looks[away, 0] < 0).any()
+    jumps = np.abs(np.diff(looks, axis=0)).any(1).sum()
+    assert jumps <= len(edges)  # a look stays where it jumped to

@@ -38,10 +38,12 @@ def portrait(skin: str) -> np.ndarray:
     return np.clip(np.array(SKIN[skin]) + grain, 0, 255).astype(np.uint8)
 
 
-def drawn(skin: str, opening: float, jaw: float = 0.0, turn: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def drawn(
+    skin: str, opening: float, jaw: float = 0.0, turn: float = 0.0, sunk: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """The planes of an opening mouth, and where it is open."""
     reference, source = portrait(skin), mesh(turn=turn)
-    look = interior_look(reference, source)
+    look = interior_look(reference, source, sunk)
     planes = live_planes(crop_rasteriser(), mesh(opening, jaw, turn), reference, source, look)
     return planes, planes[..., 4] > 0
 
@@ -65,28 +67,29 @@ def test_teeth_are_neutral_and_stand_out(skin):
 
 def test_upper_teeth_stay_and_lower_ones_follow_the_jaw():
     """Rows down the middle of the mouth: the cavity between the teeth begins where it did, and ends lower."""
-    edges = []
-    for jaw in (0.1, 0.2):
-        planes, inside = drawn("light", 0.3, jaw)
-        column = planes[:, 120, :3].astype(float).mean(-1)
-        rows = np.flatnonzero(inside[:, 120])
-        dark = rows[column[rows] < 110]
-        edges.append((dark[dark > rows[0] + 3].min(), dark.max()))
+    edges = [dark_rows(jaw) for jaw in (0.19, 0.25)]
     (begins, ends), (begins_later, ends_later) = edges
     assert abs(begins - begins_later) <= 1
     assert ends_later >= ends + 5
 
 
+def test_the_jaw_opens_with_the_lips_even_where_the_chin_is_seen_to_stay():
+    _, ends = dark_rows(0.0)
+    assert ends == dark_rows(0.1)[1]
+    assert ends > dark_rows(0.0, opening=0.2)[1] + 5
+
+
 def test_sunk_teeth_lie_lower_behind_the_lip():
-    reference, source, opened = portrait("light"), mesh(), mesh(0.3, 0.1)
+    assert dark_rows(0.1, sunk=-0.1)[1] >= dark_rows(0.1, sunk=-0.15)[1] + 4
 
-    def ends(sunk: float) -> int:
-        planes = live_planes(crop_rasteriser(), opened, reference, source, interior_look(reference, source, sunk))
-        column = planes[:, 120, :3].astype(float).mean(-1)
-        rows = np.flatnonzero(planes[:, 120, 4])
-        return int(rows[column[rows] < 110].max())
 
-    assert ends(0.05) >= ends(0.0) + 4
+def dark_rows(jaw: float, opening: float = 0.3, sunk: float = -0.15) -> tuple[int, int]:
+    """Where the dark between the rows of teeth begins and ends in the middle; teeth are raised from behind the lip."""
+    planes, inside = drawn("light", opening, jaw, sunk=sunk)
+    column = planes[:, 120, :3].astype(float).mean(-1)
+    rows = np.flatnonzero(inside[:, 120])
+    dark = rows[column[rows] < 110]
+    return int(dark[dark > rows[0] + 3].min()), int(dark.max())
 
 
 def test_nothing_but_the_opening_and_its_seam_is_painted():
@@ -139,3 +142,21 @@ def test_a_blurred_picture_gets_blurred_teeth():
     sharp = np.kron(rng.integers(60, 200, (16, 16, 1)), np.ones((16, 16, 3))).astype(np.uint8)
     soft = cv2.GaussianBlur(sharp, (0, 0), 2.0)
     assert interior_look(soft, mesh()).blur > interior_look(sharp, mesh()).blur + 0.5
+
+
+def with_teeth(tooth: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """A portrait whose open mouth is filled with a colour, and its mesh."""
+    reference, source = portrait("light"), mesh(0.2)
+    cv2.fillPoly(reference, [np.rint(source[INNER_LIP_RING, :2]).astype(np.int32)], tooth)
+    return reference, source
+
+
+def test_teeth_that_the_reference_shows_keep_their_colour():
+    yellow = (212, 196, 150)
+    np.testing.assert_allclose(interior_look(*with_teeth(yellow)).colours.tooth, yellow, atol=1)
+
+
+@pytest.mark.parametrize("inside", [(40, 12, 14), (190, 90, 95)])
+def test_neither_darkness_nor_a_tongue_is_taken_for_teeth(inside):
+    closed = interior_look(portrait("light"), mesh()).colours.tooth
+    np.testing.assert_allclose(interior_look(*with_teeth(inside)).colours.tooth, closed, atol=1)

@@ -187,7 +187,7 @@ def moves(renderer, sound) -> list[tuple[HeadPose, int]]:
     compositor = renderer._compositor
     renderer._compositor = SimpleNamespace(
         layer=lambda *_: None,
-        compose=lambda _, pose, eyelids, number: rendered.append((pose, eyelids)) or stand_in,
+        compose=lambda _, pose, eyelids, number, upper: rendered.append((pose, eyelids)) or stand_in,
     )
     stand_in = np.zeros((*renderer.size, 3), np.uint8)
     for chunk in sound:

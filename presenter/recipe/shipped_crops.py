@@ -4,7 +4,8 @@ The head and the camera stand still in all renders, so that the rest pose's trac
 lower-face render is composited over the rest frame before tracking.
 
 What the motion network asks of the mesh is not what a tracker finds in renders: an open mouth lies some pixels higher,
-because the network learnt from filmed heads whose pose is fitted to a face with an open mouth. So a render is also shown moved onto meshes that the network emits, by a smooth warp of a few pixels.
+because the network learnt from filmed heads whose pose is fitted to a face with an open mouth. So a render is also
+shown moved onto meshes that the network emits, by a smooth warp of a few pixels.
 """
 
 from __future__ import annotations

@@ -19,31 +19,11 @@ from stream.camera.webcam import Webcam, WebcamPicture
 from stream.clock import SessionClock
 from stream.files.movie import MovieWriter
 from stream.media import CHUNK_SAMPLES, SAMPLE_RATE
+from tests.presenter.meeting.stand_ins import NoCamera, Told
 
 UNIT = 80.0
 UPPER, LOWER = [159, 158, 160, 386, 385, 387], [145, 153, 144, 374, 380, 373]
 FASTEST = 1.5 / (FPS // 2)  # of a way that is gone in half a second, per frame
-
-
-class NoCamera:
-    """A camera of which a test says what it has seen."""
-
-    state = "live"
-
-    def newest(self, after: int = 0, timeout_s: float = 0.0) -> None:
-        time.sleep(timeout_s)
-
-
-class Told:
-    """A tracker whose results a test sets."""
-
-    faces: list[np.ndarray] = []
-
-    def track(self, rgb: np.ndarray) -> list[np.ndarray]:
-        return self.faces
-
-    def close(self) -> None:
-        pass
 
 
 def face(right: float = 0.0, roll: float = 0.0, closed: bool = False) -> np.ndarray:

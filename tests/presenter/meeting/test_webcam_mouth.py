@@ -22,31 +22,11 @@ from presenter.video.driving import track_driver
 from stream.camera.webcam import Webcam, WebcamPicture
 from stream.clock import SessionClock
 from stream.media import CHUNK_SAMPLES, FPS, PLAYOUT_SAMPLES, SAMPLE_RATE, AudioChunk
+from tests.presenter.meeting.stand_ins import NoCamera, Told
 
 RATE, UNIT = 30, 80.0
 LOWER_LIP = [lower for _, lower in INNER_LIP_PAIRS]
 SPOKEN = np.full((478, 3), 0.5, np.float32)  # what no face does
-
-
-class NoCamera:
-    """A camera of which a test says what it has seen."""
-
-    state = "live"
-
-    def newest(self, after: int = 0, timeout_s: float = 0.0) -> None:
-        time.sleep(timeout_s)
-
-
-class Told:
-    """A tracker whose results a test sets."""
-
-    faces: list[np.ndarray] = []
-
-    def track(self, rgb: np.ndarray) -> list[np.ndarray]:
-        return self.faces
-
-    def close(self) -> None:
-        pass
 
 
 def face(opening: float, ajar: float = 0.0) -> np.ndarray:

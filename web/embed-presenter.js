@@ -1,4 +1,4 @@
-// Inserts a presenter at the position of this script:
+// Inserts a presenter at the position of this script, or, if that is the page's head, at the end of its body:
 //
 //   <script src="HOST/static/embed-presenter.js" data-session="ID" async></script>
 //
@@ -29,5 +29,7 @@
   const length = (value) => (/^\d+(\.\d+)?$/.test(value) ? `${value}px` : value);
   const size = width || height ? { width: length(width) ?? "auto", height: length(height) ?? "auto" } : { width: "100%", maxWidth: "640px" };
   Object.assign(frame.style, { display: "block", ...size, aspectRatio: "1", border: "0", colorScheme: "light" });
-  script.after(frame);
+  const insert = () => (document.head.contains(script) ? document.body.append(frame) : script.after(frame));
+  if (document.body) insert();
+  else document.addEventListener("DOMContentLoaded", insert, { once: true });
 })();

@@ -322,6 +322,17 @@ def test_size_of_the_inserted_frame(
     assert (box["width"], box["height"]) == (width, height)
 
 
+@pytest.mark.parametrize("option", ["async", "", "defer"])
+def test_a_script_in_the_head_shows_it_at_the_end_of_the_body(
+    browser: Any, open_page: OpenPage, server: Any, site: str, tmp_path: Path, option: str
+) -> None:
+    tag = f'<script src="{server.url}/static/embed-presenter.js" data-session="gone" {option}></script>'
+    (tmp_path / "index.html").write_text(f"<!doctype html><head>{tag}</head><body><p>before</p></body>")
+    page = open_page(browser, site)
+    page.wait_for_selector("p + iframe")
+    assert page.locator("iframe").bounding_box()["width"] == 640
+
+
 OWN_TOKEN = "a-token-of-the-servers-owner"
 FETCH = """
 async ([method, url, token]) => {

@@ -75,7 +75,8 @@ def test_the_official_sdk_speaks_and_interrupts(
         page.evaluate("session.interrupt()")
         page.wait_for_function("events.at(-1) === 'avatar.speak_ended'", timeout=2000)
         page.evaluate("session.keepAlive()")
-        page.evaluate("session.stop()")
+        with page.expect_response("**/v1/sessions/stop"):  # while it is on its way, the token is valid
+            page.evaluate("session.stop()")
         page.wait_for_function("events.at(-1) === 'CLIENT_INITIATED'")
         with pytest.raises(Exception, match="status 401"):
             page.evaluate("([token, url]) => start(token, url)", [token, server.url])

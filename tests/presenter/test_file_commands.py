@@ -206,7 +206,7 @@ def test_a_damaged_presenter_is_shown_by_list_doctor_and_render(folder: Path, ru
     assert run("presenters", "list", "--json").returncode == 0
     doctor = run("doctor")
     assert doctor.returncode == 1
-    assert b"FAIL presenters: default can be used; the presenter 'Ada' is damaged" in doctor.stdout
+    assert b"FAIL presenters: default, sam can be used; the presenter 'Ada' is damaged" in doctor.stdout
     ended = run("render", "--audio", "in.wav", "--presenter", "ada", "--out", "x.mp4")
     assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
     assert run("presenters", "export", "Ada").returncode == 2

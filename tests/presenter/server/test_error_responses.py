@@ -16,7 +16,7 @@ from presenter.server.error_responses import STATUS_AND_CODE, ApiError, json_err
 
 SERVER = Path(__file__).resolve().parents[3] / "presenter" / "server"
 KNOW_HTTP = {"access", "app", "error_responses", "middleware", "parsing", "viewer_routes"} | {
-    f"{kind}_routes" for kind in ("render", "session", "simli", "liveavatar", "token")
+    f"{kind}_routes" for kind in ("presenter", "render", "session", "simli", "liveavatar", "token")
 }
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.head_motion import EYES_CLOSED
+from models.head_warp import smoothstep
 from models.mesh import Floats
 from models.still import Blinks, Picture
 
@@ -99,7 +100,7 @@ class _Eye:
         above, below = (_curve((margin - first) @ axes, np.clip(across, 0, 1)) for margin in (upper, lower))
         edge = np.interp(across, *((brow - first) @ axes).T).astype(np.float32)
         outward = across if outer_first else 1 - across
-        return cls(width, across, down, above, np.maximum(above, below), edge, _WING * _rise(1 - outward / 0.45))
+        return cls(width, across, down, above, np.maximum(above, below), edge, _WING * smoothstep(1 - outward / 0.45))
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +146,7 @@ class _Lid:
         eye, pixel = self.eye, 1 / self.eye.width
         margin = closing_lid(eye.upper, eye.lower, closure)
         below = eye.down - margin
-        ends = _rise((eye.across + 0.12) / 0.12) * _rise((1.12 - eye.across) / 0.12)
+        ends = smoothstep((eye.across + 0.12) / 0.12) * smoothstep((1.12 - eye.across) / 0.12)
         # The eyeball under the lid lies in its shadow, and the last of it vanishes behind the lower lid.
         shadow = 0.35 * ends * np.exp(-np.square(below / 0.06)) * ((below > 0) & (eye.down < eye.lower))
         result = picture * (1 - shadow)[..., None]
@@ -154,8 +155,8 @@ class _Lid:
             closed * ends * np.clip(below / pixel + 0.5, 0, 1) * np.clip((eye.lower + 0.05 - eye.down) / 0.03, 0, 1)
         )
         result += rising[..., None] * (0.97 * self.skin - result)
-        top = _rise((eye.down - eye.upper + 0.11 + _LASHES + eye.wing) / 0.15)
-        top *= _rise((eye.down - eye.brow) / 0.08)
+        top = smoothstep((eye.down - eye.upper + 0.11 + _LASHES + eye.wing) / 0.15)
+        top *= smoothstep((eye.down - eye.brow) / 0.08)
         covered = top * ends * np.clip(0.5 - below / pixel, 0, 1)
         result += covered[..., None] * (self._shade(margin)[..., None] * self.skin - result)
         line = self._lash_line(below, closure)
@@ -168,14 +169,14 @@ class _Lid:
         height = (eye.down - eye.upper + 0.12) / np.maximum(eye.lower - eye.upper + 0.12, 0.05)
         middle = 4 * np.clip(eye.across, 0, 1) * np.clip(1 - eye.across, 0, 1)
         bulge = middle * np.sin(np.pi * np.clip(height, 0, 1))
-        crease, lashes = _rise(1 - np.abs(along + 0.15) / 0.45), _rise((along - 0.55) / 0.45)
+        crease, lashes = smoothstep(1 - np.abs(along + 0.15) / 0.45), smoothstep((along - 0.55) / 0.45)
         return (1 - 0.08 * crease + 0.03 * bulge - 0.1 * lashes - 0.1 * (1 - middle)).astype(np.float32)
 
     def _lash_line(self, below: Floats, closure: float) -> Floats:
         """Opacity of the lashes `[h, w]`: a line at the margin that reaches down as the lid closes."""
         thickness = 0.012 + 0.018 * self.lashes
         reach = np.where(below < 0, 0.6 * thickness, thickness * (1 + 1.2 * closure * self.lashes))
-        ends = _rise((self.eye.across + 0.04) / 0.22) * _rise((1.04 - self.eye.across) / 0.22)
+        ends = smoothstep((self.eye.across + 0.04) / 0.22) * smoothstep((1.04 - self.eye.across) / 0.22)
         return (0.35 + 0.6 * self.lashes) * ends * np.exp(-np.square(below / reach))
 
 
@@ -220,9 +221,3 @@ def _filled(picture: Floats, weight: Floats) -> Floats:
     near = cv2.GaussianBlur(weight, (0, 0), 1)
     own = cv2.GaussianBlur(picture * weight[..., None], (0, 0), 1) / np.maximum(near, 1e-6)[..., None]
     return coarse + np.minimum(weight, 1)[..., None] * (own - coarse)
-
-
-def _rise(t: Floats) -> Floats:
-    """0 up to 0, 1 from 1 on, smooth between."""
-    t = np.clip(t, 0, 1)
-    return t * t * (3 - 2 * t)

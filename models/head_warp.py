@@ -50,7 +50,7 @@ class HeadWarp:
         coarse = grid(-(-width // COARSE) + 2, -(-height // COARSE) + 2, COARSE) - np.float32(COARSE)
         centre = middle - [0, _HEAD_ABOVE * unit]
         distance = np.hypot(*np.moveaxis((coarse - centre) / np.multiply(_HEAD_RADII, unit), -1, 0))
-        weight = _smoothstep((1.75 - distance) / 0.65)
+        weight = smoothstep((1.75 - distance) / 0.65)
         depth = _depth(coarse, landmarks, distance < 1.1, unit)
         from_pivot = coarse - (middle + [0, NECK_BELOW * unit])
         points = np.dstack([from_pivot * weight[..., None], depth * weight, weight]).astype(np.float32)
@@ -127,7 +127,8 @@ def _depth(coarse: Floats, landmarks: Floats, head: NDArray[np.bool_], unit: flo
     return cv2.GaussianBlur(depth, (0, 0), _SMOOTHNESS * unit / COARSE)
 
 
-def _smoothstep(share: Floats) -> Floats:
+def smoothstep(share: Floats) -> Floats:
+    """0 up to 0, 1 from 1 on, smooth between."""
     share = np.clip(share, 0.0, 1.0)
     return share * share * (3 - 2 * share)
 

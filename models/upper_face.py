@@ -9,6 +9,7 @@ import numpy as np
 
 from models.eyelids import LOWER_LIDS, UPPER_LIDS, closing_lid
 from models.head_motion import EYES_CLOSED
+from models.head_warp import smoothstep
 from models.mesh import Floats
 from models.still import DETAIL, Box, reach
 
@@ -114,7 +115,7 @@ class UpperFaceWarp:
         below = (lid - y) / np.maximum(lid - brow, 1)
         outside = np.maximum(self._brows[:, 0].min() - x, x - self._brows[:, 0].max())
         beside = 1 - outside / (_BESIDE * self._unit)
-        weight = _smooth(np.where(y < brow, above, below)) * _smooth(beside)
+        weight = smoothstep(np.where(y < brow, above, below)) * smoothstep(beside)
         return np.asarray(near * weight[..., None], np.float32)
 
     def _brow_field(self, brows: Floats) -> Floats:
@@ -158,22 +159,17 @@ class _Eye:
         slid = share - gaze[1] / np.maximum(height, 4 * self._margin) * np.sin(np.pi * share)
         from_y = from_above + np.clip(slid, 0, 1) * (from_below - from_above) + (y - np.clip(y, above, below))
         outside = np.maximum(above - y, y - below)
-        weight = _smooth(1 - outside / self._margin) * _smooth(height / self._margin - 1)
+        weight = smoothstep(1 - outside / self._margin) * smoothstep(height / self._margin - 1)
         moved = np.stack([x + weight * (from_x - x), y + weight * (from_y - y)], -1)
         positions[inside] = moved
 
     def _along(self, x: Floats) -> Floats:
         """How far each column goes with the iris: whole where it is and arrives, not at all in the corners."""
         first, last = self._iris
-        return _smooth((x - self._left) / max(first - self._left, 1)) * _smooth(
+        return smoothstep((x - self._left) / max(first - self._left, 1)) * smoothstep(
             (self._right - x) / max(self._right - last, 1)
         )
 
     def _lids(self, x: Floats, closure: float) -> tuple[Floats, Floats]:
         lid, bottom = (np.interp(x, edge[:, 0], edge[:, 1]).astype(np.float32) for edge in (self._upper, self._lower))
         return closing_lid(lid, bottom, closure), bottom
-
-
-def _smooth(share: Floats) -> Floats:
-    share = np.clip(share, 0.0, 1.0)
-    return np.asarray(share * share * (3 - 2 * share))

@@ -52,13 +52,13 @@ def interior_colours(reference: Picture, points: Floats) -> InteriorColours:
     light, a, b = cv2.cvtColor(seen[None, None] / np.float32(255), cv2.COLOR_RGB2Lab)[0, 0]
     # Skin's own chroma is about 20 in neutral light: less means a picture with less colour, and grey has none.
     colour = min(float(np.hypot(a, b)) / 20, 1.0)
-    bright = min(0.6 * light + 32, light + 24)
+    bright = min(0.6 * light + 36, light + 26)
     wanted = np.array(
         [
-            [bright, np.clip(0.08 * a, -2, 2), np.clip(0.5 * b, -4, 11) + colour],
+            [bright, np.clip(0.06 * a, -2, 2), np.clip(0.5 * b, -4, 11) + colour],
             [0.62 * light + 4, 0.6 * a + 13 * colour, 0.5 * b + 2 * colour],
-            [0.4 * light + 3, 0.4 * a + 5 * colour, 0.4 * b],
-            [0.11 * light + 3, 5 * colour, 3 * colour],
+            [0.39 * light + 3, 0.4 * a + 6 * colour, 0.4 * b],
+            [0.1 * light + 2, 7 * colour, 5 * colour],
         ],
         np.float32,
     )

@@ -39,8 +39,8 @@ _TURN = np.float32(0.75)
 _LEAST_DROP = 0.9  # molars that stay higher show as white specks in the corners of the mouth
 # Canonical: how much lower than in the reliefs teeth and tongue lie in speech, on the mean; lips hide most teeth.
 _LOWER_REST, _TONGUE_REST = 0.03, 0.04
-_BRIGHTER = np.float32(1.15)  # the reliefs' light is not frontal: brings teeth that face the camera to their colour
-_DARKER = np.float32(1.1)  # how fast light falls with depth, canonical
+_BRIGHTER = np.float32(1.2)  # the reliefs' light is not frontal: brings teeth that face the camera to their colour
+_DARKER = np.float32(4.0)  # how fast light falls with depth: by this exponent, per canonical unit
 CHIN = 152
 JAW = 0.75  # of the opening is at least the jaw's: trackers see too little of a chin's fall
 CHIN_LEVER = 1.27  # the incisors drop by so much more than the chin's lowest point, which turns about the same axis
@@ -49,7 +49,7 @@ _SEAM = np.ones((3, 3), np.uint8)
 # teeth lack that lie in a plane.
 _STEEPNESS, _BLUR = (0.27, 0.31, 0.37, 0.45, 0.51), (2.0, 1.5, 1.1, 0.75, 0.35)
 SMOOTH = 4.0  # pixels over which lips shade what lies behind them
-DIMMEST = 0.36  # of the light is left where they shade most
+DIMMEST = 0.42  # of the light is left where they shade most
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ def reliefs() -> dict[str, Relief]:
 def _relief(stored: Picture, z: Floats) -> Relief:
     opacity, is_tooth, shade = (stored.astype(np.float32) / 255).transpose(2, 0, 1)
     # Less light reaches what lies further back.
-    lit = opacity * shade * _BRIGHTER * (1 - _DARKER * (z - z.min())).clip(0.25, 1.0)
+    lit = opacity * shade * _BRIGHTER * np.exp(-_DARKER * (z - z.min()))
     picture = np.stack([opacity, lit * is_tooth, lit * (1 - is_tooth)], -1)
     columns = np.arange(RELIEF_SHAPE[1], dtype=np.float32)
     x = ORIGIN[0] + (columns + np.float32(0.5)) / np.float32(PIXELS_PER_UNIT)

@@ -107,9 +107,18 @@ def _relief(
     share = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
     averaged = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     averaged[..., 1:] /= np.maximum(share, 1e-6)[..., None]
+    averaged[..., 1] *= _teeth_alone(averaged[..., 1])
     far = cv2.resize(np.where(weight > 0, depth, 0).astype(np.float32), size, interpolation=cv2.INTER_AREA)
     profile = _profile(far / np.maximum(share, 1e-6), share)
     return {name: np.clip(averaged + 0.5, 0, 255).astype(np.uint8), f"{name}.depth": profile}
+
+
+def _teeth_alone(tooth: Floats) -> NDArray[np.bool_]:
+    """Where the row of teeth is `[H, W]`: tips of roots that show through the gum are no teeth."""
+    _, labels, about, _ = cv2.connectedComponentsWithStats((tooth > 0).astype(np.uint8))
+    row = 1 + int(np.argmax(about[1:, cv2.CC_STAT_AREA])) if len(about) > 1 else 0
+    kept: NDArray[np.bool_] = labels == row
+    return kept
 
 
 def _continue_down(relief: NDArray[np.uint8]) -> None:

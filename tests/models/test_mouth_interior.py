@@ -7,7 +7,7 @@ import pytest
 from models.crop import CROP_SIZE, crop_rasteriser
 from models.live_inputs import live_planes
 from models.mesh import INNER_LIP_RING, LOWER_LIP, UPPER_LIP, closed_mouth_neutral, topology
-from models.mouth_interior import interior_look
+from models.mouth_interior import interior_look, reliefs
 from models.raster import ring_points
 
 SKIN = {"light": (224, 178, 152), "dark": (96, 62, 46), "grey": (150, 150, 150), "warm": (216, 150, 96)}
@@ -160,3 +160,16 @@ def test_teeth_that_the_reference_shows_keep_their_colour():
 def test_neither_darkness_nor_a_tongue_is_taken_for_teeth(inside):
     closed = interior_look(portrait("light"), mesh()).colours.tooth
     np.testing.assert_allclose(interior_look(*with_teeth(inside)).colours.tooth, closed, atol=1)
+
+
+@pytest.mark.parametrize("row", ["upper", "lower"])
+def test_back_teeth_lie_in_the_dark(row):
+    tooth = reliefs()[row].picture[..., 1].max(0)
+    front, molars = tooth[np.abs(reliefs()[row].x) < 0.1], tooth[np.abs(reliefs()[row].x) > 0.42]
+    assert molars.max() < 0.4 * front.max()
+
+
+@pytest.mark.parametrize("row", ["upper", "lower"])
+def test_a_row_of_teeth_is_in_one_piece(row):
+    pieces, _ = cv2.connectedComponents((reliefs()[row].picture[..., 1] > 0).astype(np.uint8))
+    assert pieces == 2  # the background is one

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.crop import Window, crop_points, crop_rasteriser, crop_transform, cut_crop, to_crop
+from models.detail import Mouth, detail_of
 from models.head_motion import AT_REST, HeadPose
 from models.identity import Identity, picture_tensor
 from models.layer import Layer, Planes
-from models.live_inputs import live_planes, masked_target
+from models.live_inputs import live_planes, masked_target, planes_of
 from models.mesh import NUM_VERTICES, Floats
 from models.mouth_interior import interior_look
 from models.scene import scene_of
@@ -73,9 +74,17 @@ class FrameCompositor:
 
     def layer(self, displacement: Floats, number: int = 0) -> Layer:
         """Colour and opacity of the rendered window of the crop `[h, w, 4]`; see `frame`."""
-        planes = self.planes(displacement, number)
+        return self.mouth(displacement, number).layer
+
+    def mouth(self, displacement: Floats, number: int = 0) -> Mouth:
+        """The rendered mouth; see `frame`."""
+        prepared = self._at(number)
+        points = prepared.points(displacement)
+        drawn = self._rasteriser.draw(points, prepared.source, prepared.reference)
+        detail = detail_of(drawn, self._backend.window) if self.scene.is_fine else None
+        planes = planes_of(drawn, points, prepared.source, self._look)
         with torch.inference_mode():
-            return self._backend.render(self._at(number).target, planes)
+            return Mouth(self._backend.render(prepared.target, planes), detail)
 
     def frame(self, displacement: Floats, pose: HeadPose = AT_REST, eyelids: int = 0, number: int = 0) -> Picture:
         """A finished frame `[H, W, 3]`, newly allocated.
@@ -86,13 +95,13 @@ class FrameCompositor:
             eyelids: Level of closure, 0 for open eyes to `EYES_CLOSED`; a video has its own.
             number: Of the frame in its stream: it says which frame of a video is shown.
         """
-        return self.compose(self.layer(displacement, number), pose, eyelids, number)
+        return self.compose(self.mouth(displacement, number), pose, eyelids, number)
 
     def compose(
-        self, layer: Layer, pose: HeadPose, eyelids: int, number: int = 0, upper: UpperFace | None = None
+        self, mouth: Mouth, pose: HeadPose, eyelids: int, number: int = 0, upper: UpperFace | None = None
     ) -> Picture:
-        """The frame `[H, W, 3]` that shows a rendered layer; `upper` moves brows and irises of a still."""
-        return self.scene.compose(layer, self.scene.index(number), pose, eyelids, upper, cutout=False)[0]
+        """The frame `[H, W, 3]` that shows a rendered mouth; `upper` moves brows and irises of a still."""
+        return self.scene.compose(mouth, self.scene.index(number), pose, eyelids, upper, cutout=False)[0]
 
     def frame_and_cutout(
         self, displacement: Floats, pose: HeadPose = AT_REST, eyelids: int = 0, number: int = 0
@@ -101,13 +110,13 @@ class FrameCompositor:
 
         Args as of `frame`, errors as of `prepare_cutout`.
         """
-        return self.compose_with_cutout(self.layer(displacement, number), pose, eyelids, number)
+        return self.compose_with_cutout(self.mouth(displacement, number), pose, eyelids, number)
 
     def compose_with_cutout(
-        self, layer: Layer, pose: HeadPose, eyelids: int, number: int = 0, upper: UpperFace | None = None
+        self, mouth: Mouth, pose: HeadPose, eyelids: int, number: int = 0, upper: UpperFace | None = None
     ) -> tuple[Picture, Picture]:
-        """`frame_and_cutout` of a rendered layer, `upper` as of `compose`."""
-        plain, cutout = self.scene.compose(layer, self.scene.index(number), pose, eyelids, upper, cutout=True)
+        """`frame_and_cutout` of a rendered mouth, `upper` as of `compose`."""
+        plain, cutout = self.scene.compose(mouth, self.scene.index(number), pose, eyelids, upper, cutout=True)
         return plain, cutout
 
     def prepare_cutout(self) -> None:

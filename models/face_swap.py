@@ -122,8 +122,8 @@ class FaceSwap:
         points = _points(mesh, self._target.neutral, pose, transform)
         shape = mesh + _inner_share() * (self._source.neutral - self._target.neutral)
         swapped = _points(shape, self._target.neutral, pose, transform)
-        _, _, face = self._rasteriser.draw(swapped, self._source.points, self._source.picture)
-        _, _, moved = self._rasteriser.draw(swapped, points, own)  # the target's own face in the other's shape
+        face = self._rasteriser.draw(swapped, self._source.points, self._source.picture).warped
+        moved = self._rasteriser.draw(swapped, points, own).warped  # the target's own face in the other's shape
         features = self._features(swapped)
         lit = face.astype(np.float32) * self._gain(face, moved, swapped)
         colour = lit + features[..., None] * (moved - lit)
@@ -174,7 +174,7 @@ class FaceSwap:
 
     def _occlusion(self, own: Picture, points: Floats) -> Floats:
         """Where something is before the target's face `[S, S]`: it looks unlike the target's own face there."""
-        _, _, expected = self._rasteriser.draw(points, self._target.points, self._target.picture)
+        expected = self._rasteriser.draw(points, self._target.points, self._target.picture).warped
         gain = self._gain(expected, own, points)
         difference = np.abs(self._blurred(own - expected * gain, _OCCLUSION_SIGMA)).max(-1)
         occluded = np.clip((difference - _OCCLUDED[0]) / (_OCCLUDED[1] - _OCCLUDED[0]), 0, 1)

@@ -18,7 +18,6 @@ _HEAD_ABOVE = 0.35
 _HEAD_RADII = (1.3, 1.9)
 _SMOOTHNESS = 0.1  # of the depth, inter-ocular distances
 _SPREADING = 1200  # rounds in which the depth of the face spreads over the head; more change less than a hundredth
-COARSE = 4
 _LIMITS = HeadPose(0.16, 0.12, *np.radians([9, 14, 13]))
 """What a picture stands: a pose comes ever closer to these and never gets there."""
 
@@ -38,23 +37,24 @@ class HeadWarp:
     Attributes:
         box: Rows and columns of the frame that can move; all others stay for ever.
         field: On a coarse grid over the whole frame and one cell around, x, y and depth from the point about which the
-            head turns, and 1, all times how much of a head is there `[H / 4 + 2, W / 4 + 2, 4]`.
+            head turns, and 1, all times how much of a head is there `[H / cell + 2, W / cell + 2, 4]`, see `cell_size`.
     """
 
     def __init__(self, size: tuple[int, int], landmarks: Floats, unit: float) -> None:
         height, width = size
         middle = landmarks[FACE_OVAL, :2].mean(0)
         self._unit = unit
+        self._cell = cell = cell_size(height)
         # The field is smooth: a sixteenth of its values suffice, at a sixteenth of the cost. One cell more on every
         # side, so that positions are right up to the border.
-        coarse = grid(-(-width // COARSE) + 2, -(-height // COARSE) + 2, COARSE) - np.float32(COARSE)
+        coarse = grid(-(-width // cell) + 2, -(-height // cell) + 2, cell) - np.float32(cell)
         centre = middle - [0, _HEAD_ABOVE * unit]
         distance = np.hypot(*np.moveaxis((coarse - centre) / np.multiply(_HEAD_RADII, unit), -1, 0))
         weight = smoothstep((1.75 - distance) / 0.65)
-        depth = _depth(coarse, landmarks, distance < 1.1, unit)
+        depth = _depth(coarse, landmarks, distance < 1.1, unit, cell)
         from_pivot = coarse - (middle + [0, NECK_BELOW * unit])
         points = np.dstack([from_pivot * weight[..., None], depth * weight, weight]).astype(np.float32)
-        cut, self.box = _moving(weight, size)
+        cut, self.box = _moving(weight, size, cell)
         self.field = points
         self._points = np.ascontiguousarray(points[cut])
         self._coarse = np.ascontiguousarray(coarse[cut])
@@ -72,7 +72,7 @@ class HeadWarp:
         forward = cv2.transform(self._points, self.change(pose))
         moved = forward
         for _ in range(3):  # the inverse map, by fixed-point iteration
-            places = cv2.scaleAdd(moved, -1 / COARSE, self._places)
+            places = cv2.scaleAdd(moved, -1 / self._cell, self._places)
             moved = cv2.remap(forward, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return moved
 
@@ -85,20 +85,26 @@ class HeadWarp:
     def positions(self, shifts: Floats) -> Floats:
         """Where in the `detailed` picture each pixel of `box` comes from `[h, w, 2]`."""
         coarse = DETAIL * (self._coarse - shifts)
-        fine = cv2.resize(coarse, None, fx=COARSE, fy=COARSE, interpolation=cv2.INTER_LINEAR)
+        cell = self._cell
+        fine = cv2.resize(coarse, None, fx=cell, fy=cell, interpolation=cv2.INTER_LINEAR)
         rows, columns = self.box
         height, width = rows.stop - rows.start, columns.stop - columns.start
-        return fine[COARSE : COARSE + height, COARSE : COARSE + width]
+        return fine[cell : cell + height, cell : cell + width]
 
 
-def _moving(weight: Floats, size: tuple[int, int]) -> tuple[Box, Box]:
+def cell_size(height: int) -> int:
+    """Pixels per cell of the field in a frame of that height: a finer picture needs no finer field."""
+    return 4 if height <= 512 else 8
+
+
+def _moving(weight: Floats, size: tuple[int, int], cell: int) -> tuple[Box, Box]:
     """Where the head can move anything: in cells of the padded grid, with one more around, and in pixels."""
     cells, pixels = [], []
     for axis, length in enumerate(size):
         moving = np.flatnonzero((weight > 0).any(1 - axis))
         low, high = max(int(moving[0]) - 1, 1), min(int(moving[-1]) + 2, weight.shape[axis] - 1)
         cells.append(slice(low - 1, high + 1))
-        pixels.append(slice(COARSE * (low - 1), min(COARSE * (high - 1), length)))
+        pixels.append(slice(cell * (low - 1), min(cell * (high - 1), length)))
     return (cells[0], cells[1]), (pixels[0], pixels[1])
 
 
@@ -107,10 +113,10 @@ def limited(pose: HeadPose) -> HeadPose:
     return HeadPose(*(float(limit * np.tanh(value / limit)) for value, limit in zip(pose, _LIMITS, strict=True)))
 
 
-def _depth(coarse: Floats, landmarks: Floats, head: NDArray[np.bool_], unit: float) -> Floats:
+def _depth(coarse: Floats, landmarks: Floats, head: NDArray[np.bool_], unit: float, cell: int) -> Floats:
     """Depth at each pixel of the coarse grid, pixels from the axis of the head away from the viewer `[h, w]`."""
     axis = landmarks[list(EARS), 2].mean()
-    places = (landmarks - [*coarse[0, 0], axis]) / [COARSE, COARSE, 1]
+    places = (landmarks - [*coarse[0, 0], axis]) / [cell, cell, 1]
     face = np.zeros(head.shape, np.float32)
     known = np.zeros(head.shape, np.uint8)
     triangles = places[topology().triangles]
@@ -124,7 +130,7 @@ def _depth(coarse: Floats, landmarks: Floats, head: NDArray[np.bool_], unit: flo
         depth = cv2.blur(depth, (3, 3))
         np.copyto(depth, face, where=known == 1)
         depth[outside] = 0
-    return cv2.GaussianBlur(depth, (0, 0), _SMOOTHNESS * unit / COARSE)
+    return cv2.GaussianBlur(depth, (0, 0), _SMOOTHNESS * unit / cell)
 
 
 def smoothstep(share: Floats) -> Floats:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NewType
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from models.still import Blinks
 from models.template import LivingTemplate
 
 StyleCode = NewType("StyleCode", Tensor)  # W of the generator, [style_dim]
+READ_HEIGHT = 512
+"""Of the picture that the generator's crop is cut from: there a face is as fine as the crop."""
 SpeakingStyle = NewType("SpeakingStyle", Tensor)  # the code injected in the Transformer, [S]
 
 
@@ -52,6 +55,23 @@ class Identity:
     template: LivingTemplate | None = None
     sunk_teeth: float = 0.0
 
+    def shrunk(self, height: int) -> Identity:
+        """The same with a picture that is no higher than `height` pixels; a video stays as it is."""
+        rows = self.frame.shape[0]
+        if rows <= height or self.template is not None:
+            return self
+
+        def smaller(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            return _shrunk(picture, height)
+
+        return replace(
+            self,
+            frame=smaller(self.frame),
+            pose=self.pose.enlarged(height / rows),
+            blinks=self.blinks.resized(self.frame, smaller),
+            matte=None if self.matte is None else smaller(self.matte),
+        )
+
     @property
     def transform(self) -> Floats:
         """Affine map `[2, 3]` from frame to crop pixels."""
@@ -60,7 +80,20 @@ class Identity:
     @property
     def reference(self) -> NDArray[np.uint8]:
         """The face crop `[256, 256, 3]`."""
-        return cut_crop(self.frame, self.transform)
+        return read_crop(self.frame, self.pose)
+
+
+def read_crop(frame: NDArray[np.uint8], pose: Pose) -> NDArray[np.uint8]:
+    """The face crop `[256, 256, 3]` as the generator reads it from a frame `[H, W, 3]` of any size."""
+    factor = min(READ_HEIGHT / frame.shape[0], 1.0)
+    read = _shrunk(frame, READ_HEIGHT) if factor < 1 else frame
+    return cut_crop(read, crop_transform(pose.enlarged(factor)))
+
+
+def _shrunk(picture: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
+    rows, columns = picture.shape[:2]
+    size = (round(columns * height / rows), height)
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
 def picture_tensor(rgb: NDArray[np.uint8]) -> Tensor:

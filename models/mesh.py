@@ -118,6 +118,12 @@ class Pose:
         """Invert `project`."""
         return (((pixels - self.translation) / self.scale) @ self.rotation).astype(np.float32)
 
+    def enlarged(self, factor: float) -> Pose:
+        """The same face in a picture `factor` times as large, whose pixels have their centres at whole numbers."""
+        edge = np.array([0.5, 0.5, 0.0], np.float32)
+        translation = (self.translation + edge) * factor - edge
+        return Pose(self.scale * factor, self.rotation, translation.astype(np.float32))
+
     @property
     def yaw_degrees(self) -> float:
         """Turn of the head to a side; 0 is frontal."""

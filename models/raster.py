@@ -8,6 +8,7 @@ triangle numbers is all that has to be drawn; shade and source position follow f
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,6 +23,19 @@ _SUBPIXEL_BITS = 4
 _FACE, _MOUTH, _RING = 0, 1, 2
 # Outside the ring the reference is not moved: source x = x, source y = y, shade = 0.
 _UNMOVED = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, _RING]], np.float32)[:, None]
+
+
+class Drawn(NamedTuple):
+    """The mesh drawn into a square picture of side S."""
+
+    shade: NDArray[np.uint8]
+    """`[S, S]`."""
+    interior: NDArray[np.uint8]
+    """The mouth's opening `[S, S]`, 255 inside."""
+    warped: NDArray[np.uint8]
+    """The reference `[S, S, 3]`."""
+    source: Floats
+    """Where in the reference each pixel of the drawn region comes from `[h, w, 2]`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,18 +114,13 @@ class MeshRasteriser:
         x, y = np.meshgrid(np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32))
         self._x, self._y = (np.repeat(axis[..., None], _UNMOVED.shape[-1], -1) for axis in (x, y))
 
-    def draw(
-        self, vertices: Floats, source: Floats, reference: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    def draw(self, vertices: Floats, source: Floats, reference: NDArray[np.uint8]) -> Drawn:
         """Render the mesh and warp the reference through it.
 
         Args:
             vertices: Where the extended mesh goes `[478 + 36, 3]`, pixels of this picture.
             source: Where the same vertices lie in the reference `[478 + 36, 3]`.
             reference: The picture to warp `[S, S, 3]`.
-
-        Returns:
-            Shade `[S, S]`, mouth interior `[S, S]` (255 inside) and warped reference `[S, S, 3]`.
         """
         top, bottom, left, right = self.region
         order = self._visible(vertices)
@@ -138,7 +147,7 @@ class MeshRasteriser:
         padded = cv2.cvtColor(reference, cv2.COLOR_RGB2RGBA)
         moved = cv2.remap(padded, source_x, source_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         warped[region] = cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB)
-        return shaded, inside, warped
+        return Drawn(shaded, inside, warped, cv2.merge([source_x, source_y]))
 
     def _visible(self, vertices: Floats) -> Ints:
         """The triangles that touch the region, far to near."""

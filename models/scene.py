@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 
 from models.crop import Window, crop_transform
+from models.detail import Mouth
 from models.head_motion import AT_REST, HeadPose
 from models.head_warp import HeadWarp
-from models.identity import Identity
-from models.layer import Layer
+from models.identity import READ_HEIGHT, Identity
 from models.matting import Cutout, MattingError, draw_matte
+from models.mesh import Floats
 from models.still import DETAIL, LivingStill, Paster, Picture, Placement, blended, detailed
 from models.template import LivingTemplate, TemplateFrame
 from models.upper_face import UpperFace, UpperFaceWarp
@@ -23,12 +24,17 @@ class Scene(Protocol):
 
     warp: HeadWarp
     """How its head moves."""
+    is_fine: bool
+    """Whether its frames are finer than the crop, so that mouths need their `Detail`."""
 
     def index(self, number: int) -> int:
         """Which template frame is shown as frame `number` of a stream."""
 
     def template(self, index: int) -> TemplateFrame:
-        """A template frame."""
+        """A template frame, as the generator reads it."""
+
+    def transform(self, index: int) -> Floats:
+        """The affine map `[2, 3]` from a frame as it is shown to the crop."""
 
     def behind(self, index: int, eyelids: int) -> Picture:
         """What lies behind the layer: `detailed` `[2 H, 2 W, 4]`, or a frame `[H, W, 3]`; not to be kept or changed."""
@@ -41,12 +47,12 @@ class Scene(Protocol):
         """
 
     def compose(
-        self, layer: Layer, index: int, pose: HeadPose, eyelids: int, upper: UpperFace | None = None, *, cutout: bool
+        self, mouth: Mouth, index: int, pose: HeadPose, eyelids: int, upper: UpperFace | None = None, *, cutout: bool
     ) -> list[Picture]:
-        """The frame that shows a layer on a template frame `[H, W, 3]`, and if asked the same cut out `[H, W, 4]`.
+        """The frame that shows a mouth on a template frame `[H, W, 3]`, and if asked the same cut out `[H, W, 4]`.
 
         Args:
-            layer: The rendered mouth.
+            mouth: The rendered mouth.
             index: Of the template frame.
             pose: Of the head.
             eyelids: Level of closure.
@@ -65,6 +71,8 @@ class StillScene:
 
     def __init__(self, identity: Identity, window: Window) -> None:
         self._identity = identity
+        self._read = identity.shrunk(READ_HEIGHT)
+        self.is_fine = self._read is not identity
         self._placement = Placement(identity.transform, window)
         self.warp = _head_warp(identity)
         self._still = LivingStill(detailed(identity.frame), identity.blinks)
@@ -77,8 +85,12 @@ class StillScene:
 
     def template(self, index: int) -> TemplateFrame:
         """See `Scene`."""
-        identity = self._identity
+        identity = self._read
         return TemplateFrame(identity.frame, identity.mesh, identity.neutral, identity.pose)
+
+    def transform(self, index: int) -> Floats:
+        """See `Scene`."""
+        return self._identity.transform
 
     def behind(self, index: int, eyelids: int) -> Picture:
         """See `Scene`."""
@@ -102,7 +114,7 @@ class StillScene:
         return self._cutout
 
     def compose(
-        self, layer: Layer, index: int, pose: HeadPose, eyelids: int, upper: UpperFace | None = None, *, cutout: bool
+        self, mouth: Mouth, index: int, pose: HeadPose, eyelids: int, upper: UpperFace | None = None, *, cutout: bool
     ) -> list[Picture]:
         """See `Scene`."""
         shifts = self.warp.shifts(pose)
@@ -110,7 +122,7 @@ class StillScene:
         if upper is not None:
             self._upper().move(positions, shifts, self.warp.box, upper, eyelids)
         face = self._placement.region(shifts, self.warp.box)
-        colour, opacity = self._placement.place(layer, positions[face])
+        colour, opacity = self._placement.place(mouth, positions[face], self._still.with_eyes(eyelids))
         frames = []
         for still in [self._still, self.cut_out()] if cutout else [self._still]:
             frame = still.frame.copy()
@@ -138,6 +150,7 @@ class FilmedScene:
     """
 
     def __init__(self, identity: Identity, film: LivingTemplate, window: Window) -> None:
+        self.is_fine = False
         self._film = film
         self._window = window
         self.warp = _head_warp(identity)
@@ -153,6 +166,10 @@ class FilmedScene:
             self._last = index, self._film.frame(index)
         return self._last[1]
 
+    def transform(self, index: int) -> Floats:
+        """See `Scene`."""
+        return crop_transform(self.template(index).pose)
+
     def behind(self, index: int, eyelids: int) -> Picture:
         """See `Scene`; eyelids are the video's own."""
         return self.template(index).picture
@@ -163,18 +180,18 @@ class FilmedScene:
             raise MattingError("the presenter's video shows no person before a background; enrol another one")
 
     def compose(
-        self, layer: Layer, index: int, pose: HeadPose, eyelids: int, upper: UpperFace | None = None, *, cutout: bool
+        self, mouth: Mouth, index: int, pose: HeadPose, eyelids: int, upper: UpperFace | None = None, *, cutout: bool
     ) -> list[Picture]:
         """See `Scene`; eyelids are the video's own."""
         shown = self.template(index)
         height, width = shown.picture.shape[:2]
-        paster = Paster((height, width), crop_transform(shown.pose), self._window)
+        paster = Paster((height, width), self.transform(index), self._window)
         frames = [shown.picture.copy()]
         if cutout:
             frames.append(Cutout.of(shown.picture, self._film.matte(index)).apply(shown.picture))
         positions = None if pose == AT_REST else self.warp.positions(self.warp.shifts(pose)) / np.float32(DETAIL)
         for frame in frames:
-            paster.paste_layer(frame, layer)
+            paster.paste_layer(frame, mouth.layer)
             if positions is not None:
                 frame[self.warp.box] = cv2.remap(
                     frame, positions, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE

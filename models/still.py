@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.crop import Window, crop_mask, mask_region
+from models.detail import Mouth, add_detail
 from models.mesh import Floats
 
 Picture = NDArray[np.uint8]
@@ -28,6 +30,19 @@ class Blinks:
 
     box: tuple[int, int]
     overlays: Picture
+
+    def resized(self, frame: Picture, resize: Callable[[Picture], Picture]) -> Blinks:
+        """The overlays of the frame `[H, W, 3]` after it was resized by a function."""
+        (top, left), (height, width) = self.box, self.overlays.shape[1:3]
+        rows, columns = frame.shape[:2]
+        whole, resized = frame.copy(), []
+        for overlay in self.overlays:
+            whole[top : top + height, left : left + width] = overlay
+            resized.append(resize(whole))
+        down, across = resized[0].shape[0] / rows, resized[0].shape[1] / columns
+        first, last = int(top * down), -int(-(top + height) * down // 1)
+        begin, end = int(left * across), -int(-(left + width) * across // 1)
+        return Blinks((first, begin), np.stack([each[first:last, begin:end] for each in resized]))
 
 
 def detailed(picture: Picture) -> Picture:
@@ -127,6 +142,7 @@ class Placement:
 
     def __init__(self, transform: Floats, window: Window) -> None:
         self._to_window = window_map(transform, window)
+        self._to_still = np.linalg.inv(self._to_window[:, :2]).astype(np.float32)
         inverse = cv2.invertAffineTransform(transform.astype(np.float64))
         top, bottom, left, right = mask_region()
         corners = np.array([[left, top], [right, top], [left, bottom], [right, bottom]], np.float64)
@@ -142,17 +158,22 @@ class Placement:
         """
         return reach(self._low, self._high, shifts, box)
 
-    def place(self, layer: Picture, positions: Floats) -> tuple[Picture, Floats]:
-        """Colour `[h, w, 3]` and opacity `[h, w]` (0..1) of a layer where a moved frame shows it.
+    def place(self, mouth: Mouth, positions: Floats, still: Picture) -> tuple[Picture, Floats]:
+        """Colour `[h, w, 3]` and opacity `[h, w]` (0..1) of a mouth where a moved frame shows it.
 
         Args:
-            layer: Colour and opacity of the window, bytes.
+            mouth: What was rendered of the window.
             positions: Where in the `detailed` still each pixel comes from `[h, w, 2]`.
+            still: That still `[2 H, 2 W, 4]`.
         """
-        moved = cv2.remap(layer, cv2.transform(positions, self._to_window), None, cv2.INTER_LINEAR)
+        places = cv2.transform(positions, self._to_window)
+        moved = cv2.remap(mouth.layer, places, None, cv2.INTER_LINEAR)
         opacity = cv2.extractChannel(moved, 3).astype(np.float32)
         opacity *= 1 / 255
-        return cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB), opacity
+        colour = cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB)
+        if mouth.detail is not None:
+            colour = add_detail(colour, mouth.detail, places, still, positions, self._to_still)
+        return colour, opacity
 
 
 class Paster:

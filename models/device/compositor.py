@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.compositor import Prepared
-from models.crop import crop_transform
+from models.crop import crop_rasteriser
+from models.detail import Mouth, detail_of
 from models.device.frame_step import Shown, live_numbers
 from models.device.mouth import mouth_look
 from models.device.slots import DeviceSlot
@@ -57,11 +58,20 @@ class DeviceCompositor:
         """Colour and opacity of the rendered window of the crop `[h, w, 4]`; see `FrameCompositor.frame`."""
         return self._slot.render(self._live(displacement, AT_REST, self.scene.index(number))).layer
 
+    def mouth(self, displacement: Floats, number: int = 0) -> Mouth:
+        """The rendered mouth, for pictures without a background; see `FrameCompositor.frame`."""
+        layer = self.layer(displacement, number)
+        if not self.scene.is_fine:
+            return Mouth(layer)
+        prepared = self._prepared
+        drawn = crop_rasteriser().draw(prepared.points(displacement), prepared.source, prepared.reference)
+        return Mouth(layer, detail_of(drawn, self._window))
+
     def compose_with_cutout(
-        self, layer: Layer, pose: HeadPose, eyelids: int, number: int = 0, upper: UpperFace | None = None
+        self, mouth: Mouth, pose: HeadPose, eyelids: int, number: int = 0, upper: UpperFace | None = None
     ) -> tuple[Picture, Picture]:
         """See `FrameCompositor`."""
-        plain, cutout = self.scene.compose(layer, self.scene.index(number), pose, eyelids, upper, cutout=True)
+        plain, cutout = self.scene.compose(mouth, self.scene.index(number), pose, eyelids, upper, cutout=True)
         return plain, cutout
 
     def prepare_cutout(self) -> None:
@@ -79,7 +89,7 @@ class DeviceCompositor:
     def _show(self, index: int, prepared: Prepared) -> None:
         """Show a template frame from now on."""
         at_rest = prepared.points(np.zeros((NUM_VERTICES, 3), np.float32))
-        to_window = window_map(crop_transform(self.scene.template(index).pose), self._window)
+        to_window = window_map(self.scene.transform(index), self._window)
         self._slot.show(
             Shown(
                 style=self._style,

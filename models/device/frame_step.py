@@ -8,16 +8,18 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.crop import CROP_SIZE, crop_mask
-from models.device.mesh_planes import MeshRaster
+from models.device.mesh_planes import MeshPlanes, MeshRaster
 from models.device.mouth import TAPS, MouthLook, MouthPainter
 from models.device.picture import MovedPicture, i420
 from models.device.sampling import rounded
 from models.folded import rendered_window
 from models.generator import Generator
 from models.generator_layers import PATCH
-from models.head_warp import COARSE
+from models.head_warp import cell_size
+from models.identity import READ_HEIGHT
 from models.live_inputs import UNSEEN
 from models.mesh import FACE_OVAL, NUM_VERTICES, Floats
 from models.still import DETAIL
@@ -45,7 +47,7 @@ class Shown(NamedTuple):
     source: Tensor
     """The extended mesh in it `[514, 2]`."""
     field: Tensor
-    """How its head moves, see `HeadWarp`, `[H / 4 + 2, W / 4 + 2, 4]`."""
+    """How its head moves, see `HeadWarp`, `[H / cell + 2, W / cell + 2, 4]`."""
     to_window: Tensor
     """See `window_map`, `[2, 3]`."""
     look: MouthLook
@@ -86,6 +88,8 @@ class FrameStep(nn.Module):
         self.painted_interior = generator.config.painted_interior
         self.dtype = dtype
         height, width = size
+        cell = cell_size(height)
+        self._is_fine = height > READ_HEIGHT
         channels, patches = generator.config.channels[0], CROP_SIZE // PATCH
         per_piece = [(3, CROP_SIZE)] * 3
         self.shown = Shown(
@@ -93,7 +97,7 @@ class FrameStep(nn.Module):
             torch.zeros(rows, channels, patches, patches, dtype=dtype, device=device),
             torch.zeros(rows, 3, CROP_SIZE, CROP_SIZE, dtype=torch.uint8, device=device),
             torch.zeros(rows, _POINTS, 2, device=device),
-            torch.zeros(rows, -(-height // COARSE) + 2, -(-width // COARSE) + 2, 4, device=device),
+            torch.zeros(rows, -(-height // cell) + 2, -(-width // cell) + 2, 4, device=device),
             torch.zeros(rows, 2, 3, device=device),
             MouthLook(
                 *(torch.zeros(rows, *shape, device=device) for shape in (*per_piece, (5, 3), (TAPS,), (4,), (4,)))
@@ -123,14 +127,18 @@ class FrameStep(nn.Module):
         """
         shown = self.shown.rows(rows)
         points, change = live[:, :-_CHANGE].view(-1, _POINTS, 3), live[:, -_CHANGE:].view(-1, 2, 4)
-        layer = self._layer(self.planes(shown, points), shown)
+        mesh = self._raster(points, shown.source, shown.reference.float())
+        layer = self._layer(self._planes(mesh, shown, points), shown)
         picture = self.pictures.index_select(0, rows).float()
-        frame = self._moved(picture, layer, shown.field, change, shown.to_window)
+        detail = self._detail(mesh) if self._is_fine else None
+        frame = self._moved(picture, layer, shown.field, change, shown.to_window, detail)
         return i420(frame), layer.permute(0, 2, 3, 1).to(torch.uint8)
 
     def planes(self, shown: Shown, points: Tensor) -> Tensor:
         """The generator's live inputs `[B, 6, 256, 256]` in whole grey values 0..255; see `live_planes`."""
-        mesh = self._raster(points, shown.source, shown.reference.float())
+        return self._planes(self._raster(points, shown.source, shown.reference.float()), shown, points)
+
+    def _planes(self, mesh: MeshPlanes, shown: Shown, points: Tensor) -> Tensor:
         seen = self._mouth.seen_share(points, shown.look)
         if self.painted_interior:
             warped = self._mouth(mesh.warped, mesh.interior, points, ((1 - seen) / UNSEEN).clamp(max=1), shown.look)
@@ -139,6 +147,11 @@ class FrameStep(nn.Module):
             share = (255 * seen).floor() / 255
             planes = [mesh.warped, mesh.shade, mesh.interior, mesh.interior * share[:, None, None, None]]
         return torch.cat(planes, 1) * (self._mask > 0)
+
+    def _detail(self, mesh: MeshPlanes) -> Tensor:
+        """See `detail_of`: shift, bare crop and where it is seen `[B, 6, h, w]`."""
+        seen = 255 - F.max_pool2d(mesh.interior, 3, 1, 1)
+        return self.window.cut(torch.cat([mesh.shift, mesh.warped, seen], 1))
 
     def _layer(self, planes: Tensor, shown: Shown) -> Tensor:
         live = planes / 255

@@ -31,6 +31,8 @@ class MeshPlanes(NamedTuple):
     shade: Tensor
     interior: Tensor
     """255 where the mouth is open."""
+    shift: Tensor
+    """From each pixel to where in the reference it came from, 2 channels, pixels; not whole."""
 
 
 class MeshRaster(nn.Module):
@@ -93,7 +95,8 @@ class MeshRaster(nn.Module):
         inside = self._inside_box()
         warped = rounded(sample(reference, x, y)) * inside
         shade = shade.clamp(0, 255).floor() * (kind == _FACE) * inside
-        return MeshPlanes(warped, shade[:, None], (255 * ((kind == _MOUTH) * inside))[:, None])
+        shift = torch.stack([x - self.grid, y - self.grid[:, None]], 1) * inside
+        return MeshPlanes(warped, shade[:, None], (255 * ((kind == _MOUTH) * inside))[:, None], shift)
 
     def _inside_box(self) -> Tensor:
         top, bottom, left, right = self._box

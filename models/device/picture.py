@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.device.sampling import rounded, sample
-from models.head_warp import COARSE, grid
+from models.head_warp import cell_size, grid
 from models.still import DETAIL
 
 _CHROMA_RANGE = 224 / 255  # of a byte's range, in video (BT.601)
@@ -27,13 +27,22 @@ class MovedPicture(nn.Module):
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
         self._size = size
-        height, width = (-(-side // COARSE) + 2 for side in size)
+        self._cell = cell = cell_size(size[0])
+        height, width = (-(-side // cell) + 2 for side in size)
         places = grid(width, height, 1)
-        coarse = grid(width, height, COARSE) - np.float32(COARSE)
+        coarse = grid(width, height, cell) - np.float32(cell)
         for name, array in (("places", places), ("coarse", coarse)):
             self.register_buffer(name, torch.from_numpy(array.transpose(2, 0, 1).copy()), persistent=False)
 
-    def forward(self, picture: Tensor, layer: Tensor, field: Tensor, change: Tensor, to_window: Tensor) -> Tensor:
+    def forward(
+        self,
+        picture: Tensor,
+        layer: Tensor,
+        field: Tensor,
+        change: Tensor,
+        to_window: Tensor,
+        detail: Tensor | None = None,
+    ) -> Tensor:
         """Finished frames `[B, 3, H, W]` in whole grey values 0..255.
 
         Args:
@@ -42,6 +51,8 @@ class MovedPicture(nn.Module):
             field: See `HeadWarp`, `[B, h, w, 4]`.
             change: See `HeadWarp.change`, `[B, 2, 4]`.
             to_window: From `window_map`, `[B, 2, 3]`.
+            detail: For frames that are finer than the crop, see `models.detail`: shift, bare crop and where it is seen
+                `[B, 6, h, w]`.
         """
         x, y = self._positions(field, change).unbind(1)
         behind = sample(picture, x, y)
@@ -49,7 +60,16 @@ class MovedPicture(nn.Module):
         window_x = to_x[0] * x + to_x[1] * y + to_x[2]
         window_y = to_y[0] * x + to_y[1] * y + to_y[2]
         shown = sample(layer, window_x, window_y, outside="zeros")
-        return rounded(torch.lerp(behind, shown[:, :3], shown[:, 3:] / 255))
+        colour = shown[:, :3]
+        if detail is not None:
+            moved = sample(detail, window_x, window_y, outside="zeros")
+            # The inverse of a similarity, which can be captured in a graph and stands rows that show nothing yet.
+            size = to_window[:, :, 0].square().sum(1).clamp(min=1e-6)
+            to_still = to_window[:, :, :2].transpose(1, 2) / size[:, None, None]
+            across, down = torch.einsum("bij,bjhw->bihw", to_still, moved[:, :2]).unbind(1)
+            lost = sample(picture, x + across, y + down) - moved[:, 2:5]
+            colour = (colour + lost * moved[:, 5:] / 255).clamp(0, 255)
+        return rounded(torch.lerp(behind, colour, shown[:, 3:] / 255))
 
     def _positions(self, field: Tensor, change: Tensor) -> Tensor:
         """Where in the detailed picture each pixel comes from `[B, 2, H, W]`; see `HeadWarp`."""
@@ -57,10 +77,11 @@ class MovedPicture(nn.Module):
         forward = torch.einsum("bhwk,bck->bchw", field, change)
         moved = forward
         for _ in range(3):  # the inverse map, by fixed-point iteration
-            x, y = (self.places - moved / COARSE).unbind(1)
+            x, y = (self.places - moved / self._cell).unbind(1)
             moved = sample(forward, x, y)
-        fine = F.interpolate(DETAIL * (self.coarse - moved), scale_factor=float(COARSE), mode="bilinear")
-        return fine[:, :, COARSE : COARSE + height, COARSE : COARSE + width]
+        fine = F.interpolate(DETAIL * (self.coarse - moved), scale_factor=float(self._cell), mode="bilinear")
+        cell = self._cell
+        return fine[:, :, cell : cell + height, cell : cell + width]
 
 
 def i420(rgb: Tensor) -> Tensor:

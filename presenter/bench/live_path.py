@@ -13,6 +13,7 @@ import torch
 
 from models.compositor import FrameCompositor
 from models.head_motion import sway
+from models.identity import READ_HEIGHT
 from presenter.bench.gpu import gpu_figures
 from presenter.bench.peers import peer_costs
 from presenter.bench.rungs import rung_costs
@@ -55,7 +56,7 @@ def run_bench(config: AppConfig, seconds: float, *, peers: bool = False) -> dict
         raise ConfigError(f"--seconds: expected at least 1, got {seconds:g}")
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    stored = IdentityStore(config.presenters_dir).load(DEFAULT)
+    stored = IdentityStore(config.presenters_dir).load(DEFAULT).shrunk(READ_HEIGHT)
     engine = Engine.load(config)
     chosen, plain = engine.renderer(stored), engine.renderer(stored, backend="float32")
     live, baseline = _time_streams([chosen, plain], speech_like(seconds))

@@ -23,9 +23,9 @@ def rung_costs(compositor: FrameCompositor) -> dict[str, float]:
         compositor: of any presenter; used by no other thread meanwhile.
     """
     mouths = np.random.default_rng(0).normal(0, _OPENING, (8, NUM_VERTICES, 3)).astype(np.float32)
-    idle, layer = IdleMotion(), compositor.layer(mouths[0])
+    idle, mouth = IdleMotion(), compositor.mouth(mouths[0])
     whole = _cost(lambda number: compositor.frame(mouths[number % len(mouths)], *idle.at(number)))
-    between = _cost(lambda number: compositor.compose(layer, *idle.at(number)))
+    between = _cost(lambda number: compositor.compose(mouth, *idle.at(number)))
     still = _cost(lambda number: compositor.frame(mouths[number % len(mouths)], AT_REST))
     return {
         "full": whole,

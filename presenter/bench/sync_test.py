@@ -92,7 +92,7 @@ class _SyncTestPool:
     slots = None
     is_full = False
 
-    def renderer(self, _: StoredIdentity, *, replaces: bool = False) -> SyncTestRenderer:
+    def renderer(self, _: StoredIdentity, *, height: int = 0, replaces: bool = False) -> SyncTestRenderer:
         return SyncTestRenderer()
 
 

@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.crop import crop_transform, cut_crop
 from models.eyelids import draw_blinks
 from models.generator import Generator
-from models.identity import Identity, StyleCode, picture_tensor
+from models.identity import Identity, StyleCode, picture_tensor, read_crop
 from models.matting import Matte, MattingError, draw_matte
 from models.mesh import INNER_LIP_PAIRS, Floats, Pose, aperture, canonicalise
 from models.tracker.landmarks import LandmarkFinder
@@ -27,6 +26,8 @@ from presenter.errors import EnrollError
 from presenter.runtime.networks import Networks
 
 FRAME_SIZE = 512
+LARGEST_FRAME = 1024
+"""A photo that has them keeps so many pixels."""
 _FRAME_SIDE = 5.2  # inter-ocular distances shown
 _FRAME_CENTRE_Y = 0.55  # below the eyes
 _BYSTANDER = 0.4  # a face smaller than this share of the largest is ignored
@@ -73,7 +74,7 @@ def enroll_photo(
     neutral = close_lips(mesh, networks.syncformer.movements())
     progress(0.7, "Computing the style code")
     generator = networks.generator
-    style = style_code_of(cut_crop(frame, crop_transform(pose)), generator)
+    style = style_code_of(read_crop(frame, pose), generator)
     progress(0.8, "Drawing eyelids")
     blinks = draw_blinks(frame, landmarks)
     progress(0.85, "Cutting out the background")
@@ -147,17 +148,18 @@ def upright_face(
 def _frame_around_face(
     rgb: NDArray[np.uint8], landmarks: Floats, opacity: Matte | None
 ) -> tuple[NDArray[np.uint8], Floats, Matte | None]:
-    """Head and shoulders as `[512, 512, 3]`, the landmarks in it, and the opacity there."""
+    """Head and shoulders, `[512, 512, 3]` to `[1024, 1024, 3]` as the photo allows, with landmarks and opacity."""
     height, width = rgb.shape[:2]
     left, top, side = head_box(canonicalise(landmarks)[1], width, height)
-    how = cv2.INTER_AREA if side > FRAME_SIZE else cv2.INTER_CUBIC
+    size = min(max(side // 4 * 4, FRAME_SIZE), LARGEST_FRAME)
+    how = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
 
     def cut(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         part = picture[top : top + side, left : left + side]
-        return cv2.resize(part, (FRAME_SIZE, FRAME_SIZE), interpolation=how).astype(np.uint8)
+        return cv2.resize(part, (size, size), interpolation=how).astype(np.uint8)
 
     frame = cut(rgb)
-    landmarks = (landmarks - np.array([left, top, 0], np.float32)) * np.float32(FRAME_SIZE / side)
+    landmarks = (landmarks - np.array([left, top, 0], np.float32)) * np.float32(size / side)
     finder = LandmarkFinder()
     for _ in range(2):  # the region that follows from landmarks is more exact than the detector's
         landmarks, presence = finder.find(frame, Region.of_landmarks(landmarks))

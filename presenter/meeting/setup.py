@@ -18,6 +18,7 @@ from presenter.meeting.meeting import AvailablePresenters, Meeting
 from presenter.meeting.virtual_microphone import choose_output
 from presenter.runtime.engine import Engine
 from presenter.runtime.frame_renderer import FrameRenderer
+from presenter.runtime.framing import fitting_height
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.render_thread import make_in_thread
@@ -108,7 +109,8 @@ async def open_meeting(
         style = StyleStore(config.presenters_dir).load(settings.style).style if settings.style else None
 
         def load(name: str) -> FrameRenderer:
-            return wrap(engine.renderer(styled(store.load(name), style, settings.style_strength)))
+            stored = styled(store.load(name), style, settings.style_strength)
+            return wrap(engine.renderer(stored, height=fitting_height(canvas, stored.identity)))
 
         presenters = AvailablePresenters(store.names(), load)
         pump = PlayoutPump(Playout(PLAYOUT), clock)

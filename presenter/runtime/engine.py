@@ -21,7 +21,7 @@ from models.device.slots import DeviceSlot, DeviceSlots
 from models.errors import ModelError
 from models.generator import Generator
 from models.half_linear import use_half_weights
-from models.identity import Identity, StyleCode, picture_tensor
+from models.identity import READ_HEIGHT, Identity, StyleCode, picture_tensor
 from models.live_motion import MotionStreams
 from models.syncformer import StyleSyncFormer
 from presenter.config import AppConfig, EngineConfig
@@ -31,8 +31,8 @@ from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.networks import Networks, load_networks
 from presenter.runtime.renderer import Renderer
 
-FRAME_SIZE = (512, 512)
-"""Of every presenter that is enrolled; steps of a GPU are captured for it at start-up."""
+FRAME_SIZE = (READ_HEIGHT, READ_HEIGHT)
+"""Of frames as they are shown unless another size is asked for; steps of a GPU are captured for it at start-up."""
 
 
 class Engine:
@@ -129,11 +129,14 @@ class Engine:
     def _is_full(self) -> bool:
         return self.slots is not None and self._in_use >= self.slots
 
-    def renderer(self, stored: StoredIdentity, backend: str = "", *, replaces: bool = False) -> Renderer:
+    def renderer(
+        self, stored: StoredIdentity, backend: str = "", *, height: int = READ_HEIGHT, replaces: bool = False
+    ) -> Renderer:
         """Return a renderer for an identity; closing it frees its slot.
 
         Args:
             stored: The identity to show.
+            height: Of its frames, if its picture is so fine; see `presenter.runtime.framing.Framing.frame_height`.
             backend: How to compute the generator on a CPU; empty for the engine's way.
             replaces: Whether another one is about to be closed for it, which frees the slot that it needs.
 
@@ -146,16 +149,17 @@ class Engine:
             self._in_use += 1
         slot: DeviceSlot | None = None
         try:
+            identity = stored.identity.shrunk(height)
             compositor: FrameCompositor | DeviceCompositor
             if self._device_slots is not None:
                 generator, style = self._of(stored)
-                height, width = stored.identity.frame.shape[:2]
-                slot = self._device_slots.take(generator, (height, width))
-                compositor = DeviceCompositor(stored.identity, slot, style)
+                rows, columns = identity.frame.shape[:2]
+                slot = self._device_slots.take(generator, (rows, columns))
+                compositor = DeviceCompositor(identity, slot, style)
             else:
-                compositor = FrameCompositor(stored.identity, self.folded(stored, backend))
+                compositor = FrameCompositor(identity, self.folded(stored, backend))
             release = partial(self._release, slot)
-            return Renderer(self.motion_streams, compositor, stored.identity, release, head_motion=self._head_motion)
+            return Renderer(self.motion_streams, compositor, identity, release, head_motion=self._head_motion)
         except BaseException:
             self._release(slot)
             raise

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from models.head_motion import HeadMotion
-from models.identity import SpeakingStyle
+from models.identity import READ_HEIGHT, SpeakingStyle
 from presenter.runtime.identity_folder import StoredIdentity
 from stream.media import AudioChunk, VideoFrame
 
@@ -96,11 +96,12 @@ class RendererPool(Protocol):
     def is_full(self) -> bool:
         """Whether every slot is in use now."""
 
-    def renderer(self, stored: StoredIdentity, *, replaces: bool = False) -> FrameRenderer:
+    def renderer(self, stored: StoredIdentity, *, height: int = READ_HEIGHT, replaces: bool = False) -> FrameRenderer:
         """Return a renderer; closing it frees its slot.
 
         Args:
             stored: the presenter.
+            height: of its frames, if the presenter's picture is so fine; see `Framing.frame_height`.
             replaces: whether another one is about to be closed for it.
 
         Raises:

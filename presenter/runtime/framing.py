@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
+from models.identity import READ_HEIGHT, Identity
 from presenter.errors import PresenterError
 from presenter.runtime.output import Output
 from stream.files.movie import ALPHA_SUFFIXES, SoundFormat
@@ -22,7 +23,7 @@ class Framing:
     """What the user chose.
 
     Attributes:
-        size: `own`, one of `stream.framing.canvas.SIZES`, or `WIDTHxHEIGHT` in pixels.
+        size: `own` (512 pixels high), one of `stream.framing.canvas.SIZES`, or `WIDTHxHEIGHT` in pixels.
         distance: One of `stream.framing.canvas.FRAMINGS`.
         background: As of `Canvas`; `transparent` for films only.
     """
@@ -44,7 +45,19 @@ class Framing:
         if (self.size, background, FRAMINGS[self.distance]) == (OWN, OWN, 1.0):
             return None
         height, width = own_size
-        return Canvas((width, height) if self.size == OWN else self.size, background, scale=FRAMINGS[self.distance])
+        canvas = Canvas((width, height) if self.size == OWN else self.size, background, scale=FRAMINGS[self.distance])
+        as_it_is = (canvas.height, canvas.width, background, self.distance) == (height, width, OWN, "medium")
+        return None if as_it_is else canvas
+
+    def frame_height(self, identity: Identity) -> int:
+        """How high a presenter's own frames are to be rendered: as they are shown, if the picture is so fine.
+
+        Raises:
+            CanvasError, PresenterError: As of `canvas`.
+        """
+        height, width = identity.shrunk(READ_HEIGHT).frame.shape[:2]
+        canvas = self.canvas((height, width))
+        return height if canvas is None else fitting_height(canvas, identity)
 
     def check(self, out: Output) -> None:
         """Check before any work is done.
@@ -59,6 +72,13 @@ class Framing:
         if out.path is None or out.path.suffix.lower() not in ALPHA_SUFFIXES:
             known = ", ".join(ALPHA_SUFFIXES)
             raise PresenterError(f"{out}: expected a name in {known}, or pictures, for a transparent background")
+
+
+def fitting_height(canvas: Canvas, identity: Identity) -> int:
+    """How high a presenter's own frames are to be rendered for a canvas; see `Framing.frame_height`."""
+    own = identity.shrunk(READ_HEIGHT)
+    shown = canvas.frame_height(own.frame, own.matte)
+    return min(max(-(-shown // 4) * 4, own.frame.shape[0]), identity.frame.shape[0])
 
 
 DEFAULT_FRAMING = Framing()

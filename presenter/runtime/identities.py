@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from models.identity import Identity
+from models.identity import READ_HEIGHT, Identity
 from presenter.errors import IdentityDamagedError, IdentityNotFoundError, PresenterError
 from presenter.runtime.identity_folder import (
     FILES,
@@ -22,6 +22,7 @@ from presenter.runtime.identity_folder import (
     StoredIdentity,
     load_identity,
     save_identity,
+    small_png,
 )
 from presenter.runtime.names import check_name, folder_of, name_key, name_of
 
@@ -102,7 +103,7 @@ class IdentityStore:
         return load_identity(self.entry(name).folder)
 
     def thumbnail(self, name: str) -> bytes:
-        """The presenter's image as PNG.
+        """The presenter's image as PNG, no higher than 512 pixels.
 
         Raises:
             IdentityNotFoundError: If there is none of this name.
@@ -111,7 +112,7 @@ class IdentityStore:
         entry = self.entry(name)
         if entry.problem:
             raise IdentityDamagedError(entry.problem)
-        return (entry.folder / FRAME).read_bytes()
+        return small_png((entry.folder / FRAME).read_bytes(), READ_HEIGHT)
 
     def save(
         self,

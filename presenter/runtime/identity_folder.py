@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,10 @@ class StoredIdentity:
     generator: Path | None
     consent: Consent | None = None
     personalised: Figures | None = None
+
+    def shrunk(self, height: int) -> StoredIdentity:
+        """The same with a picture that is no higher than `height` pixels."""
+        return replace(self, identity=self.identity.shrunk(height))
 
 
 def consent_now(by: str) -> Consent | None:
@@ -190,6 +194,15 @@ def _load(folder: Path) -> StoredIdentity:
     given = facts.get("consent")
     consent = Consent(str(given["by"]), str(given["at"])) if given else None
     return StoredIdentity(identity, generator if generator.is_file() else None, consent, facts.get("personalised"))
+
+
+def small_png(data: bytes, height: int) -> bytes:
+    """A PNG no higher than so many pixels: the same, or shrunk."""
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None or picture.shape[0] <= height:
+        return data
+    size = (round(picture.shape[1] * height / picture.shape[0]), height)
+    return cv2.imencode(".png", cv2.resize(picture, size, interpolation=cv2.INTER_AREA))[1].tobytes()
 
 
 def _read_png(path: Path, how: int) -> NDArray[np.uint8]:

@@ -53,6 +53,11 @@ class RenderThreads:
         self._matte_wanted = False
         self._canvas: Canvas | None = None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """`(height, width)` of the presenter's own frames."""
+        return self._renderer.size
+
     async def advance(self, chunk: AudioChunk) -> Sequence[tuple[AudioChunk, RenderFrame]]:
         """Process a chunk of audio; see `FrameRenderer.advance`."""
         return await self._run(self._audio, lambda: self._renderer.advance(chunk))

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from models.compositor import FrameCompositor
+from models.detail import Mouth
 from models.device.compositor import DeviceCompositor
 from models.head_motion import AT_REST, FPS, Handover, HeadMotion, HeadPose, IdleMotion, glance
 from models.identity import Identity, SpeakingStyle
-from models.layer import Layer
 from models.live_motion import MotionStreams
 from models.mesh import Floats
 from models.speech_motion import SpeechMotion, SpeechState
@@ -77,7 +77,7 @@ class Renderer:
         self._closing = 0
         self._matte = False
         self._mouth: _Moved | None = None  # whose mouth was rendered last
-        self._layer: Layer | None = None  # what was rendered then
+        self._rendered: Mouth | None = None  # what was rendered then
         self.motion: HeadMotion = IdleMotion()
         """What moves head and eyelids. May be exchanged from any thread: the head continues from its visible pose."""
         self._followed: HeadMotion = self.motion
@@ -231,22 +231,22 @@ class Renderer:
         pose, eyelids, upper = self._move(moved)
         if not keep_mouth or self._mouth is None:
             self._mouth = moved._replace(displacement=self._followed.mouth(moved.displacement))
-            self._layer = None
+            self._rendered = None
         mouth = self._mouth
         # A mouth that is kept belongs to its frame of a film; a still's goes with the head.
         number = moved.frame if self._identity.template is None else mouth.frame
         compositor = self._compositor
         if self._matte:
-            rgb, cutout = compositor.compose_with_cutout(self._layer_of(mouth), pose, eyelids, number, upper)
+            rgb, cutout = compositor.compose_with_cutout(self._rendered_of(mouth), pose, eyelids, number, upper)
             return VideoFrame(rgb, moved.pts, cutout)
         if isinstance(compositor, DeviceCompositor):
             return VideoFrame.of_i420(compositor.frame(mouth.displacement, pose, eyelids, number), moved.pts)
-        return VideoFrame(compositor.compose(self._layer_of(mouth), pose, eyelids, number, upper), moved.pts)
+        return VideoFrame(compositor.compose(self._rendered_of(mouth), pose, eyelids, number, upper), moved.pts)
 
-    def _layer_of(self, mouth: _Moved) -> Layer:
-        if self._layer is None:
-            self._layer = self._compositor.layer(mouth.displacement, mouth.frame)
-        return self._layer
+    def _rendered_of(self, mouth: _Moved) -> Mouth:
+        if self._rendered is None:
+            self._rendered = self._compositor.mouth(mouth.displacement, mouth.frame)
+        return self._rendered
 
     def _move(self, moved: _Moved) -> tuple[HeadPose, int, UpperFace | None]:
         motion, upper = self.motion, None

@@ -31,6 +31,7 @@ class SessionHost:
     def __init__(
         self,
         session: Session,
+        presenter: str,
         hub: EncoderHub,
         peer_config: PeerConfig,
         metrics: Metrics,
@@ -42,6 +43,7 @@ class SessionHost:
 
         Args:
             session: closed with the host.
+            presenter: the name of who is shown.
             hub: encodes the session's output for its peers.
             peer_config: codec, bitrates and ICE servers of every peer.
             metrics: the server's counters.
@@ -54,6 +56,8 @@ class SessionHost:
         """Where the session is published."""
         self.text_speaker = TextSpeaker(session, synthesizer)
         """Speaks texts in this session."""
+        self.presenter = presenter
+        """The name of who is shown."""
         self.own_style: SpeakingStyle | None = None
         """The presenter's."""
         self.style: str | None = None

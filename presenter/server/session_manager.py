@@ -1,13 +1,14 @@
 """Opens sessions up to a limit, finds them by their ids, and closes those that are over."""
 
 import asyncio
+import contextlib
 import logging
 import math
 import secrets
 
 from models.identity import SpeakingStyle
 from presenter.config import ServerConfig
-from presenter.errors import CapacityError, SessionNotFoundError
+from presenter.errors import CapacityError, IdentityDamagedError, IdentityNotFoundError, SessionNotFoundError
 from presenter.runtime.frame_renderer import RendererPool
 from presenter.runtime.framing import DEFAULT_FRAMING, Framing
 from presenter.runtime.identities import IdentityStore
@@ -120,7 +121,14 @@ class SessionManager:
             raise CapacityError("The server is shutting down.")
         session_id = secrets.token_urlsafe(12)
         self._hosts[session_id] = host = SessionHost(
-            session, EncoderHub(pump), self._peer_config, self._metrics, self._synthesizer, self._limits, microphone
+            session,
+            name,
+            EncoderHub(pump),
+            self._peer_config,
+            self._metrics,
+            self._synthesizer,
+            self._limits,
+            microphone,
         )
         host.own_style, host.framing = stored.identity.speaking_style, framing
         host.style, host.style_strength = style, style_strength
@@ -181,21 +189,47 @@ class SessionManager:
         host = self.host(session_id)
         async with host.changing:
             stored = await asyncio.to_thread(self._store.load, name)
-            renderer = await asyncio.to_thread(self._engine.renderer, stored, replaces=True)
-            if host.closing.is_set():
-                renderer.close()
-                raise SessionNotFoundError("The session is ending.")
-            await host.session.show(renderer)
-            host.own_style = stored.identity.speaking_style
-            host.session.use_style(await self._style(host.style, host.own_style, host.style_strength))
+            await self._exchange(host, stored, host.framing)
+            host.presenter = name
             await host.reframe(host.framing)  # its frames may have another size
+
+    async def reframe(self, session_id: str, framing: Framing) -> None:
+        """Let a session show its presenter in another way; rendered anew where that shows more of the picture's detail.
+
+        Args:
+            session_id: of the session.
+            framing: how.
+
+        Raises:
+            SessionNotFoundError: if there is no such session.
+            MattingError: if the background is to be replaced, and there is no matte and none can be made.
+        """
+        host = self.host(session_id)
+        async with host.changing:
+            with contextlib.suppress(IdentityNotFoundError, IdentityDamagedError):  # deleted: its frames stay as fine
+                stored = await asyncio.to_thread(self._store.load, host.presenter)
+                if framing.frame_height(stored.identity) != host.session.rendering.size[0]:
+                    await self._exchange(host, stored, framing)
+            await host.reframe(framing)
+
+    async def _exchange(self, host: SessionHost, stored: StoredIdentity, framing: Framing) -> None:
+        """Let a session continue with another renderer."""
+        height = framing.frame_height(stored.identity)
+        renderer = await asyncio.to_thread(self._engine.renderer, stored, height=height, replaces=True)
+        if host.closing.is_set():
+            renderer.close()
+            raise SessionNotFoundError("The session is ending.")
+        await host.session.show(renderer)
+        host.own_style = stored.identity.speaking_style
+        host.session.use_style(await self._style(host.style, host.own_style, host.style_strength))
 
     async def _style(self, name: str | None, own: SpeakingStyle | None, strength: float) -> SpeakingStyle | None:
         style = own if name is None else (await asyncio.to_thread(self.styles.load, name)).style
         return scaled(style, strength)
 
     async def _make(self, stored: StoredIdentity, pump: PlayoutPump, framing: Framing) -> Session:
-        renderer, executor = await make_in_thread(lambda: self._engine.renderer(stored))
+        height = framing.frame_height(stored.identity)
+        renderer, executor = await make_in_thread(lambda: self._engine.renderer(stored, height=height))
         session = Session(renderer, pump, executor, self._metrics, 1000 * self._limits.max_speech_s)
         try:
             await session.rendering.show_as(framing)

@@ -52,7 +52,7 @@ async def _change(request: web.Request) -> web.Response:
     if body.changes_style:
         await sessions.use_style(session_id, body.style, body.style_strength)
     if (framing := body.reframed(host.framing)) != host.framing:
-        await host.reframe(framing)
+        await sessions.reframe(session_id, framing)
     return web.Response(status=204)
 
 

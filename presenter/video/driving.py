@@ -184,7 +184,7 @@ def render_driven(
     Raises:
         MediaFileError: If the sound can't be decoded or the film can't be written.
     """
-    identity = stored.identity
+    identity = stored.identity.shrunk(framing.frame_height(stored.identity))
     compositor = FrameCompositor(identity, engine.folded(stored))
     idle = IdleMotion()
     mouth = mouth or motion
@@ -204,11 +204,11 @@ def render_driven(
             if "eyes" not in parts:
                 eyelids = lids
             upper = motion.upper_at(frame, parts) if parts & {"brows", "eyes"} else None
-            layer, cutout = compositor.layer(mouth.at(time), frame), None
+            rendered, cutout = compositor.mouth(mouth.at(time), frame), None
             if film.needs_cutout:
-                rgb, cutout = compositor.compose_with_cutout(layer, pose, eyelids, frame, upper)
+                rgb, cutout = compositor.compose_with_cutout(rendered, pose, eyelids, frame, upper)
             else:
-                rgb = compositor.compose(layer, pose, eyelids, frame, upper)
+                rgb = compositor.compose(rendered, pose, eyelids, frame, upper)
             film.write(VideoFrame(rgb, frame * CHUNK_SAMPLES, cutout))
         for piece in pieces.up_to(mouth.duration):
             film.write_sound(piece)

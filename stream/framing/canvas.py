@@ -28,7 +28,10 @@ from stream.framing.background import (
 )
 from stream.media import ByteArray, VideoFrame
 
-SIZES = {"720p": (1280, 720), "1080p": (1920, 1080), "portrait": (1080, 1920), "portrait-720p": (720, 1280)}
+SIZES = {
+    "square": (1024, 1024), "720p": (1280, 720), "1080p": (1920, 1080), "portrait": (1080, 1920),
+    "portrait-720p": (720, 1280),
+}  # fmt: skip
 """Named canvas sizes: width and height."""
 FRAMINGS = {"wide": 0.75, "medium": 1.0, "close": 1.25}
 """How near the presenter is: height of their frame, in heights of the canvas."""
@@ -63,6 +66,8 @@ class CanvasError(StreamError):
 class _Scene:
     """What is computed once per presenter."""
 
+    size: tuple[int, int]
+    """`(height, width)` of its frames."""
     border: ByteArray
     is_cutout: bool
     height: int
@@ -114,6 +119,21 @@ class Canvas:
     def card(self) -> ByteArray:
         """Return the background alone, uint8 `[H, W, 3]`: what is shown before there is a presenter."""
         return _colour(_CARD, self.width, self.height) if self._plate is None else self._plate.copy()
+
+    def frame_height(self, rgb: ByteArray, matte: ByteArray | None = None) -> int:
+        """Return how high a presenter's frame is shown, in pixels of the canvas: best if it is rendered so high.
+
+        Args:
+            rgb: such a frame, of any size, uint8 `[H, W, 3]`.
+            matte: the presenter's opacity in it, uint8 `[H, W]`, if it has one.
+        """
+        cut = matte if self.needs_cutout else None
+        return self._shown_height(has_plain_top(rgb) if cut is None else not cut[:2].any())
+
+    def _shown_height(self, has_room: bool) -> int:
+        # A head that is cut off by the frame's edge stays at the edge of the canvas.
+        height = round(self.height * (self._scale if has_room else max(self._scale, 1.0)))
+        return min(height, round(_NARROW * self._scale * self.width))
 
     def compose(self, frame: VideoFrame) -> ByteArray:
         """Return the camera frame composed from a presenter's frame, RGB uint8 `[H, W, 3]`."""
@@ -170,14 +190,16 @@ class Canvas:
 
     def _scene_of(self, frame: VideoFrame, cutout: ByteArray | None) -> _Scene:
         """Return the present scene, or a new one for another presenter."""
-        border, scene = border_samples(frame.rgb), self._scene
-        if scene is not None and scene.is_cutout == (cutout is not None) and same_background(scene.border, border):
+        border, scene, size = border_samples(frame.rgb), self._scene, frame.rgb.shape[:2]
+        if (
+            scene is not None
+            and (scene.size, scene.is_cutout) == (size, cutout is not None)
+            and same_background(scene.border, border)
+        ):
             return scene
         has_room = has_plain_top(frame.rgb) if cutout is None else not cutout[:2, :, 3].any()
-        rows, columns = frame.rgb.shape[:2]
-        # A head that is cut off by the frame's edge stays at the edge of the canvas.
-        height = round(self.height * (self._scale if has_room else max(self._scale, 1.0)))
-        height = min(height, round(_NARROW * self._scale * self.width))
+        rows, columns = size
+        height = self._shown_height(has_room)
         width = round(height * columns / rows)
         is_whole = (width, height) == (self.width, self.height)
         sink = round(_SINK * height) if has_room and not is_whole else 0
@@ -186,13 +208,15 @@ class Canvas:
         left = round((self.width - width) * self._place)
         sides = (left > 0, left + width < self.width)
         if self._plate is not None and cutout is not None:
-            return _Scene(border, True, height, width, top, left, self._plate, soft_edges(rows, columns, sides, False))
+            return _Scene(
+                size, border, True, height, width, top, left, self._plate, soft_edges(rows, columns, sides, False)
+            )
         ramp = soft_edges(rows, columns, sides, top > 0 and cutout is None)
         xs = extended_positions(columns, left, width, self.width, SIDE_STRIP * rows)
         ys = extended_positions(rows, top, height, max(self.height, top + height), TOP_STRIP * rows)[: self.height]
         behind = frame.rgb if cutout is None else without_person(frame.rgb, cutout[:, :, 3])
         plate = extend_background(behind, xs, ys, left, width)
-        return _Scene(border, cutout is not None, height, width, top, left, plate, ramp)
+        return _Scene(size, border, cutout is not None, height, width, top, left, plate, ramp)
 
 
 def _size(size: str | tuple[int, int]) -> tuple[int, int]:

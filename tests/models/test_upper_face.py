@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from models.crop import Window, mask_region
+from models.detail import Mouth
 from models.head_motion import AT_REST, EYES_CLOSED, HeadPose
 from models.mesh import canonicalise
 from models.scene import StillScene
@@ -27,7 +28,7 @@ def show(identity):
     nothing = np.zeros((bottom - top, right - left, 4), np.uint8)
 
     def shown(brows=NO_BROWS, gaze=AHEAD, eyelids=0, pose=AT_REST):
-        return scene.compose(nothing, 0, pose, eyelids, UpperFace(brows, np.array(gaze)), cutout=False)[0]
+        return scene.compose(Mouth(nothing), 0, pose, eyelids, UpperFace(brows, np.array(gaze)), cutout=False)[0]
 
     return shown
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from models.compositor import FrameCompositor
 from models.crop import CROP_SIZE, cut_crop
 from models.head_motion import EYES_CLOSED, HeadPose
-from models.identity import Identity
+from models.identity import READ_HEIGHT, Identity
 from models.mesh import LEFT_CORNER, LOWER_LIP, RIGHT_CORNER, UPPER_LIP, Floats, aperture, canonicalise, width
 from models.metrics import mouth_box, sharpness
 from models.mouth_colours import skin_colour
@@ -81,7 +81,8 @@ def contact_sheet(
             except PresenterError as error:
                 note(f"left out {name}: {error}")
                 continue
-            subject = _Subject(stored.identity, FrameCompositor(stored.identity, engine.folded(stored)))
+            identity = stored.identity.shrunk(READ_HEIGHT)
+            subject = _Subject(identity, FrameCompositor(identity, engine.folded(stored)))
             sheets["mouths"].append(subject.mouths(moves, shown))
             sheets["blinks"].append(subject.blinks())
             sheets["heads"].append(subject.heads(moves))

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from models.crop import CROP_SIZE, crop_points, crop_transform, cut_crop
 from models.mesh import LIPS, Floats, Pose, topology
+from models.still import Blinks
 from models.tracker import FaceTracker
 from presenter.errors import MediaError
 
@@ -67,6 +68,50 @@ def read_picture(path: Path) -> Picture:
     if bgr is None:
         raise MediaError(f"expected a rendered picture at {path}, found none")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8)
+
+
+class Pictures(NamedTuple):
+    """The rendered pictures of a presenter at rest.
+
+    Attributes:
+        rest: The frame `[S, S, 3]`.
+        canvas: The same in the size in which boxes and crops are given `[512, 512, 3]`.
+        scale: How many times larger the frame is.
+        matte: As rendered: exact where hair meets the background.
+        closing: The eyes' box as they close.
+        scene: Of `scene.json`.
+    """
+
+    rest: Picture
+    canvas: Picture
+    scale: float
+    matte: Picture
+    closing: list[Picture]
+    scene: dict[str, Any]
+
+    @classmethod
+    def read(cls, renders: Path) -> Pictures:
+        """Read what `presenter.studio.render` wrote.
+
+        Raises:
+            MediaError: If a picture is missing.
+        """
+        scene = json.loads((renders / "scene.json").read_text())
+        rest, size = read_picture(renders / "base_rest.png"), (scene["canvas"], scene["canvas"])
+        canvas = cv2.resize(rest, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        _, *closing = map(read_picture, sorted((renders / "blink").glob("*.png")))  # the first one is at rest
+        matte = read_picture(renders / "matte.png")[..., 0]
+        return cls(rest, canvas, float(scene["frame_scale"]), matte, closing, scene)
+
+    def blinks(self) -> Blinks:
+        """Eyelid overlays."""
+        top, bottom, left, right = (
+            round(self.scale * self.scene["boxes"]["eyes"][edge]) for edge in ("top", "bottom", "left", "right")
+        )
+        patch = self.rest[top:bottom, left:right]
+        # Blended as they are: with lashes in the picture, differences from the rest pose leave bright specks.
+        overlays = [blend(patch, picture.astype(np.float32)) for picture in self.closing]
+        return Blinks((top, left), np.stack(overlays))
 
 
 def track(rgb: Picture) -> Floats:

@@ -21,7 +21,7 @@ from models.mesh import LIPS, Floats, Pose, canonicalise
 from models.syncformer import StyleSyncFormer
 from models.weights import syncformer_path
 from presenter.recipe.emitted import emitted_displacements
-from presenter.recipe.shipped_crops import CHIN, read_picture, rendered_crops, track
+from presenter.recipe.shipped_crops import CHIN, Pictures, rendered_crops, track
 from presenter.studio.shapes import REST, SMILE_SHAPES, VISEMES, Weights
 
 Doubles = NDArray[np.float64]
@@ -58,8 +58,8 @@ class ShippedPoses:
 
 def choose_poses(settings: ShippedPoses) -> None:
     """Write the blendshape weights of the poses to render, most frequent and most extreme ones mixed."""
-    rest = read_picture(settings.renders / "base_rest.png")
-    scene = json.loads((settings.renders / "scene.json").read_text())
+    pictures = Pictures.read(settings.renders)
+    scene, rest = pictures.scene, pictures.canvas
     mesh, pose = canonicalise(track(rest))
     crops = rendered_crops(settings.renders, scene, rest, mesh, pose)
     poses: list[Weights] = [REST]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +12,11 @@ from models.crop import crop_transform, cut_crop
 from models.generator import Generator
 from models.identity import Identity, StyleCode, picture_tensor
 from models.mesh import canonicalise
-from models.still import Blinks
 from models.training.generator import GeneratorTraining, train_generator
 from models.weights import generator_path
 from presenter.recipe.shipped_crops import (
-    Picture,
-    blend,
+    Pictures,
     moved_crops,
-    read_picture,
     rendered_crops,
     track,
     write_crops,
@@ -64,9 +60,8 @@ class ShippedPresenter:
 def build_shipped(settings: ShippedPresenter) -> None:
     """Track, personalise and write the presenter."""
     work = settings.work or Path("cache") / settings.name
-    rest = read_picture(settings.renders / "base_rest.png")
-    matte = read_picture(settings.renders / "matte.png")[..., 0]  # as rendered: exact where hair meets the background
-    scene = json.loads((settings.renders / "scene.json").read_text())
+    pictures = Pictures.read(settings.renders)
+    scene, rest = pictures.scene, pictures.canvas
     mesh, pose = canonicalise(track(rest))
     crops = rendered_crops(settings.renders, scene, rest, mesh, pose)
     emitted = emitted_meshes(settings.speech, mesh, pose)
@@ -93,29 +88,17 @@ def build_shipped(settings: ShippedPresenter) -> None:
     with torch.inference_mode():
         crop = picture_tensor(cut_crop(rest, crop_transform(pose)))
         style = StyleCode(generator.style_code(crop)[0].clone())
-    blinks = _read_blinks(settings.renders, rest, scene)
-    neutral = mesh.copy()
     identity = Identity(
         settings.name,
-        rest,
+        pictures.rest,
         mesh,
-        neutral,
-        pose,
+        mesh.copy(),
+        pose.enlarged(pictures.scale),
         style,
         generator.fingerprint,
         None,
-        blinks,
-        matte,
+        pictures.blinks(),
+        pictures.matte,
         sunk_teeth=settings.sunk_teeth,
     )
     save_identity(settings.out or shipped_dir() / settings.name, identity, work / "shipped.safetensors")
-
-
-def _read_blinks(renders: Path, frame: Picture, scene: dict[str, dict[str, dict[str, int]]]) -> Blinks:
-    """Eyelid overlays; the first picture of the set shows the eyes at rest and is skipped."""
-    box = scene["boxes"]["eyes"]
-    patch = frame[box["top"] : box["bottom"], box["left"] : box["right"]]
-    _, *closing = sorted((renders / "blink").glob("*.png"))
-    # Blended as they are: with lashes in the picture, differences from the rest pose leave bright specks.
-    overlays = [blend(patch, read_picture(path).astype(np.float32)) for path in closing]
-    return Blinks((box["top"], box["left"]), np.stack(overlays))

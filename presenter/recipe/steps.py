@@ -96,6 +96,12 @@ def _shipped(arguments: Sequence[str]) -> None:
     build_shipped(parse_settings(ShippedPresenter, "shipped", arguments))
 
 
+def _shipped_pictures(arguments: Sequence[str]) -> None:
+    from presenter.recipe.shipped_pictures import ShippedPictures, replace_pictures
+
+    replace_pictures(parse_settings(ShippedPictures, "shipped-pictures", arguments))
+
+
 def _loop(arguments: Sequence[str]) -> None:
     from presenter.recipe.loop import Loop, make_loop
 
@@ -126,6 +132,7 @@ STEPS: dict[str, Callable[[Sequence[str]], None]] = {
     "generator": _generator,
     "shipped-poses": _shipped_poses,
     "shipped": _shipped,
+    "shipped-pictures": _shipped_pictures,
     "loop": _loop,
 }
 

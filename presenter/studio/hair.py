@@ -37,8 +37,11 @@ def build_scalp_hair(head: Head, look: Hair) -> None:
     roots = scalp.sample_roots(look.count, rng)
     shader = materials.hair("scalp hair", look.melanin, look.redness, 0.30, 0.30)
     if look.style == "bob":
-        strands = _clump(_comb(scalp, roots, rng), rng)
-        add_strands("scalp hair", strands, rng.uniform(0.013, 0.022, len(strands)), shader, tip=0.5)
+        combed = _comb(scalp, roots, rng)
+        strands = _clump(combed, rng)
+        add_strands("scalp hair", strands, rng.uniform(0.013, 0.022, len(strands)), shader, tip=0.4)
+        loose = _loosen(combed, above_hairline(roots, head.shape), rng)
+        add_strands("loose hair", loose, rng.uniform(0.006, 0.011, len(loose)), shader, tip=0.2)
     elif look.style == "cropped":
         strands = _crop(scalp, roots, look.length, rng)
         radius = rng.uniform(0.009, 0.016, len(strands))
@@ -108,7 +111,8 @@ def _comb(scalp: _Scalp, roots: FloatArray, rng: np.random.Generator) -> FloatAr
     thickness = rng.random(count) ** 0.7 * (0.5 + 0.75 * smoothstep(5.0, 10.5, roots[:, 1]))
     # Loose waves lift whole locks a little, so that the outline is not a helmet's.
     thickness *= 1.0 + 0.2 * np.sin(1.7 * roots[:, 0] + 0.9 * roots[:, 2]) * np.sin(0.9 * roots[:, 0] + 2.0)
-    tips = TIPS + rng.normal(0, 0.35, count) - 0.35 * (1 - front)
+    # Some end higher, or the ends look cut with a ruler.
+    tips = TIPS + rng.normal(0, 0.35, count) - 0.35 * (1 - front) + np.minimum(rng.exponential(0.6, count), 2.5)
     flare = rng.normal(0, 0.45, count)
     points, strand = roots.copy(), [roots]
     for step in range(STEPS):
@@ -137,6 +141,39 @@ def _comb(scalp: _Scalp, roots: FloatArray, rng: np.random.Generator) -> FloatAr
         points = lifted * (1 - falls) + hanging * falls
         strand.append(points)
     return np.stack(strand, 1)
+
+
+def _loosen(combed: FloatArray, above: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Fine strands that left the others: short ones along the hairline, wisps beside the face, and some all around.
+
+    Args:
+        combed: Strands ``[n, k, 3]``.
+        above: How high over the hairline each begins ``[n]``.
+        rng: Of the choice.
+    """
+    count, k, _ = combed.shape
+    t = np.linspace(0.0, 1.0, k)[None, :, None]
+    # By the hairline: the first centimetres only, each bent in a direction of its own.
+    edge = rng.choice(np.flatnonzero(above < 0.5), 2600)
+    share = rng.uniform(1.2, 4.5, (len(edge), 1)) * t[0, :, 0] / STEP
+    lower = np.clip(share.astype(int), 0, k - 2)
+    part = (share - lower)[..., None]
+    short = np.take_along_axis(combed[edge], lower[..., None], 1) * (1 - part)
+    short = short + np.take_along_axis(combed[edge], lower[..., None] + 1, 1) * part
+    short = short + t**1.5 * rng.normal(0, 0.16, (len(edge), 1, 3))
+    # Around the head: a wave that grows towards the tip.
+    stray = combed[rng.choice(count, 1600)]
+    phase, waves = rng.uniform(0, 2 * np.pi, (1600, 1, 3)), rng.uniform(3.0, 9.0, (1600, 1, 3))
+    drift = rng.exponential(0.08, (1600, 1, 1)) * (stray - [0.0, 0.0, MIDDLE]) / 8.0
+    stray = stray + smoothstep(0.0, 0.35, t) * (0.09 * np.sin(phase + waves * t) + drift)
+    # Beside the face: those that begin at the front and swing in over temple and cheek.
+    front = np.flatnonzero((above < 2.0) & (combed[:, 0, 2] > 3.0) & (np.abs(combed[:, 0, 0]) > 1.0))
+    wisp = combed[rng.choice(front, 900)].copy()
+    y = wisp[..., 1]
+    swing = rng.uniform(0.2, 0.75, (900, 1)) * smoothstep(8.5, 4.0, y) * smoothstep(-8.5, -2.0, y)
+    wisp[..., 0] -= np.sign(wisp[..., 0]) * swing
+    wisp[..., 2] += 0.5 * swing
+    return np.concatenate([short, stray, wisp])
 
 
 def _crop(scalp: _Scalp, roots: FloatArray, length: float, rng: np.random.Generator) -> FloatArray:

@@ -4,11 +4,11 @@
 
 Under ``DIR``:
 
-- ``base_rest.png``: the rest pose, the frame that everything is pasted onto.
+- ``base_rest.png``: the rest pose at ``FRAME_SCALE`` times the canvas, the frame that everything is pasted onto.
 - ``matte.png``: how opaque the person is in it.
 - ``scene.json``: canvas size, boxes, camera, and the weights of every picture.
 - ``geometry.npz``: rest vertices and faces of the face, landmark vertices, the camera as a matrix.
-- ``blink/NNN.png``: the eyes' box with the lids closed by NNN percent.
+- ``blink/NNN.png``: the eyes' box of that frame with the lids closed by NNN percent.
 - ``tracking/NAME.png``: full frames of key expressions.
 - ``crops/NNN.png``: the lower face's box at ``CROP_SCALE`` times the canvas in speech-like poses.
 - ``mouths/NNN.png``, with ``--mouths``: a box around mouth and chin in the poses of the crops: half the cost.
@@ -36,6 +36,7 @@ from presenter.studio.geometry import EYES, FACE, LANDMARKS, FloatArray
 from presenter.studio.scene import CANVAS, Box, Studio
 from presenter.studio.shapes import REST, TRACKING, blink, speech_poses
 
+FRAME_SCALE = 2
 CROP_SCALE = 1.25  # with boxes in multiples of four, every box edge falls on a whole pixel
 BLINKS = (REST["eyeBlink"], 0.25, 0.5, 0.75, 1.0)  # the first is the rest pose, with this box's own noise
 MARGIN = 8  # canvas pixels around the moving region of a box
@@ -106,6 +107,7 @@ def describe(
     camera = studio.scene.camera
     return {
         "canvas": CANVAS,
+        "frame_scale": FRAME_SCALE,
         "crop_scale": CROP_SCALE,
         "boxes": {name: asdict(box) for name, box in boxes.items()},
         "character": asdict(character),
@@ -158,12 +160,14 @@ def main() -> None:
     save_geometry(studio, options.out / "geometry.npz")
 
     session = Session(studio, options.out)
-    session.picture("base_rest", REST, samples=64)
+    large = FRAME_SCALE * CANVAS
+    for amount in BLINKS:
+        name = f"blink/{round(100 * amount):03d}"
+        session.picture(name, blink(amount), samples=32, resolution=large, box=boxes["eyes"])
+    session.picture("base_rest", REST, samples=48, resolution=large)
     if not (options.out / "matte.png").exists():
         studio.pose(REST)
-        studio.render_matte(options.out / "matte.png", samples=64)
-    for amount in BLINKS:
-        session.picture(f"blink/{round(100 * amount):03d}", blink(amount), samples=48, box=boxes["eyes"])
+        studio.render_matte(options.out / "matte.png", samples=16, resolution=large)
     poses = [REST, *json.loads(options.poses.read_text())] if options.poses else []
     sets = [
         ("mouths", "mouth", crops[: options.mouths]), ("live", "mouth", poses),

@@ -97,12 +97,12 @@ class Studio:
         bpy.ops.render.render(write_still=True)
         partial.replace(path)
 
-    def render_matte(self, path: Path, *, samples: int) -> None:
+    def render_matte(self, path: Path, *, samples: int, resolution: int = CANVAS) -> None:
         """Render how opaque the person is in the present pose, 0 to 255, as a grey PNG of the canvas."""
         settings = self.scene.render.image_settings
         self._backdrop.hide_render = self.scene.render.film_transparent = True
         settings.color_mode = "RGBA"
-        self.render(path, samples=samples)
+        self.render(path, samples=samples, resolution=resolution)
         self._backdrop.hide_render = self.scene.render.film_transparent = False
         settings.color_mode = "RGB"
         # Blender writes straight alpha; colours don't matter here.

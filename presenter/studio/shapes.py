@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 Weights = dict[str, float]
 
 REST: Weights = {
-    "eyeBlink": 0.04, "browOuterUp": 0.05, "cheekSquint": 0.18,
+    "eyeBlink": 0.0, "eyeWide": 0.42, "browOuterUp": 0.05, "cheekSquint": 0.18,
     "mouthDimple": 0.08, "mouthSmile_L": 0.50, "mouthSmile_R": 0.45,
 }  # fmt: skip
-"""Closed mouth, light smile. A little stronger on one side: perfect symmetry looks dead."""
+"""Closed mouth, light smile, a little stronger on one side: perfect symmetry looks dead. The upper lids touch the top
+of the irises: lower they look sleepy, higher they stare."""
 
 SMILE_SHAPES = ("cheekSquint", "mouthDimple", "mouthSmile_L", "mouthSmile_R")
 MAX_JAW = 0.6
@@ -74,7 +75,7 @@ TRACKING: dict[str, Weights] = {
 
 def blink(amount: float) -> Weights:
     """The rest pose with the eyes closed by ``amount`` 0..1."""
-    return {**REST, "eyeBlink": amount}
+    return {**REST, "eyeBlink": amount, "eyeWide": REST["eyeWide"] * (1 - amount)}
 
 
 def speech_poses(count: int, seed: int = 0) -> list[Weights]:

@@ -51,7 +51,7 @@ def test_a_recording_and_a_video_become_films(
     browser: Any, open_page: Callable[..., Any], serve: Callable[..., Any], tmp_path: Path
 ) -> None:
     audio, video = recording(tmp_path, 1.0), tmp_path / "still.mp4"
-    still = IdentityStore(tmp_path).load("default").identity.frame
+    still = IdentityStore(tmp_path).load("default").identity.shrunk(512).frame
     with MovieWriter(video, still.shape[:2], 25, preset="ultrafast") as writer:
         for _ in range(25):
             writer.write(still)

@@ -23,7 +23,7 @@ from tests.models.reference_path import frame_by_two_interpolations
 from tests.models.speech import spoken
 
 CPU = torch.device("cpu")
-STORED = load_identity(shipped_dir() / "default")
+STORED = load_identity(shipped_dir() / "default").shrunk(512)
 TOLERANCE_DB = {"winograd": 60.0, "bfloat16": 50.0, "int8": 45.0}
 
 

@@ -20,7 +20,7 @@ from models.device.picture import i420 as device_i420
 from models.device.slots import DeviceFrames
 from models.generator import Generator
 from models.head_motion import AT_REST, EYES_CLOSED, HeadPose, sway
-from models.identity import Identity
+from models.identity import READ_HEIGHT, Identity
 from models.mesh import Pose, aperture
 from models.metrics import psnr
 from models.still import detailed
@@ -32,7 +32,7 @@ from tests.models.speech import spoken
 
 CPU = torch.device("cpu")
 STORED = load_identity(shipped_dir() / "default")
-IDENTITY = STORED.identity
+IDENTITY, FINE = STORED.identity.shrunk(READ_HEIGHT), STORED.identity
 POSES = (AT_REST, sway(77), HeadPose(0.1, -0.08, 0.1, 0.15, -0.12))
 
 
@@ -55,7 +55,7 @@ def compositors(
     generator: Generator, identity: Identity = IDENTITY
 ) -> tuple[FrameCompositor, DeviceCompositor, DeviceFrames]:
     """The same presenter on either path."""
-    frames = DeviceFrames(generator, (512, 512), 1, CPU)
+    frames = DeviceFrames(generator, identity.frame.shape[:2], 1, CPU)
     there = DeviceCompositor(identity, frames.free.pop(), identity.style_code)
     return FrameCompositor(identity, backend(generator, identity.style_code, "float32", CPU)), there, frames
 
@@ -93,9 +93,10 @@ def test_live_inputs(generator: Generator, mouths: list[np.ndarray], painted: bo
         assert not got[crop_mask() == 0].any()
 
 
-def test_frames(generator: Generator, mouths: list[np.ndarray]) -> None:
+@pytest.mark.parametrize("identity", [IDENTITY, FINE], ids=["as fine as the crop", "finer"])
+def test_frames(generator: Generator, mouths: list[np.ndarray], identity: Identity) -> None:
     """From displacement and pose to YUV, with eyes open and shut."""
-    here, there, _ = compositors(generator)
+    here, there, _ = compositors(generator, identity)
     for displacement in mouths:
         for pose, eyelids in zip(POSES, (0, EYES_CLOSED, 2), strict=True):
             wanted = i420(here.frame(displacement, pose, eyelids))

@@ -10,7 +10,7 @@ from presenter.runtime.identities import DEFAULT, IdentityStore
 
 
 def test_each_rung_costs_less_than_the_one_above(tmp_path: Path) -> None:
-    engine, stored = Engine.load(load_config("tiny")), IdentityStore(tmp_path).load(DEFAULT)
+    engine, stored = Engine.load(load_config("tiny")), IdentityStore(tmp_path).load(DEFAULT).shrunk(512)
     costs = rung_costs(FrameCompositor(stored.identity, engine.folded(stored)))
     print(costs)
     used = [cost for name, cost in costs.items() if "moving head" in name]

@@ -26,7 +26,7 @@ LOWER_FACE = [234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378
 @pytest.fixture(scope="module")
 def face(tmp_path_factory: pytest.TempPathFactory) -> Picture:
     """The shipped presenter `[512, 512, 3]`: 99 pixels between the eyes, the mesh from 128 down to 390."""
-    return IdentityStore(tmp_path_factory.mktemp("own")).load("default").identity.frame
+    return IdentityStore(tmp_path_factory.mktemp("own")).load("default").identity.shrunk(512).frame
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def chunks(count: int, seed: int, level: float = 0.1) -> list[AudioChunk]:
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
-    return IdentityStore(tmp_path_factory.mktemp("own")).load("default")
+    return IdentityStore(tmp_path_factory.mktemp("own")).load("default").shrunk(512)
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def moves(renderer, sound) -> list[tuple[HeadPose, int]]:
     rendered = []
     compositor = renderer._compositor
     renderer._compositor = SimpleNamespace(
-        layer=lambda *_: None,
+        mouth=lambda *_: None,
         compose=lambda _, pose, eyelids, number, upper: rendered.append((pose, eyelids)) or stand_in,
     )
     stand_in = np.zeros((*renderer.size, 3), np.uint8)
@@ -200,9 +200,9 @@ def test_a_frame_that_keeps_the_mouth_moves_the_head(engine, stored):
     renderer = engine.renderer(stored)
     frames = [render for chunk in chunks(22, 3, level=0.3) for _, render in renderer.advance(chunk)]
     frames[-3]()
-    mouth = renderer._layer
+    mouth = renderer._rendered
     kept = frames[-1](keep_mouth=True)
-    assert renderer._layer is mouth
+    assert renderer._rendered is mouth
     moved = renderer._moved[-1]
     pose, eyelids = IdleMotion().at(moved.frame)
     spoken = moved.speech.pose(renderer._head_motion)
@@ -210,7 +210,7 @@ def test_a_frame_that_keeps_the_mouth_moves_the_head(engine, stored):
     assert kept.pts == moved.pts
     assert np.array_equal(kept.rgb, renderer._compositor.compose(mouth, there, eyelids, moved.frame))
     frames[-2]()
-    assert not np.array_equal(renderer._layer, mouth)
+    assert not np.array_equal(renderer._rendered.layer, mouth.layer)
 
 
 def test_nobody_moves_the_head_unless_told(engine, stored):

@@ -96,7 +96,7 @@ def test_a_presenter_speaks_a_recording(serve: Serve, tmp_path: Path) -> None:
 
 
 def test_the_person_in_a_video_speaks_a_recording(serve: Serve, tmp_path: Path) -> None:
-    still = IdentityStore(tmp_path).load("default").identity.frame
+    still = IdentityStore(tmp_path).load("default").identity.shrunk(512).frame
     path = tmp_path / "talk.mp4"
     with MovieWriter(path, still.shape[:2], 30, preset="ultrafast") as writer:
         for _ in range(15):

@@ -91,7 +91,7 @@ def test_without_a_face_the_mouth_rests_and_the_head_returns(driver: Path) -> No
 
 
 def test_a_driver_moves_the_mouth_of_a_video(driver: Path, tmp_path: Path) -> None:
-    still = IdentityStore(tmp_path).load("default").identity.frame
+    still = IdentityStore(tmp_path).load("default").identity.shrunk(512).frame
     video, sound, out = tmp_path / "still.mp4", tmp_path / "a.wav", tmp_path / "out.mp4"
     with MovieWriter(video, (512, 512), 24, preset="ultrafast") as writer:
         for _ in range(90):
@@ -116,9 +116,9 @@ def actor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """5 s of a silent face whose brows, gaze, lids and head move in known ways."""
     folder = tmp_path_factory.mktemp("actor")
     engine = Engine.load(load_config("tiny"))
-    stored = IdentityStore(folder).load("default")
+    stored = IdentityStore(folder).load("default").shrunk(512)
     compositor = FrameCompositor(stored.identity, engine.folded(stored))
-    layer = compositor.layer(np.zeros((478, 3), np.float32))
+    mouth = compositor.mouth(np.zeros((478, 3), np.float32))
     with MovieWriter(folder / "actor.mp4", (512, 512), 25, preset="ultrafast") as writer:
         for k in range(125):
             pose = HeadPose(yaw=0.12 * np.sin(k / 15), roll=0.06 * np.sin(k / 11)) if k > 25 else AT_REST
@@ -127,7 +127,7 @@ def actor(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 np.array([0.05 * np.sin(k / 9), 0]),
             )
             lids = EYES_CLOSED if k % 50 in range(30, 34) else 0
-            writer.write(compositor.compose(layer, pose, lids, 0, upper))
+            writer.write(compositor.compose(mouth, pose, lids, 0, upper))
     return folder / "actor.mp4"
 
 

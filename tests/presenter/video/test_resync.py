@@ -142,7 +142,7 @@ def test_the_film_keeps_times_and_loops_there_and_back(video: Path, tmp_path: Pa
 def film_and_sound(folder: Path, times: list[int]) -> list[str]:
     """Arguments of a video whose frames have these times in milliseconds, and of half a second of silence."""
     path = folder / "vfr.mkv"
-    still = IdentityStore(folder).load("default").identity.frame
+    still = IdentityStore(folder).load("default").identity.shrunk(512).frame
     with av.open(str(path), "w") as film:
         stream = film.add_stream("mpeg4", rate=25)
         stream.width = stream.height = 512
@@ -180,7 +180,7 @@ def test_fades_take_three_frames_beside_a_gap() -> None:
 
 
 def test_faces_are_chosen_by_size(tmp_path: Path) -> None:
-    still = IdentityStore(tmp_path).load("default").identity.frame
+    still = IdentityStore(tmp_path).load("default").identity.shrunk(512).frame
     both = np.full((512, 900, 3), 60, np.uint8)
     both[:, :512] = still
     both[100:420, 560:880] = cv2.resize(still, (320, 320), interpolation=cv2.INTER_AREA)

@@ -112,7 +112,7 @@ def test_a_style_changes_live_without_a_jump(tmp_path: Path) -> None:
 
 
 def test_what_is_no_style_is_refused(config: Path, talk: Path, tmp_path: Path) -> None:
-    still = IdentityStore(tmp_path).load("default").identity.frame
+    still = IdentityStore(tmp_path).load("default").identity.shrunk(512).frame
     silent = tmp_path / "still.mp4"
     with MovieWriter(silent, still.shape[:2], 25, preset="ultrafast") as writer:
         for _ in range(60):

@@ -38,7 +38,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another face, made from the shipped one: darker, with another chin, nose and mouth."""
-    rgb = IdentityStore(Path()).load("default").identity.frame
+    rgb = IdentityStore(Path()).load("default").identity.shrunk(512).frame
     height, width = rgb.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     x += 7 * np.sin((x - width / 2) / 40) * np.exp(-np.square((y - 330) / 90))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.crop import crop_transform, cut_crop
+from models.eyelids import draw_blinks
 from models.matting import Matte
 from models.mesh import Floats, Pose
 from models.still import Blinks
@@ -21,6 +22,19 @@ StyleCode = NewType("StyleCode", Tensor)  # W of the generator, [style_dim]
 READ_HEIGHT = 512
 """Of the picture that the generator's crop is cut from: there a face is as fine as the crop."""
 SpeakingStyle = NewType("SpeakingStyle", Tensor)  # the code injected in the Transformer, [S]
+
+
+@dataclass(frozen=True, eq=False)
+class WholePhoto:
+    """The whole photo that a frame was cut from.
+
+    Attributes:
+        picture: `[H, W, 3]`, sides multiples of 4.
+        box: `(left, top, side)` of the square that the frame shows, pixels.
+    """
+
+    picture: NDArray[np.uint8]
+    box: tuple[float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +54,8 @@ class Identity:
         matte: Where in the frame the person is `[H, W]`; None if it was enrolled without.
         template: The video of the person that is animated instead of the frame; None if there is but the frame.
         sunk_teeth: How much lower than on the mean head the lower teeth are painted; see `InteriorLook`.
+        photo: What the frame was cut from, if that shows more.
+        head: What the generator reads where the frame shows more than head and shoulders; None for the frame.
     """
 
     name: str
@@ -54,6 +70,23 @@ class Identity:
     matte: Matte | None
     template: LivingTemplate | None = None
     sunk_teeth: float = 0.0
+    photo: WholePhoto | None = None
+    head: Identity | None = None
+
+    @property
+    def read(self) -> Identity:
+        """As the generator reads it."""
+        return (self.head or self).shrunk(READ_HEIGHT)
+
+    def whole(self) -> Identity:
+        """The same with the whole photo as its frame, if there is one; its eyelids are drawn there."""
+        if self.photo is None:
+            return self
+        (left, top, side), picture = self.photo.box, self.photo.picture
+        pose = self.pose.enlarged(side / self.frame.shape[0])
+        pose = replace(pose, translation=pose.translation + np.array([left, top, 0], np.float32))
+        blinks = draw_blinks(picture, pose.project(self.mesh))
+        return replace(self, frame=picture, pose=pose, blinks=blinks, matte=None, photo=None, head=self)
 
     def shrunk(self, height: int) -> Identity:
         """The same with a picture that is no higher than `height` pixels; a video stays as it is."""
@@ -80,7 +113,8 @@ class Identity:
     @property
     def reference(self) -> NDArray[np.uint8]:
         """The face crop `[256, 256, 3]`."""
-        return read_crop(self.frame, self.pose)
+        read = self.read
+        return read_crop(read.frame, read.pose)
 
 
 def read_crop(frame: NDArray[np.uint8], pose: Pose) -> NDArray[np.uint8]:

@@ -71,8 +71,8 @@ class StillScene:
 
     def __init__(self, identity: Identity, window: Window) -> None:
         self._identity = identity
-        self._read = identity.shrunk(READ_HEIGHT)
-        self.is_fine = self._read is not identity
+        self._read = identity.read
+        self.is_fine = identity.frame.shape[0] > READ_HEIGHT
         self._placement = Placement(identity.transform, window)
         self.warp = _head_warp(identity)
         self._still = LivingStill(detailed(identity.frame), identity.blinks)

@@ -15,6 +15,7 @@ export class PictureChoice {
       if (known.includes(remembered.get(id))) $(id).value = remembered.get(id);
       $(id).addEventListener("change", () => this.#changed(id));
     }
+    $("video").addEventListener("resize", () => this.#layOut());
     this.#layOut();
   }
 
@@ -30,6 +31,10 @@ export class PictureChoice {
   }
 
   #layOut() {
-    document.querySelector(".frame").dataset.shape = $("shape").value;
+    const frame = document.querySelector(".frame"), { videoWidth, videoHeight } = $("video");
+    frame.dataset.shape = $("shape").value;
+    // Only the photo has a shape that is not known before it is seen.
+    if ($("shape").value === "photo" && videoWidth) frame.style.setProperty("--shape", videoWidth / videoHeight);
+    else frame.style.removeProperty("--shape");
   }
 }

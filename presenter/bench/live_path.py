@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from models.compositor import FrameCompositor
+from models.detail import Mouth
 from models.head_motion import sway
 from models.identity import READ_HEIGHT
 from presenter.bench.gpu import gpu_figures
@@ -135,7 +136,7 @@ def _time_stages(engine: Engine, stored: StoredIdentity) -> dict[str, dict[str, 
             moved = watch["syncformer"](stream.step, chunk.pcm, style)
             planes = watch["planes"](compositor.planes, moved)
             layer = watch["generator"](backend.render, target, planes)
-            rgb = watch["compose"](compositor.compose, layer, sway(number), 0)
+            rgb = watch["compose"](compositor.compose, Mouth(layer), sway(number), 0)
             watch["yuv"](i420, rgb)
             frame = VideoFrame(rgb, chunk.pts)
             frame.i420()

@@ -20,6 +20,7 @@ from models.matting import MattingError
 from presenter.bench.beeps import LOUD
 from presenter.config import AppConfig, ServerConfig
 from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
+from presenter.runtime.framing import DEFAULT_FRAMING, Framing
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.identity_folder import StoredIdentity
 from presenter.server.app import create_app, serve_forever
@@ -92,7 +93,9 @@ class _SyncTestPool:
     slots = None
     is_full = False
 
-    def renderer(self, _: StoredIdentity, *, height: int = 0, replaces: bool = False) -> SyncTestRenderer:
+    def renderer(
+        self, _: StoredIdentity, *, framing: Framing = DEFAULT_FRAMING, replaces: bool = False
+    ) -> SyncTestRenderer:
         return SyncTestRenderer()
 
 

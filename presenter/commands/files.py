@@ -120,7 +120,7 @@ def _add_style(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_framing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--size", default="own", help="square, 720p, 1080p, portrait or WIDTHxHEIGHT; else 512x512")
+    parser.add_argument("--size", default="own", help="photo, square, 720p, 1080p, portrait or WIDTHxHEIGHT; or 512²")
     parser.add_argument("--framing", default="medium", help="how near: wide, medium (default) or close")
     parser.add_argument(
         "--background", default="own",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.eyelids import draw_blinks
 from models.generator import Generator
-from models.identity import Identity, StyleCode, picture_tensor, read_crop
+from models.identity import Identity, StyleCode, WholePhoto, picture_tensor, read_crop
 from models.matting import Matte, MattingError, draw_matte
 from models.mesh import INNER_LIP_PAIRS, Floats, Pose, aperture, canonicalise
 from models.tracker.landmarks import LandmarkFinder
@@ -30,6 +30,8 @@ LARGEST_FRAME = 1024
 """A photo that has them keeps so many pixels."""
 _FRAME_SIDE = 5.2  # inter-ocular distances shown
 _FRAME_CENTRE_Y = 0.55  # below the eyes
+_MORE = 1.05  # times the frame's side: a photo that shows less more is not kept
+_MOST = (1080, 1920)  # pixels, the shorter and the longer side of a photo that is
 _BYSTANDER = 0.4  # a face smaller than this share of the largest is ignored
 _PRESENT = 0.5
 _LIES = {1: "a quarter turn clockwise", 2: "upside down", 3: "a quarter turn counter-clockwise"}
@@ -67,8 +69,10 @@ def enroll_photo(
     """
     picture, opacity = _before_background(decode_photo(path, stop))
     progress(0.1, "Looking for the face")
-    picture, opacity, landmarks = upright_face(picture, opacity, face, warn)
-    frame, landmarks, matte = _frame_around_face(picture, landmarks, opacity)
+    picture, opacity, landmarks, alone = upright_face(picture, opacity, face, warn)
+    box = head_box(canonicalise(landmarks)[1], picture.shape[1], picture.shape[0])
+    frame, landmarks, matte = _frame_around_face(picture, landmarks, opacity, box)
+    photo = _photo_around(picture, box) if alone else None
     progress(0.5, "Reading the face")
     mesh, pose = canonicalise(landmarks)
     neutral = close_lips(mesh, networks.syncformer.movements())
@@ -79,7 +83,7 @@ def enroll_photo(
     blinks = draw_blinks(frame, landmarks)
     progress(0.85, "Cutting out the background")
     matte = matte_of(frame) if matte is None else matte
-    return Identity(name, frame, mesh, neutral, pose, style, generator.fingerprint, None, blinks, matte)
+    return Identity(name, frame, mesh, neutral, pose, style, generator.fingerprint, None, blinks, matte, photo=photo)
 
 
 def _before_background(photo: Photo) -> tuple[NDArray[np.uint8], Matte | None]:
@@ -118,7 +122,7 @@ def _choose(faces: list[FoundFace], wanted: int | None, warn: Warn) -> FoundFace
 
 def upright_face(
     rgb: NDArray[np.uint8], opacity: Matte | None, wanted: int | None, warn: Warn
-) -> tuple[NDArray[np.uint8], Matte | None, Floats]:
+) -> tuple[NDArray[np.uint8], Matte | None, Floats, bool]:
     """Choose the face, and check that it can be used.
 
     Args:
@@ -128,7 +132,7 @@ def upright_face(
         warn: Called with each warning.
 
     Returns:
-        The photo and its opacity, both turned upright, and the face's landmarks `[478, 3]` there.
+        The photo and its opacity, both turned upright, the face's landmarks `[478, 3]` there, and whether it is alone.
 
     Raises:
         EnrollError: Says what the photo lacks and what to do.
@@ -142,15 +146,14 @@ def upright_face(
         rgb = np.ascontiguousarray(np.rot90(rgb, turns))
         opacity = None if opacity is None else np.ascontiguousarray(np.rot90(opacity, turns))
     check_face(rgb, face.landmarks, canonicalise(face.landmarks)[1], warn)
-    return rgb, opacity, face.landmarks
+    return rgb, opacity, face.landmarks, len(faces) == 1
 
 
 def _frame_around_face(
-    rgb: NDArray[np.uint8], landmarks: Floats, opacity: Matte | None
+    rgb: NDArray[np.uint8], landmarks: Floats, opacity: Matte | None, box: tuple[int, int, int]
 ) -> tuple[NDArray[np.uint8], Floats, Matte | None]:
     """Head and shoulders, `[512, 512, 3]` to `[1024, 1024, 3]` as the photo allows, with landmarks and opacity."""
-    height, width = rgb.shape[:2]
-    left, top, side = head_box(canonicalise(landmarks)[1], width, height)
+    left, top, side = box
     size = min(max(side // 4 * 4, FRAME_SIZE), LARGEST_FRAME)
     how = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
 
@@ -166,6 +169,20 @@ def _frame_around_face(
         if presence < _PRESENT:
             raise EnrollError(f"lost the face in a closer look; {_ADVICE}")
     return frame, landmarks, None if opacity is None else cut(opacity)
+
+
+def _photo_around(rgb: NDArray[np.uint8], box: tuple[int, int, int]) -> WholePhoto | None:
+    """The whole photo, at most 1080p, where it shows more than the frame."""
+    height, width = rgb.shape[:2]
+    if max(height, width) < _MORE * box[2]:
+        return None
+    most = np.sort(_MOST)[:: 1 if width >= height else -1]
+    scale = min(1.0, *(most / (height, width)))
+    size = round(width * scale), round(height * scale)
+    picture = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
+    picture = np.ascontiguousarray(picture[: size[1] // 4 * 4, : size[0] // 4 * 4])
+    left, top, side = (float(edge * scale) for edge in box)
+    return WholePhoto(picture.astype(np.uint8), (left, top, side))
 
 
 def head_box(pose: Pose, width: int, height: int) -> tuple[int, int, int]:

@@ -18,7 +18,7 @@ from presenter.meeting.meeting import AvailablePresenters, Meeting
 from presenter.meeting.virtual_microphone import choose_output
 from presenter.runtime.engine import Engine
 from presenter.runtime.frame_renderer import FrameRenderer
-from presenter.runtime.framing import fitting_height
+from presenter.runtime.framing import Framing
 from presenter.runtime.identities import IdentityStore
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.render_thread import make_in_thread
@@ -94,6 +94,7 @@ async def open_meeting(
     clock = SessionClock()
     store = IdentityStore(config.presenters_dir)
     presenter = store.entry(presenter).name
+    framing = Framing(size=settings.size, background=settings.background)
     canvas = Canvas(settings.size, settings.background, settings.place)
     async with AsyncExitStack() as stack:
         camera = VirtualCamera(clock, canvas, delay_ms=0.0, device=settings.device or None, backend=backend)
@@ -110,7 +111,7 @@ async def open_meeting(
 
         def load(name: str) -> FrameRenderer:
             stored = styled(store.load(name), style, settings.style_strength)
-            return wrap(engine.renderer(stored, height=fitting_height(canvas, stored.identity)))
+            return wrap(engine.renderer(stored, framing=framing))
 
         presenters = AvailablePresenters(store.names(), load)
         pump = PlayoutPump(Playout(PLAYOUT), clock)

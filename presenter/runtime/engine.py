@@ -27,6 +27,7 @@ from models.syncformer import StyleSyncFormer
 from presenter.config import AppConfig, EngineConfig
 from presenter.errors import CapacityError, ConfigError, IdentityDamagedError
 from presenter.runtime.backend_choice import fastest
+from presenter.runtime.framing import DEFAULT_FRAMING, Framing
 from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.networks import Networks, load_networks
 from presenter.runtime.renderer import Renderer
@@ -130,13 +131,13 @@ class Engine:
         return self.slots is not None and self._in_use >= self.slots
 
     def renderer(
-        self, stored: StoredIdentity, backend: str = "", *, height: int = READ_HEIGHT, replaces: bool = False
+        self, stored: StoredIdentity, backend: str = "", *, framing: Framing = DEFAULT_FRAMING, replaces: bool = False
     ) -> Renderer:
         """Return a renderer for an identity; closing it frees its slot.
 
         Args:
             stored: The identity to show.
-            height: Of its frames, if its picture is so fine; see `presenter.runtime.framing.Framing.frame_height`.
+            framing: How it will be shown: its frames are rendered in that size, if its picture is so fine.
             backend: How to compute the generator on a CPU; empty for the engine's way.
             replaces: Whether another one is about to be closed for it, which frees the slot that it needs.
 
@@ -149,7 +150,7 @@ class Engine:
             self._in_use += 1
         slot: DeviceSlot | None = None
         try:
-            identity = stored.identity.shrunk(height)
+            identity = framing.shown(stored.identity)
             compositor: FrameCompositor | DeviceCompositor
             if self._device_slots is not None:
                 generator, style = self._of(stored)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from models.head_motion import HeadMotion
-from models.identity import READ_HEIGHT, SpeakingStyle
+from models.identity import SpeakingStyle
+from presenter.runtime.framing import DEFAULT_FRAMING, Framing
 from presenter.runtime.identity_folder import StoredIdentity
 from stream.media import AudioChunk, VideoFrame
 
@@ -96,12 +97,14 @@ class RendererPool(Protocol):
     def is_full(self) -> bool:
         """Whether every slot is in use now."""
 
-    def renderer(self, stored: StoredIdentity, *, height: int = READ_HEIGHT, replaces: bool = False) -> FrameRenderer:
+    def renderer(
+        self, stored: StoredIdentity, *, framing: Framing = DEFAULT_FRAMING, replaces: bool = False
+    ) -> FrameRenderer:
         """Return a renderer; closing it frees its slot.
 
         Args:
             stored: the presenter.
-            height: of its frames, if the presenter's picture is so fine; see `Framing.frame_height`.
+            framing: how it will be shown: its frames are rendered in that size, if its picture is so fine.
             replaces: whether another one is about to be closed for it.
 
         Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 from models.identity import READ_HEIGHT, Identity
@@ -16,6 +16,8 @@ from stream.media import FloatArray, VideoFrame
 
 TRANSPARENT = "transparent"
 """No background: the film has an alpha channel."""
+PHOTO = "photo"
+"""The photo's own framing: all of it, in its own size, at most 1080p. A presenter without one: their whole picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,8 @@ class Framing:
     """What the user chose.
 
     Attributes:
-        size: `own` (512 pixels high), one of `stream.framing.canvas.SIZES`, or `WIDTHxHEIGHT` in pixels.
+        size: `own` (512 pixels high), `photo` (see `PHOTO`), one of `stream.framing.canvas.SIZES`, or `WIDTHxHEIGHT` in
+            pixels.
         distance: One of `stream.framing.canvas.FRAMINGS`.
         background: As of `Canvas`; `transparent` for films only.
     """
@@ -45,19 +48,35 @@ class Framing:
         if (self.size, background, FRAMINGS[self.distance]) == (OWN, OWN, 1.0):
             return None
         height, width = own_size
-        canvas = Canvas((width, height) if self.size == OWN else self.size, background, scale=FRAMINGS[self.distance])
+        canvas = Canvas(
+            (width, height) if self.size in (OWN, PHOTO) else self.size, background, scale=FRAMINGS[self.distance]
+        )
         as_it_is = (canvas.height, canvas.width, background, self.distance) == (height, width, OWN, "medium")
         return None if as_it_is else canvas
 
-    def frame_height(self, identity: Identity) -> int:
-        """How high a presenter's own frames are to be rendered: as they are shown, if the picture is so fine.
+    def frame_size(self, identity: Identity) -> tuple[int, int]:
+        """`(height, width)` in which a presenter's own frames are rendered: as they are shown, if the picture allows.
 
         Raises:
             CanvasError, PresenterError: As of `canvas`.
         """
-        height, width = identity.shrunk(READ_HEIGHT).frame.shape[:2]
+        rows, columns = identity.frame.shape[:2]
+        if identity.template is not None:
+            return rows, columns
+        if self.size == PHOTO:
+            height, width = (identity.frame if identity.photo is None else identity.photo.picture).shape[:2]
+            return height, width
+        own = identity.shrunk(READ_HEIGHT)
+        height, width = own.frame.shape[:2]
         canvas = self.canvas((height, width))
-        return height if canvas is None else fitting_height(canvas, identity)
+        shown = height if canvas is None else canvas.frame_height(own.frame, own.matte)
+        height = min(max(-(-shown // 4) * 4, height), rows)
+        return height, round(columns * height / rows)
+
+    def shown(self, identity: Identity) -> Identity:
+        """A presenter with the picture that is rendered, of `frame_size`."""
+        shown = identity.whole() if self.size == PHOTO else identity.shrunk(self.frame_size(identity)[0])
+        return replace(shown, photo=None)
 
     def check(self, out: Output) -> None:
         """Check before any work is done.
@@ -72,13 +91,6 @@ class Framing:
         if out.path is None or out.path.suffix.lower() not in ALPHA_SUFFIXES:
             known = ", ".join(ALPHA_SUFFIXES)
             raise PresenterError(f"{out}: expected a name in {known}, or pictures, for a transparent background")
-
-
-def fitting_height(canvas: Canvas, identity: Identity) -> int:
-    """How high a presenter's own frames are to be rendered for a canvas; see `Framing.frame_height`."""
-    own = identity.shrunk(READ_HEIGHT)
-    shown = canvas.frame_height(own.frame, own.matte)
-    return min(max(-(-shown // 4) * 4, own.frame.shape[0]), identity.frame.shape[0])
 
 
 DEFAULT_FRAMING = Framing()

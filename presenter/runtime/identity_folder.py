@@ -2,7 +2,8 @@
 
 A presenter is a folder: `frame.png` (the image), `matte.png` (the person's opacity in it; older
 folders have none), `identity.safetensors` (meshes, pose, codes, eyelids, who consented) and, if it was made from a
-video, `template.safetensors`, and, if the generator was personalised, `generator.safetensors`.
+video, `template.safetensors`, if its photo shows more than the frame, `photo.jpg`, and, if the generator was
+personalised, `generator.safetensors`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,21 +24,23 @@ from numpy.typing import NDArray
 
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.errors import ModelError
-from models.identity import Identity, SpeakingStyle, StyleCode
+from models.identity import Identity, SpeakingStyle, StyleCode, WholePhoto
 from models.mesh import Pose
 from models.still import Blinks
+from models.template import compress
 from presenter.errors import IdentityDamagedError
 from presenter.runtime.names import name_of
 from presenter.runtime.template_file import load_template, save_template
 
 IDENTITY, FRAME, MATTE, GENERATOR = "identity.safetensors", "frame.png", "matte.png", "generator.safetensors"
-TEMPLATE = "template.safetensors"
-FILES = (IDENTITY, FRAME, MATTE, GENERATOR, TEMPLATE)
+TEMPLATE, PHOTO = "template.safetensors", "photo.jpg"
+FILES = (IDENTITY, FRAME, MATTE, GENERATOR, TEMPLATE, PHOTO)
 """All that a presenter's folder may hold."""
 Figures = dict[str, dict[str, float]]
 """Of personalisation, measured on frames that were kept back: by name, `before` and `after`."""
 _PNG_END = b"IEND\xaeB`\x82"
 _POINTS = 478
+_MOST_PHOTO = 4096  # pixels; more is no photo that was kept at enrolment
 _SHAPES = {"mesh": (_POINTS, 3), "neutral": (_POINTS, 3), "rotation": (3, 3), "translation": (3,)}
 
 
@@ -96,6 +100,8 @@ def save_identity(
         for name, picture in pictures.items():
             # Encoded here and written by Python, because OpenCV opens no names beyond ASCII on Windows.
             (partial / name).write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+        if identity.photo is not None:
+            (partial / PHOTO).write_bytes(compress(identity.photo.picture))
         if identity.template is not None:
             save_template(partial / TEMPLATE, identity.template)
         if generator is not None:
@@ -129,6 +135,8 @@ def _facts(identity: Identity, consent: Consent | None, personalised: Figures | 
         "sunk_teeth": identity.sunk_teeth,
         "enrolled_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    if identity.photo is not None:
+        facts["photo_box"] = identity.photo.box
     if consent is not None:
         facts["consent"] = {"by": consent.by, "at": consent.at}
     if personalised is not None:
@@ -186,6 +194,7 @@ def _load(folder: Path) -> StoredIdentity:
         blinks=Blinks((top, left), arrays["blinks"]),
         matte=matte,
         sunk_teeth=sunk,
+        photo=_load_photo(folder / PHOTO, facts["photo_box"]) if (folder / PHOTO).is_file() else None,
         template=load_template(folder / TEMPLATE, frame.shape[:2]) if (folder / TEMPLATE).is_file() else None,
     )
     generator = folder / GENERATOR
@@ -194,6 +203,19 @@ def _load(folder: Path) -> StoredIdentity:
     given = facts.get("consent")
     consent = Consent(str(given["by"]), str(given["at"])) if given else None
     return StoredIdentity(identity, generator if generator.is_file() else None, consent, facts.get("personalised"))
+
+
+def _load_photo(path: Path, box: Sequence[float]) -> WholePhoto:
+    picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    left, top, side = (float(edge) for edge in box)
+    if picture is None:
+        raise ValueError(f"{path.name} can't be read")
+    height, width = picture.shape[:2]
+    if max(height, width) > _MOST_PHOTO or not 0 < side <= max(height, width) or not (left >= 0 <= top):
+        raise ValueError(
+            f"{path.name}: expected at most {_MOST_PHOTO} pixels around the face, found {width} x {height}"
+        )
+    return WholePhoto(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8), (left, top, side))
 
 
 def small_png(data: bytes, height: int) -> bytes:

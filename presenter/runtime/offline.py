@@ -62,7 +62,7 @@ def render_audio(
         MediaFileError: If the recording can't be decoded or the film can't be written.
         MattingError: If the background is to be replaced and there is no matte and none can be made.
     """
-    renderer = engine.renderer(stored, height=framing.frame_height(stored.identity))
+    renderer = engine.renderer(stored, framing=framing)
     total = None if sound.duration_s is None else math.ceil(sound.duration_s * FPS)
     count = 0
     try:

@@ -26,7 +26,7 @@ class ShownRequest(BaseModel):
 
     style: Name | None = None
     style_strength: Annotated[float, Field(ge=0, le=MAX_STRENGTH)] = 1.0
-    size: Literal["own", "square", "720p", "1080p", "portrait", "portrait-720p"] = "own"
+    size: Literal["own", "photo", "square", "720p", "1080p", "portrait", "portrait-720p"] = "own"
     framing: Literal["wide", "medium", "close"] = "medium"
     background: Annotated[str, Field(pattern=_BACKGROUND, json_schema_extra={"pattern": _BACKGROUND_ECMA})] = "own"
     """Never a file: its path would be the server's."""

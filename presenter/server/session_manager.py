@@ -208,14 +208,13 @@ class SessionManager:
         async with host.changing:
             with contextlib.suppress(IdentityNotFoundError, IdentityDamagedError):  # deleted: its frames stay as fine
                 stored = await asyncio.to_thread(self._store.load, host.presenter)
-                if framing.frame_height(stored.identity) != host.session.rendering.size[0]:
+                if framing.frame_size(stored.identity) != host.session.rendering.size:
                     await self._exchange(host, stored, framing)
             await host.reframe(framing)
 
     async def _exchange(self, host: SessionHost, stored: StoredIdentity, framing: Framing) -> None:
         """Let a session continue with another renderer."""
-        height = framing.frame_height(stored.identity)
-        renderer = await asyncio.to_thread(self._engine.renderer, stored, height=height, replaces=True)
+        renderer = await asyncio.to_thread(self._engine.renderer, stored, framing=framing, replaces=True)
         if host.closing.is_set():
             renderer.close()
             raise SessionNotFoundError("The session is ending.")
@@ -228,8 +227,7 @@ class SessionManager:
         return scaled(style, strength)
 
     async def _make(self, stored: StoredIdentity, pump: PlayoutPump, framing: Framing) -> Session:
-        height = framing.frame_height(stored.identity)
-        renderer, executor = await make_in_thread(lambda: self._engine.renderer(stored, height=height))
+        renderer, executor = await make_in_thread(lambda: self._engine.renderer(stored, framing=framing))
         session = Session(renderer, pump, executor, self._metrics, 1000 * self._limits.max_speech_s)
         try:
             await session.rendering.show_as(framing)

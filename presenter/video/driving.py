@@ -184,7 +184,7 @@ def render_driven(
     Raises:
         MediaFileError: If the sound can't be decoded or the film can't be written.
     """
-    identity = stored.identity.shrunk(framing.frame_height(stored.identity))
+    identity = framing.shown(stored.identity)
     compositor = FrameCompositor(identity, engine.folded(stored))
     idle = IdleMotion()
     mouth = mouth or motion

@@ -9,6 +9,7 @@ import pytest
 
 from models.compositor import FrameCompositor
 from models.crop import Window
+from models.detail import Mouth
 from presenter.config import load_config
 from presenter.runtime.talking_head import TalkingHead
 from stream.media import VideoFrame
@@ -41,7 +42,7 @@ class NumberedHead(TalkingHead):
 def head_class(monkeypatch):
     window = Window.around_mask(margin=8, unit=8)
     blank = np.zeros((window.bottom - window.top, window.right - window.left, 4), np.uint8)
-    monkeypatch.setattr(FrameCompositor, "layer", lambda compositor, displacement, number=0: blank)
+    monkeypatch.setattr(FrameCompositor, "mouth", lambda compositor, displacement, number=0: Mouth(blank))
     return NumberedHead
 
 

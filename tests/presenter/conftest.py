@@ -21,6 +21,7 @@ import pytest
 
 from models.compositor import FrameCompositor
 from models.crop import Window
+from models.detail import Mouth
 
 ROOT = Path(__file__).resolve().parents[2]
 # What runs in the background of a shell ignores Ctrl-C, and so would what it starts.
@@ -35,7 +36,7 @@ def light_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the mouth, for tests that are about time: they must not depend on how fast this machine renders."""
     window = Window.around_mask(margin=8, unit=8)
     blank = np.zeros((window.bottom - window.top, window.right - window.left, 4), np.uint8)
-    monkeypatch.setattr(FrameCompositor, "layer", lambda compositor, displacement, number=0: blank)
+    monkeypatch.setattr(FrameCompositor, "mouth", lambda compositor, displacement, number=0: Mouth(blank))
 
 
 class Terminal:

@@ -67,7 +67,7 @@ def test_a_good_photo_is_accepted_without_a_word(face: Picture) -> None:
 def test_a_turned_photo_is_turned_upright(face: Picture, landmarks: Floats, turns: int, said: str) -> None:
     warnings: list[str] = []
     turned, opacity = np.rot90(face, turns), np.rot90(face[..., 0], turns)
-    upright, matte, found = upright_face(np.ascontiguousarray(turned), opacity, None, warnings.append)
+    upright, matte, found, _ = upright_face(np.ascontiguousarray(turned), opacity, None, warnings.append)
     assert len(warnings) == 1
     assert said in warnings[0]
     np.testing.assert_array_equal(upright, face)
@@ -95,7 +95,7 @@ def test_nearly_white(face: Picture) -> None:
 
 
 def test_a_dim_photo_is_a_doubt(face: Picture) -> None:
-    assert "dark (mean brightness 30 of 255)" in warnings_of((face * 0.2).astype(np.uint8))
+    assert "dark (mean brightness 29 of 255)" in warnings_of((face * 0.2).astype(np.uint8))
 
 
 def test_blur_is_a_doubt_and_too_much_of_it_refused(face: Picture) -> None:
@@ -159,15 +159,16 @@ def test_several_faces_are_listed_and_one_is_chosen(face: Picture, landmarks: Fl
     text = refusal_of(crowd)
     assert re.search(r"found 2 \(from left to right: 1: \d+ pixels between the eyes, 2: \d+ pixels", text)
     assert "--face N" in text
-    _, _, second = upright_face(crowd, None, 2, pytest.fail)
+    _, _, second, alone = upright_face(crowd, None, 2, pytest.fail)
     assert second[:, 0].mean() == pytest.approx(landmarks[:, 0].mean() + 512, abs=5)
+    assert not alone
     assert "expected a face from 1 to 2, got 3" in refusal_of(crowd, 3)
     assert "expected a face from 1 to 1, got 0" in refusal_of(face, 0)
 
 
 def test_faces_are_counted_in_the_upright_photo(face: Picture) -> None:
     crowd = np.hstack([face, (face * 0.5).astype(np.uint8)])
-    upright, _, second = upright_face(np.ascontiguousarray(np.rot90(crowd, 2)), None, 2, lambda doubt: None)
+    upright, _, second, _ = upright_face(np.ascontiguousarray(np.rot90(crowd, 2)), None, 2, lambda doubt: None)
     np.testing.assert_array_equal(upright, crowd)
     assert second[:, 0].mean() > 512
 
@@ -180,9 +181,10 @@ def test_somebody_far_behind_is_a_doubt(face: Picture) -> None:
 
 @pytest.mark.parametrize("side", [200, 450])
 def test_a_small_face_in_a_large_picture(face: Picture, landmarks: Floats, side: int) -> None:
-    _, _, found = upright_face(on_canvas(shrunk(face, side)), None, None, pytest.fail)
+    _, _, found, alone = upright_face(on_canvas(shrunk(face, side)), None, None, pytest.fail)
     wanted = landmarks[:, :2] * (side / 512) + (2900, 700)
     assert np.linalg.norm(found[:, :2] - wanted, axis=1).mean() < 0.08 * 99 * side / 512
+    assert alone
 
 
 def test_what_is_too_small_even_so_says_how_small(face: Picture) -> None:

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from models.generator import Generator
+from models.head_motion import HeadPose
 from models.mesh import INNER_LIP_PAIRS, Pose, aperture, canonicalise, topology
 from models.syncformer import StyleSyncFormer
+from models.tracker import FaceTracker
 from models.weights import generator_path, syncformer_path
 from presenter.config import EngineConfig, load_config
 from presenter.enroll.checks import check_pose
@@ -20,15 +22,18 @@ from presenter.enroll.enrolment import enroll_presenter
 from presenter.enroll.photo import close_lips
 from presenter.errors import EnrollError, IdentityNotFoundError
 from presenter.runtime.engine import Engine, style_code
+from presenter.runtime.framing import Framing
 from presenter.runtime.identities import IdentityStore, shipped_dir
 from presenter.runtime.identity_folder import load_identity, save_identity
 from stream.media import CHUNK_SAMPLES, PLAYOUT_SAMPLES, AudioChunk
+from tests.models.speech import spoken
 
 
 @pytest.fixture(scope="module")
 def face():
-    """The only face that every checkout has: the default presenter's."""
-    return cv2.imread(str(shipped_dir() / "default" / "frame.png"))
+    """The only face that every checkout has: the default presenter's, at 512 pixels."""
+    frame = load_identity(shipped_dir() / "default").shrunk(512).identity.frame
+    return cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
 
 
 @pytest.fixture
@@ -66,6 +71,47 @@ def test_a_photo_becomes_a_presenter(tmp_path, store, face):
             AudioChunk(np.zeros(CHUNK_SAMPLES, np.float32), np.zeros(PLAYOUT_SAMPLES, np.int16), k * CHUNK_SAMPLES)
         )
     assert pairs[0][1].rgb.std() > 10
+
+
+@pytest.fixture
+def large():
+    """The shipped presenter's own 1024 pixels, with a wall around."""
+    whole = cv2.cvtColor(load_identity(shipped_dir() / "default").identity.frame, cv2.COLOR_RGB2BGR)
+    wall = cv2.copyMakeBorder(whole, 300, 0, 700, 500, cv2.BORDER_REPLICATE)
+    wall[::40, :600] = 40  # lines that stay straight
+    return wall
+
+
+def test_a_large_photo_keeps_its_pixels_and_all_of_itself(tmp_path, store, large):
+    enroll_presenter(store, EngineConfig(), photo(tmp_path, large), "Someone")
+    stored = store.load("Someone")
+    identity = stored.identity
+    assert identity.frame.shape == (1024, 1024, 3)
+    assert identity.photo.picture.shape == (1080, 1812, 3), "1324 x 2224, at most 1080p"
+    engine = Engine.load(load_config("tiny"))
+    assert engine.renderer(stored).size == (512, 512)
+    framing = Framing(size="photo")
+    renderer = engine.renderer(stored, framing=framing)
+    assert renderer.size == framing.frame_size(identity) == (1080, 1812)
+    frame = renderer._compositor.frame(2 * max(spoken(), key=lambda each: aperture(each)), HeadPose(yaw=0.1))
+    still = framing.shown(identity).frame
+    changed = np.abs(frame.astype(int) - still).max(-1) > 0
+    assert not changed[:, :500].any()
+    assert changed.any()
+    with FaceTracker(video=False, max_faces=1) as tracker:
+        found = tracker.track(frame)[0]
+    wanted = framing.shown(identity).pose.project(identity.mesh)
+    eyes = [33, 133, 362, 263]
+    assert np.linalg.norm(found[eyes, :2].mean(0) - wanted[eyes, :2].mean(0)) < 40
+    assert aperture(canonicalise(found)[0]) > 0.03, "it speaks"
+
+
+def test_bystanders_are_not_kept(tmp_path, store, large):
+    small = cv2.resize(large[300:, 700:1724], (400, 400), interpolation=cv2.INTER_AREA)
+    large[800:1200, 100:500] = small
+    enroll_presenter(store, EngineConfig(), photo(tmp_path, large), "Someone")
+    assert store.load("Someone").identity.photo is None
+    assert Framing(size="photo").frame_size(store.load("Someone").identity) == (1024, 1024)
 
 
 def test_no_face(tmp_path, store):

@@ -153,15 +153,15 @@ def test_voice_comes_out_unchanged_in_order_with_its_frames(play: Callable[[Scen
 def test_slow_rendering_costs_mouths_but_no_sound(
     play: Callable[[Scenario], Metrics], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layer, mouths = FrameCompositor.layer, []
+    mouth, mouths = FrameCompositor.mouth, []
 
     def slowly(*arguments: Any) -> Any:
         mouths.append(time.monotonic())
         time.sleep(0.09)  # more than two chunks last
-        return layer(*arguments)
+        return mouth(*arguments)
 
     async def scenario(session: Session, viewer: Viewer) -> None:
-        monkeypatch.setattr(FrameCompositor, "layer", slowly)
+        monkeypatch.setattr(FrameCompositor, "mouth", slowly)
         session.listen(spoken(60))
         session.start()
         await asyncio.sleep(3.6)

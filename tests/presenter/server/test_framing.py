@@ -28,14 +28,22 @@ def test_a_session_is_shown_as_it_was_asked_for_and_changed(serve: Callable[...,
         canvas = host.session.rendering._canvas
         assert canvas is not None
         assert (canvas.width, canvas.height) == (1280, 720)
+        assert host.session.rendering.size == (720, 720), "rendered as large as it is shown"
         assert (canvas.card() == np.array([0x20, 0x40, 0x60])).all()
         assert (await client.patch(path, json={"framing": "close"})).status == 204
         assert host.framing == Framing(size="720p", background="#204060", distance="close"), "only what was named"
+        assert host.session.rendering.size == (900, 900)
+        assert (await client.patch(path, json={"size": "photo"})).status == 204
+        assert host.session.rendering.size == (1024, 1024), "all that there is of it"
         assert (await client.patch(path, json={"style_strength": 0.5})).status == 204
         assert host.framing.distance == "close"
         own = {"size": "own", "framing": "medium", "background": "own"}
         assert (await client.patch(path, json=own)).status == 204
         assert host.framing == DEFAULT_FRAMING
+        assert host.session.rendering._canvas is None
+        assert host.session.rendering.size == (512, 512)
+        assert (await client.patch(path, json={"size": "square"})).status == 204
+        assert host.session.rendering.size == (1024, 1024)
         assert host.session.rendering._canvas is None
 
     serve(scenario)

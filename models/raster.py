@@ -7,6 +7,7 @@ triangle numbers is all that has to be drawn; shade and source position follow f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -22,6 +23,7 @@ _SUBPIXEL_BITS = 4
 _FACE, _MOUTH, _RING = 0, 1, 2
 # Outside the ring the reference is not moved: source x = x, source y = y, shade = 0.
 _UNMOVED = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, _RING]], np.float32)[:, None]
+_UNMOVED_TWICE = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 0, 0]], np.float32)[:, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,23 +124,41 @@ class MeshRasteriser:
         # A row of four numbers per triangle, the last one its kind: rows of three take three times as long to look up.
         planes = _planes(corners, values)
         planes[2, :, 3] = np.digitize(order, [self._num_face, self._num_inner])
-        for plane, looked_up in zip(np.concatenate([planes, _UNMOVED], 1), self._buffers, strict=True):
-            np.take(plane, ids, 0, looked_up, "clip")
-        slope_x, slope_y, summed = self._buffers
-        cv2.accumulateProduct(slope_x, self._x, summed)
-        cv2.accumulateProduct(slope_y, self._y, summed)
-        source_x, source_y, shade, kinds = cv2.split(summed)
+        source_x, source_y, shade, kinds = self._per_pixel(np.concatenate([planes, _UNMOVED], 1), ids)
         shaded = np.zeros((self.size, self.size), np.uint8)
         inside = np.zeros_like(shaded)
         warped = np.zeros((self.size, self.size, 3), np.uint8)
         region = np.s_[top:bottom, left:right]
         shaded[region] = np.clip(shade, 0, 255) * (kinds == _FACE)
         inside[region] = (kinds == _MOUTH) * np.uint8(255)
-        # OpenCV moves four channels in half the time of three.
-        padded = cv2.cvtColor(reference, cv2.COLOR_RGB2RGBA)
-        moved = cv2.remap(padded, source_x, source_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        warped[region] = cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB)
+        warped[region] = _moved(reference, source_x, source_y)
         return shaded, inside, warped
+
+    def warp(self, vertices: Floats, *looks: tuple[Floats, NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+        """Warp one or two pictures through the mesh to the same place; two cost little more than one.
+
+        Args:
+            vertices: Where the extended mesh goes `[478 + 36, 3]`, pixels of this picture.
+            looks: Where the same vertices lie in a picture `[478 + 36, 3]`, and the picture `[S, S, 3]`.
+
+        Returns:
+            Each as large as the region `[H, W, 3]`.
+        """
+        order = self._visible(vertices)
+        triangles = self._triangles[order]
+        corners = vertices[triangles, :2]
+        values = np.concatenate([looks[k][0][triangles, :2] for k in (0, -1)], -1)
+        maps = self._per_pixel(np.concatenate([_planes(corners, values), _UNMOVED_TWICE], 1), self._draw_ids(corners))
+        return [_moved(looks[k][1], maps[2 * k], maps[2 * k + 1]) for k in range(len(looks))]
+
+    def _per_pixel(self, planes: Floats, ids: NDArray[np.int32]) -> Sequence[NDArray[np.float32]]:
+        """Four values of each pixel `[H, W]`, from the planes of triangles `[3, N, 4]`."""
+        for plane, looked_up in zip(planes, self._buffers, strict=True):
+            np.take(plane, ids, 0, looked_up, "clip")
+        slope_x, slope_y, summed = self._buffers
+        cv2.accumulateProduct(slope_x, self._x, summed)
+        cv2.accumulateProduct(slope_y, self._y, summed)
+        return cv2.split(summed)
 
     def _visible(self, vertices: Floats) -> Ints:
         """The triangles that touch the region, far to near."""
@@ -160,6 +180,13 @@ class MeshRasteriser:
         for number, triangle in enumerate(points):
             cv2.fillConvexPoly(self._ids, triangle, number, 8, _SUBPIXEL_BITS)
         return self._ids
+
+
+def _moved(picture: NDArray[np.uint8], source_x: Floats, source_y: Floats) -> NDArray[np.uint8]:
+    """Each pixel of a picture `[S, S, 3]` that lies at `(x, y)`."""
+    padded = cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA)  # OpenCV moves four channels in half the time of three
+    moved = cv2.remap(padded, source_x, source_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB).astype(np.uint8, copy=False)
 
 
 def _planes(corners: Floats, values: Floats) -> Floats:

@@ -84,3 +84,11 @@ def test_mask_fades_out_before_the_border():
     assert mask.min() == 0
     assert mask[:, 0].max() == mask[:, -1].max() == mask[0].max() == mask[-1].max() == 0
     assert np.abs(np.diff(mask, axis=0)).max() < 0.2
+
+
+def test_two_pictures_are_warped_at_once_as_one_by_one():
+    points, source = crop_mesh(0.1, 0.25), crop_mesh()
+    rasteriser = MeshRasteriser(CROP_SIZE, (0, CROP_SIZE, 0, CROP_SIZE))
+    wanted = [rasteriser.draw(points, look, texture())[2] for look in (source, points)]
+    assert all(map(np.array_equal, rasteriser.warp(points, (source, texture()), (points, texture())), wanted))
+    assert np.array_equal(rasteriser.warp(points, (source, texture()))[0], wanted[0])

@@ -172,6 +172,11 @@ def _parser() -> argparse.ArgumentParser:
     sheet.add_argument("pictures", nargs="+", metavar="PICTURE", help="a photo, or a presenter's name")
     sheet.add_argument("--speech", type=Path, required=True, help="a recording; every picture speaks it")
     sheet.add_argument("--out", type=Path, default=Path("sheets"), help="folder for the sheets and figures.json")
+    sheet.add_argument(
+        "--variants",
+        action="store_true",
+        help="each also in other light, as a drawing, with a beard, and so on",
+    )
     sheet.add_argument("--json", action="store_true", help="print JSON instead of a table, with each picture's figures")
     sheet.set_defaults(run=live.contact_sheet)
 

@@ -107,7 +107,7 @@ def contact_sheet(config: AppConfig, arguments: argparse.Namespace) -> int:
     def note(line: str) -> None:
         print(line, file=sys.stderr)
 
-    report = contact_sheet(config, arguments.pictures, arguments.speech, arguments.out, note)
+    report = contact_sheet(config, arguments.pictures, arguments.speech, arguments.out, note, varied=arguments.variants)
     (arguments.out / "figures.json").write_text(json.dumps(report, indent=1))
     if not arguments.json:
         report.pop("pictures")

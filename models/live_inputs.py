@@ -11,7 +11,7 @@ from torch import Tensor
 from models.crop import crop_mask
 from models.mesh import INNER_LIP_PAIRS, Floats
 from models.mouth_interior import InteriorLook, paint_interior
-from models.raster import MeshRasteriser
+from models.raster import Drawn, MeshRasteriser
 
 Picture = NDArray[np.uint8]
 UNSEEN = 0.25  # of an opening: where the reference lacks more, its own teeth would be stretched, and none is shown
@@ -75,7 +75,7 @@ def live_planes(
 
 
 def planes_of(
-    drawn: tuple[Picture, Picture, Picture],
+    drawn: Drawn,
     points: Floats,
     source: Floats,
     look: InteriorLook | None,
@@ -83,7 +83,7 @@ def planes_of(
     hide_interior: bool = False,
 ) -> Picture:
     """`live_planes` of what the rasteriser has drawn; an interior is painted into its warped reference, in place."""
-    shade, interior, warped = drawn
+    shade, interior, warped = drawn.shade, drawn.interior, drawn.warped
     share = seen_share(points, source)
     if look is not None:
         paint_interior(warped, interior, points, look, 1.0 if hide_interior else min((1 - share) / UNSEEN, 1.0))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -81,6 +82,26 @@ def vertex_shade(vertices: Floats, triangles: Ints) -> Floats:
     return (0.1 + 0.9 * np.clip(summed / length @ LIGHT, 0.0, 1.0)).astype(np.float32)
 
 
+class Drawn(NamedTuple):
+    """A rasterised mesh, zero outside the rasteriser's region."""
+
+    shade: NDArray[np.uint8]
+    """`[S, S]`."""
+    interior: NDArray[np.uint8]
+    """255 where the mouth is open `[S, S]`."""
+    warped: NDArray[np.uint8]
+    """The reference, moved by linear interpolation `[S, S, 3]`."""
+    positions: tuple[Floats, Floats]
+    """Where in the reference each pixel of the region comes from: columns and rows `[h, w]`."""
+    region: tuple[slice, slice]
+
+    def moved(self, picture: Floats) -> Floats:
+        """Another picture `[S, S, 3]` moved in the same way, by cubic interpolation, which keeps its texture."""
+        moved = np.zeros((*self.shade.shape, 3), np.float32)
+        moved[self.region] = cv2.remap(picture, *self.positions, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return moved
+
+
 class MeshRasteriser:
     """Draws the extended mesh into a square picture on the CPU.
 
@@ -102,18 +123,13 @@ class MeshRasteriser:
         x, y = np.meshgrid(np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32))
         self._x, self._y = (np.repeat(axis[..., None], _UNMOVED.shape[-1], -1) for axis in (x, y))
 
-    def draw(
-        self, vertices: Floats, source: Floats, reference: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    def draw(self, vertices: Floats, source: Floats, reference: NDArray[np.uint8]) -> Drawn:
         """Render the mesh and warp the reference through it.
 
         Args:
             vertices: Where the extended mesh goes `[478 + 36, 3]`, pixels of this picture.
             source: Where the same vertices lie in the reference `[478 + 36, 3]`.
             reference: The picture to warp `[S, S, 3]`.
-
-        Returns:
-            Shade `[S, S]`, mouth interior `[S, S]` (255 inside) and warped reference `[S, S, 3]`.
         """
         top, bottom, left, right = self.region
         order = self._visible(vertices)
@@ -132,7 +148,7 @@ class MeshRasteriser:
         shaded[region] = np.clip(shade, 0, 255) * (kinds == _FACE)
         inside[region] = (kinds == _MOUTH) * np.uint8(255)
         warped[region] = _moved(reference, source_x, source_y)
-        return shaded, inside, warped
+        return Drawn(shaded, inside, warped, (source_x, source_y), region)
 
     def warp(self, vertices: Floats, *looks: tuple[Floats, NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
         """Warp one or two pictures through the mesh to the same place; two cost little more than one.

@@ -40,8 +40,10 @@ class DeviceCompositor:
         self._window = slot.frames.step.window
         self.scene = scene_of(identity, self._window)
         """What of the frames is not the rendered mouth."""
-        first = self._prepare(0)
+        first = Prepared(self.scene.template(0), slot.frames.step.encode_target)
         self._look = interior_look(first.reference, first.source, identity.sunk_teeth)
+        self._show(0, first)
+        self._error = first.correct(self.layer(first.own_displacement), self._window)
         self._show(0, first)
         self._behind = -1, 0
 
@@ -69,7 +71,7 @@ class DeviceCompositor:
         self.scene.prepare_cutout()
 
     def _prepare(self, index: int) -> Prepared:
-        return Prepared(self.scene.template(index), self._slot.frames.step.encode_target)
+        return Prepared(self.scene.template(index), self._slot.frames.step.encode_target, self._error)
 
     def _live(self, displacement: Floats, pose: HeadPose, index: int) -> Floats:
         if index != self._index:
@@ -85,6 +87,7 @@ class DeviceCompositor:
                 style=self._style,
                 target=prepared.target[0],
                 reference=torch.from_numpy(prepared.reference.transpose(2, 0, 1)),
+                base=torch.from_numpy(prepared.base.transpose(2, 0, 1)),
                 source=torch.from_numpy(prepared.source[:, :2]),
                 field=torch.from_numpy(self.scene.warp.field),
                 to_window=torch.from_numpy(to_window),

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from models.crop import CROP_SIZE, crop_mask
+from models.crop import CROP_SIZE, Window, crop_mask
 from models.device.mesh_planes import MeshRaster
 from models.device.mouth import TAPS, MouthLook, MouthPainter
 from models.device.picture import MovedPicture, i420
@@ -20,6 +21,7 @@ from models.generator_layers import PATCH
 from models.head_warp import COARSE
 from models.live_inputs import UNSEEN
 from models.mesh import FACE_OVAL, NUM_VERTICES, Floats
+from models.rest_error import LIP_EDGE, LIP_FADE
 from models.still import DETAIL
 
 _POINTS = NUM_VERTICES + len(FACE_OVAL)
@@ -42,6 +44,8 @@ class Shown(NamedTuple):
     """Features of the template frame `[C, 64, 64]`, of the generator's type."""
     reference: Tensor
     """Its crop, bytes `[3, 256, 256]`."""
+    base: Tensor
+    """What the generator's residual is laid over `[3, 256, 256]`; see `models.rest_error`."""
     source: Tensor
     """The extended mesh in it `[514, 2]`."""
     field: Tensor
@@ -57,8 +61,8 @@ class Shown(NamedTuple):
     def rows(self, numbers: Tensor) -> Shown:
         """Some of many, by their numbers `[B]`."""
         chosen = [tensor.index_select(0, numbers) for tensor in self.tensors()]
-        style, target, reference, source, field, to_window, *look = chosen
-        return Shown(style, target, reference, source, field, to_window, MouthLook(*look))
+        style, target, reference, base, source, field, to_window, *look = chosen
+        return Shown(style, target, reference, base, source, field, to_window, MouthLook(*look))
 
 
 class FrameStep(nn.Module):
@@ -92,6 +96,7 @@ class FrameStep(nn.Module):
             torch.zeros(rows, generator.config.style_dim, dtype=dtype, device=device),
             torch.zeros(rows, channels, patches, patches, dtype=dtype, device=device),
             torch.zeros(rows, 3, CROP_SIZE, CROP_SIZE, dtype=torch.uint8, device=device),
+            torch.zeros(rows, 3, CROP_SIZE, CROP_SIZE, device=device),
             torch.zeros(rows, _POINTS, 2, device=device),
             torch.zeros(rows, -(-height // COARSE) + 2, -(-width // COARSE) + 2, 4, device=device),
             torch.zeros(rows, 2, 3, device=device),
@@ -123,14 +128,15 @@ class FrameStep(nn.Module):
         """
         shown = self.shown.rows(rows)
         points, change = live[:, :-_CHANGE].view(-1, _POINTS, 3), live[:, -_CHANGE:].view(-1, 2, 4)
-        layer = self._layer(self.planes(shown, points), shown)
+        planes, base = self.planes(shown, points)
+        layer = laid_over(self._layer(planes, shown), base, planes, self.window)
         picture = self.pictures.index_select(0, rows).float()
         frame = self._moved(picture, layer, shown.field, change, shown.to_window)
         return i420(frame), layer.permute(0, 2, 3, 1).to(torch.uint8)
 
-    def planes(self, shown: Shown, points: Tensor) -> Tensor:
-        """The generator's live inputs `[B, 6, 256, 256]` in whole grey values 0..255; see `live_planes`."""
-        mesh = self._raster(points, shown.source, shown.reference.float())
+    def planes(self, shown: Shown, points: Tensor) -> tuple[Tensor, Tensor]:
+        """The generator's live inputs `[B, 6, 256, 256]`, see `live_planes`, and the warped base; whole grey values."""
+        mesh = self._raster(points, shown.source, shown.reference.float(), shown.base)
         seen = self._mouth.seen_share(points, shown.look)
         if self.painted_interior:
             warped = self._mouth(mesh.warped, mesh.interior, points, ((1 - seen) / UNSEEN).clamp(max=1), shown.look)
@@ -138,7 +144,7 @@ class FrameStep(nn.Module):
         else:
             share = (255 * seen).floor() / 255
             planes = [mesh.warped, mesh.shade, mesh.interior, mesh.interior * share[:, None, None, None]]
-        return torch.cat(planes, 1) * (self._mask > 0)
+        return torch.cat(planes, 1) * (self._mask > 0), mesh.base
 
     def _layer(self, planes: Tensor, shown: Shown) -> Tensor:
         live = planes / 255
@@ -146,3 +152,11 @@ class FrameStep(nn.Module):
         rendered = self._network.synthesis(maps, live, shown.style, self.window)
         colour, opacity = rendered.split([3, 1], 1)
         return rounded(255 * torch.cat([colour, opacity * self._window_mask], 1))
+
+
+def laid_over(layer: Tensor, base: Tensor, planes: Tensor, window: Window) -> Tensor:
+    """`models.rest_error.laid_over` of layers `[B, 4, h, w]`, base `[B, 3, 256, 256]`, planes `[B, 6, 256, 256]`."""
+    base, live = window.cut(base), window.cut(planes)
+    edge = F.max_pool2d(live[:, 4:5], LIP_EDGE, stride=1, padding=LIP_EDGE // 2)
+    outside = 1 - F.avg_pool2d(edge, LIP_FADE, stride=1, padding=LIP_FADE // 2) / 255
+    return torch.cat([rounded(layer[:, :3] + outside * (base - live[:, :3])), layer[:, 3:]], 1)

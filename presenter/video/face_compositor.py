@@ -111,9 +111,9 @@ class FaceCompositor:
         matched = np.clip(reference.crop * gain, 0, 255).astype(np.uint8)
         look = interior_look(matched, reference.points) if self._backend.painted_interior else None
         drawn = self._rasteriser.draw(points, reference.points, matched)
-        warped = drawn[2].copy()
+        warped = drawn.warped.copy()
         planes = planes_of(drawn, points, reference.points, look)
-        _, _, fine = self._fine.draw(points * self._detail, reference.points * self._detail, reference.detailed)
+        fine = self._fine.draw(points * self._detail, reference.points * self._detail, reference.detailed).warped
         return planes, warped, (fine[self._box] * gain).astype(np.float32)
 
 

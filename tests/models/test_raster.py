@@ -33,7 +33,7 @@ def test_agrees_with_the_z_buffer(opening, turn):
     size = 128
     half = np.array([0.5, 0.5, 0.5], np.float32)
     small, small_source = points * half, source * half
-    shade, interior, warped = MeshRasteriser(size, (0, size, 0, size)).draw(
+    shade, interior, warped, *_ = MeshRasteriser(size, (0, size, 0, size)).draw(
         small, small_source, texture()[:size, :size]
     )
     mesh = warp_mesh()
@@ -51,7 +51,7 @@ def test_agrees_with_the_z_buffer(opening, turn):
 
 def test_no_motion_is_no_warp():
     points = crop_mesh()
-    _, _, warped = crop_rasteriser().draw(points, points, texture())
+    warped = crop_rasteriser().draw(points, points, texture()).warped
     top, bottom, left, right = mask_region()
     region = np.s_[top:bottom, left:right]
     difference = np.abs(warped[region].astype(int) - texture()[region])
@@ -59,7 +59,7 @@ def test_no_motion_is_no_warp():
 
 
 def test_only_the_region_is_drawn():
-    shade, interior, warped = crop_rasteriser().draw(crop_mesh(0.2), crop_mesh(), texture())
+    shade, interior, warped, *_ = crop_rasteriser().draw(crop_mesh(0.2), crop_mesh(), texture())
     outside = np.ones((CROP_SIZE, CROP_SIZE), bool)
     top, bottom, left, right = mask_region()
     outside[top:bottom, left:right] = False
@@ -69,7 +69,9 @@ def test_only_the_region_is_drawn():
 
 
 def test_interior_grows_with_the_opening():
-    areas = [(crop_rasteriser().draw(crop_mesh(gap), crop_mesh(), texture())[1] > 0).sum() for gap in (0.05, 0.15, 0.3)]
+    areas = [
+        (crop_rasteriser().draw(crop_mesh(gap), crop_mesh(), texture()).interior > 0).sum() for gap in (0.05, 0.15, 0.3)
+    ]
     assert areas[0] < areas[1] < areas[2]
 
 

@@ -65,7 +65,7 @@ def drawn_there(there: DeviceCompositor, frames: DeviceFrames, displacement: np.
     live = there._live(displacement, AT_REST, 0)
     points = torch.from_numpy(live[: 3 * 514].reshape(1, 514, 3))
     with torch.inference_mode():
-        planes = frames.step.planes(frames.step.shown.rows(torch.tensor([0])), points)
+        planes, _ = frames.step.planes(frames.step.shown.rows(torch.tensor([0])), points)
     return planes[0].permute(1, 2, 0).numpy()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,14 +16,17 @@ from models.detail import Mouth, detail_of
 from models.head_motion import AT_REST, HeadPose
 from models.identity import Identity, picture_tensor
 from models.layer import Layer, Planes
-from models.live_inputs import live_planes, masked_target, planes_of
+from models.live_inputs import masked_target, planes_of
 from models.mesh import NUM_VERTICES, Floats
 from models.mouth_interior import interior_look
+from models.raster import Drawn
+from models.rest_error import laid_over, rest_error
 from models.scene import scene_of
 from models.template import TemplateFrame
 from models.upper_face import UpperFace
 
 Picture = NDArray[np.uint8]
+_ELSEWHERE = 2.0  # pixels by which a face in a film lies elsewhere in its crop from frame to frame
 
 
 class Backend(Protocol):
@@ -57,10 +61,11 @@ class FrameCompositor:
         self.scene = scene_of(identity, backend.window)
         """What of the frames is not the rendered mouth."""
         first = Prepared(self.scene.template(0), backend.encode_target)
-        self._prepared = 0, first
         self._look = (
             interior_look(first.reference, first.source, identity.sunk_teeth) if backend.painted_interior else None
         )
+        self._prepared = 0, first
+        self._error = first.correct(self.layer(first.own_displacement), backend.window)
 
     def points(self, displacement: Floats, number: int = 0) -> Floats:
         """The extended mesh in the crop `[514, 3]` for a displacement `[478, 3]` from neutral; see `frame`."""
@@ -68,9 +73,7 @@ class FrameCompositor:
 
     def planes(self, displacement: Floats, number: int = 0) -> Planes:
         """The generator's live inputs `[256, 256, 6]` for a displacement; see `frame`."""
-        prepared = self._at(number)
-        points = prepared.points(displacement)
-        return live_planes(self._rasteriser, points, prepared.reference, prepared.source, self._look)
+        return self._drawn(displacement, self._at(number))[1]
 
     def layer(self, displacement: Floats, number: int = 0) -> Layer:
         """Colour and opacity of the rendered window of the crop `[h, w, 4]`; see `frame`."""
@@ -79,12 +82,12 @@ class FrameCompositor:
     def mouth(self, displacement: Floats, number: int = 0) -> Mouth:
         """The rendered mouth; see `frame`."""
         prepared = self._at(number)
-        points = prepared.points(displacement)
-        drawn = self._rasteriser.draw(points, prepared.source, prepared.reference)
-        detail = detail_of(drawn, self._backend.window) if self.scene.is_fine else None
-        planes = planes_of(drawn, points, prepared.source, self._look)
+        drawn, planes = self._drawn(displacement, prepared)
+        window = self._backend.window
         with torch.inference_mode():
-            return Mouth(self._backend.render(prepared.target, planes), detail)
+            layer = self._backend.render(prepared.target, planes)
+        detail = detail_of(drawn, prepared.reference, planes, window) if self.scene.is_fine else None
+        return Mouth(laid_over(layer, drawn.moved(prepared.base), planes, window), detail)
 
     def frame(self, displacement: Floats, pose: HeadPose = AT_REST, eyelids: int = 0, number: int = 0) -> Picture:
         """A finished frame `[H, W, 3]`, newly allocated.
@@ -123,30 +126,60 @@ class FrameCompositor:
         """Compute what frames without a background need; see `Scene.prepare_cutout`."""
         self.scene.prepare_cutout()
 
+    def _drawn(self, displacement: Floats, prepared: Prepared) -> tuple[Drawn, Planes]:
+        points = prepared.points(displacement)
+        drawn = self._rasteriser.draw(points, prepared.source, prepared.reference)
+        return drawn, planes_of(drawn, points, prepared.source, self._look)
+
     def _at(self, number: int) -> Prepared:
         index = self.scene.index(number)
         if self._prepared[0] != index:
-            self._prepared = index, Prepared(self.scene.template(index), self._backend.encode_target)
+            self._prepared = index, Prepared(self.scene.template(index), self._backend.encode_target, self._error)
         return self._prepared[1]
 
 
 class Prepared:
     """What the generator needs of a template frame, whatever its mouth does."""
 
-    def __init__(self, frame: TemplateFrame, encode_target: Callable[[Tensor], Tensor]) -> None:
-        """Prepare a frame; `encode_target` is the generator's, see `Backend`."""
+    def __init__(
+        self, frame: TemplateFrame, encode_target: Callable[[Tensor], Tensor], error: Floats | None = None
+    ) -> None:
+        """Prepare a frame.
+
+        Args:
+            frame: Of the template.
+            encode_target: The generator's, see `Backend`.
+            error: From `correct` of another frame of the template.
+        """
         transform = crop_transform(frame.pose)
         self.reference = cut_crop(frame.picture, transform, sharp=True)
+        self.base = self.reference.astype(np.float32) - (0 if error is None else error)
+        """What the generator's residual is laid over `[256, 256, 3]`; see `models.rest_error`."""
         with torch.inference_mode():
             self.target = encode_target(masked_target(picture_tensor(self.reference)))
         self.source = crop_points(frame.mesh, frame.rest, frame.pose, transform)
-        self._opening = frame.rest - frame.mesh
+        self.own_displacement = frame.mesh - frame.rest
+        """That of the frame itself `[478, 3]`."""
         self._to_crop = to_crop(frame.pose.scale * frame.pose.rotation.T, _without_offset(transform))
+
+    def correct(self, layer: Layer, window: Window) -> Floats:
+        """Take away what the generator changes in this frame at rest.
+
+        Args:
+            layer: Rendered of `own_displacement`, before this.
+            window: Of the layer.
+
+        Returns:
+            The error for the template's other frames `[256, 256, 3]`, blurred, since they lie a little elsewhere.
+        """
+        error = rest_error(layer, self.reference, self.source, window)
+        self.base -= error
+        return np.asarray(cv2.GaussianBlur(error, (0, 0), _ELSEWHERE), np.float32)
 
     def points(self, displacement: Floats) -> Floats:
         """The extended mesh in the crop `[514, 3]` for a displacement `[478, 3]` from rest."""
         points = self.source.copy()
-        points[:NUM_VERTICES] += (self._opening + displacement) @ self._to_crop
+        points[:NUM_VERTICES] += (displacement - self.own_displacement) @ self._to_crop
         return points
 
 

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.crop import Window, mask_region
-from models.layer import Layer
+from models.layer import Layer, Planes
 from models.mesh import Floats
 from models.raster import Drawn
+from models.rest_error import away_from_lips
 
 Picture = NDArray[np.uint8]
-_RIM = np.ones((3, 3), np.uint8)
 
 
 class Detail(NamedTuple):
@@ -39,17 +39,23 @@ class Mouth(NamedTuple):
     """For pictures that are finer than the crop."""
 
 
-def detail_of(drawn: Drawn, window: Window) -> Detail:
-    """The detail of what a `crop_rasteriser` has drawn, before a mouth was painted into it."""
+def detail_of(drawn: Drawn, reference: Picture, planes: Planes, window: Window) -> Detail:
+    """The detail of a window of the crop.
+
+    Args:
+        drawn: By a `crop_rasteriser`.
+        reference: What was warped `[256, 256, 3]`.
+        planes: The live inputs `[256, 256, 6]`.
+        window: Of the layer.
+    """
     top, bottom, left, right = mask_region()
     x, y = np.meshgrid(np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32))
     height, width = window.bottom - window.top, window.right - window.left
     shift, bare = np.zeros((height, width, 2), np.float32), np.zeros((height, width, 4), np.uint8)
     inside = np.s_[top - window.top : bottom - window.top, left - window.left : right - window.left]
-    shift[inside] = drawn.source - np.dstack([x, y])
-    region = np.s_[top:bottom, left:right]
-    seen = cv2.bitwise_not(cv2.dilate(drawn.interior[region], _RIM))
-    bare[inside] = cv2.merge([*cv2.split(drawn.warped[region]), seen])
+    shift[inside] = np.dstack([drawn.positions[0] - x, drawn.positions[1] - y])
+    moved = cv2.remap(reference, *drawn.positions, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    bare[inside] = cv2.merge([*cv2.split(moved), away_from_lips(planes, window)[inside]])
     return Detail(shift, bare)
 
 

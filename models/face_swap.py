@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -42,6 +43,7 @@ _FOREHEAD = (-0.75, -0.45)  # canonical y: the face fades in between, below the 
 _OCCLUSION_SIGMA = 0.05
 _OCCLUDED = (30.0, 60.0)  # of 255: how much a covered pixel differs from the person's own look
 _GAIN = (0.25, 4.0)
+_COARSE, _HALF = 4, 2  # light, and what is blurred a little, are drawn at so much less than the square's size
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +104,13 @@ class FaceSwap:
     """
 
     def __init__(self, source: FaceTexture, target: FaceTexture) -> None:
-        self._source, self._target = source, target
+        self._source = source
+        self.target = target
+        """May be exchanged between frames for another of the same size, as more of the target is seen."""
         self.size = len(target.picture)
         """Side of the squares, pixels."""
+        self.hidden = 0.0
+        """Share of the other face that was not shown in the last frame, because something is before the target's."""
         self._unit = self.size / FACE_SIDE
         self._rasteriser = MeshRasteriser(self.size, (0, self.size, 0, self.size))
 
@@ -119,36 +125,36 @@ class FaceSwap:
         """
         transform = face_transform(pose, self.size)
         own = cut_face(frame, transform, self.size)
-        points = _points(mesh, self._target.neutral, pose, transform)
-        shape = mesh + _inner_share() * (self._source.neutral - self._target.neutral)
-        swapped = _points(shape, self._target.neutral, pose, transform)
-        face = self._rasteriser.draw(swapped, self._source.points, self._source.picture).warped
-        moved = self._rasteriser.draw(swapped, points, own).warped  # the target's own face in the other's shape
+        points = _points(mesh, self.target.neutral, pose, transform)
+        shape = mesh + _inner_share() * (self._source.neutral - self.target.neutral)
+        swapped = _points(shape, self.target.neutral, pose, transform)
+        # The other face, and the target's own in the other's shape.
+        face, moved = self._rasteriser.warp(swapped, (self._source.points, self._source.picture), (points, own))
         features = self._features(swapped)
-        lit = face.astype(np.float32) * self._gain(face, moved, swapped)
-        colour = lit + features[..., None] * (moved - lit)
-        opacity = weight * self._opacity(points, swapped, mesh, pose, transform) * (1 - self._occlusion(own, points))
-        return _paste(frame, np.clip(colour + 0.5, 0, 255).astype(np.uint8), opacity, transform)
+        lit = cv2.multiply(face, self._whole(self._gain(face, moved, swapped)), dtype=cv2.CV_8U)
+        colour = cv2.blendLinear(moved, lit, features, 1 - features).astype(np.uint8, copy=False)
+        face_opacity = self._opacity(points, swapped, mesh, pose, transform)
+        opacity = face_opacity * (1 - self._occlusion(own, points))
+        self.hidden = 1 - float(opacity.sum() / max(face_opacity.sum(), 1e-6))
+        return _paste(frame, colour, weight * opacity, transform)
 
-    def _filled(self, *outlines: Floats, reach: float = 0.0) -> Floats:
-        """Polygons of the square `[N, 2]`, 1 inside, wider by `reach` inter-ocular distances."""
-        mask = np.zeros((self.size, self.size), np.uint8)
+    def _filled(self, *outlines: Floats, reach: float = 0.0, smaller: int = 1) -> Floats:
+        """Polygons of the square `[N, 2]`, 1 inside, wider by `reach` inter-ocular distances; drawn so much smaller."""
+        side = self.size // smaller
+        mask = np.zeros((side, side), np.uint8)
         for outline in outlines:
-            cv2.fillPoly(mask, [np.rint(outline).astype(np.int32)], 1)
-        pixels = round(abs(reach) * self._unit)
-        if pixels:
-            kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1, 2 * pixels + 1))
-            mask = (cv2.dilate if reach > 0 else cv2.erode)(mask, kernel).astype(np.uint8)
-        return mask.astype(np.float32)
+            cv2.fillPoly(mask, [np.rint((outline + 0.5) / smaller - 0.5).astype(np.int32)], 1)
+        return _widened(mask, reach * self._unit / smaller).astype(np.float32)
 
     def _blurred(self, picture: Floats, sigma: float) -> Floats:
-        """A Gaussian of so many inter-ocular distances; wide ones at a quarter of the size."""
-        pixels = sigma * self._unit
-        if pixels < 8:
-            return cv2.GaussianBlur(picture, (0, 0), pixels).astype(np.float32)
-        small = cv2.resize(picture, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
-        small = cv2.GaussianBlur(small, (0, 0), pixels / 4, borderType=cv2.BORDER_CONSTANT)
-        return cv2.resize(small, (self.size, self.size)).astype(np.float32)
+        """A Gaussian of so many inter-ocular distances over the square, drawn at any size."""
+        return cv2.GaussianBlur(picture, (0, 0), sigma * self._unit * len(picture) / self.size).astype(
+            np.float32, copy=False
+        )
+
+    def _whole(self, picture: Floats) -> Floats:
+        """What was drawn smaller, as large as the square."""
+        return cv2.resize(picture, (self.size, self.size)).astype(np.float32, copy=False)
 
     def _features(self, points: Floats) -> Floats:
         """Where the target's own eyes and mouth interior are shown `[S, S]`."""
@@ -156,49 +162,74 @@ class FaceSwap:
         return self._blurred(mask, _FEATURE_SIGMA)
 
     def _gain(self, face: Picture, moved: Picture, points: Floats) -> Floats:
-        """What takes the source's skin to the target's light and tone `[S, S, 3]`, slowly varying."""
-        skin = self._filled(points[FACE_OVAL, :2], reach=-0.08)
-        skin *= 1 - self._filled(*(points[ring, :2] for ring in (*_EYES, *_BROWS, OUTER_LIP_RING)), reach=0.06)
-        weighted = [self._blurred(skin[..., None] * picture, _LIGHT_SIGMA) for picture in (face, moved)]
-        floor = 2.0 * np.maximum(self._blurred(skin, _LIGHT_SIGMA), 0.02)[..., None]
-        return np.clip((weighted[1] + floor) / (weighted[0] + floor), *_GAIN).astype(np.float32)
+        """What takes the source's skin to the target's light and tone, slowly varying, small `[S / 4, S / 4, 3]`."""
+        skin = self._filled(points[FACE_OVAL, :2], reach=-0.08, smaller=_COARSE)
+        rings = (points[ring, :2] for ring in (*_EYES, *_BROWS, OUTER_LIP_RING))
+        skin *= 1 - self._filled(*rings, reach=0.06, smaller=_COARSE)
+        pixels = _LIGHT_SIGMA * self._unit / _COARSE
+        light = []
+        for picture in (face, moved):
+            small = _smaller(picture, _COARSE)
+            masked = np.dstack([small * skin[..., None], skin])
+            light.append(cv2.GaussianBlur(masked, (0, 0), pixels, borderType=cv2.BORDER_CONSTANT))
+        floor = 2.0 * np.maximum(light[0][..., 3:], 0.02)
+        gain = (light[1][..., :3] + floor) / (light[0][..., :3] + floor)
+        return np.clip(gain, *_GAIN).astype(np.float32)
 
     def _opacity(self, own: Floats, swapped: Floats, mesh: Floats, pose: Pose, transform: Floats) -> Floats:
         """Where the other face is shown `[S, S]`: inside the outline, soft, below the hair."""
         ovals = own[FACE_OVAL, :2], swapped[FACE_OVAL, :2]
-        inside, core = (self._filled(ovals[0], reach=by) * self._filled(ovals[1], reach=by) for by in (0.0, -_RIM))
-        rim = self._blurred(core, _RIM_SIGMA) * inside
+        inside = self._filled(ovals[0]) * self._filled(ovals[1])
+        core = self._filled(ovals[0], smaller=_HALF) * self._filled(ovals[1], smaller=_HALF)
+        rim = self._whole(self._blurred(_widened(core, -_RIM * self._unit / _HALF), _RIM_SIGMA)) * inside
         heights = [to_crop(pose.project(np.array([[0, y, 0]], np.float32)), transform)[0, 1] for y in _FOREHEAD]
         rows = np.arange(self.size, dtype=np.float32)
         return rim * np.clip((rows - heights[0]) / max(heights[1] - heights[0], 1.0), 0, 1)[:, None]
 
     def _occlusion(self, own: Picture, points: Floats) -> Floats:
         """Where something is before the target's face `[S, S]`: it looks unlike the target's own face there."""
-        expected = self._rasteriser.draw(points, self._target.points, self._target.picture).warped
-        gain = self._gain(expected, own, points)
-        difference = np.abs(self._blurred(own - expected * gain, _OCCLUSION_SIGMA)).max(-1)
-        occluded = np.clip((difference - _OCCLUDED[0]) / (_OCCLUDED[1] - _OCCLUDED[0]), 0, 1)
-        moving = self._filled(*(points[ring, :2] for ring in (*_EYES, OUTER_LIP_RING)), reach=0.15)
-        return self._blurred((occluded * (1 - moving)).astype(np.float32), _OCCLUSION_SIGMA)
+        (expected,) = self._rasteriser.warp(points, (self.target.points, self.target.picture))
+        small = _smaller(expected, _HALF)
+        gain = cv2.resize(self._gain(expected, own, points), small.shape[1::-1])
+        difference = np.abs(self._blurred(_smaller(own, _HALF) - small * gain, _OCCLUSION_SIGMA))
+        red, green, blue = cv2.split(difference)
+        occluded = np.clip((cv2.max(cv2.max(red, green), blue) - _OCCLUDED[0]) / (_OCCLUDED[1] - _OCCLUDED[0]), 0, 1)
+        moving = self._filled(*(points[ring, :2] for ring in (*_EYES, OUTER_LIP_RING)), reach=0.15, smaller=_HALF)
+        return self._whole(self._blurred((occluded * (1 - moving)).astype(np.float32), _OCCLUSION_SIGMA))
+
+
+def _smaller(picture: Picture, times: int) -> Picture:
+    """A square at so much less than its size."""
+    side = len(picture) // times
+    return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def _widened(mask: NDArray[Any], pixels: float) -> NDArray[Any]:
+    """A mask `[H, W]` that reaches so many pixels further, or less far."""
+    reach = round(abs(pixels))
+    if not reach:
+        return mask
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return (cv2.dilate if pixels > 0 else cv2.erode)(mask, kernel)
 
 
 def _paste(frame: Picture, colour: Picture, opacity: Floats, transform: Floats) -> Picture:
     """Blend a square into a copy of the frame; where the opacity is 0 nothing is changed."""
+    made = frame.copy()
     height, width = frame.shape[:2]
-    size = len(colour)
-    inverse = cv2.invertAffineTransform(transform)
-    corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]]) @ inverse.T
+    left, top, wide, high = cv2.boundingRect((opacity > 0).astype(np.uint8))
+    corners = np.array([[left + x, top + y, 1] for x in (-1, wide) for y in (-1, high)])
+    corners = corners @ cv2.invertAffineTransform(transform).T
     x0, y0 = np.clip(np.floor(corners.min(0)), 0, [width, height]).astype(int)
-    x1, y1 = np.clip(np.ceil(corners.max(0)), 0, [width, height]).astype(int)
-    if x1 <= x0 or y1 <= y0:
-        return frame.copy()
+    x1, y1 = np.clip(np.ceil(corners.max(0)) + 1, 0, [width, height]).astype(int)
+    if not wide or x1 <= x0 or y1 <= y0:
+        return made
     place = transform.copy()
     place[:, 2] += place[:, :2] @ [x0, y0]
+    size = (int(x1 - x0), int(y1 - y0))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    placed = cv2.warpAffine(colour, place, (x1 - x0, y1 - y0), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    share = cv2.warpAffine(opacity, place, (x1 - x0, y1 - y0), flags=flags)[..., None]
-    made = frame.copy()
+    placed = cv2.warpAffine(colour, place, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    share = cv2.warpAffine(opacity, place, size, flags=flags)
     part = made[y0:y1, x0:x1]
-    blended = part + share * (placed.astype(np.float32) - part)
-    made[y0:y1, x0:x1] = np.where(share > 0, np.clip(blended + 0.5, 0, 255), part).astype(np.uint8)
+    part[:] = cv2.blendLinear(placed, np.ascontiguousarray(part), share, 1 - share)
     return made

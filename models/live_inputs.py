@@ -83,7 +83,7 @@ def planes_of(
     hide_interior: bool = False,
 ) -> Picture:
     """`live_planes` of what the rasteriser has drawn; an interior is painted into its warped reference, in place."""
-    shade, interior, warped, _ = drawn
+    shade, interior, warped = drawn.shade, drawn.interior, drawn.warped
     share = seen_share(points, source)
     if look is not None:
         paint_interior(warped, interior, points, look, 1.0 if hide_interior else min((1 - share) / UNSEEN, 1.0))

@@ -7,6 +7,7 @@ triangle numbers is all that has to be drawn; shade and source position follow f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,19 +24,7 @@ _SUBPIXEL_BITS = 4
 _FACE, _MOUTH, _RING = 0, 1, 2
 # Outside the ring the reference is not moved: source x = x, source y = y, shade = 0.
 _UNMOVED = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, _RING]], np.float32)[:, None]
-
-
-class Drawn(NamedTuple):
-    """The mesh drawn into a square picture of side S."""
-
-    shade: NDArray[np.uint8]
-    """`[S, S]`."""
-    interior: NDArray[np.uint8]
-    """The mouth's opening `[S, S]`, 255 inside."""
-    warped: NDArray[np.uint8]
-    """The reference `[S, S, 3]`."""
-    source: Floats
-    """Where in the reference each pixel of the drawn region comes from `[h, w, 2]`."""
+_UNMOVED_TWICE = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 0, 0]], np.float32)[:, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +82,26 @@ def vertex_shade(vertices: Floats, triangles: Ints) -> Floats:
     return (0.1 + 0.9 * np.clip(summed / length @ LIGHT, 0.0, 1.0)).astype(np.float32)
 
 
+class Drawn(NamedTuple):
+    """A rasterised mesh, zero outside the rasteriser's region."""
+
+    shade: NDArray[np.uint8]
+    """`[S, S]`."""
+    interior: NDArray[np.uint8]
+    """255 where the mouth is open `[S, S]`."""
+    warped: NDArray[np.uint8]
+    """The reference, moved by linear interpolation `[S, S, 3]`."""
+    positions: tuple[Floats, Floats]
+    """Where in the reference each pixel of the region comes from: columns and rows `[h, w]`."""
+    region: tuple[slice, slice]
+
+    def moved(self, picture: Floats) -> Floats:
+        """Another picture `[S, S, 3]` moved in the same way, by cubic interpolation, which keeps its texture."""
+        moved = np.zeros((*self.shade.shape, 3), np.float32)
+        moved[self.region] = cv2.remap(picture, *self.positions, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return moved
+
+
 class MeshRasteriser:
     """Draws the extended mesh into a square picture on the CPU.
 
@@ -131,23 +140,41 @@ class MeshRasteriser:
         # A row of four numbers per triangle, the last one its kind: rows of three take three times as long to look up.
         planes = _planes(corners, values)
         planes[2, :, 3] = np.digitize(order, [self._num_face, self._num_inner])
-        for plane, looked_up in zip(np.concatenate([planes, _UNMOVED], 1), self._buffers, strict=True):
-            np.take(plane, ids, 0, looked_up, "clip")
-        slope_x, slope_y, summed = self._buffers
-        cv2.accumulateProduct(slope_x, self._x, summed)
-        cv2.accumulateProduct(slope_y, self._y, summed)
-        source_x, source_y, shade, kinds = cv2.split(summed)
+        source_x, source_y, shade, kinds = self._per_pixel(np.concatenate([planes, _UNMOVED], 1), ids)
         shaded = np.zeros((self.size, self.size), np.uint8)
         inside = np.zeros_like(shaded)
         warped = np.zeros((self.size, self.size, 3), np.uint8)
         region = np.s_[top:bottom, left:right]
         shaded[region] = np.clip(shade, 0, 255) * (kinds == _FACE)
         inside[region] = (kinds == _MOUTH) * np.uint8(255)
-        # OpenCV moves four channels in half the time of three.
-        padded = cv2.cvtColor(reference, cv2.COLOR_RGB2RGBA)
-        moved = cv2.remap(padded, source_x, source_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        warped[region] = cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB)
-        return Drawn(shaded, inside, warped, cv2.merge([source_x, source_y]))
+        warped[region] = _moved(reference, source_x, source_y)
+        return Drawn(shaded, inside, warped, (source_x, source_y), region)
+
+    def warp(self, vertices: Floats, *looks: tuple[Floats, NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+        """Warp one or two pictures through the mesh to the same place; two cost little more than one.
+
+        Args:
+            vertices: Where the extended mesh goes `[478 + 36, 3]`, pixels of this picture.
+            looks: Where the same vertices lie in a picture `[478 + 36, 3]`, and the picture `[S, S, 3]`.
+
+        Returns:
+            Each as large as the region `[H, W, 3]`.
+        """
+        order = self._visible(vertices)
+        triangles = self._triangles[order]
+        corners = vertices[triangles, :2]
+        values = np.concatenate([looks[k][0][triangles, :2] for k in (0, -1)], -1)
+        maps = self._per_pixel(np.concatenate([_planes(corners, values), _UNMOVED_TWICE], 1), self._draw_ids(corners))
+        return [_moved(looks[k][1], maps[2 * k], maps[2 * k + 1]) for k in range(len(looks))]
+
+    def _per_pixel(self, planes: Floats, ids: NDArray[np.int32]) -> Sequence[NDArray[np.float32]]:
+        """Four values of each pixel `[H, W]`, from the planes of triangles `[3, N, 4]`."""
+        for plane, looked_up in zip(planes, self._buffers, strict=True):
+            np.take(plane, ids, 0, looked_up, "clip")
+        slope_x, slope_y, summed = self._buffers
+        cv2.accumulateProduct(slope_x, self._x, summed)
+        cv2.accumulateProduct(slope_y, self._y, summed)
+        return cv2.split(summed)
 
     def _visible(self, vertices: Floats) -> Ints:
         """The triangles that touch the region, far to near."""
@@ -169,6 +196,13 @@ class MeshRasteriser:
         for number, triangle in enumerate(points):
             cv2.fillConvexPoly(self._ids, triangle, number, 8, _SUBPIXEL_BITS)
         return self._ids
+
+
+def _moved(picture: NDArray[np.uint8], source_x: Floats, source_y: Floats) -> NDArray[np.uint8]:
+    """Each pixel of a picture `[S, S, 3]` that lies at `(x, y)`."""
+    padded = cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA)  # OpenCV moves four channels in half the time of three
+    moved = cv2.remap(padded, source_x, source_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB).astype(np.uint8, copy=False)
 
 
 def _planes(corners: Floats, values: Floats) -> Floats:

@@ -172,17 +172,23 @@ def _parser() -> argparse.ArgumentParser:
     sheet.add_argument("pictures", nargs="+", metavar="PICTURE", help="a photo, or a presenter's name")
     sheet.add_argument("--speech", type=Path, required=True, help="a recording; every picture speaks it")
     sheet.add_argument("--out", type=Path, default=Path("sheets"), help="folder for the sheets and figures.json")
+    sheet.add_argument(
+        "--variants",
+        action="store_true",
+        help="each also in other light, as a drawing, with a beard, and so on",
+    )
     sheet.add_argument("--json", action="store_true", help="print JSON instead of a table, with each picture's figures")
     sheet.set_defaults(run=live.contact_sheet)
 
     bench = verbs.add_parser("bench", help="time the live path, a voice bot's or a meeting's, on this machine")
     bench.add_argument(
-        "what", nargs="?", choices=("live", "sessions", "voice", "camera"), default="live", help=live.BENCHES
+        "what", nargs="?", choices=("live", "sessions", "voice", "camera", "swap"), default="live", help=live.BENCHES
     )
     bench.add_argument(
         "--seconds",
         type=_seconds,
-        help="live: of speech (20); sessions: how long they speak (60); voice, camera: how long sync is measured (60)",
+        help="live: of speech (20); sessions: how long they speak (60); voice, camera: how long sync is measured (60);"
+        " swap: of pictures (10)",
     )
     bench.add_argument("--peers", action="store_true", help="live: beside a MuseTalk-sized network too (2 min, 4 GB)")
     bench.add_argument("--plot", type=Path, metavar="PNG", help="live: write the milliseconds as a bar chart")
@@ -207,14 +213,16 @@ def _add_camera(camera: argparse.ArgumentParser) -> None:
         ("--size", "size", {"help": "720p (default) or 1080p"}),
         ("--background", "background", {"help": "own (default), blur, a colour such as #204060, or an image"}),
         ("--place", "place", {"help": "where the presenter stands: left, centre (default) or right"}),
-        ("--webcam", "webcam", {"nargs": "?", "const": "0", "help": "follow your head: the number of a camera (0)"}),
+        ("--webcam", "webcam", {"nargs": "?", "const": "0", "help": "follow you: the number of a camera (0)"}),
         ("--mouth", "mouth", {"help": "what moves the lips: sound (default) or webcam"}),
+        ("--face", "face", {"help": "your own webcam picture with this presenter's or photo's face; needs consent"}),
+        ("--consent", "consent", {"help": "who agreed to the use of the photo of --face"}),
         ("--style", "style", {"help": "a speaking style by its name (presenter styles)"}),
         ("--style-strength", "style_strength", {"type": _number, "help": "0 (neutral) to 1.5 (exaggerated)"}),
         ("--gate", "gate_dbfs", {"type": _number, "help": "silence what is below this level, such as -45 (dBFS)"}),
         ("--offset", "offset_ms", {"type": _number, "help": "let the picture leave this many ms after its voice"}),
     )
-    camera.add_argument("--presenter", default="default", help="a presenter's name")
+    camera.add_argument("--presenter", help="a presenter's name")
     for name, key, how in options:
         camera.add_argument(name, dest=f"camera.{key}", metavar=name[2:].upper(), **how)
     camera.set_defaults(run=live.camera)

@@ -128,8 +128,11 @@ class CameraConfig:
         size: `720p` or `1080p`.
         background: `own`, `blur`, a colour, or an image.
         place: Where the presenter stands: `left`, `centre` or `right`.
-        webcam: The camera that watches the user's head: its number or a video file; empty for none.
+        webcam: The camera that watches the user: its number or a video file; empty for none, or the first with `face`.
         mouth: What moves the lips: `sound`, or `webcam`, with the sound's where the user is not seen.
+        face: Whose face the user gets in the webcam's own picture: a presenter's name or a photo; empty for a presenter
+            instead of the user.
+        consent: Who agreed to the use of that photo; presenters have their own record.
         style: A speaking style by its name; empty for each presenter's own.
         style_strength: 0 (neutral) to 1.5.
         gate_dbfs: Sound below this level is silenced; 0 for no gate.
@@ -144,6 +147,8 @@ class CameraConfig:
     place: Literal["left", "centre", "right"] = "centre"
     webcam: str = ""
     mouth: Literal["sound", "webcam"] = "sound"
+    face: str = ""
+    consent: str = ""
     style: str = ""
     style_strength: Annotated[_Number, Field(ge=0, le=1.5)] = 1.0
     gate_dbfs: Annotated[_Number, Field(ge=-90, le=0)] = 0.0

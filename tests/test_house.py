@@ -41,14 +41,14 @@ PRESENTER = {
     "video": {"errors", "config", "runtime"},
     "enroll": {"errors", "config", "runtime", "video"},
     "tts": {"errors", "config", "runtime"},
-    "meeting": {"errors", "config", "runtime"},
+    "meeting": {"errors", "config", "runtime", "video", "enroll"},
     "api": {"errors", "config", "runtime", "enroll", "tts", "video"},
     "server": {"errors", "config", "runtime", "enroll", "tts", "api"},
     "integrations": {"config", "runtime"},
     "doctor": {"errors", "config", "runtime", "meeting", "tts"},
     "studio": set(),
     "recipe": {"errors", "config", "runtime", "enroll", "studio", "video"},
-    "bench": {"errors", "config", "client", "runtime", "meeting", "server"},
+    "bench": {"errors", "config", "client", "runtime", "video", "meeting", "server"},
     "commands": {
         *("errors", "config", "runtime", "meeting", "api", "server", "doctor"),
         *("recipe", "bench"),  # the only ones who run them

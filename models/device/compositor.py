@@ -15,6 +15,7 @@ from models.device.slots import DeviceSlot
 from models.head_motion import AT_REST, HeadPose
 from models.identity import Identity, StyleCode
 from models.layer import Layer
+from models.live_inputs import planes_of
 from models.mesh import NUM_VERTICES, Floats
 from models.mouth_interior import interior_look
 from models.scene import scene_of
@@ -41,8 +42,10 @@ class DeviceCompositor:
         self._window = slot.frames.step.window
         self.scene = scene_of(identity, self._window)
         """What of the frames is not the rendered mouth."""
-        first = self._prepare(0)
+        first = Prepared(self.scene.template(0), slot.frames.step.encode_target)
         self._look = interior_look(first.reference, first.source, identity.sunk_teeth)
+        self._show(0, first)
+        self._error = first.correct(self.layer(first.own_displacement), self._window)
         self._show(0, first)
         self._behind = -1, 0
 
@@ -64,8 +67,10 @@ class DeviceCompositor:
         if not self.scene.is_fine:
             return Mouth(layer)
         prepared = self._prepared
-        drawn = crop_rasteriser().draw(prepared.points(displacement), prepared.source, prepared.reference)
-        return Mouth(layer, detail_of(drawn, self._window))
+        points = prepared.points(displacement)
+        drawn = crop_rasteriser().draw(points, prepared.source, prepared.reference)
+        planes = planes_of(drawn, points, prepared.source, None)
+        return Mouth(layer, detail_of(drawn, prepared.reference, planes, self._window))
 
     def compose_with_cutout(
         self, mouth: Mouth, pose: HeadPose, eyelids: int, number: int = 0, upper: UpperFace | None = None
@@ -79,7 +84,7 @@ class DeviceCompositor:
         self.scene.prepare_cutout()
 
     def _prepare(self, index: int) -> Prepared:
-        return Prepared(self.scene.template(index), self._slot.frames.step.encode_target)
+        return Prepared(self.scene.template(index), self._slot.frames.step.encode_target, self._error)
 
     def _live(self, displacement: Floats, pose: HeadPose, index: int) -> Floats:
         if index != self._index:
@@ -95,6 +100,7 @@ class DeviceCompositor:
                 style=self._style,
                 target=prepared.target[0],
                 reference=torch.from_numpy(prepared.reference.transpose(2, 0, 1)),
+                base=torch.from_numpy(prepared.base.transpose(2, 0, 1)),
                 source=torch.from_numpy(prepared.source[:, :2]),
                 field=torch.from_numpy(self.scene.warp.field),
                 to_window=torch.from_numpy(to_window),

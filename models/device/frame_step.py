@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.crop import CROP_SIZE, crop_mask
+from models.crop import CROP_SIZE, Window, crop_mask
 from models.device.mesh_planes import MeshPlanes, MeshRaster
 from models.device.mouth import TAPS, MouthLook, MouthPainter
 from models.device.picture import MovedPicture, i420
@@ -22,6 +22,7 @@ from models.head_warp import cell_size
 from models.identity import READ_HEIGHT
 from models.live_inputs import UNSEEN
 from models.mesh import FACE_OVAL, NUM_VERTICES, Floats
+from models.rest_error import LIP_EDGE, LIP_FADE
 from models.still import DETAIL
 
 _POINTS = NUM_VERTICES + len(FACE_OVAL)
@@ -44,6 +45,8 @@ class Shown(NamedTuple):
     """Features of the template frame `[C, 64, 64]`, of the generator's type."""
     reference: Tensor
     """Its crop, bytes `[3, 256, 256]`."""
+    base: Tensor
+    """What the generator's residual is laid over `[3, 256, 256]`; see `models.rest_error`."""
     source: Tensor
     """The extended mesh in it `[514, 2]`."""
     field: Tensor
@@ -59,8 +62,8 @@ class Shown(NamedTuple):
     def rows(self, numbers: Tensor) -> Shown:
         """Some of many, by their numbers `[B]`."""
         chosen = [tensor.index_select(0, numbers) for tensor in self.tensors()]
-        style, target, reference, source, field, to_window, *look = chosen
-        return Shown(style, target, reference, source, field, to_window, MouthLook(*look))
+        style, target, reference, base, source, field, to_window, *look = chosen
+        return Shown(style, target, reference, base, source, field, to_window, MouthLook(*look))
 
 
 class FrameStep(nn.Module):
@@ -96,6 +99,7 @@ class FrameStep(nn.Module):
             torch.zeros(rows, generator.config.style_dim, dtype=dtype, device=device),
             torch.zeros(rows, channels, patches, patches, dtype=dtype, device=device),
             torch.zeros(rows, 3, CROP_SIZE, CROP_SIZE, dtype=torch.uint8, device=device),
+            torch.zeros(rows, 3, CROP_SIZE, CROP_SIZE, device=device),
             torch.zeros(rows, _POINTS, 2, device=device),
             torch.zeros(rows, -(-height // cell) + 2, -(-width // cell) + 2, 4, device=device),
             torch.zeros(rows, 2, 3, device=device),
@@ -127,16 +131,24 @@ class FrameStep(nn.Module):
         """
         shown = self.shown.rows(rows)
         points, change = live[:, :-_CHANGE].view(-1, _POINTS, 3), live[:, -_CHANGE:].view(-1, 2, 4)
-        mesh = self._raster(points, shown.source, shown.reference.float())
-        layer = self._layer(self._planes(mesh, shown, points), shown)
+        mesh = self._drawn(shown, points)
+        planes = self._planes(mesh, shown, points)
+        outside = away_from_lips(planes, self.window)
+        layer = laid_over(self._layer(planes, shown), mesh.base[:, :3], planes, self.window, outside)
         picture = self.pictures.index_select(0, rows).float()
-        detail = self._detail(mesh) if self._is_fine else None
+        detail = self._detail(mesh, outside) if self._is_fine else None
         frame = self._moved(picture, layer, shown.field, change, shown.to_window, detail)
         return i420(frame), layer.permute(0, 2, 3, 1).to(torch.uint8)
 
     def planes(self, shown: Shown, points: Tensor) -> Tensor:
         """The generator's live inputs `[B, 6, 256, 256]` in whole grey values 0..255; see `live_planes`."""
-        return self._planes(self._raster(points, shown.source, shown.reference.float()), shown, points)
+        return self._planes(self._drawn(shown, points), shown, points)
+
+    def _drawn(self, shown: Shown, points: Tensor) -> MeshPlanes:
+        """The meshes; for fine frames the reference itself is moved, too, as three more channels of the base."""
+        reference = shown.reference.float()
+        base = torch.cat([shown.base, reference], 1) if self._is_fine else shown.base
+        return self._raster(points, shown.source, reference, base)
 
     def _planes(self, mesh: MeshPlanes, shown: Shown, points: Tensor) -> Tensor:
         seen = self._mouth.seen_share(points, shown.look)
@@ -148,10 +160,10 @@ class FrameStep(nn.Module):
             planes = [mesh.warped, mesh.shade, mesh.interior, mesh.interior * share[:, None, None, None]]
         return torch.cat(planes, 1) * (self._mask > 0)
 
-    def _detail(self, mesh: MeshPlanes) -> Tensor:
+    def _detail(self, mesh: MeshPlanes, outside: Tensor) -> Tensor:
         """See `detail_of`: shift, bare crop and where it is seen `[B, 6, h, w]`."""
-        seen = 255 - F.max_pool2d(mesh.interior, 3, 1, 1)
-        return self.window.cut(torch.cat([mesh.shift, mesh.warped, seen], 1))
+        bare = rounded(mesh.base[:, 3:])
+        return torch.cat([self.window.cut(mesh.shift), self.window.cut(bare), 255 * outside], 1)
 
     def _layer(self, planes: Tensor, shown: Shown) -> Tensor:
         live = planes / 255
@@ -159,3 +171,15 @@ class FrameStep(nn.Module):
         rendered = self._network.synthesis(maps, live, shown.style, self.window)
         colour, opacity = rendered.split([3, 1], 1)
         return rounded(255 * torch.cat([colour, opacity * self._window_mask], 1))
+
+
+def away_from_lips(planes: Tensor, window: Window) -> Tensor:
+    """`models.rest_error.away_from_lips` of planes `[B, 6, 256, 256]`, `[B, 1, h, w]`."""
+    edge = F.max_pool2d(window.cut(planes)[:, 4:5], LIP_EDGE, stride=1, padding=LIP_EDGE // 2)
+    return 1 - F.avg_pool2d(edge, LIP_FADE, stride=1, padding=LIP_FADE // 2) / 255
+
+
+def laid_over(layer: Tensor, base: Tensor, planes: Tensor, window: Window, outside: Tensor) -> Tensor:
+    """`models.rest_error.laid_over` of layers `[B, 4, h, w]`, base `[B, 3, 256, 256]`, planes `[B, 6, 256, 256]`."""
+    base, live = window.cut(base), window.cut(planes)
+    return torch.cat([rounded(layer[:, :3] + outside * (base - live[:, :3])), layer[:, 3:]], 1)

@@ -28,6 +28,8 @@ class MeshPlanes(NamedTuple):
 
     warped: Tensor
     """The reference, 3 channels."""
+    base: Tensor
+    """The base, 3 channels, moved by cubic interpolation."""
     shade: Tensor
     interior: Tensor
     """255 where the mouth is open."""
@@ -76,13 +78,14 @@ class MeshRaster(nn.Module):
         for name, array in held.items():
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array)), persistent=False)
 
-    def forward(self, points: Tensor, source: Tensor, reference: Tensor) -> MeshPlanes:
+    def forward(self, points: Tensor, source: Tensor, reference: Tensor, base: Tensor) -> MeshPlanes:
         """Draw meshes.
 
         Args:
             points: Where the extended meshes go `[B, 514, 3]`, pixels of the crop.
             source: Where the same vertices lie in the references `[B, 514, 2]`.
             reference: Face crops `[B, 3, 256, 256]` in 0..255.
+            base: What the generator's residual is laid over `[B, 3, 256, 256]`; see `models.rest_error`.
         """
         corners = points[:, self.triangles]  # [B, N, 3, 3]
         values = torch.cat([source, 255 * self._shades(points)[..., None]], -1)[:, self.triangles]
@@ -94,9 +97,10 @@ class MeshRaster(nn.Module):
         x, y, shade, kind = drawn.unbind(-1)
         inside = self._inside_box()
         warped = rounded(sample(reference, x, y)) * inside
+        moved = sample(base, x, y, cubic=True) * inside
         shade = shade.clamp(0, 255).floor() * (kind == _FACE) * inside
         shift = torch.stack([x - self.grid, y - self.grid[:, None]], 1) * inside
-        return MeshPlanes(warped, shade[:, None], (255 * ((kind == _MOUTH) * inside))[:, None], shift)
+        return MeshPlanes(warped, moved, shade[:, None], (255 * ((kind == _MOUTH) * inside))[:, None], shift)
 
     def _inside_box(self) -> Tensor:
         top, bottom, left, right = self._box

@@ -9,18 +9,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def sample(pictures: Tensor, x: Tensor, y: Tensor, *, outside: str = "border") -> Tensor:
-    """Pictures `[B, C, H, W]` at places in pixels `[B, h, w]`, interpolated linearly: `cv2.remap`.
+def sample(pictures: Tensor, x: Tensor, y: Tensor, *, outside: str = "border", cubic: bool = False) -> Tensor:
+    """Pictures `[B, C, H, W]` at places in pixels `[B, h, w]`, interpolated linearly or cubically: `cv2.remap`.
 
     Args:
         pictures: Float.
         x: Columns; pixel centres are whole numbers.
         y: Rows.
         outside: `border` repeats the outermost pixels, `zeros` sees black.
+        cubic: With OpenCV's and PyTorch's kernel, whose parameter is -0.75.
     """
     height, width = pictures.shape[-2:]
     grid = torch.stack([x * (2 / (width - 1)) - 1, y * (2 / (height - 1)) - 1], -1)
-    return F.grid_sample(pictures, grid, mode="bilinear", padding_mode=outside, align_corners=True)
+    mode = "bicubic" if cubic else "bilinear"
+    return F.grid_sample(pictures, grid, mode=mode, padding_mode=outside, align_corners=True)
 
 
 def gaussian(sigma: float, size: int, room: int) -> Tensor:

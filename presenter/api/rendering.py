@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from presenter.api.settings import (
     file_of,
@@ -20,9 +19,6 @@ from presenter.config import AppConfig
 from presenter.errors import PresenterError
 from presenter.runtime.output import Output, prepare_output
 from presenter.runtime.progress import Progress
-
-if TYPE_CHECKING:
-    from presenter.runtime.identity_folder import StoredIdentity
 
 _TRACKING = 0.3  # share of the time that tracking a driver takes
 
@@ -130,13 +126,14 @@ def render(
     recording = None if audio is None else Recording(Path(audio), stream=audio_stream)
 
     # Slow to import: what is wrong with the files is said first.
+    from presenter.enroll.enrolment import consented_face
     from presenter.runtime.engine import Engine
     from presenter.runtime.offline import render_audio
     from presenter.video.driving import render_driven, sound_of, track_driver
     from presenter.video.motion import MouthMotion, SpeechMotion
     from presenter.video.resync import resync_video
 
-    other = None if face is None else _consented(settings, face, consent_by)
+    other = None if face is None else consented_face(settings, face, consent_by)
     stored = None if video is not None else styled_presenter(settings, presenter, style, style_strength)
     engine = Engine.load(settings)
     motion: MouthMotion | None = None
@@ -173,19 +170,6 @@ def render(
         face=other, face_index=face_index, loop=loop, overwrite=target.overwrite, progress=progress, span=span,
     )  # fmt: skip
     return Rendered(target, done.frames, done.unchanged, done.continued_from)
-
-
-def _consented(settings: AppConfig, face: str, consent_by: str) -> StoredIdentity:
-    """The presenter or photo whose face is used."""
-    from presenter.enroll.enrolment import find_presenter
-    from presenter.runtime.identity_folder import consent_now
-    from presenter.video.swap import check_consent
-
-    stored = find_presenter(settings, face)
-    if stored.consent is None:
-        stored = replace(stored, consent=consent_now(consent_by))
-    check_consent(stored)
-    return stored
 
 
 def _check_resync(out: Output, face_index: int | None, parts: frozenset[str]) -> None:

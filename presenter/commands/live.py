@@ -12,7 +12,7 @@ from typing import Any
 
 from presenter.commands.report import print_report
 from presenter.config import AppConfig
-from presenter.errors import PresenterError
+from presenter.errors import ConfigError, PresenterError
 from presenter.recipe.steps import run_step
 
 
@@ -43,7 +43,9 @@ def camera(config: AppConfig, arguments: argparse.Namespace) -> int:
     """Be the camera and the microphone of a meeting until `q`."""
     from presenter.meeting.terminal import attend
 
-    asyncio.run(attend(config, arguments.presenter))
+    if config.camera.face and arguments.presenter is not None:
+        raise ConfigError("--face shows you with that face; leave out --presenter")
+    asyncio.run(attend(config, arguments.presenter or "default"))
     return 0
 
 
@@ -105,7 +107,7 @@ def contact_sheet(config: AppConfig, arguments: argparse.Namespace) -> int:
     def note(line: str) -> None:
         print(line, file=sys.stderr)
 
-    report = contact_sheet(config, arguments.pictures, arguments.speech, arguments.out, note)
+    report = contact_sheet(config, arguments.pictures, arguments.speech, arguments.out, note, varied=arguments.variants)
     (arguments.out / "figures.json").write_text(json.dumps(report, indent=1))
     if not arguments.json:
         report.pop("pictures")
@@ -117,7 +119,8 @@ BENCHES = (
     "live: processor time per stage and beside other networks;"
     " sessions: start-up, memory, rate and cost of several that speak;"
     " voice: first frame, interruption, viewers and sync of a voice bot's face;"
-    " camera: delay, skew and drift of a meeting's camera and microphone"
+    " camera: delay, skew and drift of a meeting's camera and microphone;"
+    " swap: processor time per webcam picture of a face swapped live"
 )
 
 
@@ -132,6 +135,10 @@ def bench(config: AppConfig, arguments: argparse.Namespace) -> int:
         from presenter.bench.camera import run_camera_bench
 
         report = run_camera_bench(config, arguments.seconds or 60.0)
+    elif arguments.what == "swap":
+        from presenter.bench.swap import run_swap_bench
+
+        report = run_swap_bench(config, arguments.seconds or 10.0)
     elif arguments.what == "sessions":
         from presenter.bench.sessions import run_sessions_bench
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from presenter.config import AppConfig, EngineConfig
@@ -13,6 +14,7 @@ from presenter.runtime.identities import IdentityStore
 from presenter.runtime.identity_folder import StoredIdentity, consent_now
 from presenter.runtime.networks import load_networks
 from presenter.runtime.progress import Progress
+from presenter.video.swap import check_consent
 
 Warn = Callable[[str], None]
 """Called with each warning about a photo that is used nevertheless."""
@@ -112,6 +114,25 @@ def _check_readable(source: Path) -> None:
         raise EnrollError(
             f"{source.name}: expected a photo or a video, could not read it ({error.strerror})"
         ) from error
+
+
+def consented_face(config: AppConfig, name_or_photo: str, consent_by: str) -> StoredIdentity:
+    """Return a presenter or a photo whose face may be put on somebody else.
+
+    Args:
+        config: Names networks and folders.
+        name_or_photo: As of `find_presenter`.
+        consent_by: Who agreed to the use of the photo; presenters have their own record.
+
+    Raises:
+        ConsentError: If nobody's consent is recorded.
+        PresenterError: If it can't be used; see `find_presenter`.
+    """
+    stored = find_presenter(config, name_or_photo)
+    if stored.consent is None:
+        stored = replace(stored, consent=consent_now(consent_by))
+    check_consent(stored)
+    return stored
 
 
 def find_presenter(config: AppConfig, name_or_file: str) -> StoredIdentity:

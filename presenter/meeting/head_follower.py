@@ -16,13 +16,10 @@ from models.mesh import Floats
 from models.tracker import FaceTracker
 from models.user_head import AWAY_S, UserHead, UserMove
 from models.user_mouth import UserMouth
+from presenter.meeting.moments import DELAY_MS, Moments
 from stream.camera.webcam import Webcam, WebcamPicture
 from stream.clock import SessionClock, samples
-from stream.media import CHUNK_SAMPLES, SAMPLE_RATE
-
-DELAY_MS = 120.0
-"""From the moment that a frame shows to its rendering: its sound lasts 40 ms, and the model's look-ahead is 80 ms. A
-microphone adds latency to that, and a webcam more."""
+from stream.media import SAMPLE_RATE
 
 _PERIOD = samples(62)  # every second frame of 30 a second, even if it comes a little early; a mouth needs every one
 _WAIT_S = 0.1  # for a frame
@@ -30,8 +27,6 @@ _REMEMBERED = 64  # moves: two seconds at least
 _MOUTH_HELD = samples(200)  # a mouth that was not seen for so long is the sound's again
 _MOUTH_SHARE = 0.25  # of the way from the sound's mouth to the user's or back, per frame
 _LEAVING_FRAMES, _RETURNING_FRAMES = FPS, FPS // 2
-_OFF_SAMPLES = samples(200)  # a timeline that is further off was interrupted
-_CREEP = 0.05  # share of a timeline's error that is corrected per frame
 _AWAY_SAMPLES = int(AWAY_S * SAMPLE_RATE)
 
 _log = logging.getLogger(__name__)
@@ -73,8 +68,8 @@ class HeadFollower:
             mouth: whether the user's mouth moves the presenter's, and not the sound.
             tracker: closed by `close`; a new one when None.
         """
-        self._webcam, self._clock = webcam, clock
-        self._delay = samples(delay_ms)
+        self._webcam = webcam
+        self._moments = Moments(clock, delay_ms)
         self._tracker = tracker or FaceTracker(video=True, max_faces=1)
         self._user = UserHead()
         self._user_mouth = UserMouth() if mouth else None
@@ -85,8 +80,7 @@ class HeadFollower:
         self._idle = IdleMotion()
         self._handover = Handover()
         self._appeared: float | None = None
-        self._frame = self._moment = 0
-        self._started = False
+        self._frame = 0
         self._eyelids = 0
         self._shutting = False
         self._closing = threading.Event()
@@ -101,8 +95,9 @@ class HeadFollower:
     def at(self, frame: int) -> tuple[HeadPose, int]:
         """Advance to a frame that is rendered now; returns its pose and eyelid level, see `HeadMotion`."""
         passed = max(frame - self._frame, 1)
-        was_cut = self._follow_clock(frame)
-        move = self._move_at(self._moment)
+        self._frame = frame
+        was_cut = self._moments.advance(frame)
+        move = self._move_at(self._moments.now)
         pose, eyelids = self._idle.at(frame) if move is None else (move.pose, EYES_CLOSED * move.eyes_closed)
         appeared = None if move is None else move.appeared
         changed, self._appeared = appeared != self._appeared, appeared
@@ -112,7 +107,7 @@ class HeadFollower:
 
     def mouth(self, spoken: Floats) -> Floats:
         """The user's mouth at the moment of the frame that was asked for last, or the sound's; see `HeadMotion`."""
-        seen = self._mouth_at(self._moment)
+        seen = self._mouth_at(self._moments.now)
         step = _MOUTH_SHARE if seen is not None else -_MOUTH_SHARE
         self._mouth_weight = min(max(self._mouth_weight + step, 0.0), 1.0)
         self._mouth_shape = self._mouth_shape if seen is None else seen
@@ -166,20 +161,6 @@ class HeadFollower:
                 self._seen.append(_Seen(picture.time, move, mouth))
 
     # ---- asking ----
-
-    def _follow_clock(self, frame: int) -> bool:
-        """Find the moment that a frame shows; True if it does not continue from the last frame's.
-
-        Frames are rendered at irregular times but are 40 ms apart in content: so are their moments, and their error
-        against the clock is corrected gradually.
-        """
-        wanted = self._clock.now() - self._delay
-        moment = self._moment + (frame - self._frame) * CHUNK_SAMPLES
-        off = wanted - moment
-        was_cut = self._started and (frame <= self._frame or abs(off) > _OFF_SAMPLES)
-        self._moment = wanted if was_cut or not self._started else moment + round(_CREEP * off)
-        self._frame, self._started = frame, True
-        return was_cut
 
     def _move_at(self, moment: int) -> UserMove | None:
         """The user's pose at a moment; None if no face was tracked then."""

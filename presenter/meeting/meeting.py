@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from models.head_motion import IdleMotion
 from presenter.errors import PresenterError
+from presenter.meeting.face_watcher import FaceWatcher
 from presenter.meeting.head_follower import HeadFollower
-from presenter.meeting.status import Shows, Status, Webcam
+from presenter.meeting.status import Shows, Status, Swap, Webcam
 from presenter.meeting.virtual_microphone import microphone_name
 from presenter.runtime.frame_renderer import FrameRenderer
 from presenter.runtime.session import Session
@@ -47,7 +48,7 @@ class Meeting:
         microphone: Microphone,
         camera: VirtualCamera,
         output: DelayedOutput | None,
-        head: HeadFollower | None = None,
+        user: HeadFollower | FaceWatcher | None = None,
         offset_ms: float = 0.0,
     ) -> None:
         """Take open devices; start nothing.
@@ -59,18 +60,19 @@ class Meeting:
             microphone: input.
             camera: video output.
             output: delayed audio output, in step with the frame; None for none.
-            head: head motion of the user, which the presenter follows; None without a webcam.
+            user: the webcam's: a head that the presenter follows, or one who is shown with another face; None without
+                a webcam.
             offset_ms: how much later than its sound a frame is sent.
         """
         self.shown = shown
         self.shows = Shows.LIVE
-        self.following = head is not None
+        self.following = user is not None
         self._session = session
         self._presenters = presenters
         self._microphone = microphone
         self._camera = camera
         self._output = output
-        self._head = head
+        self._user = user
         self._idle = IdleMotion()
         self._offset_ms = offset_ms
         self._muted = self._held = False
@@ -127,8 +129,8 @@ class Meeting:
         self._apply()
 
     def follow(self) -> None:
-        """Follow the user's head, or stop following it."""
-        if self._head is None:
+        """Follow the user's head or show the user, or stop that."""
+        if self._user is None:
             _log.warning("no webcam is open: start with --webcam")
             return
         self.following = not self.following
@@ -143,7 +145,10 @@ class Meeting:
         self._microphone.muted = self.muted
         self._camera.frozen = self.shows is Shows.STILL
         follows = self.following and self.shows is Shows.LIVE
-        self._session.follow(self._head if self._head is not None and follows else self._idle)
+        if isinstance(self._user, FaceWatcher):
+            self._user.hidden = not follows
+        else:
+            self._session.follow(self._user if self._user is not None and follows else self._idle)
 
     async def show_next(self) -> None:
         """Show the next presenter."""
@@ -204,7 +209,9 @@ class Meeting:
         """Send frames as late as sound is played."""
         self._camera.set_delay(max(0.0, output_ms + self._offset_ms))
 
-    def _webcam(self) -> Webcam | None:
-        if self._head is None or not self.following:
+    def _webcam(self) -> Webcam | Swap | None:
+        if isinstance(self._user, FaceWatcher):
+            return self._user.shows
+        if self._user is None or not self.following:
             return None
-        return Webcam.FOLLOWING if self._head.following else Webcam.AWAY
+        return Webcam.FOLLOWING if self._user.following else Webcam.AWAY

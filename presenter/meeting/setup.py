@@ -6,26 +6,31 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from models.matting import MattingError
 from presenter.config import AppConfig, CameraConfig
+from presenter.enroll.enrolment import consented_face
 from presenter.errors import ConfigError
+from presenter.meeting.face_watcher import FaceWatcher
 from presenter.meeting.head_follower import HeadFollower
 from presenter.meeting.meeting import AvailablePresenters, Meeting
+from presenter.meeting.swap_renderer import SwapRenderer
 from presenter.meeting.virtual_microphone import choose_output
 from presenter.runtime.engine import Engine
 from presenter.runtime.frame_renderer import FrameRenderer
 from presenter.runtime.framing import Framing
 from presenter.runtime.identities import IdentityStore
+from presenter.runtime.identity_folder import StoredIdentity
 from presenter.runtime.metrics import Metrics
 from presenter.runtime.render_thread import make_in_thread
 from presenter.runtime.session import Session
 from presenter.runtime.styles import StyleStore, styled
 from stream.camera.virtual_camera import VirtualCamera
-from stream.camera.webcam import Webcam
+from stream.camera.webcam import TO_SHOW, Webcam
 from stream.clock import SessionClock
 from stream.framing.canvas import Canvas
 from stream.pcm.drift import DriftCorrector
@@ -67,6 +72,16 @@ class _BlockingDevices:
         await asyncio.shield(closed)
 
 
+@dataclass(frozen=True)
+class _Cast:
+    """Who can be shown, and the user before the webcam: whose head is followed, or who gets another face."""
+
+    presenters: AvailablePresenters
+    first: str
+    head: HeadFollower | None = None
+    swap: FaceWatcher | None = None
+
+
 @asynccontextmanager
 async def open_meeting(
     config: AppConfig,
@@ -79,12 +94,13 @@ async def open_meeting(
 
     Args:
         config: devices, networks and folders.
-        presenter: the name of one that is enrolled.
+        presenter: the name of one that is enrolled; not used if the user is shown with another face.
         backend: of `pyvirtualcam`; None for the system's.
         wrap: applied to each renderer before it is used.
 
     Raises:
         ConfigError: if a background or a presenter can't be used as the configuration wants it.
+        ConsentError: if nobody's consent to the use of a face is recorded.
         DeviceError: if there is no such microphone or output, or it can't be opened; says what there is.
         CameraError: if there is no virtual camera; says what to install.
         WebcamError: if the webcam can't be opened.
@@ -92,9 +108,9 @@ async def open_meeting(
     """
     settings = config.camera
     clock = SessionClock()
+    face = await asyncio.to_thread(_face, config)
     store = IdentityStore(config.presenters_dir)
-    presenter = store.entry(presenter).name
-    framing = Framing(size=settings.size, background=settings.background)
+    presenter = presenter if face else store.entry(presenter).name
     canvas = Canvas(settings.size, settings.background, settings.place)
     async with AsyncExitStack() as stack:
         camera = VirtualCamera(clock, canvas, delay_ms=0.0, device=settings.device or None, backend=backend)
@@ -105,17 +121,13 @@ async def open_meeting(
         device = await devices.open(choose_output, settings.voice)
         microphone = await _open_microphone(settings, clock, stack)
         output = await _open_output(device, clock, stack)
-        head = await devices.open(_open_webcam, settings, clock)
-        engine = await asyncio.to_thread(Engine.load, config)
-        style = StyleStore(config.presenters_dir).load(settings.style).style if settings.style else None
-
-        def load(name: str) -> FrameRenderer:
-            stored = styled(store.load(name), style, settings.style_strength)
-            return wrap(engine.renderer(stored, framing=framing))
-
-        presenters = AvailablePresenters(store.names(), load)
+        if face is not None:
+            cast = await devices.open(_cast_faces, face, store, settings, canvas, clock, wrap)
+        else:
+            head = await devices.open(_open_webcam, settings, clock)
+            cast = await asyncio.to_thread(_cast_presenters, config, store, presenter, head, wrap)
         pump = PlayoutPump(Playout(PLAYOUT), clock)
-        renderer, executor = await make_in_thread(lambda: presenters.load(presenter))
+        renderer, executor = await make_in_thread(lambda: cast.presenters.load(cast.first))
         session = Session(renderer, pump, executor, Metrics())
         stack.push_async_callback(session.close)
         pump.add(camera, matte=canvas.needs_cutout)
@@ -126,7 +138,65 @@ async def open_meeting(
                 await session.rendering.add_matte()
             except MattingError as error:
                 raise ConfigError(f"presenter {presenter!r} can't be cut out: {error}; use --background own") from error
-        yield Meeting(session, presenters, presenter, microphone, camera, output, head, settings.offset_ms)
+        user = cast.swap or cast.head
+        yield Meeting(session, cast.presenters, cast.first, microphone, camera, output, user, settings.offset_ms)
+
+
+def _face(config: AppConfig) -> StoredIdentity | None:
+    """Whose face the user gets; None for a presenter instead of the user."""
+    settings = config.camera
+    if not settings.face:
+        if settings.consent:
+            raise ConfigError("camera.consent: a photo that it is for is not named; add --face PHOTO")
+        return None
+    usual = CameraConfig()
+    useless = [
+        key for key in ("mouth", "background", "place", "style") if getattr(settings, key) != getattr(usual, key)
+    ]
+    if useless:
+        options = ", ".join(f"--{key}" for key in useless)
+        raise ConfigError(f"--face shows your own picture, mouth and background; leave out {options}")
+    return consented_face(config, settings.face, settings.consent)
+
+
+def _cast_presenters(
+    config: AppConfig,
+    store: IdentityStore,
+    presenter: str,
+    head: HeadFollower | None,
+    wrap: Callable[[FrameRenderer], FrameRenderer],
+) -> _Cast:
+    settings = config.camera
+    engine = Engine.load(config)
+    style = StyleStore(config.presenters_dir).load(settings.style).style if settings.style else None
+    framing = Framing(size=settings.size, background=settings.background)
+
+    def load(name: str) -> FrameRenderer:
+        return wrap(engine.renderer(styled(store.load(name), style, settings.style_strength), framing=framing))
+
+    return _Cast(AvailablePresenters(store.names(), load), presenter, head)
+
+
+def _cast_faces(
+    face: StoredIdentity,
+    store: IdentityStore,
+    settings: CameraConfig,
+    canvas: Canvas,
+    clock: SessionClock,
+    wrap: Callable[[FrameRenderer], FrameRenderer],
+    stack: ExitStack,
+) -> _Cast:
+    """The faces whose use somebody agreed to, and the user who gets them."""
+    webcam = stack.enter_context(Webcam(settings.webcam or 0, clock, size=TO_SHOW))
+    watcher = stack.enter_context(FaceWatcher(webcam))
+    first = face.identity.name
+    names = [name for name in store.names() if name != first and store.load(name).consent is not None]
+
+    def load(name: str) -> FrameRenderer:
+        stored = face if name == first else store.load(name)
+        return wrap(SwapRenderer(stored, watcher, clock, (canvas.width, canvas.height)))
+
+    return _Cast(AvailablePresenters([first, *names], load), first, swap=watcher)
 
 
 async def _open_microphone(settings: CameraConfig, clock: SessionClock, stack: AsyncExitStack) -> Microphone:

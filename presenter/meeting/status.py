@@ -26,6 +26,26 @@ class Webcam(StrEnum):
     """Idle motion: the user is not in the webcam's frame."""
 
 
+class Swap(StrEnum):
+    """Whether the user is shown with another face, or else why the presenter's still is."""
+
+    SWAPPED = "face swapped"
+    """The user, with the presenter's face."""
+    LEARNING = "learning you"
+    """The user appeared a moment ago."""
+    NOBODY = "no face"
+    SEVERAL = "two faces"
+    TURNED = "turned away"
+    """The head is turned further than a face can be swapped."""
+    SMALL = "too far away"
+    COVERED = "face covered"
+    """Too much is before the face."""
+    STOPPED = "no webcam"
+    """The webcam gives no pictures any more."""
+    OFF = "webcam off"
+    """The user doesn't want to be shown."""
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """All figures of the status line; None for what is not known yet."""
@@ -52,8 +72,8 @@ class Status:
     """How much later sound is played than its frame is sent, in milliseconds."""
     drift_ppm: float | None = None
     """How much faster the microphone's clock is than the session's, in parts per million."""
-    webcam: Webcam | None = None
-    """Source of head motion; None without a webcam."""
+    webcam: Webcam | Swap | None = None
+    """Source of head motion, or whose face is shown; None without a webcam."""
 
 
 def plain(status: Status) -> str:

@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.text import Text
 
 from presenter.meeting.level_meter import Level, LevelMeter
-from presenter.meeting.status import Shows, Status, Webcam, plain
+from presenter.meeting.status import Shows, Status, Swap, Webcam, plain
 
 REFRESH_HZ = 8
 """How often the line is drawn; more frequent updates are not shown."""
@@ -29,7 +29,8 @@ _METER = range(12, 33)  # cells
 _NAME_CELLS = 16
 _GAP = "  "
 _COLOURS = {Shows.LIVE: "green", Shows.IDLE: "yellow", Shows.STILL: "cyan"}
-_WEBCAM_CELLS = max(map(len, Webcam))
+_WEBCAM_CELLS = max(map(len, (*Webcam, *Swap)))
+_WEBCAM_WORKS = Webcam.FOLLOWING, Swap.SWAPPED
 
 
 class StatusLine:
@@ -169,7 +170,7 @@ class _Line:
             (8, _figure("", status.drift_ppm, "+4.0f", "ppm")),
         ]
         if status.webcam is not None:
-            style = "yellow" if status.webcam is Webcam.AWAY else "bright_black"
+            style = "bright_black" if status.webcam in _WEBCAM_WORKS else "yellow"
             parts.append((5, Text(f"{status.webcam:<{_WEBCAM_CELLS}}", style)))
         name = Text(status.presenter, "bold")
         name.truncate(_NAME_CELLS, overflow="ellipsis")

@@ -8,7 +8,8 @@ the picture turned, nodding and tilted, its mouth as open as it gets.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ from presenter.config import AppConfig
 from presenter.enroll.enrolment import find_presenter
 from presenter.errors import MediaError, PresenterError
 from presenter.recipe import face_identity
+from presenter.recipe.picture_variants import variants
 from presenter.runtime.engine import Engine
+from presenter.runtime.identity_folder import StoredIdentity
 from stream.files.reader import read_audio
 from stream.media import CHUNK_SAMPLES
 
@@ -52,7 +55,13 @@ _GREY = 3.0  # median chroma of skin below which a picture is grey, CIELAB
 
 
 def contact_sheet(
-    config: AppConfig, pictures: Sequence[str], speech: Path, out: Path, note: Callable[[str], None]
+    config: AppConfig,
+    pictures: Sequence[str],
+    speech: Path,
+    out: Path,
+    note: Callable[[str], None],
+    *,
+    varied: bool = False,
 ) -> dict[str, Any]:
     """Render the sheets and measure what is on them.
 
@@ -62,9 +71,10 @@ def contact_sheet(
         speech: A recording of a second or more.
         out: Folder for `mouths-1.png`, `blinks-1.png`, `heads-1.png` and so on.
         note: Called with a line about each picture that can't be used.
+        varied: Show each picture's variants (`picture_variants`) too; they are written into `variants/` of the folder.
 
     Returns:
-        Means over the pictures, and figures of each; those in grey pictures and of colour ones apart.
+        Means over the pictures, and figures of each; those in grey pictures, of colour ones and of each variant apart.
 
     Raises:
         PresenterError: If no picture can be used, or the recording is too short.
@@ -73,31 +83,47 @@ def contact_sheet(
     moves = _displacements(engine, speech)
     shown = _shapes(moves)
     sheets: dict[str, list[Picture]] = {"mouths": [], "blinks": [], "heads": []}
-    figures = {}
+    figures, groups = {}, defaultdict[str, list[dict[str, float]]](list)
+    out.mkdir(parents=True, exist_ok=True)
     with FaceTracker(video=False, max_faces=1) as tracker:
-        for name in pictures:
-            try:
-                stored = find_presenter(config, name)
-            except PresenterError as error:
-                note(f"left out {name}: {error}")
-                continue
-            identity = stored.identity.shrunk(READ_HEIGHT)
-            subject = _Subject(identity, FrameCompositor(identity, engine.folded(stored)))
+        for name, variant, stored in _usable(config, pictures, out / "variants" if varied else None, note):
+            subject = _Subject(stored.identity, FrameCompositor(stored.identity, engine.folded(stored)))
             sheets["mouths"].append(subject.mouths(moves, shown))
             sheets["blinks"].append(subject.blinks())
             sheets["heads"].append(subject.heads(moves))
-            figures[Path(name).stem] = subject.figures(moves, tracker)
+            one = figures[name] = subject.figures(moves, tracker)
+            groups[variant or ("grey" if one["skin_chroma"] < _GREY else "colour")].append(one)
     if not figures:
         raise PresenterError("expected at least one usable picture, found none")
-    out.mkdir(parents=True, exist_ok=True)
     for title, rows in sheets.items():
         for number, first in enumerate(range(0, len(rows), _ROWS), 1):
             sheet = cv2.cvtColor(np.vstack(rows[first : first + _ROWS]), cv2.COLOR_RGB2BGR)
             cv2.imwrite(str(out / f"{title}-{number}.png"), sheet)
-    grey = [one for one in figures.values() if one["skin_chroma"] < _GREY]
-    colour = [one for one in figures.values() if one["skin_chroma"] >= _GREY]
-    groups = {name: _mean(group) for name, group in (("colour", colour), ("grey", grey)) if group}
-    return {**groups, "pictures": figures}
+    return {**{name: _mean(group) for name, group in groups.items()}, "pictures": figures}
+
+
+def _usable(
+    config: AppConfig, pictures: Sequence[str], folder: Path | None, note: Callable[[str], None]
+) -> Iterator[tuple[str, str, StoredIdentity]]:
+    """Each picture, and its variants if there is a folder for them: its name, the variant's (or none), its face."""
+    for picture in pictures:
+        try:
+            stored = find_presenter(config, picture).shrunk(READ_HEIGHT)
+        except PresenterError as error:
+            note(f"left out {picture}: {error}")
+            continue
+        name, identity = Path(picture).stem, stored.identity
+        yield name, "", stored
+        if folder is None:
+            continue
+        folder.mkdir(exist_ok=True)
+        for variant, drawn in variants(identity.frame, identity.pose.project(identity.mesh)).items():
+            file = folder / f"{name}-{variant}.png"
+            cv2.imwrite(str(file), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+            try:
+                yield file.stem, f"variant {variant}", find_presenter(config, str(file)).shrunk(READ_HEIGHT)
+            except PresenterError as error:
+                note(f"left out {file.stem}: {error}")
 
 
 def _mean(figures: list[dict[str, float]]) -> dict[str, float]:

@@ -12,10 +12,13 @@ from models.crop import crop_mask, crop_points, crop_rasteriser, crop_transform,
 from models.folded import FoldedGenerator
 from models.generator import Generator
 from models.identity import picture_tensor
-from models.live_inputs import live_planes, masked_target, match_colour
+from models.layer import Layer, Planes, layer_of_picture
+from models.live_inputs import masked_target, match_colour, planes_of
 from models.mesh import Floats, aperture
 from models.metrics import mouth_box, psnr, sharpness, ssim
 from models.mouth_interior import interior_look
+from models.raster import Drawn
+from models.rest_error import laid_over, rest_error
 from models.still import Paster
 from presenter.recipe import face_identity
 from presenter.recipe.tracked_clip import TrackedClip
@@ -43,12 +46,14 @@ class PictureJudge:
         reference, source = _crop(clip, best)
         with torch.inference_mode():
             folded = self._generator.fold(self._generator.style_code(picture_tensor(reference))[0])
+        at_rest = self._layer(folded, reference, source, reference, source)[0]
+        error = rest_error(at_rest, reference, source, folded.window)
         rows: list[dict[str, float]] = []
         similar: list[float] = []
         frames = [i for i in range(0, len(clip.frames), _STEP) if i != best]
         for i in frames:
             target, points = _crop(clip, i)
-            made, warped = self._render(folded, target, points, match_colour(reference, target), source)
+            made, warped = self._render(folded, target, points, match_colour(reference, target), source, error)
             box = mouth_box(points, len(target))
             rows.append(
                 {
@@ -65,20 +70,34 @@ class PictureJudge:
         return figures | ({"identity_cosine": float(np.mean(similar))} if similar else {})
 
     def _render(
-        self, folded: FoldedGenerator, target: Picture, points: Floats, reference: Picture, source: Floats
+        self,
+        folded: FoldedGenerator,
+        target: Picture,
+        points: Floats,
+        reference: Picture,
+        source: Floats,
+        error: Floats,
     ) -> tuple[Picture, Picture]:
         """The crop as generated, and as the bare warp of the reference."""
-        mask = crop_mask()[..., None]
-        look = interior_look(reference, source) if folded.painted_interior else None
-        planes = live_planes(self._rasteriser, points, reference, source, look)
-        with torch.inference_mode():
-            encoded = folded.encode_target(masked_target(picture_tensor(target)))
-            rendered = folded(encoded, picture_tensor(planes))[0].permute(1, 2, 0).numpy()
+        mask, window = crop_mask()[..., None], folded.window
+        layer, planes, drawn = self._layer(folded, target, points, reference, source)
+        layer = laid_over(layer, drawn.moved(reference - error), planes, window)
         # The reference is blended over, as live: the target must not be visible.
-        behind = target * (1 - mask) + reference * mask
-        made = behind + rendered[..., 3:] * mask * (rendered[..., :3] * 255 - behind)
+        made = target * (1 - mask) + reference * mask
+        covered = made[window.top : window.bottom, window.left : window.right]
+        covered += layer[..., 3:] / np.float32(255) * (layer[..., :3] - covered)
         warped = target * (1 - mask) + planes[..., :3] * mask
         return _to_picture(made), _to_picture(warped)
+
+    def _layer(
+        self, folded: FoldedGenerator, target: Picture, points: Floats, reference: Picture, source: Floats
+    ) -> tuple[Layer, Planes, Drawn]:
+        look = interior_look(reference, source) if folded.painted_interior else None
+        drawn = self._rasteriser.draw(points, source, reference)
+        planes = planes_of(drawn, points, source, look)
+        with torch.inference_mode():
+            encoded = folded.encode_target(masked_target(picture_tensor(target)))
+            return layer_of_picture(folded(encoded, picture_tensor(planes)), folded.window), planes, drawn
 
     def _similarity(self, clip: TrackedClip, i: int, made: Picture) -> float:
         """Cosine between the embeddings of the filmed frame and of the same frame with the rendered crop."""

@@ -48,9 +48,11 @@ class Framing:
         if (self.size, background, FRAMINGS[self.distance]) == (OWN, OWN, 1.0):
             return None
         height, width = own_size
-        canvas = Canvas(
-            (width, height) if self.size in (OWN, PHOTO) else self.size, background, scale=FRAMINGS[self.distance]
-        )
+        size: str | tuple[int, int] = (width, height) if self.size == PHOTO else self.size
+        if self.size == OWN:  # frames may be finer, for a presenter who is near
+            shown = min(height, READ_HEIGHT)
+            size = round(width * shown / height), shown
+        canvas = Canvas(size, background, scale=FRAMINGS[self.distance])
         as_it_is = (canvas.height, canvas.width, background, self.distance) == (height, width, OWN, "medium")
         return None if as_it_is else canvas
 

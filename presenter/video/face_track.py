@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -100,6 +100,14 @@ def cut_detailed(rgb: Picture, pose: Pose, detail: int) -> Picture:
     )
 
 
+def unusable(landmarks: Floats) -> str:
+    """Why a tracked face `[478, 3]`, pixels, can't be rendered; empty if it can."""
+    _, pose = canonicalise(landmarks)
+    if abs(pose.yaw_degrees) > MAX_YAW or abs(pose.pitch_degrees) > MAX_PITCH:
+        return "turned too far away"
+    return "too small" if pose.scale < MIN_SCALE else ""
+
+
 def track_face(pictures: Iterable[TimedFrame], face_index: int | None = None) -> FaceTrack:
     """Follow one face through a video; of the frames only the references are kept.
 
@@ -135,7 +143,7 @@ class _FirstPass:
         self._times.append(time)
         landmarks = self._choose(faces)
         self._last = landmarks
-        reason = "without a face" if landmarks is None else self._unusable(landmarks)
+        reason = "without a face" if landmarks is None else unusable(landmarks)
         if reason:
             self._unchanged[reason] += 1
             landmarks = None
@@ -144,7 +152,8 @@ class _FirstPass:
             self._keep_reference(rgb, Face(*canonicalise(landmarks)))
 
     def result(self) -> FaceTrack:
-        faces = [None if points is None else Face(*canonicalise(points)) for points in _smoothed(self._landmarks)]
+        steady = [smoothed(self._landmarks, at) for at in range(len(self._landmarks))]
+        faces = [None if points is None else Face(*canonicalise(points)) for points in steady]
         meshes = [face.mesh for face in faces if face is not None]
         if not meshes:
             why = ", ".join(f"{count} {reason}" for reason, count in self._unchanged.items()) or "no frames"
@@ -164,12 +173,6 @@ class _FirstPass:
                 return faces[min(near)[1]]
         by_size = sorted(faces, key=_extent, reverse=True)
         return by_size[self._index] if self._index < len(by_size) else None
-
-    def _unusable(self, landmarks: Floats) -> str:
-        _, pose = canonicalise(landmarks)
-        if abs(pose.yaw_degrees) > MAX_YAW or abs(pose.pitch_degrees) > MAX_PITCH:
-            return "turned too far away"
-        return "too small" if pose.scale < MIN_SCALE else ""
 
     def _keep_reference(self, rgb: Picture, face: Face) -> None:
         """Keep, of each pose, the most closed mouth and the one that shows most of its inside."""
@@ -196,22 +199,21 @@ def _distance(a: Floats, b: Floats) -> float:
     return float(np.linalg.norm(a[:, :2].mean(0) - b[:, :2].mean(0))) / _extent(a)
 
 
-def _smoothed(landmarks: list[Floats | None]) -> list[Floats | None]:
-    """Remove the tracker's jitter by a Gaussian over each run of frames without a gap or a cut."""
-    smooth: list[Floats | None] = list(landmarks)
-    reach = int(np.ceil(3 * _SMOOTH_FRAMES))
-    for i, points in enumerate(landmarks):
-        if points is None:
-            continue
-        total, weights = points.astype(np.float64), 1.0
-        for step in (-1, 1):
-            before = points
-            for k in range(1, reach + 1):
-                j = i + step * k
-                other = landmarks[j] if 0 <= j < len(landmarks) else None
-                if other is None or _distance(before, other) > _SAME_FACE / 2:
-                    break
-                weight = float(np.exp(-0.5 * (k / _SMOOTH_FRAMES) ** 2))
-                total, weights, before = total + weight * other, weights + weight, other
-        smooth[i] = (total / weights).astype(np.float32)
-    return smooth
+def smoothed(landmarks: Sequence[Floats | None], at: int) -> Floats | None:
+    """One of consecutive frames' landmarks without the tracker's jitter.
+
+    By a Gaussian over the frames around it without a gap or a cut; there may be fewer of them on one side.
+    """
+    points = landmarks[at]
+    if points is None:
+        return None
+    total, weights = points.astype(np.float64), 1.0
+    for step in (-1, 1):
+        before = points
+        for k in range(1, int(np.ceil(3 * _SMOOTH_FRAMES)) + 1):
+            other = landmarks[at + step * k] if 0 <= at + step * k < len(landmarks) else None
+            if other is None or _distance(before, other) > _SAME_FACE / 2:
+                break
+            weight = float(np.exp(-0.5 * (k / _SMOOTH_FRAMES) ** 2))
+            total, weights, before = total + weight * other, weights + weight, other
+    return (total / weights).astype(np.float32)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from models.face_swap import FACE_SIDE, FaceSwap, FaceTexture
+from models.identity import READ_HEIGHT
 from models.mesh import aperture
 from presenter.errors import ConsentError
 from presenter.runtime.identity_folder import StoredIdentity
@@ -39,9 +40,13 @@ def prepare_swap(video: Path, track: FaceTrack, stored: StoredIdentity) -> FaceS
         track: Of all its frames.
         stored: The source.
     """
-    identity = stored.identity
-    source = FaceTexture.of(identity.frame, identity.mesh, identity.neutral, identity.pose, _SOURCE_SIZE)
-    return FaceSwap(source, target_texture(iter_frames(video), track))
+    return FaceSwap(source_texture(stored), target_texture(iter_frames(video), track))
+
+
+def source_texture(stored: StoredIdentity) -> FaceTexture:
+    """The face of a presenter."""
+    identity = stored.identity.shrunk(READ_HEIGHT)
+    return FaceTexture.of(identity.frame, identity.mesh, identity.neutral, identity.pose, _SOURCE_SIZE)
 
 
 def target_texture(frames: Iterable[TimedFrame], track: FaceTrack) -> FaceTexture:
@@ -51,13 +56,21 @@ def target_texture(frames: Iterable[TimedFrame], track: FaceTrack) -> FaceTextur
         frames: The video.
         track: Of all its frames.
     """
-    index = min((k for k, face in enumerate(track.faces) if face is not None), key=lambda k: _turned(track.faces[k]))
-    rgb = next(frame.rgb for k, frame in enumerate(frames) if k == index)
-    face = track.faces[index]
-    assert face is not None
-    largest = max(each.pose.scale for each in track.faces if each is not None)
-    size = int(np.clip(-(-FACE_SIDE * largest // _UNIT) * _UNIT, 4 * _UNIT, _MAX_SIZE))
-    return FaceTexture.of(rgb, face.mesh, track.neutral, face.pose, size)
+    seen = {index: face for index, face in enumerate(track.faces) if face is not None}
+    best = min(seen, key=lambda index: how_turned(seen[index]))
+    rgb = next(frame.rgb for index, frame in enumerate(frames) if index == best)
+    size = square_size(max(face.pose.scale for face in seen.values()))
+    return FaceTexture.of(rgb, seen[best].mesh, track.neutral, seen[best].pose, size)
+
+
+def square_size(scale: float, largest: int = _MAX_SIZE) -> int:
+    """Side of the square in which a face of so many pixels between the eyes is as sharp as its frame, pixels."""
+    return int(np.clip(-(-FACE_SIDE * scale // _UNIT) * _UNIT, 4 * _UNIT, largest))
+
+
+def how_turned(face: Face) -> float:
+    """How little a frame shows of a face at rest: degrees it is turned by, and as much for an open mouth."""
+    return abs(face.pose.yaw_degrees) + abs(face.pose.pitch_degrees) + 200 * float(aperture(face.mesh))
 
 
 def labelled(rgb: Picture) -> Picture:
@@ -73,9 +86,3 @@ def labelled(rgb: Picture) -> Picture:
     place = margin, height - below - margin
     cv2.putText(made, LABEL, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), thickness, cv2.LINE_AA)
     return made
-
-
-def _turned(face: Face | None) -> float:
-    """How little a frame shows of a face at rest."""
-    assert face is not None
-    return abs(face.pose.yaw_degrees) + abs(face.pose.pitch_degrees) + 200 * float(aperture(face.mesh))

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -18,7 +19,9 @@ from stream.clock import SessionClock
 from stream.errors import StreamError
 from stream.media import SAMPLE_RATE, ByteArray
 
-_SIZE = (640, 480)  # enough for a face, at little cost
+TO_FOLLOW, TO_SHOW = (640, 480), (1280, 720)
+"""Sizes: enough for a face, at little cost; and what a meeting shows."""
+
 _RATE = 30
 _RETRY_S = 2.0
 _NAP_S = 0.02
@@ -64,6 +67,7 @@ class Webcam:
         source: int | str,
         clock: SessionClock,
         open_capture: Callable[[int | str], Any] | None = None,
+        size: tuple[int, int] = TO_FOLLOW,
     ) -> None:
         """Open it and wait for its first frame.
 
@@ -71,6 +75,7 @@ class Webcam:
             source: a camera's index (0 is the first), on Linux also its path, or a video file.
             clock: stamps the frames, and plays a file.
             open_capture: makes the `cv2.VideoCapture`; an argument so that tests can simulate a lost camera.
+            size: `(width, height)` of the frames that are asked for; not every camera gives them.
 
         Raises:
             WebcamError: if it can't be opened, or gives no frame.
@@ -78,7 +83,8 @@ class Webcam:
         self.source = int(source) if isinstance(source, str) and source.isdecimal() else source
         self._clock = clock
         self._begun = clock.now()
-        self._open = open_capture or _open
+        self._size = size
+        self._open = open_capture or partial(_open, size=size)
         self._is_file = isinstance(self.source, str) and Path(self.source).is_file()
         capture = self._open(self.source)
         self._newest: WebcamPicture | None = None
@@ -139,7 +145,7 @@ class Webcam:
         bgr = capture.read()[1] if capture.isOpened() else None
         if bgr is not None:
             now = self._clock.now()
-            rgb = cv2.cvtColor(_shrunk(bgr), cv2.COLOR_BGR2RGB)
+            rgb = cv2.cvtColor(_shrunk(bgr, self._size[0]), cv2.COLOR_BGR2RGB)
             with self._arrived:
                 self._count += 1
                 self._newest = WebcamPicture(rgb, self._count, now)
@@ -189,19 +195,19 @@ def list_webcams() -> list[tuple[int, str]]:
     return sorted(found)
 
 
-def _shrunk(picture: ByteArray) -> ByteArray:
-    """Return a frame `[H, W, 3]` of about the wanted size: not every camera supports it."""
-    factor = picture.shape[1] // _SIZE[0]
+def _shrunk(picture: ByteArray, width: int) -> ByteArray:
+    """Return a frame `[H, W, 3]` of about the wanted width: not every camera supports it."""
+    factor = picture.shape[1] // width
     return picture if factor < 2 else cv2.resize(picture, None, fx=1 / factor, fy=1 / factor)
 
 
-def _open(source: int | str) -> Any:
+def _open(source: int | str, size: tuple[int, int]) -> Any:
     with _quiet():
         if isinstance(source, str) and Path(source).is_file():
             return cv2.VideoCapture(source)
         backend = cv2.CAP_DSHOW if sys.platform == "win32" else cv2.CAP_ANY  # the default takes half a minute
         capture = cv2.VideoCapture(source, backend)
-        width, height = _SIZE
+        width, height = size
         for name, value in (
             (cv2.CAP_PROP_FRAME_WIDTH, width),
             (cv2.CAP_PROP_FRAME_HEIGHT, height),

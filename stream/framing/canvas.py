@@ -138,6 +138,8 @@ class Canvas:
     def compose(self, frame: VideoFrame) -> ByteArray:
         """Return the camera frame composed from a presenter's frame, RGB uint8 `[H, W, 3]`."""
         cutout = frame.cutout if self.needs_cutout else None
+        if cutout is None and self._fits(frame):
+            return frame.rgb
         scene = self._scene = self._scene_of(frame, cutout)
         if cutout is None:
             colour, alpha = frame.rgb, scene.ramp
@@ -153,6 +155,11 @@ class Canvas:
             limit = cv2.resize(cv2.dilate(picture, _NEIGHBOURS), size, interpolation=cv2.INTER_LINEAR)
             large = cv2.min(large, limit)
         return self._over(scene, large, alpha)
+
+    def _fits(self, frame: VideoFrame) -> bool:
+        """Whether a frame is the canvas as it is."""
+        is_whole = frame.rgb.shape[:2] == (self.height, self.width)
+        return is_whole and self._scale == 1.0 and self.height <= _NARROW * self.width
 
     def reframe(self, frame: VideoFrame, *, cutout: bool = False) -> VideoFrame:
         """Return a presenter's frame as it is on the canvas, with its `cutout` if that is asked for."""

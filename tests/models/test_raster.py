@@ -33,7 +33,7 @@ def test_agrees_with_the_z_buffer(opening, turn):
     size = 128
     half = np.array([0.5, 0.5, 0.5], np.float32)
     small, small_source = points * half, source * half
-    shade, interior, warped, _ = MeshRasteriser(size, (0, size, 0, size)).draw(
+    shade, interior, warped, *_ = MeshRasteriser(size, (0, size, 0, size)).draw(
         small, small_source, texture()[:size, :size]
     )
     mesh = warp_mesh()
@@ -59,7 +59,7 @@ def test_no_motion_is_no_warp():
 
 
 def test_only_the_region_is_drawn():
-    shade, interior, warped, _ = crop_rasteriser().draw(crop_mesh(0.2), crop_mesh(), texture())
+    shade, interior, warped, *_ = crop_rasteriser().draw(crop_mesh(0.2), crop_mesh(), texture())
     outside = np.ones((CROP_SIZE, CROP_SIZE), bool)
     top, bottom, left, right = mask_region()
     outside[top:bottom, left:right] = False
@@ -86,3 +86,11 @@ def test_mask_fades_out_before_the_border():
     assert mask.min() == 0
     assert mask[:, 0].max() == mask[:, -1].max() == mask[0].max() == mask[-1].max() == 0
     assert np.abs(np.diff(mask, axis=0)).max() < 0.2
+
+
+def test_two_pictures_are_warped_at_once_as_one_by_one():
+    points, source = crop_mesh(0.1, 0.25), crop_mesh()
+    rasteriser = MeshRasteriser(CROP_SIZE, (0, CROP_SIZE, 0, CROP_SIZE))
+    wanted = [rasteriser.draw(points, look, texture())[2] for look in (source, points)]
+    assert all(map(np.array_equal, rasteriser.warp(points, (source, texture()), (points, texture())), wanted))
+    assert np.array_equal(rasteriser.warp(points, (source, texture()))[0], wanted[0])

@@ -59,6 +59,7 @@ def some_identity(step: FrameStep, seed: int) -> tuple[Shown, np.ndarray]:
         noise(like.style),
         noise(like.target),
         torch.from_numpy(reference.transpose(2, 0, 1)),
+        noise(like.base),
         torch.from_numpy(POINTS[:, :2]),
         noise(like.field),
         torch.tensor([[1.0, 0.0, 30.0 * random.random()], [0.0, 1.0, 20.0]]),

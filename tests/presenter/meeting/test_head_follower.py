@@ -172,7 +172,7 @@ def test_an_interrupt_goes_on_from_the_frame_that_was_seen(scene):
     seen = moves[-15]
     scene.frame -= 14
     scene.time += 14 / FPS
-    scene.follower._clock._epoch_ns -= round(14 / FPS * 1e9)  # time goes on where frame numbers went back
+    scene.follower._moments._clock._epoch_ns -= round(14 / FPS * 1e9)  # time goes on where frame numbers went back
     after = scene.follower.at(scene.frame)
     assert np.abs(np.subtract(moves[-1][0], seen[0])).max() > 0.1
     assert np.abs(np.subtract(after[0], seen[0])).max() < 1.5 * steps(moves).max()
@@ -246,7 +246,7 @@ def followed(film):
                 while clock.now() < frame * CHUNK_SAMPLES:
                     time.sleep(0.002)
                 pose, eyelids = follower.at(frame)
-                rows.append([(follower._moment - start) / CHUNK_SAMPLES, follower.following, eyelids, *pose])
+                rows.append([(follower._moments.now - start) / CHUNK_SAMPLES, follower.following, eyelids, *pose])
     return np.array(rows)
 
 

@@ -169,7 +169,7 @@ def test_a_film_of_a_talking_person_moves_the_mouth(tmp_path, monkeypatch):
                     time.sleep(0.002)
                 follower.at(frame)
                 shown = float(aperture(neutral + follower.mouth(np.zeros((478, 3), np.float32))))
-                rows.append([(follower._moment - start) / SAMPLE_RATE, shown])
+                rows.append([(follower._moments.now - start) / SAMPLE_RATE, shown])
     times, shown = np.array([row for row in rows if 1.6 < row[0] < float(wanted.duration) - 0.1]).T
 
     def asked(late_s: float) -> np.ndarray:

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from presenter.cli import main
-from presenter.recipe import contact_sheet
+from presenter.recipe import contact_sheet, picture_variants
+from presenter.runtime.identities import load_identity, shipped_dir
 
 
 def speech(path, seconds):
@@ -42,6 +43,30 @@ def test_draws_and_measures(tmp_path, monkeypatch, capsys):
     assert 0.5 < one["sharpness_ratio"] < 1.5
     assert 0 < one["flicker"] < 20
     assert one["lid_coverage"] > 0.7
+
+
+def test_variants_are_drawn_and_measured_apart(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(contact_sheet, "_MEASURED", 4)
+    chosen = {name: picture_variants._VARIANTS[name] for name in ("grey", "beard")}
+    monkeypatch.setattr(picture_variants, "_VARIANTS", chosen)
+    speech(tmp_path / "speech.wav", 1.5)
+    arguments = ["default", "--variants", "--speech", str(tmp_path / "speech.wav"), "--out", str(tmp_path / "out")]
+    assert main(["contact-sheet", *arguments]) == 0
+    figures = json.loads((tmp_path / "out" / "figures.json").read_text())
+    assert set(figures) == {"colour", "variant grey", "variant beard", "pictures"}
+    assert abs(figures["variant grey"]["tooth_a"]) < 1
+    assert cv2.imread(str(tmp_path / "out" / "variants" / "default-beard.png")).shape[0] > 256
+
+
+def test_every_variant_changes_the_face_and_nothing_else_is_broken():
+    identity = load_identity(shipped_dir() / "default").identity
+    landmarks = identity.pose.project(identity.mesh)
+    drawn = picture_variants.variants(identity.frame, landmarks)
+    assert len(drawn) >= 18
+    for name, picture in drawn.items():
+        assert picture.shape == identity.frame.shape, name
+        assert picture.dtype == np.uint8, name
+        assert np.abs(picture.astype(int) - identity.frame).max() > 20, name
 
 
 def test_too_short_a_recording_is_refused(tmp_path, capsys):

@@ -21,7 +21,7 @@ WHITE = 255.0
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
-    return IdentityStore(tmp_path_factory.mktemp("own")).load("default")
+    return IdentityStore(tmp_path_factory.mktemp("own")).load("default").shrunk(512)
 
 
 @pytest.fixture(scope="module")

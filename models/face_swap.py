@@ -9,9 +9,8 @@ enters through the warped reference alone (docs/adr/0015).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,23 +19,16 @@ from numpy.typing import NDArray
 from models.crop import to_crop
 from models.mesh import FACE_OVAL, INNER_LIP_RING, OUTER_LIP_RING, Floats, Pose, topology
 from models.raster import MeshRasteriser, ring_points
+from models.source_face import BROWS, EYES, polygons, widened, without_hair, without_smile
 
 Picture = NDArray[np.uint8]
 
 FACE_SIDE = 3.7
 """Side of the square around a face, inter-ocular distances."""
 _CENTRE = np.array([0.0, 0.75, 0.0], np.float32)
-_EYES = (
-    [33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246],
-    [362, 382, 381, 380, 374, 373, 390, 249, 263, 466, 388, 387, 386, 385, 384, 398],
-)
-_BROWS = (
-    [70, 63, 105, 66, 107, 55, 65, 52, 53, 46],
-    [300, 293, 334, 296, 336, 285, 295, 282, 283, 276],
-)
 # Lengths in inter-ocular distances.
-_SHAPE_RISE = 0.4  # from the outline inwards, where the features' shape becomes the source's
-_LIGHT_SIGMA = 0.30  # lighting is what changes slower than this
+_SHAPE_RISE = 0.25  # from the outline inwards, where the features' shape becomes the source's
+_LIGHT_SIGMA = 0.45  # lighting is what changes slower than this
 _RIM, _RIM_SIGMA = 0.10, 0.07
 _FEATURE_SIGMA = 0.02
 _FOREHEAD = (-0.75, -0.45)  # canonical y: the face fades in between, below the hair of most people
@@ -65,6 +57,10 @@ class FaceTexture:
         """Cut a face `[478, 3]` out of a frame, `size` pixels wide."""
         transform = face_transform(pose, size)
         return cls(cut_face(frame, transform, size), _points(mesh, neutral, pose, transform), neutral)
+
+    def bared(self) -> FaceTexture:
+        """The same without hair before the face, for a source; takes half a second."""
+        return replace(self, picture=without_hair(self.picture, self.points, len(self.picture) / FACE_SIDE))
 
 
 def face_transform(pose: Pose, size: int) -> Floats:
@@ -99,7 +95,7 @@ class FaceSwap:
     """Puts one source's face into the frames of one target; call it from one thread.
 
     Args:
-        source: The face to show.
+        source: The face to show, bared.
         target: The target's own face, seen whole, from the front, with the size of the squares that are to be filled.
     """
 
@@ -126,7 +122,8 @@ class FaceSwap:
         transform = face_transform(pose, self.size)
         own = cut_face(frame, transform, self.size)
         points = _points(mesh, self.target.neutral, pose, transform)
-        shape = mesh + _inner_share() * (self._source.neutral - self.target.neutral)
+        change = without_smile(self._source.neutral - self.target.neutral)
+        shape = mesh + _inner_share() * change
         swapped = _points(shape, self.target.neutral, pose, transform)
         # The other face, and the target's own in the other's shape.
         face, moved = self._rasteriser.warp(swapped, (self._source.points, self._source.picture), (points, own))
@@ -140,11 +137,8 @@ class FaceSwap:
 
     def _filled(self, *outlines: Floats, reach: float = 0.0, smaller: int = 1) -> Floats:
         """Polygons of the square `[N, 2]`, 1 inside, wider by `reach` inter-ocular distances; drawn so much smaller."""
-        side = self.size // smaller
-        mask = np.zeros((side, side), np.uint8)
-        for outline in outlines:
-            cv2.fillPoly(mask, [np.rint((outline + 0.5) / smaller - 0.5).astype(np.int32)], 1)
-        return _widened(mask, reach * self._unit / smaller).astype(np.float32)
+        mask = polygons(self.size // smaller, *((outline + 0.5) / smaller - 0.5 for outline in outlines))
+        return widened(mask, reach * self._unit / smaller).astype(np.float32)
 
     def _blurred(self, picture: Floats, sigma: float) -> Floats:
         """A Gaussian of so many inter-ocular distances over the square, drawn at any size."""
@@ -158,13 +152,13 @@ class FaceSwap:
 
     def _features(self, points: Floats) -> Floats:
         """Where the target's own eyes and mouth interior are shown `[S, S]`."""
-        mask = self._filled(*(points[ring, :2] for ring in (*_EYES, INNER_LIP_RING)))
+        mask = self._filled(*(points[ring, :2] for ring in (*EYES, INNER_LIP_RING)))
         return self._blurred(mask, _FEATURE_SIGMA)
 
     def _gain(self, face: Picture, moved: Picture, points: Floats) -> Floats:
         """What takes the source's skin to the target's light and tone, slowly varying, small `[S / 4, S / 4, 3]`."""
         skin = self._filled(points[FACE_OVAL, :2], reach=-0.08, smaller=_COARSE)
-        rings = (points[ring, :2] for ring in (*_EYES, *_BROWS, OUTER_LIP_RING))
+        rings = (points[ring, :2] for ring in (*EYES, *BROWS, OUTER_LIP_RING))
         skin *= 1 - self._filled(*rings, reach=0.06, smaller=_COARSE)
         pixels = _LIGHT_SIGMA * self._unit / _COARSE
         light = []
@@ -181,7 +175,7 @@ class FaceSwap:
         ovals = own[FACE_OVAL, :2], swapped[FACE_OVAL, :2]
         inside = self._filled(ovals[0]) * self._filled(ovals[1])
         core = self._filled(ovals[0], smaller=_HALF) * self._filled(ovals[1], smaller=_HALF)
-        rim = self._whole(self._blurred(_widened(core, -_RIM * self._unit / _HALF), _RIM_SIGMA)) * inside
+        rim = self._whole(self._blurred(widened(core, -_RIM * self._unit / _HALF), _RIM_SIGMA)) * inside
         heights = [to_crop(pose.project(np.array([[0, y, 0]], np.float32)), transform)[0, 1] for y in _FOREHEAD]
         rows = np.arange(self.size, dtype=np.float32)
         return rim * np.clip((rows - heights[0]) / max(heights[1] - heights[0], 1.0), 0, 1)[:, None]
@@ -194,7 +188,7 @@ class FaceSwap:
         difference = np.abs(self._blurred(_smaller(own, _HALF) - small * gain, _OCCLUSION_SIGMA))
         red, green, blue = cv2.split(difference)
         occluded = np.clip((cv2.max(cv2.max(red, green), blue) - _OCCLUDED[0]) / (_OCCLUDED[1] - _OCCLUDED[0]), 0, 1)
-        moving = self._filled(*(points[ring, :2] for ring in (*_EYES, OUTER_LIP_RING)), reach=0.15, smaller=_HALF)
+        moving = self._filled(*(points[ring, :2] for ring in (*EYES, OUTER_LIP_RING)), reach=0.15, smaller=_HALF)
         return self._whole(self._blurred((occluded * (1 - moving)).astype(np.float32), _OCCLUSION_SIGMA))
 
 
@@ -202,15 +196,6 @@ def _smaller(picture: Picture, times: int) -> Picture:
     """A square at so much less than its size."""
     side = len(picture) // times
     return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-
-
-def _widened(mask: NDArray[Any], pixels: float) -> NDArray[Any]:
-    """A mask `[H, W]` that reaches so many pixels further, or less far."""
-    reach = round(abs(pixels))
-    if not reach:
-        return mask
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    return (cv2.dilate if pixels > 0 else cv2.erode)(mask, kernel)
 
 
 def _paste(frame: Picture, colour: Picture, opacity: Floats, transform: Floats) -> Picture:

@@ -93,7 +93,7 @@ def evaluate(config: AppConfig, arguments: argparse.Namespace) -> int:
     elif arguments.faces is not None:
         from presenter.recipe.evaluate_swap import evaluate_swaps
 
-        report = evaluate_swaps(find_clips(arguments.clips, arguments.limit), arguments.faces)
+        report = evaluate_swaps(config, find_clips(arguments.clips, arguments.limit), arguments.faces)
     else:
         report = evaluate_clips(config, arguments.clips, tuple(arguments.unseen), arguments.limit, arguments.plot)
     print_report(report, arguments.json)

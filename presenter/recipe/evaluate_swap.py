@@ -13,8 +13,11 @@ from tqdm import tqdm
 from models.face_swap import FaceSwap, FaceTexture
 from models.mesh import Floats, aperture, canonicalise
 from models.tracker import FaceTracker
+from presenter.config import AppConfig
+from presenter.enroll.photo import close_lips
 from presenter.errors import MediaError
 from presenter.recipe.face_identity import FaceIdentity, is_available
+from presenter.runtime.networks import load_networks
 from presenter.video.face_track import FaceTrack, track_face
 from presenter.video.swap import target_texture
 from stream.errors import StreamError
@@ -26,10 +29,11 @@ _STEP = 5  # every so many frames are embedded
 _FRAMES = 100  # of a clip at most
 
 
-def evaluate_swaps(clips: list[Path], faces: Path, each: int = 3) -> dict[str, Any]:
+def evaluate_swaps(config: AppConfig, clips: list[Path], faces: Path, each: int = 3) -> dict[str, Any]:
     """Put photographed faces on filmed people.
 
     Args:
+        config: Names the networks.
         clips: Videos of one person each.
         faces: Folder of photos, one face each.
         each: How many of them every clip gets, in turn.
@@ -47,6 +51,7 @@ def evaluate_swaps(clips: list[Path], faces: Path, each: int = 3) -> dict[str, A
     if not photos:
         raise MediaError(f"{faces}: expected photos ({', '.join(sorted(_PHOTOS))}), found none")
     network = FaceIdentity()
+    movements = load_networks(config.engine).syncformer.movements()
     rows: list[dict[str, float]] = []
     turn = 0
     for path in tqdm(clips, desc="swapping", unit="clip"):
@@ -58,7 +63,7 @@ def evaluate_swaps(clips: list[Path], faces: Path, each: int = 3) -> dict[str, A
         for _ in range(each):
             photo = photos[(turn * 97) % len(photos)]
             turn += 1
-            source = _photographed(network, photo)
+            source = _photographed(network, photo, movements)
             if source is not None:
                 rows.append(_judge(network, frames, track, *source))
     if not rows:
@@ -66,8 +71,8 @@ def evaluate_swaps(clips: list[Path], faces: Path, each: int = 3) -> dict[str, A
     return {"pairs": len(rows)} | {name: float(np.nanmean([row[name] for row in rows])) for name in rows[0]}
 
 
-def _photographed(network: FaceIdentity, photo: Path) -> tuple[FaceTexture, Floats] | None:
-    """A photo's face, and its embedding; None if there is no face."""
+def _photographed(network: FaceIdentity, photo: Path, movements: Floats) -> tuple[FaceTexture, Floats] | None:
+    """A photo's face as an enrolled one is, and its embedding; None if there is no face."""
     bgr = cv2.imread(str(photo))
     if bgr is None:
         return None
@@ -77,7 +82,7 @@ def _photographed(network: FaceIdentity, photo: Path) -> tuple[FaceTexture, Floa
     if not found:
         return None
     mesh, pose = canonicalise(found[0])
-    return FaceTexture.of(rgb, mesh, mesh, pose, _SIZE), network.embed(rgb, found[0])
+    return FaceTexture.of(rgb, mesh, close_lips(mesh, movements), pose, _SIZE).bared(), network.embed(rgb, found[0])
 
 
 def _judge(

@@ -44,9 +44,9 @@ def prepare_swap(video: Path, track: FaceTrack, stored: StoredIdentity) -> FaceS
 
 
 def source_texture(stored: StoredIdentity) -> FaceTexture:
-    """The face of a presenter."""
+    """The face of a presenter, as a source."""
     identity = stored.identity.shrunk(READ_HEIGHT)
-    return FaceTexture.of(identity.frame, identity.mesh, identity.neutral, identity.pose, _SOURCE_SIZE)
+    return FaceTexture.of(identity.frame, identity.mesh, identity.neutral, identity.pose, _SOURCE_SIZE).bared()
 
 
 def target_texture(frames: Iterable[TimedFrame], track: FaceTrack) -> FaceTexture:

@@ -40,4 +40,4 @@ def test_styles_are_judged_in_pairs(clips: list[Path]) -> None:
 
 def test_a_swap_is_judged_with_dlib_and_photos(clips: list[Path], tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="expected photos" if is_available() else r"\[train\]"):
-        evaluate_swaps(clips, tmp_path)
+        evaluate_swaps(load_config("tiny"), clips, tmp_path)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from models.attention import Schedule
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.errors import CheckpointError
+from models.lip_press import PRESS_FRAMES, LipPress, pressed
 from models.mel import HOP, LogMel, MelState
 from models.mesh import NUM_VERTICES
 from models.motion_basis import Array, mouth_rows, to_coefficients
@@ -58,6 +59,12 @@ class SyncFormerState(State):
     stem: list[Tensor]  # inputs each stem convolution still needs, [B, C, kernel - stride]
     audio: TransformerState
     motion: TransformerState
+    press: Tensor  # log-mel of the frames that the next one is heard with, [B, PRESS_FRAMES - 1, 2 bands]
+
+
+def normalised(mel: Tensor) -> Tensor:
+    """Log-mel of about zero mean and unit variance in speech."""
+    return (mel + 8.0) / 4.0
 
 
 def _windows(x: Tensor) -> Tensor:
@@ -89,6 +96,8 @@ class StyleSyncFormer(nn.Module):
         self.audio = CausalTransformer(config.dim, config.heads, config.audio_layers, config.context)
         self.motion = CausalTransformer(config.dim, config.heads, config.style_layers, config.context, config.style_dim)
         self.outputs = nn.ModuleList(nn.Linear(config.dim, config.coefficients) for _ in range(config.delays))
+        self._press_width = LipPress.width_of(config.mel_bands, _MEL_PER_CHUNK)
+        self.press = LipPress(self._press_width, config.dim)
         self.style = StyleEncoder(config.coefficients, config.style_dim)
         self.register_buffer("basis", torch.zeros(config.coefficients, NUM_VERTICES * 3))
         # How each coordinate goes with the lips' opening besides what the basis says; see docs/adr/0021-jaw.md.
@@ -112,16 +121,25 @@ class StyleSyncFormer(nn.Module):
                 stem=[weight.new_zeros(batch_size, width, overlap) for width in self._stem_widths],
                 audio=self.audio.init_state(batch_size, max_chunk),
                 motion=self.motion.init_state(batch_size, max_chunk),
+                press=weight.new_zeros(batch_size, PRESS_FRAMES - 1, self._press_width),
             )
 
     def process_audio(self, mel: Tensor, state: SyncFormerState, schedule: Schedule | None = None) -> Tensor:
         """Encode log-mel `[B, 4 n, bands]` to audio features `[B, n, C]`, updating `state` in place."""
-        x = ((mel + 8.0) / 4.0).transpose(1, 2)  # about zero mean and unit variance in speech
+        x = normalised(mel).transpose(1, 2)
         for conv, tail in zip(self.stem, state.stem, strict=True):
             joined = torch.cat([tail, x], -1)
             tail.copy_(joined[..., -tail.shape[-1] :].detach())
             x = F.gelu(conv(_windows(joined)).transpose(1, 2), approximate="tanh")
         return self.audio.step(x.transpose(1, 2), None, state.audio, schedule)
+
+    def shut(self, mel: Tensor, audio: Tensor, state: SyncFormerState) -> Tensor:
+        """How shut the lips should be `[B, n]`, from log-mel and audio features, updating `state` in place."""
+        return self.press.step(normalised(mel), audio, state.press)
+
+    def pressed(self, coefficients: Tensor, shut: Tensor) -> Tensor:
+        """Coefficients `[B, n, K]` with lips that are open only as far as `shut` `[B, n]` leaves them."""
+        return pressed(coefficients, shut, self._rows[0], self._columns[:, 0])
 
     def move(self, audio: Tensor, style: Tensor, state: SyncFormerState, schedule: Schedule | None = None) -> Tensor:
         """Turn audio features `[B, n, C]` into motion features `[B, n, C]` under style `[B, S]`."""
@@ -146,11 +164,13 @@ class StyleSyncFormer(nn.Module):
             raise ValueError(f"expected a multiple of {CHUNK_SAMPLES} samples, got {pcm.shape[1]}")
         # Both stacks have the same context and have seen as many frames.
         schedule = self.audio.schedule(pcm.shape[1] // CHUNK_SAMPLES, state.audio)
-        audio = self.process_audio(self.mel.step(pcm, state.mel), state, schedule)
+        mel = self.mel.step(pcm, state.mel)
+        audio = self.process_audio(mel, state, schedule)
         code, articulation = style.expand(pcm.shape[0], -1).tensor_split([self.config.style_dim], 1)
         hidden = self.move(audio, code, state, schedule)
         coefficients: Tensor = self.outputs[self.config.delay](hidden)
-        return articulated(coefficients, articulation, self._rows, self._columns)
+        coefficients = articulated(coefficients, articulation, self._rows, self._columns)
+        return self.pressed(coefficients, self.shut(mel, audio, state))
 
     def forward(self, pcm: Tensor, style: Tensor) -> Tensor:
         """Return the coefficients of whole clips `[B, 640 n]`: `step` over a fresh state."""
@@ -217,9 +237,10 @@ class StyleSyncFormer(nn.Module):
         if "syncformer" not in config:
             raise CheckpointError(f"{path}: expected a SyncFormer checkpoint, got keys {sorted(config)}")
         model = cls(SyncFormerConfig(**config["syncformer"]))
-        # Earlier files have no jaw, and hold the stem's weights as those of convolutions, `[C, C', kernel]`.
+        # Earlier files have no jaw and press no lips, and hold the stem's weights as those of convolutions.
         shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-        tensors.setdefault("jaw", model.jaw)
+        later = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(("jaw", "press."))}
+        tensors = later | tensors
         model.load_state_dict({name: tensor.float().view(shapes.get(name, -1)) for name, tensor in tensors.items()})
         model._read_basis()
         return model.eval()

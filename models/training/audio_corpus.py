@@ -70,7 +70,7 @@ def _save(path: Path, pcm: NDArray[np.int16], phones: NDArray[np.int8] | None) -
 
 def prepare_recordings(config: AudioCorpusConfig) -> None:
     """Prepare LibriSpeech and EmoDB (audio only) and LJSpeech (forced-aligned)."""
-    texts = _transcripts(config.data)
+    texts = transcripts(config.data)
     corpora = ("librispeech", "ljspeech", "de_emodb")
     files = [path for corpus in corpora for path in sorted((config.data / corpus).glob("*.opus"))]
     for source in tqdm(files, desc="recordings"):
@@ -82,7 +82,8 @@ def prepare_recordings(config: AudioCorpusConfig) -> None:
         _save(target, pcm, None if segments is None else frame_labels(segments, len(pcm) // FRAME_SAMPLES))
 
 
-def _transcripts(data: Path) -> dict[str, str]:
+def transcripts(data: Path) -> dict[str, str]:
+    """LJSpeech: text by the name of the recording."""
     with (data / "ljspeech" / "metadata.csv").open(newline="") as file:
         return {row[0]: row[-1] for row in csv.reader(file, delimiter="|", quoting=csv.QUOTE_NONE)}
 
@@ -90,7 +91,7 @@ def _transcripts(data: Path) -> dict[str, str]:
 def prepare_voices(config: AudioCorpusConfig) -> None:
     """Synthesise sentences with exact phone times, dealt to the available voices in turn."""
     speakers = voices(config.cache)
-    texts = [text for text in _transcripts(config.data).values() if 20 < len(text) < 160] + english_prose()
+    texts = [text for text in transcripts(config.data).values() if 20 < len(text) < 160] + english_prose()
     texts = (texts * (1 + config.synthetic_sentences // max(len(texts), 1)))[: config.synthetic_sentences]
     for number, (voice, text) in enumerate(tqdm(assign_texts(texts, list(speakers)), desc="voices")):
         target = config.cache / "audio" / "synthetic" / f"{voice}_{number:04d}.npz"

@@ -20,7 +20,7 @@ from scipy.signal import resample_poly
 from models.training.audio_corpus_phones import SAMPLE_RATE, Segment, phone_from_flite, phone_from_ipa
 
 FLITE_VOICES = ("slt", "rms", "awb", "kal16")
-_ESPEAK_VARIANTS = ("", "+f1", "+f2", "+f3", "+f4", "+m1", "+m3", "+m5", "+m7")
+ESPEAK_VARIANTS = ("", "+f1", "+f2", "+f3", "+f4", "+m1", "+m3", "+m5", "+m7")
 Utterance = tuple[NDArray[np.float32], list[Segment]]
 Voice = Callable[[str], Utterance]
 
@@ -66,7 +66,7 @@ def speak_espeak(text: str, language: str, number: int) -> NDArray[np.float32]:
         subprocess.CalledProcessError: if espeak-ng refuses the language.
     """
     rng = np.random.default_rng(number)
-    voice = f"{language}{rng.choice(_ESPEAK_VARIANTS)}"
+    voice = f"{language}{rng.choice(ESPEAK_VARIANTS)}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
         command = ["espeak-ng", "-v", voice, "-p", str(rng.integers(25, 75)), "-s", str(rng.integers(120, 190))]

@@ -48,15 +48,22 @@ class StudentPredictor:
 
 @torch.inference_mode()
 def all_delays(model: StyleSyncFormer, pcm: NDArray[np.int16], style: torch.Tensor | None = None) -> list[Array]:
-    """Coefficients `[T, K]` of every delay's head for one clip, each aligned with its frames."""
+    """Coefficients `[T, K]` of every delay's head for one clip, each aligned with its frames.
+
+    Lips are pressed by the head that runs live only: how shut they should be is known at its delay.
+    """
     delays = model.config.delays
     sound = np.concatenate([pcm.astype(np.float32) / 32768, np.zeros(delays * CHUNK_SAMPLES, np.float32)])
     batch = torch.from_numpy(sound)[None]
     frames = len(pcm) // CHUNK_SAMPLES
     state = model.init_state(1, frames + delays)
-    hidden = model.process_audio(model.mel.step(batch, state.mel), state)
-    hidden = model.move(hidden, model.null_style[:, : model.config.style_dim] if style is None else style, state)
-    return [np.asarray(head(hidden)[0, d : d + frames]) for d, head in enumerate(model.outputs)]
+    mel = model.mel.step(batch, state.mel)
+    audio = model.process_audio(mel, state)
+    hidden = model.move(audio, model.null_style[:, : model.config.style_dim] if style is None else style, state)
+    moved = [head(hidden) for head in model.outputs]
+    live = model.config.delay
+    moved[live] = model.pressed(moved[live], model.shut(mel, audio, state))
+    return [np.asarray(coefficients[0, d : d + frames]) for d, coefficients in enumerate(moved)]
 
 
 def speech_closures(predicted: Array, true: Array, phones: NDArray[np.int8]) -> Closures:

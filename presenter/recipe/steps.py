@@ -127,6 +127,7 @@ STEPS: dict[str, Callable[[Sequence[str]], None]] = {
     "motion": _with_own_options("motion"),
     "motion-average": _with_own_options("motion_average"),
     "motion-report": _with_own_options("motion_report"),
+    "closures": _with_own_options("closures"),
     "jaw": _jaw,
     "interior": _interior,
     "generator": _generator,

@@ -49,6 +49,8 @@ def random_network() -> StyleSyncFormer:
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=0.2)
     torch.nn.init.normal_(network.basis)
+    torch.nn.init.zeros_(network.press.out.bias)  # it presses
+    network._read_basis()
     return network.eval()
 
 

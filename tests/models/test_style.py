@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from models.errors import CheckpointError
+from models.lip_press import TOUCHING
 from models.mesh import NUM_VERTICES, topology
 from models.motion_basis import mouth_rows, to_coefficients
 from models.style import ARTICULATION, articulated, fit_articulation
@@ -45,7 +46,8 @@ def test_an_articulation_scales_opening_and_width_and_keeps_the_time(
     plain = mouth(network, network(pcm, network.null_style))
     assert plain[:, 0].std() > 0.01, "it talks"
     styled = mouth(network, network(pcm, style_of(network, 1.5, 0.7, 0.02)))
-    np.testing.assert_allclose(styled[:, 0], 1.5 * plain[:, 0], atol=1e-4)
+    # Lips that are pressed touch at one opening, whatever the style.
+    np.testing.assert_allclose(styled[:, 0], 1.5 * plain[:, 0], atol=0.5 * TOUCHING)
     np.testing.assert_allclose(styled[:, 1], 0.7 * plain[:, 1] + 0.02, atol=1e-4)
 
 

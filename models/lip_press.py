@@ -15,7 +15,7 @@ from torch import Tensor, nn
 PRESS_FRAMES = 6  # of 40 ms that are heard, up to the newest one
 _BANDS = 2  # neighbouring mel bands that are heard as one
 _WIDTH = 64
-TOUCHING = 0.006  # an opening at which lips touch already, inter-ocular distances: film has no smaller one
+TOUCHING = 0.006  # an opening at which lips touch already, inter-ocular distances; chosen with the strength
 _NEVER = -20.0  # a bias with which lips are never pressed
 
 

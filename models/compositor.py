@@ -20,6 +20,7 @@ from models.live_inputs import masked_target, planes_of
 from models.mesh import NUM_VERTICES, Floats
 from models.mouth_interior import interior_look
 from models.raster import Drawn
+from models.references import Mixer, References
 from models.rest_error import laid_over, rest_error
 from models.scene import scene_of
 from models.template import TemplateFrame
@@ -66,6 +67,8 @@ class FrameCompositor:
         )
         self._prepared = 0, first
         self._error = first.correct(self.layer(first.own_displacement), backend.window)
+        self._references = identity.references
+        first.mix_with(self._references)
 
     def points(self, displacement: Floats, number: int = 0) -> Floats:
         """The extended mesh in the crop `[514, 3]` for a displacement `[478, 3]` from neutral; see `frame`."""
@@ -128,13 +131,16 @@ class FrameCompositor:
 
     def _drawn(self, displacement: Floats, prepared: Prepared) -> tuple[Drawn, Planes]:
         points = prepared.points(displacement)
-        drawn = self._rasteriser.draw(points, prepared.source, prepared.reference)
-        return drawn, planes_of(drawn, points, prepared.source, self._look)
+        mix = prepared.mixer.mix(points)
+        drawn = self._rasteriser.draw_mix(points, mix)
+        return drawn, planes_of(drawn, points, mix.gap, self._look)
 
     def _at(self, number: int) -> Prepared:
         index = self.scene.index(number)
         if self._prepared[0] != index:
-            self._prepared = index, Prepared(self.scene.template(index), self._backend.encode_target, self._error)
+            prepared = Prepared(self.scene.template(index), self._backend.encode_target, self._error)
+            prepared.mix_with(self._references)
+            self._prepared = index, prepared
         return self._prepared[1]
 
 
@@ -158,9 +164,14 @@ class Prepared:
         with torch.inference_mode():
             self.target = encode_target(masked_target(picture_tensor(self.reference)))
         self.source = crop_points(frame.mesh, frame.rest, frame.pose, transform)
+        self.mix_with(None)
         self.own_displacement = frame.mesh - frame.rest
         """That of the frame itself `[478, 3]`."""
         self._to_crop = to_crop(frame.pose.scale * frame.pose.rotation.T, _without_offset(transform))
+
+    def mix_with(self, references: References | None) -> None:
+        """Mix the frame's own crop with the person's references from now on, if there are any."""
+        self.mixer = Mixer(self.reference, self.source, references)
 
     def correct(self, layer: Layer, window: Window) -> Floats:
         """Take away what the generator changes in this frame at rest.

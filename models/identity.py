@@ -15,6 +15,7 @@ from models.crop import crop_transform, cut_crop
 from models.eyelids import draw_blinks
 from models.matting import Matte
 from models.mesh import Floats, Pose
+from models.references import References
 from models.still import Blinks
 from models.template import LivingTemplate
 
@@ -53,6 +54,7 @@ class Identity:
         blinks: Eyelid overlays.
         matte: Where in the frame the person is `[H, W]`; None if it was enrolled without.
         template: The video of the person that is animated instead of the frame; None if there is but the frame.
+        references: Other mouths of the person, to be shown where they are nearest; None without.
         sunk_teeth: How much lower than on the mean head the lower teeth are painted; see `InteriorLook`.
         photo: What the frame was cut from, if that shows more.
         head: What the generator reads where the frame shows more than head and shoulders; None for the frame.
@@ -69,6 +71,7 @@ class Identity:
     blinks: Blinks
     matte: Matte | None
     template: LivingTemplate | None = None
+    references: References | None = None
     sunk_teeth: float = 0.0
     photo: WholePhoto | None = None
     head: Identity | None = None

@@ -11,7 +11,7 @@ from torch import Tensor
 from models.crop import crop_mask
 from models.mesh import INNER_LIP_PAIRS, Floats
 from models.mouth_interior import InteriorLook, paint_interior
-from models.raster import Drawn, MeshRasteriser
+from models.raster import Drawn, MeshRasteriser, Mix
 
 Picture = NDArray[np.uint8]
 UNSEEN = 0.25  # of an opening: where the reference lacks more, its own teeth would be stretched, and none is shown
@@ -23,9 +23,9 @@ def mouth_gap(points: Floats) -> float:
     return float(np.linalg.norm(points[lower, :2] - points[upper, :2], axis=1).mean())
 
 
-def seen_share(target: Floats, reference: Floats) -> float:
-    """How much of the target's mouth opening the reference shows, 0..1."""
-    return float(np.clip(mouth_gap(reference) / max(mouth_gap(target), 1.0), 0.0, 1.0))
+def seen_share(target: Floats, gap: float) -> float:
+    """How much of the target's mouth opening a reference shows whose lips are `gap` crop pixels apart, 0..1."""
+    return float(np.clip(gap / max(mouth_gap(target), 1.0), 0.0, 1.0))
 
 
 def masked_target(target: Tensor) -> Tensor:
@@ -70,21 +70,36 @@ def live_planes(
         `[256, 256, 6]` in 0..255, zero outside the mask: warped reference (3), shade, mouth interior,
         and the interior as far as the warped reference shows it.
     """
-    drawn = rasteriser.draw(points, source, np.asarray(other))
-    return planes_of(drawn, points, source, look, hide_interior=hide_interior)
+    mix = Mix.of_one(np.asarray(other), source, mouth_gap(source))
+    return mixed_planes(rasteriser, points, mix, look, hide_interior=hide_interior)
+
+
+def mixed_planes(
+    rasteriser: MeshRasteriser,
+    points: Floats,
+    mix: Mix,
+    look: InteriorLook | None,
+    *,
+    hide_interior: bool = False,
+) -> Picture:
+    """`live_planes` of references that are mixed; see `models.references`."""
+    return planes_of(rasteriser.draw_mix(points, mix), points, mix.gap, look, hide_interior=hide_interior)
 
 
 def planes_of(
     drawn: Drawn,
     points: Floats,
-    source: Floats,
+    gap: float,
     look: InteriorLook | None,
     *,
     hide_interior: bool = False,
 ) -> Picture:
-    """`live_planes` of what the rasteriser has drawn; an interior is painted into its warped reference, in place."""
+    """`live_planes` of what the rasteriser has drawn of a reference whose lips are `gap` crop pixels apart.
+
+    An interior is painted into its warped reference, in place.
+    """
     shade, interior, warped = drawn.shade, drawn.interior, drawn.warped
-    share = seen_share(points, source)
+    share = seen_share(points, gap)
     if look is not None:
         paint_interior(warped, interior, points, look, 1.0 if hide_interior else min((1 - share) / UNSEEN, 1.0))
         share = 1.0

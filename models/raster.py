@@ -9,22 +9,52 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.mesh import FACE_OVAL, INNER_LIP_RING, NUM_VERTICES, Floats, Ints, topology
+from models.mesh import FACE_OVAL, INNER_LIP_RING, LIPS, NUM_VERTICES, OUTER_LIP_RING, Floats, Ints, topology
 
 RING_SCALE = 1.5  # how far outside the face oval the warp has faded to nothing
 _RING_CENTRE = np.array([0.0, 0.7, 0.2], np.float32)
 LIGHT = np.array([-0.25, -0.35, -0.9], np.float32) / np.linalg.norm([-0.25, -0.35, -0.9])
 _SUBPIXEL_BITS = 4
 _FACE, _MOUTH, _RING = 0, 1, 2
+_RIM, _AROUND = 0.05, 0.4  # of the way from the rim to the lips, between which references appear
 # Outside the ring the reference is not moved: source x = x, source y = y, shade = 0.
 _UNMOVED = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, _RING]], np.float32)[:, None]
+_NOWHERE = np.zeros_like(_UNMOVED)
 _UNMOVED_TWICE = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 0, 0]], np.float32)[:, None]
+
+
+MIXED = 3
+"""So many references are mixed at the most."""
+
+
+class Mix(NamedTuple):
+    """Crops of one face that are warped onto the same mesh and mixed.
+
+    The first lies behind: it is shown where the face ends, and what the others show of the mouth fades into it.
+    """
+
+    pictures: list[NDArray[np.uint8]]
+    """One, or that and `MIXED`, `[S, S, 3]` each."""
+    sources: list[Floats]
+    """The extended mesh in each `[514, 3]`."""
+    weights: Floats
+    """How much of each but the first, by colour `[MIXED, 3]`."""
+    gap: float
+    """How far the widest mouth is open that they show, pixels."""
+    own: float = 1.0
+    """How much of what is mixed is the first again."""
+
+    @classmethod
+    def of_one(cls, picture: NDArray[np.uint8], source: Floats, gap: float = 0.0) -> Mix:
+        """A single crop."""
+        return cls([picture], [source], np.zeros((0, 3), np.float32), gap)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,11 +124,20 @@ class Drawn(NamedTuple):
     positions: tuple[Floats, Floats]
     """Where in the reference each pixel of the region comes from: columns and rows `[h, w]`."""
     region: tuple[slice, slice]
+    behind: tuple[NDArray[np.uint8], Floats] | None = None
+    """Of a mix: the first crop alone `[h, w, 3]`, and how much of it is seen `[h, w]`."""
 
     def moved(self, picture: Floats) -> Floats:
-        """Another picture `[S, S, 3]` moved in the same way, by cubic interpolation, which keeps its texture."""
+        """Another picture `[S, S, 3]` moved in the same way, by cubic interpolation, which keeps its texture.
+
+        Of a mix, it takes the first crop's place in it.
+        """
         moved = np.zeros((*self.shade.shape, 3), np.float32)
-        moved[self.region] = cv2.remap(picture, *self.positions, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        there = cv2.remap(picture, *self.positions, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        if self.behind is not None:
+            behind, seen = self.behind
+            there = self.warped[self.region] + seen[..., None] * (there - behind)
+        moved[self.region] = there
         return moved
 
 
@@ -131,12 +170,17 @@ class MeshRasteriser:
             source: Where the same vertices lie in the reference `[478 + 36, 3]`.
             reference: The picture to warp `[S, S, 3]`.
         """
+        return self.draw_mix(vertices, Mix.of_one(reference, source))
+
+    def draw_mix(self, vertices: Floats, mix: Mix) -> Drawn:
+        """`draw` with several references, each warped onto the mesh `vertices [478 + 36, 3]`."""
         top, bottom, left, right = self.region
         order = self._visible(vertices)
         corners = vertices[self._triangles[order], :2]
         ids = self._draw_ids(corners)
         shades = vertex_shade(vertices, self._triangles[: self._num_face])
-        values = np.column_stack([source[:, :2], 255 * shades, np.zeros_like(shades)])[self._triangles[order]]
+        first = np.column_stack([mix.sources[0][:, :2], 255 * shades, np.zeros_like(shades)])
+        values = first[self._triangles[order]]
         # A row of four numbers per triangle, the last one its kind: rows of three take three times as long to look up.
         planes = _planes(corners, values)
         planes[2, :, 3] = np.digitize(order, [self._num_face, self._num_inner])
@@ -147,8 +191,21 @@ class MeshRasteriser:
         region = np.s_[top:bottom, left:right]
         shaded[region] = np.clip(shade, 0, 255) * (kinds == _FACE)
         inside[region] = (kinds == _MOUTH) * np.uint8(255)
-        warped[region] = _moved(reference, source_x, source_y)
-        return Drawn(shaded, inside, warped, (source_x, source_y), region)
+        shown, behind = _moved(mix.pictures[0], source_x, source_y), None
+        if len(mix.pictures) > 1:
+            values = np.column_stack([*(source[:, :2] for source in mix.sources[1:]), mouth_share(), shades])
+            *places, share, _ = [
+                plane
+                for first in (0, 4)
+                for plane in self._per_pixel(
+                    np.concatenate([_planes(corners, values[self._triangles[order], first : first + 4]), _NOWHERE], 1),
+                    ids,
+                )
+            ]
+            behind = shown, 1 - (1 - mix.own) * share
+            shown = _mixed(mix, shown, places, share)
+        warped[region] = shown
+        return Drawn(shaded, inside, warped, (source_x, source_y), region, behind)
 
     def warp(self, vertices: Floats, *looks: tuple[Floats, NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
         """Warp one or two pictures through the mesh to the same place; two cost little more than one.
@@ -196,6 +253,29 @@ class MeshRasteriser:
         for number, triangle in enumerate(points):
             cv2.fillConvexPoly(self._ids, triangle, number, 8, _SUBPIXEL_BITS)
         return self._ids
+
+
+@cache
+def mouth_share() -> Floats:
+    """How much references are shown at each vertex of the extended mesh `[514]`: 1 around the mouth, 0 at the rim."""
+    reference = topology().reference[:NUM_VERTICES]
+    to_lips, to_rim = (
+        np.linalg.norm(reference[:, None] - reference[ring], axis=2).min(1) for ring in (OUTER_LIP_RING, FACE_OVAL)
+    )
+    along = np.clip((to_rim / (to_lips + to_rim) - _RIM) / (_AROUND - _RIM), 0, 1)
+    along[LIPS] = 1
+    share = along * along * (3 - 2 * along)
+    return np.concatenate([share, np.zeros(len(FACE_OVAL))]).astype(np.float32)
+
+
+def _mixed(mix: Mix, behind: NDArray[np.uint8], places: list[Floats], share: Floats) -> NDArray[np.uint8]:
+    """References moved to where they are wanted and mixed, over what lies behind by `share`; `[h, w, 3]`."""
+    total = np.zeros(behind.shape, np.float32)
+    for number, weight in enumerate(mix.weights):
+        moved = _moved(mix.pictures[number + 1], places[2 * number], places[2 * number + 1])
+        total += cv2.multiply(moved, (*map(float, weight), 0.0), dtype=cv2.CV_32F)
+    total += (1 - share)[..., None] * (behind - total)
+    return np.asarray(cv2.convertScaleAbs(total), np.uint8)
 
 
 def _moved(picture: NDArray[np.uint8], source_x: Floats, source_y: Floats) -> NDArray[np.uint8]:

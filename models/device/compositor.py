@@ -15,7 +15,7 @@ from models.device.slots import DeviceSlot
 from models.head_motion import AT_REST, HeadPose
 from models.identity import Identity, StyleCode
 from models.layer import Layer
-from models.live_inputs import planes_of
+from models.live_inputs import mouth_gap, planes_of
 from models.mesh import NUM_VERTICES, Floats
 from models.mouth_interior import interior_look
 from models.scene import scene_of
@@ -46,6 +46,10 @@ class DeviceCompositor:
         self._look = interior_look(first.reference, first.source, identity.sunk_teeth)
         self._show(0, first)
         self._error = first.correct(self.layer(first.own_displacement), self._window)
+        self._references = identity.references
+        if self._references is not None:
+            slot.show_references(self._references)
+        first.mix_with(self._references)
         self._show(0, first)
         self._behind = -1, 0
 
@@ -69,7 +73,7 @@ class DeviceCompositor:
         prepared = self._prepared
         points = prepared.points(displacement)
         drawn = crop_rasteriser().draw(points, prepared.source, prepared.reference)
-        planes = planes_of(drawn, points, prepared.source, None)
+        planes = planes_of(drawn, points, mouth_gap(prepared.source), None)
         return Mouth(layer, detail_of(drawn, prepared.reference, planes, self._window))
 
     def compose_with_cutout(
@@ -84,12 +88,15 @@ class DeviceCompositor:
         self.scene.prepare_cutout()
 
     def _prepare(self, index: int) -> Prepared:
-        return Prepared(self.scene.template(index), self._slot.frames.step.encode_target, self._error)
+        prepared = Prepared(self.scene.template(index), self._slot.frames.step.encode_target, self._error)
+        prepared.mix_with(self._references)
+        return prepared
 
     def _live(self, displacement: Floats, pose: HeadPose, index: int) -> Floats:
         if index != self._index:
             self._show(index, self._prepare(index))
-        return live_numbers(self._prepared.points(displacement), self.scene.warp.change(pose))
+        prepared = self._prepared
+        return live_numbers(prepared.points(displacement), self.scene.warp.change(pose), prepared.mixer)
 
     def _show(self, index: int, prepared: Prepared) -> None:
         """Show a template frame from now on."""
@@ -104,7 +111,7 @@ class DeviceCompositor:
                 source=torch.from_numpy(prepared.source[:, :2]),
                 field=torch.from_numpy(self.scene.warp.field),
                 to_window=torch.from_numpy(to_window),
-                look=mouth_look(self._look, at_rest, prepared.source),
+                look=mouth_look(self._look, at_rest),
             )
         )
         self._prepared, self._index = prepared, index

@@ -22,18 +22,60 @@ from models.head_warp import cell_size
 from models.identity import READ_HEIGHT
 from models.live_inputs import UNSEEN
 from models.mesh import FACE_OVAL, NUM_VERTICES, Floats
+from models.raster import MIXED
+from models.references import MOST, Mixer
 from models.rest_error import LIP_EDGE, LIP_FADE
 from models.still import DETAIL
 
 _POINTS = NUM_VERTICES + len(FACE_OVAL)
 _CHANGE = 8  # numbers of `HeadWarp.change`
-LIVE_NUMBERS = 3 * _POINTS + _CHANGE
+_PARTS = [3 * _POINTS, _CHANGE, MIXED, 3 * MIXED, 1, 1]
+LIVE_NUMBERS = sum(_PARTS)
 """What changes with every frame of a stream; see `live_numbers`."""
 
 
-def live_numbers(points: Floats, change: Floats) -> Floats:
-    """The live inputs of a stream `[LIVE_NUMBERS]`: the extended mesh in the crop `[514, 3]`, and `HeadWarp.change`."""
-    return np.concatenate([points.ravel(), change.ravel()])
+def live_numbers(points: Floats, change: Floats, mixer: Mixer) -> Floats:
+    """The live inputs of a stream `[LIVE_NUMBERS]`.
+
+    Args:
+        points: The extended mesh in the crop `[514, 3]`.
+        change: `HeadWarp.change`.
+        mixer: Of the references.
+    """
+    order, weights, gap, own = mixer.chosen(points)
+    if not order:  # the template frame's own crop, whatever share of it is shown
+        order, weights = [0] * MIXED, np.full((MIXED, 3), 1 / MIXED, np.float32)
+    return np.concatenate([points.ravel(), change.ravel(), order, weights.ravel(), [gap, own]]).astype(np.float32)
+
+
+class Live(NamedTuple):
+    """`live_numbers` of a batch."""
+
+    points: Tensor
+    """`[B, 514, 3]`."""
+    change: Tensor
+    """`[B, 2, 4]`."""
+    order: Tensor
+    """Which references are mixed, 0 for the template frame's own `[B, 3]`."""
+    weights: Tensor
+    """How much of each, by colour `[B, 3, 3]`."""
+    gap: Tensor
+    """How far the widest mouth is open that they show, pixels `[B]`."""
+    own: Tensor
+    """How much of the mix is the template frame's own crop `[B]`."""
+
+    @classmethod
+    def of(cls, numbers: Tensor) -> Live:
+        """From `[B, LIVE_NUMBERS]`."""
+        points, change, order, weights, gap, own = numbers.split(_PARTS, 1)
+        return cls(
+            points.view(-1, _POINTS, 3),
+            change.view(-1, 2, 4),
+            order.long(),
+            weights.view(-1, MIXED, 3),
+            gap[:, 0],
+            own[:, 0],
+        )
 
 
 class Shown(NamedTuple):
@@ -104,9 +146,12 @@ class FrameStep(nn.Module):
             torch.zeros(rows, -(-height // cell) + 2, -(-width // cell) + 2, 4, device=device),
             torch.zeros(rows, 2, 3, device=device),
             MouthLook(
-                *(torch.zeros(rows, *shape, device=device) for shape in (*per_piece, (5, 3), (TAPS,), (4,), (4,)))
+                *(torch.zeros(rows, *shape, device=device) for shape in (*per_piece, (5, 3), (TAPS,), (4,), (3,)))
             ),
         )
+        self.references = torch.zeros(rows, MOST, 3, CROP_SIZE, CROP_SIZE, dtype=torch.uint8, device=device)
+        """What each stream can mix besides the template frame's own crop, see `References`."""
+        self.sources = torch.zeros(rows, MOST, _POINTS, 2, device=device)
         self.pictures = torch.zeros(rows, 3, DETAIL * height, DETAIL * width, dtype=torch.uint8, device=device)
         self._network = deepcopy(generator).requires_grad_(False).to(device, dtype)
         self._raster, self._mouth, self._moved = MeshRaster(), MouthPainter(), MovedPicture(size)
@@ -130,28 +175,28 @@ class FrameStep(nn.Module):
             The frames in YUV 4:2:0 `[B, 3 H / 2, W]` and the rendered layers `[B, h, w, 4]`, see `Layer`; bytes.
         """
         shown = self.shown.rows(rows)
-        points, change = live[:, :-_CHANGE].view(-1, _POINTS, 3), live[:, -_CHANGE:].view(-1, 2, 4)
-        mesh = self._drawn(shown, points)
-        planes = self._planes(mesh, shown, points)
+        given = Live.of(live)
+        mesh = self._drawn(shown, rows, given)
+        planes = self._planes(mesh, shown, given)
         outside = away_from_lips(planes, self.window)
         layer = laid_over(self._layer(planes, shown), mesh.base[:, :3], planes, self.window, outside)
         picture = self.pictures.index_select(0, rows).float()
         detail = self._detail(mesh, outside) if self._is_fine else None
-        frame = self._moved(picture, layer, shown.field, change, shown.to_window, detail)
+        frame = self._moved(picture, layer, shown.field, given.change, shown.to_window, detail)
         return i420(frame), layer.permute(0, 2, 3, 1).to(torch.uint8)
 
-    def planes(self, shown: Shown, points: Tensor) -> Tensor:
-        """The generator's live inputs `[B, 6, 256, 256]` in whole grey values 0..255; see `live_planes`."""
-        return self._planes(self._drawn(shown, points), shown, points)
+    def planes(self, shown: Shown, rows: Tensor, live: Live) -> Tensor:
+        """The generator's live inputs `[B, 6, 256, 256]` in whole grey values 0..255; see `mixed_planes`."""
+        return self._planes(self._drawn(shown, rows, live), shown, live)
 
-    def _drawn(self, shown: Shown, points: Tensor) -> MeshPlanes:
+    def _drawn(self, shown: Shown, rows: Tensor, live: Live) -> MeshPlanes:
         """The meshes; for fine frames the reference itself is moved, too, as three more channels of the base."""
         reference = shown.reference.float()
         base = torch.cat([shown.base, reference], 1) if self._is_fine else shown.base
-        return self._raster(points, shown.source, reference, base)
+        return self._raster(live.points, *self._mixed(shown, rows, live.order), base, live.weights, live.own)
 
-    def _planes(self, mesh: MeshPlanes, shown: Shown, points: Tensor) -> Tensor:
-        seen = self._mouth.seen_share(points, shown.look)
+    def _planes(self, mesh: MeshPlanes, shown: Shown, live: Live) -> Tensor:
+        points, seen = live.points, self._mouth.seen_share(live.points, live.gap)
         if self.painted_interior:
             warped = self._mouth(mesh.warped, mesh.interior, points, ((1 - seen) / UNSEEN).clamp(max=1), shown.look)
             planes = [warped, mesh.shade, mesh.interior, mesh.interior]
@@ -164,6 +209,16 @@ class FrameStep(nn.Module):
         """See `detail_of`: shift, bare crop and where it is seen `[B, 6, h, w]`."""
         bare = rounded(mesh.base[:, 3:])
         return torch.cat([self.window.cut(mesh.shift), self.window.cut(bare), 255 * outside], 1)
+
+    def _mixed(self, shown: Shown, rows: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
+        """The meshes in the template frame's own crop and those to mix `[B, 1 + MIXED, 514, 2]`, and the crops."""
+        order = nn.functional.pad(order, (1, 0))
+        place = (rows[:, None] * MOST + (order - 1).clamp(min=0)).flatten()
+        own = (order == 0)[..., None, None]
+        sources = self.sources.flatten(0, 1).index_select(0, place).view(*order.shape, _POINTS, 2)
+        crops = self.references.flatten(0, 1).index_select(0, place).view(*order.shape, 3, CROP_SIZE, CROP_SIZE)
+        sources = torch.where(own, shown.source[:, None], sources)
+        return sources, torch.where(own[..., None], shown.reference[:, None], crops).float()
 
     def _layer(self, planes: Tensor, shown: Shown) -> Tensor:
         live = planes / 255

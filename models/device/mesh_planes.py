@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from models.crop import CROP_SIZE, mask_region
 from models.device.sampling import rounded, sample
-from models.mesh import topology
-from models.raster import LIGHT, warp_mesh
+from models.mesh import Floats, topology
+from models.raster import LIGHT, MIXED, mouth_share, warp_mesh
 
 _HIGHEST = 0.3  # canonical y: triangles wholly above lie outside of the crop's mask, in whatever pose
 _SMALL, _LARGE = (48, 40), (112, 96)
@@ -21,6 +21,12 @@ _DEPTHS, _FARTHEST = 512, 1023.0  # steps of depth per pixel, and pixels before 
 _TRIANGLES = 1024  # room for their numbers below the depth in 30 bits
 _SLACK = 0.5  # pixels: OpenCV draws the outline of a triangle too, so that neighbours leave no gap
 _FACE, _MOUTH, _NOTHING = 0, 1, 2
+
+
+def _unmoved() -> Floats:
+    """Slopes and offset where no triangle is: source x = x, y = y of each reference, share and shade 0, the kind."""
+    last = np.array([[0, 0, 0], [0, 0, 0], [0, 0, _NOTHING]])
+    return np.concatenate([np.eye(3)[:, :2]] * (1 + MIXED) + [last], 1).astype(np.float32)
 
 
 class MeshPlanes(NamedTuple):
@@ -48,6 +54,7 @@ class MeshRaster(nn.Module):
     touching: Tensor
     kinds: Tensor
     light: Tensor
+    share: Tensor
     grid: Tensor
     unmoved: Tensor
 
@@ -71,36 +78,47 @@ class MeshRaster(nn.Module):
             "touching": touching,  # [V, F], which makes sums over the triangles of a vertex a product
             "kinds": kinds[kept].astype(np.float32),
             "light": LIGHT.astype(np.float32),
+            "share": mouth_share(),
             "grid": grid,
-            # Where no triangle is, the reference is not moved: source x = x, y = y, shade 0.
-            "unmoved": np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, _NOTHING]], np.float32).reshape(1, 1, 12),
+            "unmoved": _unmoved().reshape(1, 1, -1),
         }
         for name, array in held.items():
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array)), persistent=False)
 
-    def forward(self, points: Tensor, source: Tensor, reference: Tensor, base: Tensor) -> MeshPlanes:
+    def forward(
+        self, points: Tensor, sources: Tensor, references: Tensor, base: Tensor, weights: Tensor, own: Tensor
+    ) -> MeshPlanes:
         """Draw meshes.
 
         Args:
             points: Where the extended meshes go `[B, 514, 3]`, pixels of the crop.
-            source: Where the same vertices lie in the references `[B, 514, 2]`.
-            reference: Face crops `[B, 3, 256, 256]` in 0..255.
+            sources: Where the same vertices lie in the references `[B, 1 + MIXED, 514, 2]`; see `Mix`.
+            references: Face crops `[B, 1 + MIXED, 3, 256, 256]` in 0..255.
             base: What the generator's residual is laid over `[B, 3, 256, 256]`; see `models.rest_error`.
+            weights: How much of each reference but the first is mixed, by colour `[B, MIXED, 3]`.
+            own: How much of what is mixed is the first again `[B]`.
         """
         corners = points[:, self.triangles]  # [B, N, 3, 3]
-        values = torch.cat([source, 255 * self._shades(points)[..., None]], -1)[:, self.triangles]
+        places = sources.transpose(1, 2).flatten(2)
+        shares = self.share.expand(len(points), -1)[..., None]
+        values = torch.cat([places, shares, 255 * self._shades(points)[..., None]], -1)[:, self.triangles]
         table = torch.cat([self._affine(corners[..., :2], values), self.unmoved.expand(len(points), -1, -1)], 1)
         chosen = self._nearest(corners)
-        slopes = table.gather(1, chosen.flatten(1)[..., None].expand(-1, -1, 12))
-        across, along, offset = slopes.view(len(points), CROP_SIZE, CROP_SIZE, 3, 4).unbind(-2)
+        slopes = table.gather(1, chosen.flatten(1)[..., None].expand(-1, -1, table.shape[-1]))
+        across, along, offset = slopes.view(len(points), CROP_SIZE, CROP_SIZE, 3, -1).unbind(-2)
         drawn = across * self.grid[:, None] + along * self.grid[:, None, None] + offset
-        x, y, shade, kind = drawn.unbind(-1)
+        *moved_to, share, shade, kind = drawn.unbind(-1)
         inside = self._inside_box()
-        warped = rounded(sample(reference, x, y)) * inside
-        moved = sample(base, x, y, cubic=True) * inside
+        x, y = (torch.stack(moved_to[axis::2], 1).flatten(0, 1) for axis in (0, 1))
+        moved = sample(references.flatten(0, 1), x, y).view_as(references)
+        mixed = torch.lerp(moved[:, 0], (moved[:, 1:] * weights[..., None, None]).sum(1), share[:, None])
+        warped = rounded(mixed) * inside
+        seen = 1 - (1 - own[:, None, None]) * share
+        there = sample(base, *moved_to[:2], cubic=True)
         shade = shade.clamp(0, 255).floor() * (kind == _FACE) * inside
-        shift = torch.stack([x - self.grid, y - self.grid[:, None]], 1) * inside
-        return MeshPlanes(warped, moved, shade[:, None], (255 * ((kind == _MOUTH) * inside))[:, None], shift)
+        below = torch.cat([mixed + seen[:, None] * (there[:, :3] - moved[:, 0]), there[:, 3:]], 1) * inside
+        shift = torch.stack([moved_to[0] - self.grid, moved_to[1] - self.grid[:, None]], 1) * inside
+        return MeshPlanes(warped, below, shade[:, None], (255 * ((kind == _MOUTH) * inside))[:, None], shift)
 
     def _inside_box(self) -> Tensor:
         top, bottom, left, right = self._box
@@ -115,7 +133,7 @@ class MeshRaster(nn.Module):
         return 0.1 + 0.9 * (summed @ self.light / length).clamp(0, 1)
 
     def _affine(self, corners: Tensor, values: Tensor) -> Tensor:
-        """Per triangle, slopes along x and y and offset of source x, source y, shade and kind `[B, N, 12]`."""
+        """Per triangle, slopes along x and y and offset of source x and y of each reference, share, shade and kind."""
         a, b, c = corners.unbind(2)
         ab, ac = b - a, c - a
         area = ab[..., 0] * ac[..., 1] - ab[..., 1] * ac[..., 0]

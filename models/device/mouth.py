@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from models.crop import CROP_SIZE
 from models.device.sampling import blur, gaussian, sample
-from models.live_inputs import mouth_gap
 from models.mesh import INNER_LIP_PAIRS, NUM_VERTICES, Floats, fit_pose
 from models.mouth_interior import (
     CHIN,
@@ -49,16 +48,15 @@ class MouthLook(NamedTuple):
     canonical: Tensor
     """From a point in the crop to its canonical y: `xyz * [:3] + [3]`, `[4]`."""
     numbers: Tensor
-    """Rows of a relief per pixel, canonical y of the chin, the gap between the lips; the same gap in pixels `[4]`."""
+    """Rows of a relief per pixel, canonical y of the chin, the gap between the lips `[3]`."""
 
 
-def mouth_look(look: InteriorLook, points: Floats, source: Floats) -> MouthLook:
+def mouth_look(look: InteriorLook, points: Floats) -> MouthLook:
     """Compute it on a CPU.
 
     Args:
         look: Of the reference.
         points: The mesh at rest in the crop `[>= 478, 3]`; what speech does not move of it says how the head is held.
-        source: The mesh in the reference `[>= 478, 3]`.
     """
     pose = fit_pose(points[:NUM_VERTICES])
     parts, places = pieces(look), np.arange(CROP_SIZE)
@@ -78,7 +76,7 @@ def mouth_look(look: InteriorLook, points: Floats, source: Floats) -> MouthLook:
         np.stack([piece.flesh for piece in parts] + [colours.tooth, colours.cavity]),
         gaussian(look.blur, size, TAPS).numpy(),
         np.append(down, -pose.translation @ down),
-        np.array([rate, look.chin, look.gap, mouth_gap(source)]),
+        np.array([rate, look.chin, look.gap]),
     )
     return MouthLook(*(torch.from_numpy(array.astype(np.float32)) for array in arrays))
 
@@ -110,11 +108,11 @@ class MouthPainter(nn.Module):
         for name, tensor in held.items():
             self.register_buffer(name, tensor.contiguous(), persistent=False)
 
-    def seen_share(self, points: Tensor, look: MouthLook) -> Tensor:
-        """How much of the mouths' opening in `points [B, 514, 3]` the references show, 0..1, `[B]`."""
+    def seen_share(self, points: Tensor, gap: Tensor) -> Tensor:
+        """How much of the mouths' opening in `points [B, 514, 3]` references show, open by `gap [B]`; 0..1, `[B]`."""
         gaps = points[:, self.lower, :2] - points[:, self.upper, :2]
         wanted = torch.linalg.vector_norm(gaps, dim=-1).mean(1)
-        return (look.numbers[:, 3] / wanted.clamp(min=1)).clamp(0, 1)
+        return (gap / wanted.clamp(min=1)).clamp(0, 1)
 
     def forward(self, warped: Tensor, interior: Tensor, points: Tensor, share: Tensor, look: MouthLook) -> Tensor:
         """Warped references with painted mouths `[B, 3, 256, 256]`, in 0..255.
@@ -126,7 +124,7 @@ class MouthPainter(nn.Module):
             share: How opaque the paint is, 0..1, `[B]`.
             look: `[B, ...]`.
         """
-        rate, chin_at_rest, gap_at_rest, _ = look.numbers.unbind(1)
+        rate, chin_at_rest, gap_at_rest = look.numbers.unbind(1)
         chin, gap = self._lips(points, look.canonical)
         share = share * (gap / THIN - 1).clamp(0, 1)
         opened = torch.maximum(CHIN_LEVER * (chin - chin_at_rest) + gap_at_rest, JAW * gap)

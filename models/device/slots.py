@@ -19,6 +19,7 @@ from models.generator import Generator
 from models.graphs import graphed
 from models.layer import Layer
 from models.mesh import Floats
+from models.references import References
 
 Bytes = NDArray[np.uint8]
 
@@ -138,6 +139,14 @@ class DeviceSlot:
         with torch.inference_mode():
             for mine, given in zip(self.frames.step.shown.tensors(), shown.tensors(), strict=True):
                 mine[self._row].copy_(self._uploaded(given), non_blocking=True)
+
+    def show_references(self, references: References) -> None:
+        """Have these at hand from the next frame on."""
+        step, count = self.frames.step, len(references)
+        with torch.inference_mode():
+            pictures = torch.from_numpy(np.ascontiguousarray(references.pictures.transpose(0, 3, 1, 2)))
+            step.references[self._row, :count].copy_(self._uploaded(pictures))
+            step.sources[self._row, :count].copy_(self._uploaded(torch.from_numpy(references.points[..., :2].copy())))
 
     def show_picture(self, picture: Bytes) -> None:
         """Let this lie behind the layer from the next frame on: `detailed`, `[2 H, 2 W, C]`, or a frame `[H, W, C]`."""

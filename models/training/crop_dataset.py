@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from models.crop import CROP_SIZE, crop_rasteriser
-from models.live_inputs import live_planes, match_colour, mouth_gap, seen_share
+from models.live_inputs import match_colour, mixed_planes, mouth_gap, seen_share
 from models.mesh import (
     FACE_OVAL,
     NUM_VERTICES,
@@ -25,8 +25,8 @@ from models.mesh import (
     Ints,
     topology,
 )
-from models.mouth_interior import interior_look
-from models.raster import MeshRasteriser
+from models.mouth_interior import InteriorLook, interior_look
+from models.raster import MeshRasteriser, Mix
 
 Picture = NDArray[np.uint8]
 
@@ -207,10 +207,25 @@ def make_sample(
         hide_interior: Don't use what the reference shows inside the mouth.
         sunk_teeth: See `InteriorLook`.
     """
+    mix = Mix.of_one(np.asarray(other), source, mouth_gap(source))
     look = interior_look(other, source, sunk_teeth)
-    live = live_planes(rasteriser, points, other, source, look, hide_interior=hide_interior)
-    share = 1.0 if hide_interior else 1.0 - seen_share(points, source)
+    return mixed_sample(rasteriser, image, points, other, mix, look, hide_interior=hide_interior)
+
+
+def mixed_sample(
+    rasteriser: MeshRasteriser,
+    image: Picture,
+    points: Floats,
+    behind: Picture,
+    mix: Mix,
+    look: InteriorLook,
+    *,
+    hide_interior: bool = False,
+) -> Sample:
+    """`make_sample` from mixed references, of which none need be the crop that lies behind `[256, 256, 3]`."""
+    live = mixed_planes(rasteriser, points, mix, look, hide_interior=hide_interior)
+    share = 1.0 if hide_interior else 1.0 - seen_share(points, mix.gap)
     painted = (live[..., 4:5] * share).astype(np.uint8)
-    planes = (image, other, live, painted, mouth_polygon(points)[..., None])
+    planes = (image, behind, live, painted, mouth_polygon(points)[..., None])
     tensors = [torch.from_numpy(np.ascontiguousarray(p.transpose(2, 0, 1))) for p in planes]
     return Sample(*tensors)

@@ -16,14 +16,15 @@ from torch.utils.data import DataLoader, Dataset
 from models.crop import crop_mask, crop_points, crop_rasteriser, crop_transform, cut_crop
 from models.generator import Generator
 from models.identity import picture_tensor
-from models.live_inputs import live_planes, masked_target, match_colour, mouth_gap
+from models.live_inputs import masked_target, mixed_planes, mouth_gap
 from models.mesh import LIPS, Floats, Pose, aperture
 from models.metrics import mouth_box, psnr, sharpness, ssim
 from models.mouth_interior import interior_look
+from models.references import APART, STILL, Mixer, References, choose, consistent, light, skin
 from models.still import Paster, Picture
 from models.tracker.landmarks import LandmarkFinder
 from models.tracker.region import Region
-from models.training.crop_dataset import Crops, Sample, make_sample
+from models.training.crop_dataset import Crops, Sample, mixed_sample
 from models.training.generator import GeneratorTrainer, GeneratorTraining
 
 IMAGES, POINTS, ABOUT, HELD_OUT = "images.npy", "points.npy", "about.json", "held_out.npz"
@@ -112,7 +113,10 @@ class PersonalTraining:
 
 
 class PersonalPairs(Dataset[Sample]):
-    """Crops of a video, open mouths more often, with what is live as reference: a closed mouth in a like pose.
+    """Crops of a video, open mouths more often, with what is live as references.
+
+    A closed mouth in a like pose stands for the template frame; it and the video's references are mixed, but for those
+    of the same moment.
 
     Args:
         crops: All of the video's.
@@ -127,6 +131,9 @@ class PersonalPairs(Dataset[Sample]):
         self._rasteriser = crop_rasteriser()
         gaps = np.array([mouth_gap(points) for points in crops.points])
         self._closed = closed_crops(crops)
+        self._chosen = reference_crops(crops)
+        self._references = References(crops.images[self._chosen], crops.points[self._chosen])
+        self._moments = np.array([about.get("frame", APART * i) for i, about in enumerate(crops.about)], np.int64)
         weights = 0.5 + np.clip(gaps / 12, 0, 1.5)
         self._weights = weights / weights.sum()
 
@@ -137,11 +144,30 @@ class PersonalPairs(Dataset[Sample]):
         rng = np.random.default_rng((self._seed, position))
         target = int(rng.choice(len(self._weights), p=self._weights))
         image, points = self._crops.images[target], self._crops.points[target]
-        others = [i for i in nearest_closed(self._crops, self._closed, points) if i != target] or [target]
-        chosen = int(rng.choice(others[:_NEAREST]))
-        other = match_colour(self._crops.images[chosen], image)
+        near = np.abs(self._moments - self._moments[target]) < APART
+        closed = nearest_closed(self._crops, self._closed, points)
+        own = int(rng.choice([i for i in closed if not near[i]][:_NEAREST] or [target]))
+        source = self._crops.points[own]
+        behind = _lit(self._crops.images[own], light(skin(image, points), skin(self._crops.images[own], source)))
         points = points + rng.normal(0, _JITTER, points.shape).astype(np.float32)
-        return make_sample(self._rasteriser, image, points, other, self._crops.points[chosen])
+        mix = Mixer(behind, source, self._references).mix(points, np.append(False, near[self._chosen]))
+        return mixed_sample(self._rasteriser, image, points, behind, mix, interior_look(behind, source))
+
+
+def _lit(picture: Picture, by: Floats) -> Picture:
+    return np.clip(picture * by, 0, 255).astype(np.uint8)
+
+
+def reference_crops(crops: Crops) -> list[int]:
+    """Those that are the references of a presenter of this video."""
+    chosen = choose(crops.points)
+    return [chosen[i] for i in consistent(References(crops.images[chosen], crops.points[chosen]))]
+
+
+def references_of(crops: Crops) -> References:
+    """The references of a presenter of this video."""
+    chosen = reference_crops(crops)
+    return References(crops.images[chosen], crops.points[chosen])
 
 
 def closed_crops(crops: Crops) -> list[int]:
@@ -152,12 +178,11 @@ def closed_crops(crops: Crops) -> list[int]:
 
 def nearest_closed(crops: Crops, closed: list[int], points: Floats) -> list[int]:
     """Closed crops, first those whose face lies most as that of a mesh does in its crop `[514, 3]`."""
-    still = [6, 168, 5, 4, 127, 356, 234, 454]  # bridge and tip of the nose, temples, ears
-    return sorted(closed, key=lambda i: float(np.abs(crops.points[i][still] - points[still]).mean()))
+    return sorted(closed, key=lambda i: float(np.abs(crops.points[i][STILL] - points[STILL]).mean()))
 
 
 class Judge:
-    """Renders the frames that were kept back, each from the closed crop nearest in pose.
+    """Renders the frames that were kept back, each as a presenter whose template frame is the nearest closed crop.
 
     Args:
         folder: Of the crops.
@@ -166,6 +191,7 @@ class Judge:
     def __init__(self, folder: Path) -> None:
         self._crops = Crops.load(folder)
         self._closed = closed_crops(self._crops)
+        self._references = references_of(self._crops)
         with np.load(folder / HELD_OUT) as held:
             self._frames, self._meshes, self._neutral = held["frames"], held["meshes"], held["neutral"]
             motion = zip(held["scales"], held["rotations"], held["translations"], strict=True)
@@ -200,10 +226,11 @@ class Judge:
         target = cut_crop(frame, transform, sharp=True)
         points = crop_points(self._meshes[index], self._neutral, pose, transform)
         chosen = nearest_closed(self._crops, self._closed, points)[0]
-        reference = match_colour(self._crops.images[chosen], target)
-        source = self._crops.points[chosen]
+        reference, source = self._crops.images[chosen], self._crops.points[chosen]
+        reference = _lit(reference, light(skin(target, points), skin(reference, source)))
         look = interior_look(reference, source) if generator.config.painted_interior else None
-        live = picture_tensor(live_planes(self._rasteriser, points, reference, source, look))
+        mix = Mixer(reference, source, self._references).mix(points)
+        live = picture_tensor(mixed_planes(self._rasteriser, points, mix, look))
         with torch.inference_mode():
             folded = generator.fold(generator.style_code(picture_tensor(reference))[0])
             painted = folded(folded.encode_target(masked_target(picture_tensor(target))), live)[0].numpy()
@@ -249,6 +276,7 @@ def personalise(settings: PersonalTraining, progress: Progress = lambda fraction
         out=settings.out,
         init=settings.init,
         personal=True,
+        exact_interior=True,
         steps=settings.steps,
         sharpen_from=settings.steps,
         batch_size=settings.batch_size,

@@ -17,6 +17,7 @@ from models.device.frame_step import live_numbers
 from models.device.slots import BATCHES, DeviceFrames, Request
 from models.identity import Identity
 from models.live_motion import flat_step
+from models.references import Mixer
 from presenter.runtime.engine import FRAME_SIZE, Engine
 from presenter.runtime.identity_folder import StoredIdentity
 from stream.media import CHUNK_SAMPLES, FPS, VideoFrame
@@ -73,7 +74,8 @@ def frame_times(
     """
     DeviceCompositor(identity, frames.free[0], identity.style_code)
     points = crop_points(identity.mesh, identity.neutral, identity.pose, identity.transform)
-    live = live_numbers(points, np.zeros((2, 4), np.float32))
+    mixer = Mixer(identity.reference, points, identity.references)
+    live = live_numbers(points, np.zeros((2, 4), np.float32), mixer)
     there = torch.from_numpy(live).to(frames.device)
     times = {}
     for size, batch in frames.batches.items():

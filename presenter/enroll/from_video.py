@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,9 +19,10 @@ from models.template import LivingTemplate, compress
 from models.tracker.detector import FaceDetector
 from presenter.enroll.checks import Warn, check_face
 from presenter.enroll.faces import find_faces
+from presenter.enroll.filmed import FilmedFace, upright_frames
 from presenter.enroll.photo import FRAME_SIZE, close_lips, head_box, matte_of, style_code_of
 from presenter.enroll.stretch import MIN_FRAMES, Stretch, best_frame, find_stretch
-from presenter.enroll.video import DecodedFrame, DecodedVideo
+from presenter.enroll.video import DecodedVideo
 from presenter.enroll.video_checks import VideoFacts, check_video, check_video_exposure, without_stretch
 from presenter.errors import EnrollError, MediaError
 from presenter.runtime.networks import Networks
@@ -39,22 +39,6 @@ _MATTE_EVERY = 4  # frames; between them mattes are blended: a quiet person move
 _LOOK = (64, 64)  # pixels at which pictures are compared
 _JUMP, _JUMP_TIMES = 6.0, 4.0  # grey values, and times the usual step: more is another shot, or another light
 _POSE_SMOOTH = 2.0  # frames: standard deviation of the filter over the pose of a quiet head
-
-
-class FilmedFace(NamedTuple):
-    """A tracked video: what personalisation needs besides the identity.
-
-    Attributes:
-        video: Where its frames come from.
-        turns: Quarter turns, counter-clockwise, that make them upright.
-        track: The face in each.
-        scale: By how much frames are shrunk, so that the face is as large as in the presenter's picture.
-    """
-
-    video: DecodedVideo
-    turns: int
-    track: FaceTrack
-    scale: float
 
 
 def enroll_video(
@@ -91,6 +75,7 @@ def enroll_video(
     progress(0.9, "Computing the style code")
     style = style_code_of(cut_crop(still.picture, crop_transform(still.pose)), networks.generator)
     landmarks = still.pose.project(still.mesh)
+    filmed = FilmedFace(video, turns, track, cut.scale)
     identity = Identity(
         name=name,
         frame=still.picture,
@@ -103,14 +88,9 @@ def enroll_video(
         blinks=draw_blinks(still.picture, landmarks),
         matte=matte_of(still.picture),
         template=_with_mattes(template, mattes) if len(template) > 1 else None,
+        references=filmed.references(),
     )
-    return identity, FilmedFace(video, turns, track, cut.scale)
-
-
-def upright_frames(video: DecodedVideo, turns: int, wanted: list[int] | None = None) -> Iterator[DecodedFrame]:
-    """Frames of a video that is held in another way than its file says."""
-    for index, rgb in video.frames(wanted):
-        yield DecodedFrame(index, np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb)
+    return identity, filmed
 
 
 def _orientation(video: DecodedVideo, warn: Warn) -> int:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from models.generator import Generator
 from models.weights import generator_path
 from presenter.config import EngineConfig
-from presenter.enroll.from_video import FilmedFace
+from presenter.enroll.filmed import FilmedFace
 from presenter.enroll.photo import style_code_of
 from presenter.enroll.video import Watch
 from presenter.enroll.video_crops import pack_crops, unpack_crops, write_crops
@@ -128,7 +128,11 @@ def personalise_presenter(
         "seconds": engine.personalise_s,
     }
     outcome = _run(settings, progress, stop or threading.Event())
+    from models.training.crop_dataset import Crops
+    from models.training.personal import references_of
+
     stored = store.load(name)
+    references = references_of(Crops.load(work.path / _CROPS))  # what it learnt with, whatever was chosen before
     figures = {"before": outcome["before"], "after": outcome["after"]}
     sheet = (work.path / _SHEET).read_bytes()
     if outcome["generator"] is None:
@@ -138,7 +142,7 @@ def personalise_presenter(
     path = Path(outcome["generator"])
     generator = Generator.load(path)
     style = style_code_of(stored.identity.reference, generator)
-    identity = replace(stored.identity, style_code=style, style_of=generator.fingerprint)
+    identity = replace(stored.identity, style_code=style, style_of=generator.fingerprint, references=references)
     saved = store.save(identity, stored.consent, path, figures)
     work.remove()
     progress(1.0, f"After: {_text(outcome['after'])}")

@@ -13,7 +13,7 @@ from models.folded import FoldedGenerator
 from models.generator import Generator
 from models.identity import picture_tensor
 from models.layer import Layer, Planes, layer_of_picture
-from models.live_inputs import masked_target, match_colour, planes_of
+from models.live_inputs import masked_target, match_colour, mouth_gap, planes_of
 from models.mesh import Floats, aperture
 from models.metrics import mouth_box, psnr, sharpness, ssim
 from models.mouth_interior import interior_look
@@ -94,7 +94,7 @@ class PictureJudge:
     ) -> tuple[Layer, Planes, Drawn]:
         look = interior_look(reference, source) if folded.painted_interior else None
         drawn = self._rasteriser.draw(points, source, reference)
-        planes = planes_of(drawn, points, source, look)
+        planes = planes_of(drawn, points, mouth_gap(source), look)
         with torch.inference_mode():
             encoded = folded.encode_target(masked_target(picture_tensor(target)))
             return layer_of_picture(folded(encoded, picture_tensor(planes)), folded.window), planes, drawn

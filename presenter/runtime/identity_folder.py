@@ -2,7 +2,8 @@
 
 A presenter is a folder: `frame.png` (the image), `matte.png` (the person's opacity in it; older
 folders have none), `identity.safetensors` (meshes, pose, codes, eyelids, who consented) and, if it was made from a
-video, `template.safetensors`, if its photo shows more than the frame, `photo.jpg`, and, if the generator was
+video, `template.safetensors` and `references.safetensors` (older folders have none), if its photo shows more than the
+frame, `photo.jpg`, and, if the generator was
 personalised, `generator.safetensors`.
 """
 
@@ -30,11 +31,12 @@ from models.still import Blinks
 from models.template import compress
 from presenter.errors import IdentityDamagedError
 from presenter.runtime.names import name_of
+from presenter.runtime.references_file import load_references, save_references
 from presenter.runtime.template_file import load_template, save_template
 
 IDENTITY, FRAME, MATTE, GENERATOR = "identity.safetensors", "frame.png", "matte.png", "generator.safetensors"
-TEMPLATE, PHOTO = "template.safetensors", "photo.jpg"
-FILES = (IDENTITY, FRAME, MATTE, GENERATOR, TEMPLATE, PHOTO)
+TEMPLATE, REFERENCES, PHOTO = "template.safetensors", "references.safetensors", "photo.jpg"
+FILES = (IDENTITY, FRAME, MATTE, GENERATOR, TEMPLATE, REFERENCES, PHOTO)
 """All that a presenter's folder may hold."""
 Figures = dict[str, dict[str, float]]
 """Of personalisation, measured on frames that were kept back: by name, `before` and `after`."""
@@ -104,6 +106,8 @@ def save_identity(
             (partial / PHOTO).write_bytes(compress(identity.photo.picture))
         if identity.template is not None:
             save_template(partial / TEMPLATE, identity.template)
+        if identity.references is not None:
+            save_references(partial / REFERENCES, identity.references)
         if generator is not None:
             shutil.copy(generator, partial / GENERATOR)
         save_checkpoint(partial / IDENTITY, _tensors(identity), _facts(identity, consent, personalised))
@@ -196,6 +200,7 @@ def _load(folder: Path) -> StoredIdentity:
         sunk_teeth=sunk,
         photo=_load_photo(folder / PHOTO, facts["photo_box"]) if (folder / PHOTO).is_file() else None,
         template=load_template(folder / TEMPLATE, frame.shape[:2]) if (folder / TEMPLATE).is_file() else None,
+        references=load_references(folder / REFERENCES) if (folder / REFERENCES).is_file() else None,
     )
     generator = folder / GENERATOR
     if generator.is_file():

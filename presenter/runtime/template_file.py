@@ -30,9 +30,7 @@ def save_template(path: Path, template: LivingTemplate) -> None:
         "rotations": torch.from_numpy(np.stack([pose.rotation for pose in template.poses])),
         "translations": torch.from_numpy(np.stack([pose.translation for pose in template.poses])),
     }
-    for name, parts in ((_PICTURES, template.pictures), (_MATTES, template.mattes)):
-        tensors[name] = torch.frombuffer(bytearray(b"".join(parts) or b"\0"), dtype=torch.uint8)
-        tensors[f"{name}_ends"] = torch.tensor(np.cumsum([0, *map(len, parts)]))
+    tensors |= joined(_PICTURES, template.pictures) | joined(_MATTES, template.mattes)
     save_checkpoint(path, tensors, {"template": len(template)})
 
 
@@ -47,7 +45,7 @@ def load_template(path: Path, size: tuple[int, ...]) -> LivingTemplate:
         ModelError, ValueError, KeyError, OSError: If a part is missing or damaged; says which.
     """
     arrays = {name: value.numpy() for name, value in load_checkpoint(path)[0].items()}
-    pictures, mattes = (_parts(arrays[name], arrays[f"{name}_ends"]) for name in (_PICTURES, _MATTES))
+    pictures, mattes = (parts(arrays, name) for name in (_PICTURES, _MATTES))
     count = len(pictures)
     if not 1 <= count <= MAX_FRAMES or len(mattes) not in (0, count):
         raise ValueError(f"{path.name}: expected 1 to {MAX_FRAMES} pictures and as many mattes or none, found {count}")
@@ -62,18 +60,27 @@ def load_template(path: Path, size: tuple[int, ...]) -> LivingTemplate:
         if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
             raise ValueError(f"{path.name}, {name}: expected finite {list(shape)}, found {list(arrays[name].shape)}")
     for each in (*pictures, *mattes):
-        _check_jpeg(path, each, size)
+        check_jpeg(path, each, size)
     motion = zip(arrays["scales"], arrays["rotations"], arrays["translations"], strict=True)
     poses = [Pose(float(scale), rotation, translation) for scale, rotation, translation in motion]
     return LivingTemplate(pictures, mattes, arrays["meshes"], poses, arrays["neutral"])
 
 
-def _parts(flat: np.ndarray, ends: np.ndarray) -> list[bytes]:
-    data = flat.tobytes()
-    return [data[begin:end] for begin, end in pairwise(map(int, ends))]
+def joined(name: str, files: list[bytes]) -> dict[str, torch.Tensor]:
+    """Files as tensors of a checkpoint: one after the other, and where each ends."""
+    return {
+        name: torch.frombuffer(bytearray(b"".join(files) or b"\0"), dtype=torch.uint8),
+        f"{name}_ends": torch.tensor(np.cumsum([0, *map(len, files)])),
+    }
 
 
-def _check_jpeg(path: Path, data: bytes, size: tuple[int, ...]) -> None:
+def parts(arrays: dict[str, np.ndarray], name: str) -> list[bytes]:
+    """The files that were `joined`."""
+    data = arrays[name].tobytes()
+    return [data[begin:end] for begin, end in pairwise(map(int, arrays[f"{name}_ends"]))]
+
+
+def check_jpeg(path: Path, data: bytes, size: tuple[int, ...]) -> None:
     """Refuse what is not a whole JPEG of that size; the size is looked up before anything is decoded."""
     found = _size_of(data)
     if found != tuple(size):

@@ -14,6 +14,7 @@ from models.live_inputs import masked_target, mouth_gap, planes_of
 from models.mesh import FACE_OVAL, INNER_LIP_RING, Floats, topology
 from models.mouth_interior import interior_look
 from models.raster import MeshRasteriser
+from models.references import light, skin
 from models.still import blended
 from presenter.video.face_track import Face, FaceTrack, Picture, Reference
 
@@ -65,7 +66,7 @@ class FaceCompositor:
         own = crop_points(face.mesh, self._neutral, face.pose, transform)
         points = crop_points(self.mesh(face, displacement), self._neutral, face.pose, transform)
         references = [each for each in (self._closed.to(face), self._open.to(face)) if each is not None]
-        colour = self._colour(target, _skin_colour(target, own), points, references)
+        colour = self._colour(target, skin(target, own), points, references)
         opacity = _opacity(own, points) * weight
         return _paste(rgb, colour, (self._box[1].start, self._box[0].start), opacity, transform, self._detail)
 
@@ -78,13 +79,13 @@ class FaceCompositor:
         """The face's mesh with another mouth, canonical `[478, 3]`."""
         return np.asarray(face.mesh + topology().lower_face[:, None] * (self._neutral - face.mesh) + displacement)
 
-    def _colour(self, target: Picture, skin: Floats, points: Floats, references: list[_Prepared]) -> Picture:
+    def _colour(self, target: Picture, lit: Floats, points: Floats, references: list[_Prepared]) -> Picture:
         """The box of the rendered crop at full detail: the references warped there, and the generator's residual."""
-        planes, warped, fine = self._warped(points, skin, references[0])
+        planes, warped, fine = self._warped(points, lit, references[0])
         # The thin gap of nearly closed lips would show as a bright line.
         shown = float(np.clip((mouth_gap(points) - _CLOSED_GAP) / _CLOSED_GAP, 0, 1))
         if len(references) > 1 and shown:
-            inner, warped_inner, fine_inner = self._warped(points, skin, references[1])
+            inner, warped_inner, fine_inner = self._warped(points, lit, references[1])
             inside = shown / 255 * _filled(points[INNER_LIP_RING, :2]).astype(np.float32)
             planes, warped = (
                 (one + inside[..., None] * (other.astype(np.float32) - one) + 0.5).astype(np.uint8)
@@ -105,14 +106,14 @@ class FaceCompositor:
         fine += cv2.warpAffine(residual, placed, fine.shape[1::-1])
         return np.clip(fine + 0.5, 0, 255).astype(np.uint8)
 
-    def _warped(self, points: Floats, skin: Floats, reference: _Prepared) -> tuple[Planes, Picture, Floats]:
+    def _warped(self, points: Floats, lit: Floats, reference: _Prepared) -> tuple[Planes, Picture, Floats]:
         """The generator's live inputs from a reference in the frame's light, and its bare warp, also at full detail."""
-        gain = np.clip((skin + 1) / (reference.skin_colour + 1), 0.5, 2.0)
+        gain = light(lit, reference.skin_colour)
         matched = np.clip(reference.crop * gain, 0, 255).astype(np.uint8)
         look = interior_look(matched, reference.points) if self._backend.painted_interior else None
         drawn = self._rasteriser.draw(points, reference.points, matched)
         warped = drawn.warped.copy()
-        planes = planes_of(drawn, points, reference.points, look)
+        planes = planes_of(drawn, points, mouth_gap(reference.points), look)
         fine = self._fine.draw(points * self._detail, reference.points * self._detail, reference.detailed).warped
         return planes, warped, (fine[self._box] * gain).astype(np.float32)
 
@@ -142,19 +143,12 @@ class _Prepared:
         self.detailed = reference.resized(detail)
         self.crop = cv2.resize(reference.resized(1), (CROP_SIZE, CROP_SIZE)).astype(np.uint8)
         self.points = crop_points(reference.face.mesh, neutral, pose, crop_transform(pose))
-        self.skin_colour = _skin_colour(self.crop, self.points)
+        self.skin_colour = skin(self.crop, self.points)
 
     def distance(self, face: Face) -> float:
         """Between poses, degrees."""
         yaw = self._pose.yaw_degrees - face.pose.yaw_degrees
         return float(np.hypot(yaw, self._pose.pitch_degrees - face.pose.pitch_degrees))
-
-
-def _skin_colour(crop: Picture, points: Floats) -> Floats:
-    """Mean colour `[3]` of the face above the mask: nose and cheeks, which have the lighting of the mouth."""
-    face = _filled(points[FACE_OVAL, :2])
-    face[mask_region()[0] :] = 0
-    return np.array(cv2.mean(crop, face)[:3], np.float32)
 
 
 def _filled(*outlines: Floats) -> Picture:

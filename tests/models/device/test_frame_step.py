@@ -12,9 +12,9 @@ import torch
 
 from models.backends import backend
 from models.compositor import FrameCompositor
-from models.crop import crop_mask
+from models.crop import crop_mask, cut_crop
 from models.device.compositor import DeviceCompositor
-from models.device.frame_step import FrameStep, live_numbers
+from models.device.frame_step import FrameStep, Live, live_numbers
 from models.device.picture import doubled
 from models.device.picture import i420 as device_i420
 from models.device.slots import DeviceFrames
@@ -23,6 +23,7 @@ from models.head_motion import AT_REST, EYES_CLOSED, HeadPose, sway
 from models.identity import READ_HEIGHT, Identity
 from models.mesh import Pose, aperture
 from models.metrics import psnr
+from models.references import References
 from models.still import detailed
 from models.template import LivingTemplate, compress
 from models.weights import generator_path
@@ -63,9 +64,9 @@ def compositors(
 def drawn_there(there: DeviceCompositor, frames: DeviceFrames, displacement: np.ndarray) -> np.ndarray:
     """The live inputs `[256, 256, 6]` by the step."""
     live = there._live(displacement, AT_REST, 0)
-    points = torch.from_numpy(live[: 3 * 514].reshape(1, 514, 3))
+    row = torch.tensor([0])
     with torch.inference_mode():
-        planes = frames.step.planes(frames.step.shown.rows(torch.tensor([0])), points)
+        planes = frames.step.planes(frames.step.shown.rows(row), row, Live.of(torch.from_numpy(live)[None]))
     return planes[0].permute(1, 2, 0).numpy()
 
 
@@ -147,6 +148,31 @@ def test_a_living_template(generator: Generator, mouths: list[np.ndarray]) -> No
         assert psnr(got, wanted) > 42
 
 
+def test_references(generator: Generator, mouths: list[np.ndarray]) -> None:
+    """Mixed alike, on a photo and on a video; a mouth that they show is not the stretched closed one."""
+    bank = references(mouths)
+    for identity in (IDENTITY, replace(IDENTITY, template=film())):
+        here, there, frames = compositors(generator, replace(identity, references=bank))
+        alone = compositors(generator, identity)[0]
+        for displacement in mouths[1:]:
+            wanted, got = here.planes(displacement), drawn_there(there, frames, displacement)
+            apart = difference(got[..., :3], wanted[..., :3])
+            assert apart.mean() < 0.15
+            assert (apart > 8).mean() < 0.003
+        assert difference(here.planes(mouths[-1])[..., :3], alone.planes(mouths[-1])[..., :3]).mean() > 0.3
+        wanted, got = i420(here.frame(mouths[-1], AT_REST, 0, 2)), there.frame(mouths[-1], AT_REST, 0, 2)
+        assert psnr(got, wanted) > 42
+
+
+def references(mouths: list[np.ndarray]) -> References:
+    """Of the shipped presenter: as it renders these mouths, in another light."""
+    network = Generator.load(STORED.generator or generator_path())
+    compositor = FrameCompositor(IDENTITY, backend(network, IDENTITY.style_code, "float32", CPU))
+    crops = [cut_crop(compositor.frame(each), IDENTITY.transform) for each in mouths]
+    points = np.stack([compositor.points(each) for each in mouths])
+    return References((0.9 * np.stack(crops)).astype(np.uint8), points)
+
+
 def test_half_precision(generator: Generator, mouths: list[np.ndarray]) -> None:
     """The generator in bfloat16 within the step, as on a GPU, against all of it in float32."""
     compositor = compositors(generator)[1]
@@ -156,7 +182,9 @@ def test_half_precision(generator: Generator, mouths: list[np.ndarray]) -> None:
         mine.copy_(given)
     for displacement in mouths:
         wanted = compositor.layer(displacement)
-        live = torch.from_numpy(live_numbers(compositor._prepared.points(displacement), np.zeros((2, 4), np.float32)))
+        prepared = compositor._prepared
+        numbers = live_numbers(prepared.points(displacement), np.zeros((2, 4), np.float32), prepared.mixer)
+        live = torch.from_numpy(numbers)
         with torch.inference_mode():
             got = half(torch.tensor([0]), live[None])[1][0].numpy()
         shown = wanted[..., 3] > 0

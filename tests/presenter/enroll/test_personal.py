@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from models.generator import Generator
+from models.references import Mixer
 from models.training.crop_dataset import Crops
 from models.training.personal import Figures, Judge, PersonalPairs, PersonalTraining, personalise
 from models.weights import generator_path
 from presenter.cli import main
 from presenter.config import load_config
 from presenter.enroll.enrolment import can_continue, enroll_presenter
-from presenter.enroll.from_video import FilmedFace, enroll_video
+from presenter.enroll.filmed import FilmedFace
+from presenter.enroll.from_video import enroll_video
 from presenter.enroll.personal import WorkFolder, personalise_presenter
 from presenter.enroll.video import DecodedVideo
 from presenter.enroll.video_crops import unpack_crops, write_crops
@@ -64,7 +66,31 @@ def test_a_tenth_of_the_video_is_kept_back(crops: Path, filmed: FilmedFace) -> N
     assert kept.shape[1:] == (512, 512, 3)
 
 
-def test_references_are_closed_mouths(crops: Path) -> None:
+def test_what_is_kept_back_lies_apart(filmed: FilmedFace) -> None:
+    learnt, kept_back = filmed.split()
+    block = len(filmed.track.faces) // 30
+    assert min(abs(a - b) for a in learnt for b in kept_back) > min(block, 12)
+
+
+def test_nothing_is_learnt_from_the_same_moment(crops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The references of the moment are left out, so that the answer is not among the questions."""
+    seen: list[tuple[np.ndarray, list[int]]] = []
+    mix = Mixer.chosen
+
+    def watched(mixer: Mixer, points: np.ndarray, without: np.ndarray) -> object:
+        found = mix(mixer, points, without)
+        seen.append((without, found[0]))
+        return found
+
+    monkeypatch.setattr(Mixer, "chosen", watched)
+    pairs = PersonalPairs(Crops.load(crops), 12)
+    for number in range(12):
+        assert pairs[number].live.shape == (6, 256, 256)
+    assert any(without.any() for without, _ in seen)
+    assert not any(without[order].any() for without, order in seen)
+
+
+def test_closed_mouths_lie_behind(crops: Path) -> None:
     from models.live_inputs import mouth_gap
 
     learnt = Crops.load(crops)
@@ -164,6 +190,7 @@ def test_a_presenter_is_saved_first_and_continued_by_name_and_video(
     with pytest.raises(EnrollError, match="none; enrol it from a video"):
         personalise_presenter(store, ENGINE, "Ada", lambda share, message: None)
     again = store.load("Ada")
+    assert again.identity.references is not None
     assert (again.generator is None) == ("no better" in said[-1])
     if again.generator is not None:
         assert again.identity.style_of == Generator.load(again.generator).fingerprint

@@ -10,7 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
+from models.live_inputs import mouth_gap
 from models.mesh import aperture, canonicalise
+from models.references import MOST
 from models.template import MAX_FRAMES
 from models.tracker import FaceTracker
 from presenter.cli import main
@@ -21,7 +23,7 @@ from presenter.enroll.video import DecodedVideo, is_video
 from presenter.errors import EnrollError, IdentityDamagedError
 from presenter.runtime.engine import Engine
 from presenter.runtime.identities import IdentityStore, shipped_dir
-from presenter.runtime.identity_folder import StoredIdentity, load_identity, save_identity
+from presenter.runtime.identity_folder import REFERENCES, StoredIdentity, load_identity, save_identity
 from presenter.runtime.networks import Networks, load_networks
 from stream.media import CHUNK_SAMPLES, silence
 from tests.presenter.videos import QUIET_S, frames, write
@@ -60,6 +62,26 @@ def rendered(stored: StoredIdentity, count: int) -> list[np.ndarray]:
     renderer = Engine.load(load_config("tiny")).renderer(stored)
     pieces = [renderer.push(silence(number * CHUNK_SAMPLES)) for number in range(count)]
     return [frame.rgb for piece in pieces for _, frame in piece]
+
+
+def test_mouths_of_the_video_are_kept(stored: StoredIdentity, tmp_path: Path) -> None:
+    """Open ones among them; on disk and back, and without them a presenter is what it was."""
+    references = stored.identity.references
+    assert references is not None
+    assert 8 <= len(references) <= MOST
+    gaps = [mouth_gap(points) for points in references.points]
+    assert min(gaps) < 4 < 8 < max(gaps)
+    save_identity(tmp_path / "Ada", stored.identity)
+    again = load_identity(tmp_path / "Ada").identity.references
+    assert again is not None
+    np.testing.assert_array_equal(again.points, references.points)
+    assert psnr(again.pictures, references.pictures) > 38
+    assert (tmp_path / "Ada" / REFERENCES).stat().st_size < 4 << 20
+    (tmp_path / "Ada" / REFERENCES).write_bytes((tmp_path / "Ada" / REFERENCES).read_bytes()[:-9])
+    with pytest.raises(IdentityDamagedError, match="enrol it again"):
+        load_identity(tmp_path / "Ada")
+    (tmp_path / "Ada" / REFERENCES).unlink()
+    assert load_identity(tmp_path / "Ada").identity.references is None
 
 
 def test_the_quiet_part_is_what_moves(stored: StoredIdentity, warnings: list[str]) -> None:

@@ -129,7 +129,7 @@ def personalise_presenter(
     }
     outcome = _run(settings, progress, stop or threading.Event())
     from models.training.crop_dataset import Crops
-    from models.training.personal import references_of
+    from models.training.personal_pairs import references_of
 
     stored = store.load(name)
     references = references_of(Crops.load(work.path / _CROPS))  # what it learnt with, whatever was chosen before

@@ -12,7 +12,8 @@ import pytest
 from models.generator import Generator
 from models.references import Mixer
 from models.training.crop_dataset import Crops
-from models.training.personal import Figures, Judge, PersonalPairs, PersonalTraining, personalise
+from models.training.personal import Figures, Judge, PersonalTraining, personalise
+from models.training.personal_pairs import PersonalPairs
 from models.weights import generator_path
 from presenter.cli import main
 from presenter.config import load_config

@@ -18,6 +18,7 @@ from models.device.slots import Batch, DeviceFrames, DeviceSlot, DeviceSlots, Re
 from models.generator import Generator
 from models.generator_layers import GeneratorConfig
 from models.mouth_interior import interior_look
+from models.references import Mixer, References
 from presenter.runtime.identities import load_identity, shipped_dir
 from tests.models.speech import spoken
 
@@ -29,6 +30,7 @@ GPU = pytest.param(
 IDENTITY = load_identity(shipped_dir() / "default").identity.shrunk(512)
 SIZE = (64, 64)
 POINTS = crop_points(IDENTITY.mesh, IDENTITY.neutral, IDENTITY.pose, IDENTITY.transform)
+PICTURES = np.random.default_rng(0).integers(0, 256, (6, 256, 256, 3)).astype(np.uint8)
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def some_identity(step: FrameStep, seed: int) -> tuple[Shown, np.ndarray]:
         torch.from_numpy(POINTS[:, :2]),
         noise(like.field),
         torch.tensor([[1.0, 0.0, 30.0 * random.random()], [0.0, 1.0, 20.0]]),
-        mouth_look(interior_look(reference, POINTS), POINTS, POINTS),
+        mouth_look(interior_look(reference, POINTS), POINTS),
     )
     return shown, random.integers(0, 256, (2 * SIZE[0], 2 * SIZE[1], 3)).astype(np.uint8)
 
@@ -72,12 +74,21 @@ def live(seed: int) -> np.ndarray:
     """A mouth of speech and some pose of the head."""
     points = POINTS.copy()
     points[:478] += 60 * spoken()[seed % len(spoken())]
-    return live_numbers(points, 0.1 * np.random.default_rng(seed).normal(size=(2, 4)).astype(np.float32))
+    change = 0.1 * np.random.default_rng(seed).normal(size=(2, 4)).astype(np.float32)
+    return live_numbers(points, change, Mixer(PICTURES[0], POINTS, some_references(0)))
+
+
+def some_references(seed: int) -> References:
+    """Of mouths of speech, random pictures."""
+    points = np.stack([POINTS] * 6)
+    points[:, :478] += 60 * np.stack(spoken()[:6])
+    return References(np.roll(PICTURES, seed, 0), points)
 
 
 def shown_in(slot: DeviceSlot, seed: int) -> None:
     shown, picture = some_identity(slot.frames.step, seed)
     slot.show(shown)
+    slot.show_references(some_references(seed))
     slot.show_picture(picture)
 
 
@@ -95,6 +106,8 @@ def test_a_step_can_be_captured(generator: Generator) -> None:
             shown, picture = some_identity(step, number)
             for mine, given in zip(step.shown.tensors(), shown.tensors(), strict=True):
                 mine[number % 3] = given
+            there = torch.from_numpy(some_references(number).pictures.transpose(0, 3, 1, 2).copy())
+            step.references[number % 3, :6] = there
             step.pictures[number % 3] = torch.from_numpy(picture).permute(2, 0, 1)
         rows.fill_(number * 7 % 3)
         numbers[0] = torch.from_numpy(live(number))

@@ -1,7 +1,8 @@
 """Face swap: another person's face in a tracked one, which keeps pose, expression, gaze, light and mouth interior.
 
 The source's texture is warped by the mesh to the target's pose and expression, as the reference is for lip-sync; the
-shape of its features comes with it, the outline stays the target's. No network takes part.
+shape of its features comes with it, the outline stays the target's. No network draws it; a small one finds what is
+before the face and stays there (docs/adr/0024).
 
 Source: ReSyncer (ECCV 2024) swaps faces with the network of lip-sync, whose identity enters through W; here identity
 enters through the warped reference alone (docs/adr/0015).
@@ -9,7 +10,6 @@ enters through the warped reference alone (docs/adr/0015).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import cache
 
 import cv2
@@ -17,69 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.crop import to_crop
+from models.face_square import FACE_SIDE, FaceTexture, cut_face, face_points, face_transform
 from models.mesh import FACE_OVAL, INNER_LIP_RING, OUTER_LIP_RING, Floats, Pose, topology
-from models.raster import MeshRasteriser, ring_points
-from models.source_face import BROWS, EYES, polygons, widened, without_hair, without_smile
+from models.occlusion import SIZE, OcclusionFinder, refined
+from models.raster import MeshRasteriser
+from models.source_face import BROWS, EYES, polygons, widened, without_smile
 
 Picture = NDArray[np.uint8]
 
-FACE_SIDE = 3.7
-"""Side of the square around a face, inter-ocular distances."""
-_CENTRE = np.array([0.0, 0.75, 0.0], np.float32)
 # Lengths in inter-ocular distances.
 _SHAPE_RISE = 0.25  # from the outline inwards, where the features' shape becomes the source's
 _LIGHT_SIGMA = 0.45  # lighting is what changes slower than this
 _RIM, _RIM_SIGMA = 0.10, 0.07
 _FEATURE_SIGMA = 0.02
 _FOREHEAD = (-0.75, -0.45)  # canonical y: the face fades in between, below the hair of most people
-_OCCLUSION_SIGMA = 0.05
-_OCCLUDED = (30.0, 60.0)  # of 255: how much a covered pixel differs from the person's own look
 _GAIN = (0.25, 4.0)
 _COARSE, _HALF = 4, 2  # light, and what is blurred a little, are drawn at so much less than the square's size
-
-
-@dataclass(frozen=True, eq=False)
-class FaceTexture:
-    """A face in a picture, as texture of the mesh.
-
-    Attributes:
-        picture: The square around it `[S, S, 3]`.
-        points: The extended mesh in it `[514, 3]`, pixels.
-        neutral: The person's closed-mouth mesh, canonical `[478, 3]`.
-    """
-
-    picture: Picture
-    points: Floats
-    neutral: Floats
-
-    @classmethod
-    def of(cls, frame: Picture, mesh: Floats, neutral: Floats, pose: Pose, size: int) -> FaceTexture:
-        """Cut a face `[478, 3]` out of a frame, `size` pixels wide."""
-        transform = face_transform(pose, size)
-        return cls(cut_face(frame, transform, size), _points(mesh, neutral, pose, transform), neutral)
-
-    def bared(self) -> FaceTexture:
-        """The same without hair before the face, for a source; takes half a second."""
-        return replace(self, picture=without_hair(self.picture, self.points, len(self.picture) / FACE_SIDE))
-
-
-def face_transform(pose: Pose, size: int) -> Floats:
-    """The affine map `[2, 3]` from frame pixels to the square around a face, upright."""
-    centre = pose.project(_CENTRE)[:2]
-    roll = np.arctan2(pose.rotation[1, 0], pose.rotation[0, 0])
-    scale = size / (FACE_SIDE * pose.scale)
-    linear = scale * np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
-    return np.concatenate([linear, (size / 2 - linear @ centre)[:, None]], 1).astype(np.float32)
-
-
-def cut_face(frame: Picture, transform: Floats, size: int) -> Picture:
-    """Resample the square `[size, size, 3]` out of a frame."""
-    flags = cv2.INTER_AREA if np.hypot(*transform[0, :2]) < 0.5 else cv2.INTER_LINEAR
-    return cv2.warpAffine(frame, transform, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
-
-
-def _points(mesh: Floats, neutral: Floats, pose: Pose, transform: Floats) -> Floats:
-    return to_crop(pose.project(np.concatenate([mesh, ring_points(neutral)])), transform)
 
 
 @cache
@@ -102,13 +55,24 @@ class FaceSwap:
     def __init__(self, source: FaceTexture, target: FaceTexture) -> None:
         self._source = source
         self.target = target
-        """May be exchanged between frames for another of the same size, as more of the target is seen."""
         self.size = len(target.picture)
         """Side of the squares, pixels."""
         self.hidden = 0.0
         """Share of the other face that was not shown in the last frame, because something is before the target's."""
         self._unit = self.size / FACE_SIDE
+        self._finder = OcclusionFinder()
         self._rasteriser = MeshRasteriser(self.size, (0, self.size, 0, self.size))
+
+    @property
+    def target(self) -> FaceTexture:
+        """May be exchanged between frames for another of the same size, as more of the target is seen."""
+        return self._target
+
+    @target.setter
+    def target(self, target: FaceTexture) -> None:
+        self._target = target
+        small = cv2.resize(target.picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        self._look = FaceTexture(small, _resized(target.points, len(target.picture)), target.neutral)
 
     def swap(self, frame: Picture, mesh: Floats, pose: Pose, weight: float = 1.0) -> Picture:
         """The frame with the other face; outside the target's face every pixel is the frame's own.
@@ -121,10 +85,10 @@ class FaceSwap:
         """
         transform = face_transform(pose, self.size)
         own = cut_face(frame, transform, self.size)
-        points = _points(mesh, self.target.neutral, pose, transform)
+        points = face_points(mesh, self.target.neutral, pose, transform)
         change = without_smile(self._source.neutral - self.target.neutral)
         shape = mesh + _inner_share() * change
-        swapped = _points(shape, self.target.neutral, pose, transform)
+        swapped = face_points(shape, self.target.neutral, pose, transform)
         # The other face, and the target's own in the other's shape.
         face, moved = self._rasteriser.warp(swapped, (self._source.points, self._source.picture), (points, own))
         features = self._features(swapped)
@@ -181,15 +145,17 @@ class FaceSwap:
         return rim * np.clip((rows - heights[0]) / max(heights[1] - heights[0], 1.0), 0, 1)[:, None]
 
     def _occlusion(self, own: Picture, points: Floats) -> Floats:
-        """Where something is before the target's face `[S, S]`: it looks unlike the target's own face there."""
-        (expected,) = self._rasteriser.warp(points, (self.target.points, self.target.picture))
-        small = _smaller(expected, _HALF)
-        gain = cv2.resize(self._gain(expected, own, points), small.shape[1::-1])
-        difference = np.abs(self._blurred(_smaller(own, _HALF) - small * gain, _OCCLUSION_SIGMA))
-        red, green, blue = cv2.split(difference)
-        occluded = np.clip((cv2.max(cv2.max(red, green), blue) - _OCCLUDED[0]) / (_OCCLUDED[1] - _OCCLUDED[0]), 0, 1)
-        moving = self._filled(*(points[ring, :2] for ring in (*EYES, OUTER_LIP_RING)), reach=0.15, smaller=_HALF)
-        return self._whole(self._blurred((occluded * (1 - moving)).astype(np.float32), _OCCLUSION_SIGMA))
+        """Where something is before the target's face `[S, S]`: a hand, a microphone, a cup."""
+        small = cv2.resize(own, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        return refined(self._finder.mask(small, _resized(points, self.size), self._look), own)
+
+
+def _resized(points: Floats, size: int) -> Floats:
+    """Points of a square of `size` pixels, where the occlusion network has them."""
+    share = SIZE / size
+    moved = points * np.float32(share)
+    moved[:, :2] += 0.5 * share - 0.5
+    return moved
 
 
 def _smaller(picture: Picture, times: int) -> Picture:

@@ -29,6 +29,7 @@ def test_wheel_renders_outside_the_checkout(unpacked, tmp_path):
         "configs/cpu.yaml",
         "models/weights/syncformer.safetensors",
         "models/weights/generator.safetensors",
+        "models/weights/occlusion.safetensors",
         "models/topology.safetensors",
         "models/assets/face_landmarks.onnx",
         "models/assets/NOTICE",

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.face_swap import FaceSwap, FaceTexture
+from models.face_square import FaceTexture
+from models.face_swap import FaceSwap
 from models.mesh import Floats, aperture, canonicalise
 from models.tracker import FaceTracker
 from presenter.config import AppConfig

@@ -108,6 +108,21 @@ def _loop(arguments: Sequence[str]) -> None:
     print(f"{make_loop(parse_settings(Loop, 'loop', arguments))} frames")
 
 
+def _occlusion(arguments: Sequence[str]) -> None:
+    from models.training.occlusion import train_occlusion
+    from presenter.recipe.occlusion_faces import OcclusionRecipe, prepare_faces
+
+    recipe = parse_settings(OcclusionRecipe, "occlusion", arguments)
+    prepare_faces(recipe.data, recipe.faces)
+    train_occlusion(recipe)
+
+
+def _occlusion_report(arguments: Sequence[str]) -> None:
+    from presenter.recipe.occlusion_report import OcclusionReport, occlusion_report
+
+    print("\n".join(occlusion_report(parse_settings(OcclusionReport, "occlusion-report", arguments))))
+
+
 def _with_own_options(module: str) -> Callable[[Sequence[str]], None]:
     def run(arguments: Sequence[str]) -> None:
         import importlib
@@ -135,6 +150,8 @@ STEPS: dict[str, Callable[[Sequence[str]], None]] = {
     "shipped": _shipped,
     "shipped-pictures": _shipped_pictures,
     "loop": _loop,
+    "occlusion": _occlusion,
+    "occlusion-report": _occlusion_report,
 }
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 
 import cv2
 import numpy as np
@@ -15,6 +16,8 @@ from models.crop import CROP_SIDE, CROP_SIZE, crop_transform
 from models.mesh import Floats, Pose, aperture, canonicalise, closed_mouth_neutral
 from models.tracker import FaceTracker
 from presenter.errors import MediaError
+from presenter.video.before_face import FaceSquare, Seen, covered_mouths
+from presenter.video.reference_choice import Candidates
 from stream.files.reader import TimedFrame
 
 Picture = NDArray[np.uint8]
@@ -28,6 +31,7 @@ _POSE_BIN = 10.0  # degrees; one reference per bin of yaw and pitch
 _TEETH = 0.15  # lip opening that shows teeth and tongue best
 _TEETH_AT_LEAST = 0.08
 _OPEN = 0.03  # inter-ocular distances by which a reference may be more open than the neutral mouth
+_NEAR_COVERED = 3  # frames from a covered mouth within which none is a reference
 _SMOOTH_FRAMES = 1.0  # standard deviation of the filter over tracked landmarks
 
 
@@ -69,6 +73,7 @@ class FaceTrack:
         open_references: Frames that show the inside of the mouth, if there are any.
         neutral: The person's closed-mouth mesh `[478, 3]`.
         size: `(height, width)` of the frames.
+        covered: `[T]`; whether something is before what lip-sync paints.
         unchanged: Why frames have no usable face, and how many.
     """
 
@@ -78,6 +83,7 @@ class FaceTrack:
     open_references: list[Reference]
     neutral: Floats
     size: tuple[int, int]
+    covered: NDArray[np.bool_]
     unchanged: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -133,8 +139,9 @@ class _FirstPass:
         self._times: list[Fraction] = []
         self._landmarks: list[Floats | None] = []
         self._unchanged: Counter[str] = Counter()
-        self._closed: dict[tuple[int, int], Reference] = {}
-        self._open: dict[tuple[int, int], Reference] = {}
+        self._squares: list[FaceSquare | None] = []
+        self._closed: dict[tuple[int, int], Candidates[Reference]] = {}
+        self._open: dict[tuple[int, int], Candidates[Reference]] = {}
         self._last: Floats | None = None
         self._size = (0, 0)
 
@@ -148,8 +155,10 @@ class _FirstPass:
             self._unchanged[reason] += 1
             landmarks = None
         self._landmarks.append(landmarks)
-        if landmarks is not None:
-            self._keep_reference(rgb, Face(*canonicalise(landmarks)))
+        face = None if landmarks is None else Face(*canonicalise(landmarks))
+        self._squares.append(None if face is None else FaceSquare.of(rgb, face.pose))
+        if face is not None:
+            self._keep_reference(rgb, face)
 
     def result(self) -> FaceTrack:
         steady = [smoothed(self._landmarks, at) for at in range(len(self._landmarks))]
@@ -158,12 +167,23 @@ class _FirstPass:
         if not meshes:
             why = ", ".join(f"{count} {reason}" for reason, count in self._unchanged.items()) or "no frames"
             raise MediaError(f"expected a video that shows a face from the front, got {why}")
-        neutral = closed_mouth_neutral(np.stack(meshes))
-        closed = float(min(aperture(reference.face.mesh) for reference in self._closed.values()))
-        limit = max(closed, float(aperture(neutral))) + _OPEN
-        references = [each for each in self._closed.values() if aperture(each.face.mesh) <= limit]
-        opened = list(self._open.values())
-        return FaceTrack(self._times, faces, references, opened, neutral, self._size, self._unchanged)
+        covered = self._covered(faces, closed_mouth_neutral(np.stack(meshes)))
+        shown = [face.mesh for face, hidden in zip(faces, covered, strict=True) if face is not None and not hidden]
+        neutral = closed_mouth_neutral(np.stack(shown or meshes))
+        near = np.convolve(covered, np.ones(2 * _NEAR_COVERED + 1), "same") > 0
+        closed = _best(self._closed, near) or _best(self._closed, np.zeros_like(near))
+        least = float(min(aperture(reference.face.mesh) for reference in closed))
+        limit = max(least, float(aperture(neutral))) + _OPEN
+        references = [each for each in closed if aperture(each.face.mesh) <= limit]
+        opened = _best(self._open, near)
+        return FaceTrack(self._times, faces, references, opened, neutral, self._size, covered, self._unchanged)
+
+    def _covered(self, faces: list[Face | None], neutral: Floats) -> NDArray[np.bool_]:
+        pairs = zip(faces, self._squares, strict=True)
+        seen = [
+            None if face is None or square is None else Seen(face.mesh, face.pose, square) for face, square in pairs
+        ]
+        return covered_mouths(seen, neutral)
 
     def _choose(self, faces: list[Floats]) -> Floats | None:
         """The face that was followed, else the one that the index names."""
@@ -178,12 +198,17 @@ class _FirstPass:
         """Keep, of each pose, the most closed mouth and the one that shows most of its inside."""
         key = round(face.pose.yaw_degrees / _POSE_BIN), round(face.pose.pitch_degrees / _POSE_BIN)
         opening = float(aperture(face.mesh))
-        closed, opened = self._closed.get(key), self._open.get(key)
-        if closed is None or opening < aperture(closed.face.mesh):
-            self._closed[key] = _reference(rgb, face)
-        misses = abs(opening - _TEETH)
-        if opening > _TEETH_AT_LEAST and (opened is None or misses < abs(aperture(opened.face.mesh) - _TEETH)):
-            self._open[key] = _reference(rgb, face)
+        index, time = len(self._times) - 1, self._times[-1]
+        make = partial(_reference, rgb, face)
+        self._closed.setdefault(key, Candidates()).offer(opening, index, time, make)
+        if opening > _TEETH_AT_LEAST:
+            self._open.setdefault(key, Candidates()).offer(abs(opening - _TEETH), index, time, make)
+
+
+def _best(candidates: dict[tuple[int, int], Candidates[Reference]], hidden: NDArray[np.bool_]) -> list[Reference]:
+    """Of each pose the best reference among frames that are not hidden."""
+    found = (each.best(lambda index: not hidden[index]) for each in candidates.values())
+    return [each for each in found if each is not None]
 
 
 def _reference(rgb: Picture, face: Face) -> Reference:

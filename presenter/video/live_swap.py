@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from models.face_swap import FaceSwap, FaceTexture
+from models.face_square import FaceTexture
+from models.face_swap import FaceSwap
 from models.user_head import AWAY_S
 from models.user_mouth import ClosedMouth
 from presenter.video.face_track import Face, Picture

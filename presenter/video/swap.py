@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from models.face_swap import FACE_SIDE, FaceSwap, FaceTexture
+from models.face_square import FACE_SIDE, FaceTexture
+from models.face_swap import FaceSwap
 from models.identity import READ_HEIGHT
 from models.mesh import aperture
 from presenter.errors import ConsentError
@@ -57,7 +58,7 @@ def target_texture(frames: Iterable[TimedFrame], track: FaceTrack) -> FaceTextur
         track: Of all its frames.
     """
     seen = {index: face for index, face in enumerate(track.faces) if face is not None}
-    best = min(seen, key=lambda index: how_turned(seen[index]))
+    best = min(seen, key=lambda index: (bool(track.covered[index]), how_turned(seen[index])))
     rgb = next(frame.rgb for index, frame in enumerate(frames) if index == best)
     size = square_size(max(face.pose.scale for face in seen.values()))
     return FaceTexture.of(rgb, seen[best].mesh, track.neutral, seen[best].pose, size)

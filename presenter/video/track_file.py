@@ -36,6 +36,7 @@ def save_track(path: Path, track: FaceTrack) -> None:
     arrays: dict[str, Any] = {
         "seen": np.array(seen),
         "neutral": track.neutral,
+        "covered": track.covered,
         "about": np.array(json.dumps(about)),
         **_arrays("face", [face for face in track.faces if face is not None]),
         **_arrays("reference", [reference.face for reference in references]),
@@ -64,6 +65,7 @@ def load_track(path: Path) -> FaceTrack:
             references[about["closed"] :],
             stored["neutral"],
             (about["size"][0], about["size"][1]),
+            stored["covered"],
             Counter(about["unchanged"]),
         )
 

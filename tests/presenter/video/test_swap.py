@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from models.face_swap import face_transform
+from models.face_square import face_transform
 from models.mesh import aperture
 from presenter import api
 from presenter.cli import main

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -30,6 +31,8 @@ from stream.files.segments import MovieJoiner, UnfinishedFilm
 from stream.media import FloatArray
 
 FADE_FRAMES = 3
+COVERED = "with something before the mouth"
+"""Why a frame with a face is left as it is."""
 SEGMENT_FRAMES = 125
 """What is lost at the most when a film is interrupted, and how far its key frames lie apart."""
 MAX_LOOPED_FPS = 250
@@ -158,7 +161,8 @@ def _resync(
             count += joined.append(segment.path, begin)
         for piece in pieces.up_to(length):
             joined.write_sound(piece)
-    return Resynced(count, dict(track.unchanged), min(done, count))
+    unchanged = track.unchanged if motion is None else track.unchanged + Counter({COVERED: int(track.covered.sum())})
+    return Resynced(count, dict(unchanged), min(done, count))
 
 
 def resync_frames(
@@ -184,21 +188,23 @@ def resync_frames(
     compositor = None
     if motion is not None:
         compositor = FaceCompositor(track, engine.folded_for(track.references[0].resized(1)))
-    weights = fade_weights([face is not None for face in track.faces])
+    seen = [face is not None for face in track.faces]
+    weights = fade_weights(seen)
+    mouth_weights = fade_weights([there and not hidden for there, hidden in zip(seen, track.covered, strict=True)])
     begin = min(skip, len(track.times)) if length is None else 0
     for number, (index, rgb, time) in enumerate(frames_without(track, begin, played(video, track, length, begin))):
-        face, weight = track.faces[index], weights[index]
+        face, weight, mouth_weight = track.faces[index], weights[index], mouth_weights[index]
         if number < skip:
-            if face is not None and weight > 0 and compositor is not None:
+            if face is not None and mouth_weight > 0 and compositor is not None:
                 compositor.follow(face)
             continue
         assert rgb is not None
         if face is not None and weight > 0:
             mesh = face.mesh
-            if motion is not None and compositor is not None:
+            if motion is not None and compositor is not None and mouth_weight > 0:
                 displacement = motion.at(time)
-                rgb = compositor.compose(rgb, face, displacement, weight)
-                mesh = mesh + np.float32(weight) * (compositor.mesh(face, displacement) - mesh)
+                rgb = compositor.compose(rgb, face, displacement, mouth_weight)
+                mesh = mesh + np.float32(mouth_weight) * (compositor.mesh(face, displacement) - mesh)
             if swap is not None:
                 rgb = swap.swap(rgb, mesh, face.pose, weight)
         yield TimedFrame(rgb if swap is None else labelled(rgb), time)

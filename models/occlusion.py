@@ -98,12 +98,13 @@ def square_rasteriser() -> MeshRasteriser:
 
 def planes_of(rasteriser: MeshRasteriser, picture: Picture, points: Floats, look: FaceTexture) -> Picture:
     """What the network sees `[8, 96, 96]`, uint8; see `OcclusionFinder.mask`."""
-    shade, interior, own = rasteriser.draw(points, look.points, look.picture)
+    drawn = rasteriser.draw(points, look.points, look.picture)
+    own = drawn.warped
     face = face_area(points) > 0
     # The median is not moved by what covers less than half of the face.
     gain = (np.median(picture[face], 0) + 4) / (np.median(own[face], 0) + 4) if face.any() else np.ones(3)
     lit = np.clip(own * np.clip(gain, *_GAIN), 0, 255).astype(np.uint8)
-    return np.concatenate([picture, lit, shade[..., None], interior[..., None]], -1).transpose(2, 0, 1)
+    return np.concatenate([picture, lit, drawn.shade[..., None], drawn.interior[..., None]], -1).transpose(2, 0, 1)
 
 
 def to_inputs(planes: Tensor) -> Tensor:

@@ -9,12 +9,13 @@ import torch
 from models.compositor import Backend
 from models.crop import CROP_SIZE, crop_mask, crop_points, crop_rasteriser, crop_transform, cut_crop, mask_region
 from models.identity import picture_tensor
-from models.layer import Planes
+from models.layer import Layer, Planes
 from models.live_inputs import masked_target, mouth_gap, planes_of
 from models.mesh import FACE_OVAL, INNER_LIP_RING, Floats, topology
 from models.mouth_interior import interior_look
-from models.raster import MeshRasteriser
+from models.raster import Drawn, MeshRasteriser
 from models.references import light, skin
+from models.rest_error import away_from_lips, rest_error
 from models.still import blended
 from presenter.video.face_track import Face, FaceTrack, Picture, Reference
 
@@ -42,6 +43,8 @@ class FaceCompositor:
         self._closed = _Nearest([_Prepared(each, track.neutral, self._detail) for each in track.references])
         self._open = _Nearest([_Prepared(each, track.neutral, self._detail) for each in track.open_references])
         self._rasteriser = crop_rasteriser()
+        for prepared in (*self._closed.references, *self._open.references):
+            prepared.error = self._error(prepared)
         top, bottom, left, right = (edge * self._detail for edge in mask_region())
         self._fine = MeshRasteriser(CROP_SIZE * self._detail, (top, bottom, left, right))
         # What of the crop is shown: the mask, and a pixel around it of which a resampled one may take a share.
@@ -81,11 +84,11 @@ class FaceCompositor:
 
     def _colour(self, target: Picture, lit: Floats, points: Floats, references: list[_Prepared]) -> Picture:
         """The box of the rendered crop at full detail: the references warped there, and the generator's residual."""
-        planes, warped, fine = self._warped(points, lit, references[0])
+        planes, warped, fine, error = self._warped(points, lit, references[0])
         # The thin gap of nearly closed lips would show as a bright line.
         shown = float(np.clip((mouth_gap(points) - _CLOSED_GAP) / _CLOSED_GAP, 0, 1))
         if len(references) > 1 and shown:
-            inner, warped_inner, fine_inner = self._warped(points, lit, references[1])
+            inner, warped_inner, fine_inner, _ = self._warped(points, lit, references[1])
             inside = shown / 255 * _filled(points[INNER_LIP_RING, :2]).astype(np.float32)
             planes, warped = (
                 (one + inside[..., None] * (other.astype(np.float32) - one) + 0.5).astype(np.uint8)
@@ -94,40 +97,53 @@ class FaceCompositor:
             size = CROP_SIZE * self._detail
             share = cv2.GaussianBlur(cv2.resize(inside, (size, size)), (0, 0), self._detail)[self._box][..., None]
             fine = (fine + share * (fine_inner - fine)).astype(np.float32)
-        with torch.inference_mode():
-            layer = self._backend.render(self._backend.encode_target(masked_target(picture_tensor(target))), planes)
-        window = self._backend.window
+        layer, window = self._layer(target, planes), self._backend.window
         residual = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.float32)
         covered = np.s_[window.top : window.bottom, window.left : window.right]
-        residual[covered] = layer[..., :3].astype(np.float32) - warped[covered]
+        kept = away_from_lips(planes, window)[..., None] * np.float32(1 / 255)
+        residual[covered] = layer[..., :3].astype(np.float32) - warped[covered] - kept * error[covered]
         rows, columns = self._box
         scale = float(self._detail)
         placed = np.array([[scale, 0, -columns.start], [0, scale, -rows.start]])
         fine += cv2.warpAffine(residual, placed, fine.shape[1::-1])
         return np.clip(fine + 0.5, 0, 255).astype(np.uint8)
 
-    def _warped(self, points: Floats, lit: Floats, reference: _Prepared) -> tuple[Planes, Picture, Floats]:
-        """The generator's live inputs from a reference in the frame's light, and its bare warp, also at full detail."""
+    def _layer(self, target: Picture, planes: Planes) -> Layer:
+        with torch.inference_mode():
+            return self._backend.render(self._backend.encode_target(masked_target(picture_tensor(target))), planes)
+
+    def _error(self, reference: _Prepared) -> Floats:
+        """What the generator changes in a reference itself; see `models.rest_error`."""
+        planes = self._drawn(reference.points, reference.crop, reference)[1]
+        return rest_error(self._layer(reference.crop, planes), reference.crop, reference.points, self._backend.window)
+
+    def _drawn(self, points: Floats, crop: Picture, reference: _Prepared) -> tuple[Drawn, Planes, Picture]:
+        """A reference's crop in some light, moved: the generator's live inputs, and the bare warp."""
+        look = interior_look(crop, reference.points) if self._backend.painted_interior else None
+        drawn = self._rasteriser.draw(points, reference.points, crop)
+        warped = drawn.warped.copy()
+        return drawn, planes_of(drawn, points, mouth_gap(reference.points), look), warped
+
+    def _warped(self, points: Floats, lit: Floats, reference: _Prepared) -> tuple[Planes, Picture, Floats, Floats]:
+        """From a reference in the frame's light: live inputs, bare warp, the same at full detail, error at rest."""
         gain = light(lit, reference.skin_colour)
         matched = np.clip(reference.crop * gain, 0, 255).astype(np.uint8)
-        look = interior_look(matched, reference.points) if self._backend.painted_interior else None
-        drawn = self._rasteriser.draw(points, reference.points, matched)
-        warped = drawn.warped.copy()
-        planes = planes_of(drawn, points, mouth_gap(reference.points), look)
+        drawn, planes, warped = self._drawn(points, matched, reference)
         fine = self._fine.draw(points * self._detail, reference.points * self._detail, reference.detailed).warped
-        return planes, warped, (fine[self._box] * gain).astype(np.float32)
+        error = drawn.moved(reference.error) * gain
+        return planes, warped, (fine[self._box] * gain).astype(np.float32), error.astype(np.float32)
 
 
 class _Nearest:
     """Chooses a reference by pose; stays with the last one as long as that is little farther."""
 
     def __init__(self, references: list[_Prepared]) -> None:
-        self._references = references
+        self.references = references
         self._chosen: _Prepared | None = None
 
     def to(self, face: Face) -> _Prepared | None:
         """The reference for a face; None where there are none."""
-        nearest = min(self._references, key=lambda each: each.distance(face), default=None)
+        nearest = min(self.references, key=lambda each: each.distance(face), default=None)
         last = self._chosen
         if nearest is None or last is None or nearest.distance(face) + _STAY_DEGREES < last.distance(face):
             self._chosen = nearest
@@ -144,6 +160,8 @@ class _Prepared:
         self.crop = cv2.resize(reference.resized(1), (CROP_SIZE, CROP_SIZE)).astype(np.uint8)
         self.points = crop_points(reference.face.mesh, neutral, pose, crop_transform(pose))
         self.skin_colour = skin(self.crop, self.points)
+        self.error = np.zeros(self.crop.shape, np.float32)
+        """See `models.rest_error`; `FaceCompositor` tells it."""
 
     def distance(self, face: Face) -> float:
         """Between poses, degrees."""

@@ -69,7 +69,8 @@ def test_where_much_is_changed_at_rest_the_reference_comes_back():
     identity = marked()
     compositor = FrameCompositor(identity, Fading())
     layer = compositor.layer(IDENTITY.mesh - compositor.scene.template(0).rest)
-    reference = cut_crop(identity.frame, crop_transform(IDENTITY.pose), sharp=True)
+    template = compositor.scene.template(0)
+    reference = cut_crop(template.picture, crop_transform(template.pose), sharp=True)
     window = Fading.window
     difference = np.abs(layer[..., :3].astype(int) - reference[window.top : window.bottom, window.left : window.right])
     x, y = np.rint(compositor.points(np.zeros_like(IDENTITY.mesh))[CHIN, :2]).astype(int)

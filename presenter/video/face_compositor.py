@@ -43,8 +43,8 @@ class FaceCompositor:
         self._closed = _Nearest([_Prepared(each, track.neutral, self._detail) for each in track.references])
         self._open = _Nearest([_Prepared(each, track.neutral, self._detail) for each in track.open_references])
         self._rasteriser = crop_rasteriser()
-        for prepared in (*self._closed.references, *self._open.references):
-            prepared.error = self._error(prepared)
+        for reference in self._closed.references:
+            reference.error = self._error(reference)
         top, bottom, left, right = (edge * self._detail for edge in mask_region())
         self._fine = MeshRasteriser(CROP_SIZE * self._detail, (top, bottom, left, right))
         # What of the crop is shown: the mask, and a pixel around it of which a resampled one may take a share.
@@ -84,11 +84,11 @@ class FaceCompositor:
 
     def _colour(self, target: Picture, lit: Floats, points: Floats, references: list[_Prepared]) -> Picture:
         """The box of the rendered crop at full detail: the references warped there, and the generator's residual."""
-        planes, warped, fine, error = self._warped(points, lit, references[0])
+        drawn, planes, warped, fine = self._warped(points, lit, references[0])
         # The thin gap of nearly closed lips would show as a bright line.
         shown = float(np.clip((mouth_gap(points) - _CLOSED_GAP) / _CLOSED_GAP, 0, 1))
         if len(references) > 1 and shown:
-            inner, warped_inner, fine_inner, _ = self._warped(points, lit, references[1])
+            _, inner, warped_inner, fine_inner = self._warped(points, lit, references[1])
             inside = shown / 255 * _filled(points[INNER_LIP_RING, :2]).astype(np.float32)
             planes, warped = (
                 (one + inside[..., None] * (other.astype(np.float32) - one) + 0.5).astype(np.uint8)
@@ -100,8 +100,12 @@ class FaceCompositor:
         layer, window = self._layer(target, planes), self._backend.window
         residual = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.float32)
         covered = np.s_[window.top : window.bottom, window.left : window.right]
-        kept = away_from_lips(planes, window)[..., None] * np.float32(1 / 255)
-        residual[covered] = layer[..., :3].astype(np.float32) - warped[covered] - kept * error[covered]
+        residual[covered] = layer[..., :3].astype(np.float32) - warped[covered]
+        error = references[0].error
+        if error is not None:
+            kept = away_from_lips(planes, window) * np.float32(1 / 255)
+            gain = light(lit, references[0].skin_colour)
+            residual[covered] -= kept[..., None] * (drawn.moved(error)[covered] * gain)
         rows, columns = self._box
         scale = float(self._detail)
         placed = np.array([[scale, 0, -columns.start], [0, scale, -rows.start]])
@@ -112,10 +116,12 @@ class FaceCompositor:
         with torch.inference_mode():
             return self._backend.render(self._backend.encode_target(masked_target(picture_tensor(target))), planes)
 
-    def _error(self, reference: _Prepared) -> Floats:
-        """What the generator changes in a reference itself; see `models.rest_error`."""
+    def _error(self, reference: _Prepared) -> Floats | None:
+        """What the generator changes in a reference itself, see `models.rest_error`; None if that is little."""
         planes = self._drawn(reference.points, reference.crop, reference)[1]
-        return rest_error(self._layer(reference.crop, planes), reference.crop, reference.points, self._backend.window)
+        layer = self._layer(reference.crop, planes)
+        error = rest_error(layer, reference.crop, reference.points, self._backend.window)
+        return error if error.any() else None
 
     def _drawn(self, points: Floats, crop: Picture, reference: _Prepared) -> tuple[Drawn, Planes, Picture]:
         """A reference's crop in some light, moved: the generator's live inputs, and the bare warp."""
@@ -124,14 +130,13 @@ class FaceCompositor:
         warped = drawn.warped.copy()
         return drawn, planes_of(drawn, points, mouth_gap(reference.points), look), warped
 
-    def _warped(self, points: Floats, lit: Floats, reference: _Prepared) -> tuple[Planes, Picture, Floats, Floats]:
-        """From a reference in the frame's light: live inputs, bare warp, the same at full detail, error at rest."""
+    def _warped(self, points: Floats, lit: Floats, reference: _Prepared) -> tuple[Drawn, Planes, Picture, Floats]:
+        """`_drawn` from a reference in the frame's light, and its bare warp at full detail."""
         gain = light(lit, reference.skin_colour)
         matched = np.clip(reference.crop * gain, 0, 255).astype(np.uint8)
         drawn, planes, warped = self._drawn(points, matched, reference)
         fine = self._fine.draw(points * self._detail, reference.points * self._detail, reference.detailed).warped
-        error = drawn.moved(reference.error) * gain
-        return planes, warped, (fine[self._box] * gain).astype(np.float32), error.astype(np.float32)
+        return drawn, planes, warped, (fine[self._box] * gain).astype(np.float32)
 
 
 class _Nearest:
@@ -160,7 +165,7 @@ class _Prepared:
         self.crop = cv2.resize(reference.resized(1), (CROP_SIZE, CROP_SIZE)).astype(np.uint8)
         self.points = crop_points(reference.face.mesh, neutral, pose, crop_transform(pose))
         self.skin_colour = skin(self.crop, self.points)
-        self.error = np.zeros(self.crop.shape, np.float32)
+        self.error: Floats | None = None
         """See `models.rest_error`; `FaceCompositor` tells it."""
 
     def distance(self, face: Face) -> float:

@@ -35,7 +35,7 @@ def test_without_it_the_generator_would_fade_the_spot():
     frame, track = film()
     compositor = FaceCompositor(track, Fading())
     for reference in compositor._closed.references:
-        reference.error[:] = 0
+        reference.error = None
     face = track.faces[0]
     assert face is not None
     assert np.median(around(compositor.compose(frame, face, opened(0.0)), IDENTITY.neutral)) > 60

@@ -17,7 +17,9 @@ def film() -> tuple[np.ndarray, FaceTrack]:
     frame = marked().frame
     face = Face(IDENTITY.mesh, IDENTITY.pose)
     reference = Reference(cut_detailed(frame, face.pose, 2), face)
-    return frame, FaceTrack([Fraction(0)], [face], [reference], [], IDENTITY.neutral, frame.shape[:2])
+    nothing = np.zeros(1, bool)
+    size = frame.shape[:2]
+    return frame, FaceTrack([Fraction(0)], [face], [reference], [], IDENTITY.neutral, size, nothing)
 
 
 @pytest.mark.parametrize("opening", [0.0, 0.15])

@@ -14,7 +14,7 @@ LEVEL = 96  # of the surroundings
 
 @pytest.fixture(scope="module")
 def identity(tmp_path_factory):
-    return IdentityStore(tmp_path_factory.mktemp("own")).load(DEFAULT).identity
+    return IdentityStore(tmp_path_factory.mktemp("own")).load(DEFAULT).identity.shrunk(512)
 
 
 @pytest.fixture(scope="module")

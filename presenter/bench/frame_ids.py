@@ -16,10 +16,10 @@ from presenter.bench.beeps import BeepDetector
 from presenter.runtime.frame_renderer import FrameRenderer, RenderFrame
 from stream.media import CHUNK_SAMPLES, PLAYOUT_RATIO, AudioChunk, ByteArray, VideoFrame
 
-SIZE = 512  # of the frame
+SIZE = 512  # of the frame in which the following are pixels; others are scaled
 BITS = 20  # 11 hours of chunks
 STRIPE = 20
-LEFT, ROWS = 56, slice(156, 356)  # of the stripes: the borders stay as they are
+LEFT, ROWS = 56, (156, 356)  # of the stripes: the borders stay as they are
 
 
 class FrameIdOverlay:
@@ -98,12 +98,14 @@ def mark(frame: VideoFrame) -> VideoFrame:
     """The same frame with stripes in its middle that encode its `pts`, which is a whole number of chunks."""
     number = frame.pts // CHUNK_SAMPLES
     bits = np.array([255 * (number >> bit & 1) for bit in range(BITS)], np.uint8)
-    stripes = np.repeat(bits, STRIPE)[:, None]
     pictures = [None if picture is None else picture.copy() for picture in (frame.rgb, frame.cutout)]
     for picture in pictures:
         if picture is not None:
-            picture[ROWS, LEFT : LEFT + BITS * STRIPE] = 255
-            picture[ROWS, LEFT : LEFT + BITS * STRIPE, :3] = stripes
+            scale = picture.shape[0] / SIZE
+            first, last, top, bottom = (round(scale * edge) for edge in (LEFT, LEFT + BITS * STRIPE, *ROWS))
+            columns = (np.arange(first, last) + 0.5) / scale - LEFT
+            picture[top:bottom, first:last] = 255
+            picture[top:bottom, first:last, :3] = bits[(columns / STRIPE).astype(int)][:, None]
     rgb, cutout = pictures
     assert rgb is not None
     return VideoFrame(rgb, frame.pts, cutout)

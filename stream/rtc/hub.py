@@ -69,5 +69,5 @@ class EncoderHub:
             self.pump.add(encoder)
         if (shown := self.pump.shown) is not None:
             # One tick back: the next frame may be due at the very next tick.
-            self._video[key].show(shown, self.pump.next_time - TICK_SAMPLES)
+            self._video[key].show_again(shown, self.pump.next_time - TICK_SAMPLES)
         return self._video[key]

@@ -211,11 +211,11 @@ class SharedVideoEncoder(SharedEncoder[VideoFrame, VideoSubscriber]):
     def release(self, tick: Tick) -> None:
         """Take one tick of the pump."""
         if tick.frame is not None:
-            self.show(tick.frame, tick.time)
+            self._offer(tick.time, tick.frame)
 
-    def show(self, frame: VideoFrame, time: int) -> None:
-        """Encode a frame for `time` (samples at 16 kHz), unless a newer one was shown."""
-        self._offer(time, frame)
+    def show_again(self, frame: VideoFrame, time: int) -> None:
+        """Encode the frame on the screen once more, for `time` (samples at 16 kHz) or right after the newest one."""
+        self._offer(max(time, self._newest_time + 1), frame)
 
     def ask_keyframe(self) -> None:
         """Request a keyframe: a subscriber has joined, or has lost a frame."""

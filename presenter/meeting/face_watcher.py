@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
-from types import TracebackType
 from typing import NamedTuple
 
 from models.mesh import Floats, canonicalise
 from models.tracker import FaceTracker
 from presenter.meeting.status import Swap
+from presenter.meeting.webcam_watcher import WebcamWatcher
 from presenter.video.face_track import Face, smoothed, unusable
 from stream.camera.webcam import Webcam, WebcamPicture
 from stream.clock import samples
 from stream.media import ByteArray
 
-_WAIT_S = 0.1  # for a picture
 _REMEMBERED = 16  # pictures: more than the delay of a frame
 _STALE = samples(250)  # the newest picture may be so old
 _WHY_NOT = {"turned too far away": Swap.TURNED, "too small": Swap.SMALL}
-
-_log = logging.getLogger(__name__)
 
 
 class Seen(NamedTuple):
@@ -40,7 +36,7 @@ class Seen(NamedTuple):
     problem: Swap | None
 
 
-class FaceWatcher:
+class FaceWatcher(WebcamWatcher):
     """Tracks every picture of a webcam in a thread of its own, and remembers the last ones."""
 
     def __init__(self, webcam: Webcam, *, tracker: FaceTracker | None = None) -> None:
@@ -54,14 +50,10 @@ class FaceWatcher:
         """Whether the user is not to be shown, even with another face."""
         self.shows = Swap.LEARNING
         """What the last frame shows, or why it shows no face of the user's; set by who renders."""
-        self._webcam = webcam
-        # Three, so that where a face was lost two others are still seen to be two.
-        self._tracker = tracker or FaceTracker(video=True, max_faces=3)
         self._seen: deque[Seen] = deque(maxlen=_REMEMBERED)
         self._lock = threading.Lock()
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="face watcher", daemon=True)
-        self._thread.start()
+        # Three, so that where a face was lost two others are still seen to be two.
+        super().__init__(webcam, tracker or FaceTracker(video=True, max_faces=3), "face tracking")
 
     def at(self, moment: int) -> tuple[Seen, Face] | Swap:
         """The picture that shows a moment, with its face; or why there is none.
@@ -78,36 +70,6 @@ class FaceWatcher:
         if points is None:
             return seen.problem or Swap.NOBODY
         return seen, Face(*canonicalise(points))
-
-    def close(self) -> None:
-        """Stop watching. Safe to call twice."""
-        self._closing.set()
-        self._thread.join()
-        self._tracker.close()
-
-    def __enter__(self) -> FaceWatcher:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _run(self) -> None:
-        number = 0
-        try:
-            while not self._closing.is_set():
-                picture = self._webcam.newest(after=number, timeout_s=_WAIT_S)
-                if picture is None:
-                    self._closing.wait(_WAIT_S)  # lost, or closed
-                    continue
-                number = picture.number
-                self._watch(picture)
-        except Exception:  # what was seen is stale soon, and nothing of the user is shown
-            _log.exception("face tracking failed")
 
     def _watch(self, picture: WebcamPicture) -> None:
         faces = self._tracker.track(picture.rgb)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from bisect import bisect_right
 from collections import deque
-from types import TracebackType
 from typing import NamedTuple
 
 import numpy as np
@@ -17,19 +15,17 @@ from models.tracker import FaceTracker
 from models.user_head import AWAY_S, UserHead, UserMove
 from models.user_mouth import UserMouth
 from presenter.meeting.moments import DELAY_MS, Moments
+from presenter.meeting.webcam_watcher import WebcamWatcher
 from stream.camera.webcam import Webcam, WebcamPicture
 from stream.clock import SessionClock, samples
 from stream.media import SAMPLE_RATE
 
 _PERIOD = samples(62)  # every second frame of 30 a second, even if it comes a little early; a mouth needs every one
-_WAIT_S = 0.1  # for a frame
 _REMEMBERED = 64  # moves: two seconds at least
 _MOUTH_HELD = samples(200)  # a mouth that was not seen for so long is the sound's again
 _MOUTH_SHARE = 0.25  # of the way from the sound's mouth to the user's or back, per frame
 _LEAVING_FRAMES, _RETURNING_FRAMES = FPS, FPS // 2
 _AWAY_SAMPLES = int(AWAY_S * SAMPLE_RATE)
-
-_log = logging.getLogger(__name__)
 
 
 class _Seen(NamedTuple):
@@ -40,7 +36,7 @@ class _Seen(NamedTuple):
     mouth: Floats | None
 
 
-class HeadFollower:
+class HeadFollower(WebcamWatcher):
     """A head motion for `Renderer.motion` that is the user's own.
 
     A thread tracks the newest frames, at most 15 a second, or all of them if the mouth is wanted too. Frames take the
@@ -68,9 +64,7 @@ class HeadFollower:
             mouth: whether the user's mouth moves the presenter's, and not the sound.
             tracker: closed by `close`; a new one when None.
         """
-        self._webcam = webcam
         self._moments = Moments(clock, delay_ms)
-        self._tracker = tracker or FaceTracker(video=True, max_faces=1)
         self._user = UserHead()
         self._user_mouth = UserMouth() if mouth else None
         self._mouth_shape: Floats | None = None  # what was shown last
@@ -83,9 +77,8 @@ class HeadFollower:
         self._frame = 0
         self._eyelids = 0
         self._shutting = False
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="head follower", daemon=True)
-        self._thread.start()
+        self._due = 0  # when a picture is to be tracked again
+        super().__init__(webcam, tracker or FaceTracker(video=True, max_faces=1), "head tracking")
 
     @property
     def following(self) -> bool:
@@ -115,41 +108,12 @@ class HeadFollower:
             return spoken
         return np.asarray(spoken + np.float32(self._mouth_weight) * (self._mouth_shape - spoken))
 
-    def close(self) -> None:
-        """Stop tracking; idle motion continues. Safe to call twice."""
-        self._closing.set()
-        self._thread.join()
-        self._tracker.close()
-
-    def __enter__(self) -> HeadFollower:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     # ---- watching ----
 
-    def _run(self) -> None:
-        number = due = 0
-        try:
-            while not self._closing.is_set():
-                picture = self._webcam.newest(after=number, timeout_s=_WAIT_S)
-                if picture is None:
-                    self._closing.wait(_WAIT_S)  # lost, or closed
-                    continue
-                number = picture.number
-                if picture.time >= due:
-                    due = picture.time + _PERIOD if self._user_mouth is None else 0
-                    self._watch(picture)
-        except Exception:
-            _log.exception("head tracking failed")
-
     def _watch(self, picture: WebcamPicture) -> None:
+        if picture.time < self._due:
+            return
+        self._due = picture.time + _PERIOD if self._user_mouth is None else 0
         faces = self._tracker.track(picture.rgb)
         if not faces:
             return

@@ -7,6 +7,7 @@ mouth, where the warped pixels are not what is seen, there is only what was rend
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import cv2
@@ -49,7 +50,7 @@ def detail_of(drawn: Drawn, reference: Picture, planes: Planes, window: Window) 
         window: Of the layer.
     """
     top, bottom, left, right = mask_region()
-    x, y = np.meshgrid(np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32))
+    x, y = _places()
     height, width = window.bottom - window.top, window.right - window.left
     shift, bare = np.zeros((height, width, 2), np.float32), np.zeros((height, width, 4), np.uint8)
     inside = np.s_[top - window.top : bottom - window.top, left - window.left : right - window.left]
@@ -57,6 +58,14 @@ def detail_of(drawn: Drawn, reference: Picture, planes: Planes, window: Window) 
     moved = cv2.remap(reference, *drawn.positions, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     bare[inside] = cv2.merge([*cv2.split(moved), away_from_lips(planes, window)[inside]])
     return Detail(shift, bare)
+
+
+@cache
+def _places() -> tuple[Floats, Floats]:
+    """Columns and rows of the mask's box `[h, w]`."""
+    top, bottom, left, right = mask_region()
+    x, y = np.meshgrid(np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32))
+    return x, y
 
 
 def add_detail(
